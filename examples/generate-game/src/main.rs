@@ -1,1 +1,60 @@
-fn main(){}
+//! The Lambda function: opens its connection while it starts, then answers one event at a time.
+
+use std::convert::Infallible;
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+use dsql_conn::{Config, Pool};
+use generate_game::http;
+use generate_game::log::{self, chain};
+use lambda_http::{Request, service_fn};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    log::start();
+    let config = match Config::from_env() {
+        Ok(config) => config,
+        Err(error) => {
+            tracing::error!(error = chain(&error), "cannot start");
+            return ExitCode::FAILURE;
+        }
+    };
+
+    let pool = Pool::lambda(config);
+    let closing = pool.clone();
+    tokio::join!(
+        open_first_connection(&pool),
+        lambda_runtime::spawn_graceful_shutdown_handler(async move || {
+            closing.close(DRAIN).await;
+        }),
+    );
+
+    let pool = &pool;
+    let answers = service_fn(move |request: Request| async move {
+        Ok::<_, Infallible>(http::answer(&request, pool).await)
+    });
+    match lambda_http::run(answers).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = chain(&*error), "the runtime interface failed");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Connects during the init phase, which has the full CPU whatever the function's memory.
+///
+/// A failure is not the end: the pool stays, and the first invocation tries again and tells its
+/// caller. A crash would only make Lambda repeat the whole start.
+async fn open_first_connection(pool: &Pool) {
+    if let Err(error) = pool.get_by(SystemTime::now() + INIT).await {
+        let reason = error.reason().map(|reason| reason.code());
+        tracing::error!(reason, error = chain(&error), "no connection during init");
+    }
+}
+
+/// Less than the 10 s after which Lambda would start the function over.
+const INIT: Duration = Duration::from_secs(8);
+
+/// Lambda kills a function with an internal extension 500 ms after SIGTERM.
+const DRAIN: Duration = Duration::from_millis(400);

@@ -1,0 +1,402 @@
+//! Brings a cluster to the state that the Lambda needs: schema, tables, role and permissions.
+//!
+//! Made to be run again at every deploy, also when the last run was killed half way or another
+//! one is under way. DSQL wants each DDL statement in a transaction of its own, so nothing here
+//! is atomic as a whole: every statement is idempotent and followed by its record instead.
+
+use std::env;
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use dsql_conn::tokio_postgres::error::SqlState;
+use dsql_conn::tokio_postgres::types::{ToSql, Type};
+use dsql_conn::tokio_postgres::{self, Client};
+use rand::RngExt;
+use tokio::time::sleep;
+
+/// Applies what is missing and tells about every step. The client has to be the cluster's admin.
+///
+/// # Errors
+///
+/// The first statement that failed; those before it stay done, and the next run goes on.
+pub async fn bootstrap(client: &Client, grantee: &Grantee) -> Result<Vec<Step>, BootstrapError> {
+    let Grantee { role, arn } = grantee;
+    let mut progress = Progress {
+        client,
+        steps: Vec::new(),
+    };
+
+    progress
+        .create(
+            "schema games",
+            (
+                "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'games')",
+                &[],
+            ),
+            include_str!("../schema/schema.sql"),
+        )
+        .await?;
+    progress
+        .create(
+            "table games.migrations",
+            (
+                "SELECT EXISTS (SELECT FROM pg_tables
+                 WHERE schemaname = 'games' AND tablename = 'migrations')",
+                &[],
+            ),
+            include_str!("../schema/migrations.sql"),
+        )
+        .await?;
+    for (name, statement) in MIGRATIONS {
+        progress.migrate(name, statement).await?;
+    }
+
+    progress
+        .create(
+            format!("role {role}"),
+            (
+                "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)",
+                &[(&role.0, Type::TEXT)],
+            ),
+            &format!("CREATE ROLE {role} WITH LOGIN"),
+        )
+        .await?;
+    progress
+        .create(
+            format!("trust of role {role} in {arn}"),
+            (
+                "SELECT EXISTS (SELECT FROM sys.iam_pg_role_mappings
+                 WHERE pg_role_name = $1 AND arn = $2)",
+                &[(&role.0, Type::TEXT), (&arn.0, Type::TEXT)],
+            ),
+            &format!("AWS IAM GRANT {role} TO '{arn}'"),
+        )
+        .await?;
+    for privilege in ["USAGE ON SCHEMA games", "SELECT, INSERT ON games.games"] {
+        progress
+            .repeat(
+                format!("{privilege} to role {role}"),
+                &format!("GRANT {privilege} TO {role}"),
+            )
+            .await?;
+    }
+    Ok(progress.steps)
+}
+
+/// Who is allowed to use the games: the database role, and the IAM role that may take it on.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Grantee {
+    /// The database role that the Lambda connects as.
+    pub role: RoleName,
+    /// The IAM role of the Lambda.
+    pub arn: RoleArn,
+}
+
+impl Grantee {
+    /// Reads `GAME_ROLE`, which defaults to `game`, and `GAME_ROLE_ARN`, which is required.
+    ///
+    /// # Errors
+    ///
+    /// When a variable is missing or not of its form.
+    pub fn from_env() -> Result<Self, BootstrapError> {
+        let role = env::var("GAME_ROLE").unwrap_or_else(|_| "game".to_owned());
+        let arn = env::var("GAME_ROLE_ARN").map_err(|_| BootstrapError::NoArn)?;
+        Ok(Self {
+            role: role.parse()?,
+            arn: arn.parse()?,
+        })
+    }
+}
+
+/// A role name that SQL takes without quotes.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RoleName(String);
+
+impl FromStr for RoleName {
+    type Err = BootstrapError;
+
+    fn from_str(name: &str) -> Result<Self, BootstrapError> {
+        let starts_well = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
+        let goes_on_well = name
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+        if starts_well && goes_on_well && name.len() <= LONGEST_IDENTIFIER {
+            Ok(Self(name.to_owned()))
+        } else {
+            Err(BootstrapError::RoleName(name.to_owned()))
+        }
+    }
+}
+
+impl fmt::Display for RoleName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The ARN of an IAM role: `arn:aws:iam::123456789012:role/name`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RoleArn(String);
+
+impl FromStr for RoleArn {
+    type Err = BootstrapError;
+
+    fn from_str(arn: &str) -> Result<Self, BootstrapError> {
+        let parts: Vec<&str> = arn.splitn(6, ':').collect();
+        let ok = match parts.as_slice() {
+            ["arn", partition, "iam", "", account, resource] => {
+                partition.starts_with("aws")
+                    && account.len() == 12
+                    && account.bytes().all(|b| b.is_ascii_digit())
+                    && resource.strip_prefix("role/").is_some_and(|name| {
+                        // The characters that IAM allows; a quote is not among them.
+                        !name.is_empty()
+                            && name
+                                .bytes()
+                                .all(|b| b.is_ascii_alphanumeric() || b"_+=,.@-/".contains(&b))
+                    })
+            }
+            _ => false,
+        };
+        if ok {
+            Ok(Self(arn.to_owned()))
+        } else {
+            Err(BootstrapError::RoleArn(arn.to_owned()))
+        }
+    }
+}
+
+impl fmt::Display for RoleArn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One thing that the cluster needs, and what was done about it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Step {
+    /// What it is.
+    pub what: String,
+    /// What was done.
+    pub outcome: Outcome,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let outcome = match self.outcome {
+            Outcome::Created => "created",
+            Outcome::Present => "present",
+            Outcome::Granted => "granted",
+        };
+        write!(f, "{outcome} {}", self.what)
+    }
+}
+
+/// What a [`Step`] did.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// It was missing.
+    Created,
+    /// It was there already.
+    Present,
+    /// A privilege: given at every run, which changes nothing where it was given before.
+    Granted,
+}
+
+/// Why a cluster could not be prepared.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BootstrapError {
+    /// `GAME_ROLE_ARN` is missing.
+    #[error("GAME_ROLE_ARN is not set: name the ARN of the Lambda's IAM role")]
+    NoArn,
+    /// Not a [`RoleName`].
+    #[error("{0:?} is no role name: use at most 63 of a-z, 0-9 and _, and no digit first")]
+    RoleName(String),
+    /// Not a [`RoleArn`].
+    #[error("{0:?} is not of the form arn:aws:iam::123456789012:role/name")]
+    RoleArn(String),
+    /// The cluster refused, or could not be reached any more.
+    #[error("{what} failed, run bootstrap again when the cause is gone")]
+    Statement {
+        /// The step it belongs to.
+        what: String,
+        /// The driver's error.
+        source: tokio_postgres::Error,
+    },
+}
+
+struct Progress<'a> {
+    client: &'a Client,
+    steps: Vec<Step>,
+}
+
+impl Progress<'_> {
+    /// Runs the statement unless the query finds its result.
+    async fn create(
+        &mut self,
+        what: impl Into<String>,
+        (query, params): (&str, &[(&(dyn ToSql + Sync), Type)]),
+        statement: &str,
+    ) -> Result<(), BootstrapError> {
+        let what = what.into();
+        let present = async || self.client.query_typed_one(query, params).await?.try_get(0);
+        let created = async {
+            if patiently(present).await? {
+                return Ok(Outcome::Present);
+            }
+            match patiently(async || self.client.batch_execute(statement).await).await {
+                Ok(()) => Ok(Outcome::Created),
+                // Another bootstrap was faster.
+                Err(error) if error.code() == Some(&SqlState::DUPLICATE_OBJECT) => {
+                    Ok(Outcome::Present)
+                }
+                Err(error) => Err(error),
+            }
+        };
+        let created = created.await;
+        self.note(what, created)
+    }
+
+    /// Applies a migration and records it afterwards, in another transaction: one that was
+    /// killed in between is applied twice, which its `IF NOT EXISTS` allows.
+    async fn migrate(&mut self, name: &str, statement: &str) -> Result<(), BootstrapError> {
+        self.create(
+            format!("migration {name}"),
+            (
+                "SELECT EXISTS (SELECT FROM games.migrations WHERE name = $1)",
+                &[(&name, Type::TEXT)],
+            ),
+            statement,
+        )
+        .await?;
+        patiently(async || {
+            let record = "INSERT INTO games.migrations (name) VALUES ($1) ON CONFLICT DO NOTHING";
+            self.client
+                .query_typed(record, &[(&name, Type::TEXT)])
+                .await
+        })
+        .await
+        .map_err(|source| BootstrapError::Statement {
+            what: format!("record of migration {name}"),
+            source,
+        })?;
+        Ok(())
+    }
+
+    /// Runs the statement in any case.
+    async fn repeat(&mut self, what: String, statement: &str) -> Result<(), BootstrapError> {
+        let done = patiently(async || self.client.batch_execute(statement).await).await;
+        self.note(what, done.map(|()| Outcome::Granted))
+    }
+
+    fn note(
+        &mut self,
+        what: String,
+        outcome: Result<Outcome, tokio_postgres::Error>,
+    ) -> Result<(), BootstrapError> {
+        match outcome {
+            Ok(outcome) => self.steps.push(Step { what, outcome }),
+            Err(source) => return Err(BootstrapError::Statement { what, source }),
+        }
+        Ok(())
+    }
+}
+
+/// Repeats a statement that lost against another transaction, for about twenty seconds.
+///
+/// A session meets `40001 (OC001)` after every DDL statement of any other session, and on a real
+/// cluster more than once in a row while a schema change spreads.
+async fn patiently<T>(
+    statement: impl AsyncFn() -> Result<T, tokio_postgres::Error>,
+) -> Result<T, tokio_postgres::Error> {
+    let mut waits = (1..=MAX_REPEATS).map(|repeat| repeat * FIRST_WAIT);
+    loop {
+        match (statement().await, waits.next()) {
+            (Err(error), Some(wait))
+                if error.code() == Some(&SqlState::T_R_SERIALIZATION_FAILURE) =>
+            {
+                sleep(wait.mul_f64(rand::rng().random_range(0.5..1.0))).await;
+            }
+            (result, _) => return result,
+        }
+    }
+}
+
+/// In the order in which they are applied; a name is never used again.
+const MIGRATIONS: [(&str, &str); 2] = [
+    (
+        "0001_games",
+        include_str!("../schema/migrations/0001_games.sql"),
+    ),
+    (
+        "0002_games_newest",
+        include_str!("../schema/migrations/0002_games_newest.sql"),
+    ),
+];
+
+const LONGEST_IDENTIFIER: usize = 63;
+
+const MAX_REPEATS: u32 = 22;
+
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn role_names_need_no_quotes() {
+        for name in ["game", "_game", "game_2"] {
+            assert_eq!(name.parse::<RoleName>().unwrap().to_string(), name);
+        }
+        for name in [
+            "",
+            "2game",
+            "Game",
+            "ga-me",
+            "game\"",
+            "game;",
+            &"g".repeat(64),
+        ] {
+            assert!(name.parse::<RoleName>().is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn role_arns_are_of_roles_and_hold_no_quote() {
+        for arn in [
+            "arn:aws:iam::123456789012:role/game",
+            "arn:aws-cn:iam::123456789012:role/service-role/Game+x=,.@-_",
+        ] {
+            assert_eq!(arn.parse::<RoleArn>().unwrap().to_string(), arn);
+        }
+        for arn in [
+            "",
+            "arn:aws:iam::123456789012:role/",
+            "arn:aws:iam::123456789012:user/game",
+            "arn:aws:iam::1234:role/game",
+            "arn:aws:iam:us-east-1:123456789012:role/game",
+            "arn:aws:sts::123456789012:assumed-role/game/session",
+            "arn:aws:iam::123456789012:role/game'; DROP SCHEMA games; --",
+        ] {
+            assert!(arn.parse::<RoleArn>().is_err(), "{arn}");
+        }
+    }
+
+    #[test]
+    fn schema_files_are_one_idempotent_statement_each() {
+        let files = [
+            include_str!("../schema/schema.sql"),
+            include_str!("../schema/migrations.sql"),
+        ];
+        for statement in files
+            .into_iter()
+            .chain(MIGRATIONS.map(|(_, statement)| statement))
+        {
+            assert!(!statement.contains(';'), "{statement}");
+            assert!(statement.contains("IF NOT EXISTS"), "{statement}");
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Saves and reads games: the only place of the function that speaks SQL.
+//!
+//! Each function is one statement of its own and one flight to the server: the types of the
+//! parameters are named, so nothing has to be prepared first, not even on a cold start.
+//! Tables are found through the connection's `search_path`.
+
+use dsql_conn::tokio_postgres::types::Type;
+use dsql_conn::tokio_postgres::{Client, Error, Row};
+use uuid::Uuid;
+
+use crate::game::{Game, NewGame};
+
+/// Saves the game and returns its row.
+pub async fn insert(client: &Client, game: &NewGame) -> Result<Game, Error> {
+    let row = client
+        .query_typed_one(
+            "INSERT INTO games (title, genre, players, minutes) VALUES ($1, $2, $3, $4)
+             RETURNING id, title, genre, players, minutes, created_at",
+            &[
+                (&game.title.as_str(), Type::TEXT),
+                (&game.genre, Type::TEXT),
+                (&game.players, Type::INT4),
+                (&game.minutes, Type::INT4),
+            ],
+        )
+        .await?;
+    from_row(&row)
+}
+
+/// Returns the game of this id, if there is one.
+pub async fn find(client: &Client, id: Uuid) -> Result<Option<Game>, Error> {
+    let row = client
+        .query_typed_opt(
+            "SELECT id, title, genre, players, minutes, created_at FROM games WHERE id = $1",
+            &[(&id, Type::UUID)],
+        )
+        .await?;
+    row.as_ref().map(from_row).transpose()
+}
+
+/// Returns at most `limit` games, the newest first.
+pub async fn newest(client: &Client, limit: u8) -> Result<Vec<Game>, Error> {
+    let rows = client
+        .query_typed(
+            "SELECT id, title, genre, players, minutes, created_at FROM games
+             ORDER BY created_at DESC, id DESC LIMIT $1",
+            &[(&i64::from(limit), Type::INT8)],
+        )
+        .await?;
+    rows.iter().map(from_row).collect()
+}
+
+fn from_row(row: &Row) -> Result<Game, Error> {
+    Ok(Game {
+        id: row.try_get("id")?,
+        title: row.try_get("title")?,
+        genre: row.try_get("genre")?,
+        players: row.try_get("players")?,
+        minutes: row.try_get("minutes")?,
+        created_at: row.try_get("created_at")?,
+    })
+}
