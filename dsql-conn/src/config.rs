@@ -1,0 +1,336 @@
+//! Collects what a connection needs to know: where to, as whom, for how long.
+//!
+//! A [`Config`] is plain data; nothing is looked up or opened until it is used.
+
+mod environment;
+mod url;
+
+use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
+
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use aws_smithy_async::time::{SharedTimeSource, TimeSource};
+use rustls::{
+    ClientConfig,
+    pki_types::{CertificateDer, pem::PemObject},
+};
+
+use crate::{
+    endpoint::Endpoint,
+    error::{ConfigError, Error},
+};
+
+/// How to connect to one cluster as one user.
+///
+/// ```
+/// use std::time::Duration;
+/// use dsql_conn::Config;
+///
+/// let config = Config::new("abcdefghijklmnopqrstuvwx23.dsql.us-east-1.on.aws".parse()?)
+///     .user("game")
+///     .search_path("games")
+///     .connect_timeout(Duration::from_secs(5));
+/// # Ok::<(), dsql_conn::ConfigError>(())
+/// ```
+///
+/// Besides the setters there are [`Config::from_env`] and [`FromStr`](std::str::FromStr) for `postgres://` URLs.
+#[derive(Clone)]
+pub struct Config {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) address: Option<IpAddr>,
+    pub(crate) port: u16,
+    pub(crate) user: String,
+    pub(crate) database: String,
+    pub(crate) search_path: Option<String>,
+    pub(crate) application_name: Option<String>,
+    pub(crate) credentials: Option<SharedCredentialsProvider>,
+    pub(crate) trust: Trust,
+    pub(crate) token_ttl: Duration,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) checkout_timeout: Duration,
+    pub(crate) ping_timeout: Duration,
+    pub(crate) ping_after: Duration,
+    pub(crate) max_lifetime: Duration,
+    pub(crate) time: SharedTimeSource,
+}
+
+/// What the server's certificate is verified against.
+#[derive(Clone)]
+pub(crate) enum Trust {
+    /// The roots compiled into this crate.
+    BuiltIn,
+    /// These certification authorities and no others.
+    Roots(Vec<CertificateDer<'static>>),
+    /// Whatever the caller's own configuration says.
+    Caller(Arc<ClientConfig>),
+}
+
+impl Config {
+    /// Starts from the defaults: user `admin`, database `postgres`, and the timeouts that each setter states.
+    pub fn new(endpoint: Endpoint) -> Self {
+        Self {
+            endpoint,
+            address: None,
+            port: 5432,
+            user: "admin".to_owned(),
+            // The only database that a cluster has:
+            // https://docs.aws.amazon.com/aurora-dsql/latest/userguide/accessing.html
+            database: "postgres".to_owned(),
+            search_path: None,
+            application_name: None,
+            credentials: None,
+            trust: Trust::BuiltIn,
+            token_ttl: Duration::from_secs(900),
+            connect_timeout: Duration::from_secs(10),
+            checkout_timeout: Duration::from_secs(30),
+            ping_timeout: Duration::from_secs(1),
+            ping_after: Duration::from_secs(30),
+            max_lifetime: Duration::from_secs(55 * 60),
+            time: SharedTimeSource::default(),
+        }
+    }
+
+    /// Sets the database role to connect as. Defaults to `admin`.
+    ///
+    /// `admin` needs `dsql:DbConnectAdmin`; every other role needs `dsql:DbConnect` and an `AWS IAM GRANT`. See
+    /// [authentication and authorization](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/authentication-authorization.html).
+    #[must_use]
+    pub fn user(mut self, user: impl Into<String>) -> Self {
+        self.user = user.into();
+        self
+    }
+
+    /// Sets the database. Defaults to `postgres`, the only one that a cluster has.
+    #[must_use]
+    pub fn database(mut self, database: impl Into<String>) -> Self {
+        self.database = database.into();
+        self
+    }
+
+    /// Sets the schemas that unqualified names are looked up in, such as `games, public`. Defaults to the server's.
+    ///
+    /// It travels in the startup packet, so that it holds for every connection of a pool. `SET search_path` on a pooled
+    /// connection would leak into whatever runs on it next.
+    #[must_use]
+    pub fn search_path(mut self, search_path: impl Into<String>) -> Self {
+        self.search_path = Some(search_path.into());
+        self
+    }
+
+    /// Sets the name that the session carries in the server's views. Defaults to none.
+    #[must_use]
+    pub fn application_name(mut self, application_name: impl Into<String>) -> Self {
+        self.application_name = Some(application_name.into());
+        self
+    }
+
+    /// Dials this address instead of looking up the endpoint's name. Defaults to none.
+    ///
+    /// The token is signed and the certificate verified for the endpoint's name all the same.
+    #[must_use]
+    pub fn address(mut self, address: IpAddr) -> Self {
+        self.address = Some(address);
+        self
+    }
+
+    /// Sets the TCP port. Defaults to 5432.
+    #[must_use]
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
+    /// Sets whose keys sign the tokens. Defaults to the environment's (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`,
+    /// `AWS_SESSION_TOKEN`), and without those, with the feature `aws-config`, to the SDK's default chain.
+    ///
+    /// [`aws_credential_types::Credentials`] is a provider as well. What a provider returns is cached until shortly before
+    /// it expires.
+    #[must_use]
+    pub fn credentials(mut self, provider: impl ProvideCredentials + 'static) -> Self {
+        self.credentials = Some(SharedCredentialsProvider::new(provider));
+        self
+    }
+
+    /// Trusts these certification authorities, and no others, to vouch for the server. Defaults to the roots of the
+    /// `webpki-roots` crate, Amazon's among them.
+    #[must_use]
+    pub fn root_certificates(
+        mut self,
+        roots: impl IntoIterator<Item = CertificateDer<'static>>,
+    ) -> Self {
+        self.trust = Trust::Roots(roots.into_iter().collect());
+        self
+    }
+
+    /// Trusts the certification authorities in this PEM text, and no others.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Certificates`] if there is no certificate in it.
+    pub fn root_certificates_pem(self, pem: &[u8]) -> Result<Self, ConfigError> {
+        Ok(self.root_certificates(certificates("root_certificates_pem", "the text", pem)?))
+    }
+
+    /// Uses this TLS configuration as it is, but for ALPN `postgresql` where it names no protocol.
+    ///
+    /// What it verifies is the caller's responsibility.
+    #[must_use]
+    pub fn tls_config(mut self, config: Arc<ClientConfig>) -> Self {
+        self.trust = Trust::Caller(config);
+        self
+    }
+
+    /// Sets how long a token may be used to log in. Defaults to 15 minutes; the service takes 1 second to one week.
+    ///
+    /// A token is signed for each connection and used at once, so that longer rarely helps. An open connection outlives its
+    /// token ([authentication tokens](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/SECTION_authentication-token.html)).
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Value`] outside of that range.
+    pub fn token_ttl(mut self, ttl: Duration) -> Result<Self, ConfigError> {
+        if ttl < Duration::from_secs(1) || ttl > Duration::from_secs(604_800) {
+            return Err(ConfigError::Value {
+                setting: "token_ttl",
+                value: format!("{ttl:?}"),
+                expected: "from 1 second to 604,800 seconds, which is a week",
+            });
+        }
+        self.token_ttl = ttl;
+        Ok(self)
+    }
+
+    /// Sets the deadline for opening one connection: credentials, name, TCP, TLS, login and retries. Defaults to 10 seconds.
+    #[must_use]
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// Sets how long a checkout waits for a connection. Defaults to 30 seconds.
+    #[must_use]
+    pub fn checkout_timeout(mut self, timeout: Duration) -> Self {
+        self.checkout_timeout = timeout;
+        self
+    }
+
+    /// Sets how long a connection may stay unused before a checkout asks it for a sign of life. Defaults to 30 seconds.
+    #[must_use]
+    pub fn ping_after(mut self, idle: Duration) -> Self {
+        self.ping_after = idle;
+        self
+    }
+
+    /// Sets how long that sign of life may take before the connection is replaced. Defaults to 1 second.
+    #[must_use]
+    pub fn ping_timeout(mut self, timeout: Duration) -> Self {
+        self.ping_timeout = timeout;
+        self
+    }
+
+    /// Sets the age at which a connection is replaced. Defaults to 55 minutes, because the service ends a connection after
+    /// [60 minutes](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/CHAP_quotas.html).
+    ///
+    /// Each connection gets a random share, up to two elevenths, less (10 of 55 minutes), so that a fleet that started
+    /// together does not reconnect together.
+    #[must_use]
+    pub fn max_lifetime(mut self, lifetime: Duration) -> Self {
+        self.max_lifetime = lifetime;
+        self
+    }
+
+    /// Sets the clock that ages and signatures are read from. Defaults to the system's wall clock.
+    ///
+    /// Tests move a [`ManualTimeSource`](https://docs.rs/aws-smithy-async/latest/aws_smithy_async/test_util/struct.ManualTimeSource.html).
+    #[must_use]
+    pub fn time_source(mut self, time: impl TimeSource + 'static) -> Self {
+        self.time = SharedTimeSource::new(time);
+        self
+    }
+
+    /// The cluster.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("endpoint", &self.endpoint)
+            .field("address", &self.address)
+            .field("port", &self.port)
+            .field("user", &self.user)
+            .field("database", &self.database)
+            .field("search_path", &self.search_path)
+            .field("application_name", &self.application_name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Reads the certificates in a PEM text.
+fn certificates(
+    setting: &'static str,
+    origin: &str,
+    pem: &[u8],
+) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
+    let unreadable = |problem: String| ConfigError::Certificates {
+        setting,
+        origin: origin.to_owned(),
+        problem,
+    };
+    let certificates = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| unreadable(error.to_string()))?;
+    match certificates.is_empty() {
+        true => Err(unreadable("it holds no certificate".to_owned())),
+        false => Ok(certificates),
+    }
+}
+
+/// Reads a PEM file of certification authorities.
+fn certificates_of_file(
+    setting: &'static str,
+    path: &str,
+) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
+    let pem = std::fs::read(path).map_err(|error| ConfigError::Certificates {
+        setting,
+        origin: path.to_owned(),
+        problem: error.to_string(),
+    })?;
+    certificates(setting, path, &pem)
+}
+
+/// Parses one setting that came as text.
+fn parse<T: std::str::FromStr>(
+    setting: &'static str,
+    value: &str,
+    expected: &'static str,
+) -> Result<T, ConfigError> {
+    value.parse().map_err(|_| ConfigError::Value {
+        setting,
+        value: value.to_owned(),
+        expected,
+    })
+}
+
+/// Parses a positive number of seconds, whole or with a fraction.
+fn seconds(setting: &'static str, value: &str) -> Result<Duration, ConfigError> {
+    const EXPECTED: &str = "a number of seconds greater than 0";
+    let seconds: f64 = parse(setting, value, EXPECTED)?;
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(duration) if !duration.is_zero() => Ok(duration),
+        _ => Err(ConfigError::Value {
+            setting,
+            value: value.to_owned(),
+            expected: EXPECTED,
+        }),
+    }
+}
+
+impl TryFrom<&str> for Config {
+    type Error = Error;
+
+    fn try_from(url: &str) -> Result<Self, Error> {
+        Ok(url.parse::<Self>()?)
+    }
+}

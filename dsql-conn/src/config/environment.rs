@@ -1,0 +1,166 @@
+//! Reads a [`Config`] from the environment, as a Lambda is configured.
+
+use std::env::{self, VarError};
+
+use super::{Config, certificates_of_file, parse, seconds};
+use crate::error::ConfigError;
+
+impl Config {
+    /// Reads the settings from the environment.
+    ///
+    /// | variable | setting | default |
+    /// |---|---|---|
+    /// | `DSQL_ENDPOINT` | the cluster's host name | required |
+    /// | `DSQL_USER` | [`user`](Self::user) | `admin` |
+    /// | `DSQL_DATABASE` | [`database`](Self::database) | `postgres` |
+    /// | `DSQL_SEARCH_PATH` | [`search_path`](Self::search_path) | the server's |
+    /// | `DSQL_APPLICATION_NAME` | [`application_name`](Self::application_name) | none |
+    /// | `DSQL_HOSTADDR` | [`address`](Self::address) | looked up |
+    /// | `DSQL_PORT` | [`port`](Self::port) | 5432 |
+    /// | `DSQL_CA_FILE` | a PEM file for [`root_certificates_pem`](Self::root_certificates_pem) | built-in roots |
+    /// | `DSQL_CONNECT_TIMEOUT_SECONDS` | [`connect_timeout`](Self::connect_timeout) | 10 |
+    /// | `DSQL_CHECKOUT_TIMEOUT_SECONDS` | [`checkout_timeout`](Self::checkout_timeout) | 30 |
+    /// | `DSQL_MAX_LIFETIME_SECONDS` | [`max_lifetime`](Self::max_lifetime) | 3300 |
+    ///
+    /// A variable that is set and empty counts as not set. The AWS credentials are not read here but when a token is signed.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Missing`] without an endpoint; otherwise the variant for the variable that is wrong.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        Self::from_variables(|name| match env::var(name) {
+            Ok(value) => Ok(Some(value)),
+            Err(VarError::NotPresent) => Ok(None),
+            Err(VarError::NotUnicode(value)) => Err(ConfigError::Value {
+                setting: name,
+                value: value.to_string_lossy().into_owned(),
+                expected: "UTF-8 text",
+            }),
+        })
+    }
+
+    /// Reads the settings through `variable`, so that tests need not change the process's environment.
+    fn from_variables(
+        variable: impl Fn(&'static str) -> Result<Option<String>, ConfigError>,
+    ) -> Result<Self, ConfigError> {
+        let variable = |name| Ok(variable(name)?.filter(|value| !value.is_empty()));
+
+        let endpoint = variable("DSQL_ENDPOINT")?.ok_or(ConfigError::Missing {
+            variable: "DSQL_ENDPOINT",
+            expected: "the cluster's host name, <26 characters>.dsql.<region>.on.aws",
+        })?;
+        let mut config = Self::new(endpoint.parse()?);
+        if let Some(user) = variable("DSQL_USER")? {
+            config = config.user(user);
+        }
+        if let Some(database) = variable("DSQL_DATABASE")? {
+            config = config.database(database);
+        }
+        if let Some(search_path) = variable("DSQL_SEARCH_PATH")? {
+            config = config.search_path(search_path);
+        }
+        if let Some(application_name) = variable("DSQL_APPLICATION_NAME")? {
+            config = config.application_name(application_name);
+        }
+        if let Some(address) = variable("DSQL_HOSTADDR")? {
+            config = config.address(parse("DSQL_HOSTADDR", &address, "an IP address")?);
+        }
+        if let Some(port) = variable("DSQL_PORT")? {
+            config = config.port(parse("DSQL_PORT", &port, "a port from 0 to 65535")?);
+        }
+        if let Some(path) = variable("DSQL_CA_FILE")? {
+            config = config.root_certificates(certificates_of_file("DSQL_CA_FILE", &path)?);
+        }
+        if let Some(value) = variable("DSQL_CONNECT_TIMEOUT_SECONDS")? {
+            config = config.connect_timeout(seconds("DSQL_CONNECT_TIMEOUT_SECONDS", &value)?);
+        }
+        if let Some(value) = variable("DSQL_CHECKOUT_TIMEOUT_SECONDS")? {
+            config = config.checkout_timeout(seconds("DSQL_CHECKOUT_TIMEOUT_SECONDS", &value)?);
+        }
+        if let Some(value) = variable("DSQL_MAX_LIFETIME_SECONDS")? {
+            config = config.max_lifetime(seconds("DSQL_MAX_LIFETIME_SECONDS", &value)?);
+        }
+        Ok(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::HashMap, time::Duration};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const HOST: &str = "abcdefghijklmnopqrstuvwx23.dsql.us-east-1.on.aws";
+
+    fn read(variables: &[(&'static str, &str)]) -> Result<Config, ConfigError> {
+        let variables: HashMap<_, _> = variables.iter().copied().collect();
+        Config::from_variables(|name| Ok(variables.get(name).map(ToString::to_string)))
+    }
+
+    #[test]
+    fn every_variable_reaches_its_setting() {
+        let config = read(&[
+            ("DSQL_ENDPOINT", HOST),
+            ("DSQL_USER", "game"),
+            ("DSQL_DATABASE", "other"),
+            ("DSQL_SEARCH_PATH", "games"),
+            ("DSQL_APPLICATION_NAME", "api"),
+            ("DSQL_HOSTADDR", "127.0.0.1"),
+            ("DSQL_PORT", "6432"),
+            ("DSQL_CONNECT_TIMEOUT_SECONDS", "2.5"),
+            ("DSQL_CHECKOUT_TIMEOUT_SECONDS", "3"),
+            ("DSQL_MAX_LIFETIME_SECONDS", "4"),
+        ])
+        .unwrap();
+        assert_eq!(config.endpoint.host(), HOST);
+        assert_eq!(config.user, "game");
+        assert_eq!(config.database, "other");
+        assert_eq!(config.search_path.as_deref(), Some("games"));
+        assert_eq!(config.application_name.as_deref(), Some("api"));
+        assert_eq!(config.address, Some([127, 0, 0, 1].into()));
+        assert_eq!(config.port, 6432);
+        assert_eq!(config.connect_timeout, Duration::from_millis(2500));
+        assert_eq!(config.checkout_timeout, Duration::from_secs(3));
+        assert_eq!(config.max_lifetime, Duration::from_secs(4));
+    }
+
+    #[test]
+    fn a_missing_endpoint_names_its_variable() {
+        for variables in [&[][..], &[("DSQL_ENDPOINT", "")]] {
+            let error = read(variables).unwrap_err();
+            assert!(error.to_string().contains("DSQL_ENDPOINT"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_value_is_named_with_what_it_must_be() {
+        for (name, value) in [
+            ("DSQL_HOSTADDR", "localhost"),
+            ("DSQL_PORT", "70000"),
+            ("DSQL_CA_FILE", "/does/not/exist.pem"),
+            ("DSQL_CONNECT_TIMEOUT_SECONDS", "0"),
+            ("DSQL_CONNECT_TIMEOUT_SECONDS", "-1"),
+            ("DSQL_MAX_LIFETIME_SECONDS", "NaN"),
+            ("DSQL_MAX_LIFETIME_SECONDS", "1e300"),
+        ] {
+            let error = read(&[("DSQL_ENDPOINT", HOST), (name, value)])
+                .unwrap_err()
+                .to_string();
+            assert!(error.contains(name) && error.contains(value), "{error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_value_panics(port in ".*", address in ".*", timeout in ".*") {
+            let _ = read(&[
+                ("DSQL_ENDPOINT", HOST),
+                ("DSQL_PORT", &port),
+                ("DSQL_HOSTADDR", &address),
+                ("DSQL_CONNECT_TIMEOUT_SECONDS", &timeout),
+            ]);
+        }
+    }
+}

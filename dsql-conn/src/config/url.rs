@@ -1,0 +1,181 @@
+//! Reads a [`Config`] from a `postgres://` URL.
+
+use std::{borrow::Cow, str::FromStr};
+
+use percent_encoding::percent_decode_str;
+use url::Url;
+
+use super::{Config, certificates_of_file, parse, seconds};
+use crate::error::ConfigError;
+
+/// Reads `postgres://USER@ENDPOINT:PORT/DATABASE?parameters`, or the same with `postgresql://`.
+///
+/// User, port and database may be left out. The parameters are libpq's where there is one of that name: `application_name`,
+/// `connect_timeout` (seconds), `hostaddr`, `sslmode`, `sslnegotiation=direct`, `sslrootcert` (a PEM file), and `search_path`.
+///
+/// Every accepted `sslmode` (`require`, `verify-ca`, `verify-full`) verifies fully; weaker ones are refused, and so is a
+/// password, because the password is a token that this crate signs, and so is a parameter that this crate does not know.
+impl FromStr for Config {
+    type Err = ConfigError;
+
+    fn from_str(text: &str) -> Result<Self, ConfigError> {
+        let url = Url::parse(text).map_err(|error| problem(error.to_string()))?;
+        if !matches!(url.scheme(), "postgres" | "postgresql") {
+            return Err(problem(format!(
+                "its scheme is {:?}, not postgres or postgresql",
+                url.scheme()
+            )));
+        }
+        if url.password().is_some() {
+            return Err(problem(
+                "it holds a password; leave it out, tokens are signed from AWS credentials",
+            ));
+        }
+        if url.fragment().is_some() {
+            return Err(problem(
+                "it has a fragment (#); write it as %23 if it belongs to a name",
+            ));
+        }
+
+        let host = url.host_str().ok_or_else(|| problem("it names no host"))?;
+        let mut config = Self::new(decode("the host", host)?.parse()?);
+        if !url.username().is_empty() {
+            config = config.user(decode("the user", url.username())?);
+        }
+        if let Some(port) = url.port() {
+            config = config.port(port);
+        }
+        let database = decode("the database", url.path().trim_start_matches('/'))?;
+        if !database.is_empty() {
+            config = config.database(database);
+        }
+
+        for (name, value) in url.query_pairs() {
+            config = config.url_parameter(&name, &value)?;
+        }
+        Ok(config)
+    }
+}
+
+impl Config {
+    fn url_parameter(self, name: &str, value: &str) -> Result<Self, ConfigError> {
+        let refused = |setting, expected| {
+            Err(ConfigError::Value {
+                setting,
+                value: value.to_owned(),
+                expected,
+            })
+        };
+        match name {
+            "application_name" => Ok(self.application_name(value)),
+            "search_path" => Ok(self.search_path(value)),
+            "connect_timeout" => Ok(self.connect_timeout(seconds("connect_timeout", value)?)),
+            "hostaddr" => Ok(self.address(parse("hostaddr", value, "an IP address")?)),
+            "sslrootcert" => {
+                Ok(self.root_certificates(certificates_of_file("sslrootcert", value)?))
+            }
+            "sslmode" => match value {
+                "require" | "verify-ca" | "verify-full" => Ok(self),
+                _ => refused(
+                    "sslmode",
+                    "require, verify-ca or verify-full, which all verify the server fully: a token must not reach another",
+                ),
+            },
+            "sslnegotiation" => match value {
+                "direct" => Ok(self),
+                _ => refused("sslnegotiation", "direct"),
+            },
+            "password" => Err(problem(
+                "it holds a password; leave it out, tokens are signed from AWS credentials",
+            )),
+            _ => Err(problem(format!(
+                "the parameter {name:?} is not known; known are application_name, connect_timeout, hostaddr, search_path, \
+                 sslmode, sslnegotiation and sslrootcert"
+            ))),
+        }
+    }
+}
+
+fn decode<'a>(part: &str, text: &'a str) -> Result<Cow<'a, str>, ConfigError> {
+    percent_decode_str(text)
+        .decode_utf8()
+        .map_err(|_| problem(format!("{part} is not UTF-8 after percent-decoding")))
+}
+
+fn problem(problem: impl Into<String>) -> ConfigError {
+    ConfigError::Url {
+        problem: problem.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const HOST: &str = "abcdefghijklmnopqrstuvwx23.dsql.us-east-1.on.aws";
+
+    #[test]
+    fn every_part_reaches_its_setting() {
+        let config: Config = format!(
+            "postgresql://game%20one@{HOST}:6432/other?sslmode=verify-full&sslnegotiation=direct&search_path=a%2C%20b\
+             &application_name=api&connect_timeout=5&hostaddr=127.0.0.1"
+        )
+        .parse()
+        .unwrap();
+        assert_eq!(config.endpoint.host(), HOST);
+        assert_eq!(config.user, "game one");
+        assert_eq!(config.port, 6432);
+        assert_eq!(config.database, "other");
+        assert_eq!(config.search_path.as_deref(), Some("a, b"));
+        assert_eq!(config.application_name.as_deref(), Some("api"));
+        assert_eq!(config.connect_timeout, Duration::from_secs(5));
+        assert_eq!(config.address, Some([127, 0, 0, 1].into()));
+    }
+
+    #[test]
+    fn what_is_left_out_keeps_its_default() {
+        let config: Config = format!("postgres://{HOST}").parse().unwrap();
+        assert_eq!(
+            (&*config.user, &*config.database, config.port),
+            ("admin", "postgres", 5432)
+        );
+    }
+
+    #[test]
+    fn what_would_be_ignored_or_weaker_is_refused() {
+        for (url, named) in [
+            (format!("mysql://{HOST}"), "mysql"),
+            (format!("postgres://admin:hunter2@{HOST}"), "password"),
+            (format!("postgres://{HOST}?password=hunter2"), "password"),
+            (format!("postgres://{HOST}?sslmode=prefer"), "prefer"),
+            (format!("postgres://{HOST}?sslmode=disable"), "disable"),
+            (
+                format!("postgres://{HOST}?statement_timeout=5"),
+                "statement_timeout",
+            ),
+            (format!("postgres://{HOST}?connect_timeout=soon"), "soon"),
+            ("postgres://localhost/postgres".to_owned(), "localhost"),
+            ("not a url".to_owned(), "connection URL"),
+        ] {
+            let error = url.parse::<Config>().unwrap_err().to_string();
+            assert!(error.contains(named), "{url}: {error}");
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_string_panics(text in ".*") {
+            let _ = text.parse::<Config>();
+        }
+
+        #[test]
+        fn no_parameter_panics(name in ".*", value in ".*") {
+            let _ = format!("postgres://{HOST}?{name}={value}").parse::<Config>();
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Reaches a host by the first of its addresses that answers.
+//!
+//! The service's endpoints have IPv4 and IPv6 addresses, and a network that has no IPv6 may answer at once or never, so that
+//! addresses are tried as [RFC 8305](https://www.rfc-editor.org/rfc/rfc8305) says: families in turn, each next one 250 ms
+//! after the one before or as soon as that failed.
+
+use std::{collections::VecDeque, io, net::SocketAddr, time::Duration};
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use tokio::{net::TcpStream, time::sleep};
+
+/// Connects to one of these addresses. The error is the first one's, not the last one's: the rest mostly fail for having
+/// no route.
+pub(super) async fn connect(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+    let mut waiting = VecDeque::from(families_in_turn(addresses));
+    let mut under_way = FuturesUnordered::new();
+    let mut first_error = None;
+    loop {
+        if let Some(address) = waiting.pop_front() {
+            under_way.push(TcpStream::connect(address));
+        }
+        if under_way.is_empty() {
+            return Err(first_error.unwrap_or_else(|| {
+                io::Error::new(io::ErrorKind::NotFound, "the name has no address")
+            }));
+        }
+        tokio::select! {
+            Some(connected) = under_way.next() => match connected {
+                Ok(stream) => {
+                    stream.set_nodelay(true)?;
+                    return Ok(stream);
+                }
+                Err(error) => {
+                    first_error.get_or_insert(error);
+                }
+            },
+            () = sleep(CONNECTION_ATTEMPT_DELAY), if !waiting.is_empty() => {}
+        }
+    }
+}
+
+/// Orders addresses so that the two families alternate, starting with the family of the first.
+fn families_in_turn(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let (mut first, mut second): (VecDeque<_>, VecDeque<_>) = addresses
+        .into_iter()
+        .partition(|address| address.is_ipv6() == first_is_v6);
+    let mut ordered = Vec::with_capacity(first.len() + second.len());
+    while let Some(address) = first.pop_front().or_else(|| second.pop_front()) {
+        ordered.push(address);
+        ordered.extend(second.pop_front());
+    }
+    ordered
+}
+
+/// RFC 8305, section 8.
+const CONNECTION_ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn families_alternate() {
+        let address = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let given = ["[::1]:1", "[::1]:2", "[::1]:3", "1.1.1.1:1", "1.1.1.1:2"].map(address);
+        let expected = ["[::1]:1", "1.1.1.1:1", "[::1]:2", "1.1.1.1:2", "[::1]:3"].map(address);
+        assert_eq!(families_in_turn(given.to_vec()), expected);
+        assert!(families_in_turn(Vec::new()).is_empty());
+    }
+
+    #[tokio::test]
+    async fn an_address_that_refuses_is_passed_over() {
+        let refusing = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let refused = refusing.local_addr().unwrap();
+        drop(refusing);
+        let listening = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listening.local_addr().unwrap();
+
+        let stream = connect(vec![refused, address]).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), address);
+        assert!(stream.nodelay().unwrap());
+
+        let error = connect(vec![refused]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        let error = connect(Vec::new()).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    }
+}

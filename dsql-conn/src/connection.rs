@@ -1,0 +1,240 @@
+//! One open session, with what it takes to judge whether it may be lent again.
+
+use std::{
+    fmt,
+    ops::{Deref, DerefMut},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant, SystemTime},
+};
+
+use tokio::time::timeout;
+use tokio_postgres::Client;
+
+use crate::{
+    config::Config,
+    connect::{Connector, Session},
+    driver::Driver,
+    error::Error,
+    wire::{Status, Watch},
+};
+
+/// A connection to the cluster: a [`tokio_postgres::Client`] and its age.
+///
+/// Everything the client does is done through `Deref`. Dropping the connection closes it: with a farewell to the server if
+/// no answer is due, else by closing the socket.
+pub struct Connection {
+    // Before the client: the driver must know that it is leaving when the client's drop wakes it.
+    driver: Driver,
+    client: Client,
+    watch: Watch,
+    connector: Arc<Connector>,
+    opened: SystemTime,
+    /// A second opinion on the age, for a wall clock that is set back.
+    opened_monotonic: Instant,
+    lifetime: Duration,
+    last_used: SystemTime,
+    /// Whether the client may have been used since the connection was last found clean.
+    touched: AtomicBool,
+}
+
+impl Config {
+    /// Opens one connection that belongs to no pool.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), dsql_conn::Error> {
+    /// let connection = dsql_conn::Config::from_env()?.connect().await?;
+    /// connection.batch_execute("CREATE SCHEMA IF NOT EXISTS games").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Connect`] with the reason; it was tried until [`connect_timeout`](Self::connect_timeout) if trying could help.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes whatever was opened.
+    pub async fn connect(&self) -> Result<Connection, Error> {
+        let connector = Arc::new(Connector::new(self.clone()));
+        let session = connector.open().await?;
+        Ok(Connection::new(session, connector))
+    }
+}
+
+impl Connection {
+    pub(crate) fn new(session: Session, connector: Arc<Connector>) -> Self {
+        let Session {
+            client,
+            driver,
+            watch,
+            opened,
+        } = session;
+        let lifetime = connector.config.max_lifetime;
+        Self {
+            driver,
+            client,
+            watch,
+            opened,
+            opened_monotonic: Instant::now(),
+            lifetime: lifetime - lifetime.mul_f64(LIFETIME_JITTER * rand::random::<f64>()),
+            last_used: connector.config.time.now(),
+            touched: AtomicBool::new(false),
+            connector,
+        }
+    }
+
+    /// When the connection is due to be replaced: its share of [`Config::max_lifetime`] after it was opened.
+    pub fn expires_at(&self) -> SystemTime {
+        self.opened + self.lifetime
+    }
+
+    /// Whether the session has ended, for whatever cause.
+    pub fn is_closed(&self) -> bool {
+        self.watch.is_closed() || self.client.is_closed()
+    }
+
+    pub(crate) fn watch(&self) -> &Watch {
+        &self.watch
+    }
+
+    /// Ends the session at once and without a farewell: what it was doing must not go on.
+    pub(crate) fn abort(&self) {
+        self.driver.abort();
+    }
+
+    /// Whether the connection has come to its age. By either clock: the wall clock may be set back, and the monotonic one
+    /// stands still while a Lambda is frozen.
+    pub(crate) fn is_expired(&self) -> bool {
+        let age = self.connector.config.time.now().duration_since(self.opened);
+        let Ok(age) = age else {
+            return true; // Opened in what is now the future: its age is anyone's guess.
+        };
+        age.max(self.opened_monotonic.elapsed()) >= self.lifetime
+    }
+
+    /// Notes that the connection came back.
+    pub(crate) fn returned(&mut self) {
+        self.last_used = self.connector.config.time.now();
+    }
+
+    /// Makes sure that the connection is fit to be lent. Without I/O if it was used lately and left clean.
+    pub(crate) async fn ready(&mut self) -> Result<(), Unfit> {
+        if self.is_closed() {
+            return Err(Unfit::Closed);
+        }
+        if self.is_expired() {
+            return Err(Unfit::Expired);
+        }
+        if *self.touched.get_mut() {
+            self.clean().await?;
+        }
+        self.sign_of_life().await
+    }
+
+    /// Waits for what the last borrower left behind, such as the rollback of a transaction that was dropped.
+    async fn clean(&mut self) -> Result<(), Unfit> {
+        let settled = async {
+            self.watch.fence().await;
+            self.watch.settled().await;
+        };
+        timeout(SETTLE_TIMEOUT, settled)
+            .await
+            .map_err(|_| Unfit::Unsettled)?;
+        if self.is_closed() {
+            return Err(Unfit::Closed);
+        }
+        if self.watch.status() != Status::Idle {
+            return Err(Unfit::InTransaction);
+        }
+        *self.touched.get_mut() = false;
+        Ok(())
+    }
+
+    /// Asks for an answer if the connection was unused for so long that its peer may be gone unnoticed.
+    async fn sign_of_life(&mut self) -> Result<(), Unfit> {
+        let Config {
+            ping_after,
+            ping_timeout,
+            time,
+            ..
+        } = &self.connector.config;
+        let now = time.now();
+        let idle = now.duration_since(self.last_used);
+        if idle.is_ok_and(|idle| idle < *ping_after) {
+            return Ok(());
+        }
+        match timeout(*ping_timeout, self.client.simple_query("")).await {
+            Ok(Ok(_)) => {
+                self.last_used = now;
+                Ok(())
+            }
+            Ok(Err(_)) => Err(Unfit::Closed),
+            Err(_) => Err(Unfit::Silent),
+        }
+    }
+}
+
+impl Deref for Connection {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        self.touched.store(true, Ordering::Relaxed);
+        &self.client
+    }
+}
+
+impl DerefMut for Connection {
+    fn deref_mut(&mut self) -> &mut Client {
+        *self.touched.get_mut() = true;
+        &mut self.client
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("endpoint", &self.connector.config.endpoint)
+            .field("user", &self.connector.config.user)
+            .field("expires_at", &self.expires_at())
+            .field("is_closed", &self.is_closed())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a connection is not lent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unfit {
+    /// The session has ended.
+    Closed,
+    /// It has come to its age.
+    Expired,
+    /// A statement that its caller gave up is still running, and cannot be cancelled on the server.
+    Unsettled,
+    /// Its last borrower left a transaction open.
+    InTransaction,
+    /// The peer did not answer.
+    Silent,
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Closed => "it was closed",
+            Self::Expired => "it came to its age",
+            Self::Unsettled => "a statement was left running on it",
+            Self::InTransaction => "a transaction was left open on it",
+            Self::Silent => "its peer did not answer",
+        })
+    }
+}
+
+/// The greatest share of a connection's lifetime that chance takes away: 10 of 55 minutes.
+const LIFETIME_JITTER: f64 = 2.0 / 11.0;
+
+/// How long a checkout waits for what the last borrower left behind. A little more than a round trip: past that, a new
+/// connection is there sooner.
+const SETTLE_TIMEOUT: Duration = Duration::from_millis(100);

@@ -1,0 +1,332 @@
+//! Finds the AWS credentials that sign tokens, and keeps them until shortly before they expire.
+//!
+//! The token is what changes with every connection; the credentials are what costs a round trip to fetch. The SDK's signer
+//! asks its provider each time, past the SDK's own cache, so that the cache is here.
+
+use std::{
+    env,
+    error::Error as StdError,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use aws_credential_types::{
+    Credentials,
+    provider::{ProvideCredentials, SharedCredentialsProvider},
+};
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, Shared, WeakShared},
+};
+
+/// The credentials of one configuration, fetched once for everyone who needs them at the same time.
+pub(crate) struct CredentialsCache {
+    /// `None` reads the environment, and only without keys there goes on to the default chain.
+    provider: Option<SharedCredentialsProvider>,
+    #[cfg(feature = "aws-config")]
+    default_chain: Arc<tokio::sync::OnceCell<SharedCredentialsProvider>>,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    cached: Option<Credentials>,
+    /// The fetch under way. It is driven by those who wait for it, and ends with the last of them.
+    flight: Option<WeakShared<Flight>>,
+}
+
+type Flight = BoxFuture<'static, Result<Credentials, CredentialsError>>;
+
+impl CredentialsCache {
+    pub(crate) fn new(provider: Option<SharedCredentialsProvider>) -> Self {
+        Self {
+            provider,
+            #[cfg(feature = "aws-config")]
+            default_chain: Arc::default(),
+            state: Arc::default(),
+        }
+    }
+
+    /// Returns credentials that are good for a while longer than `now`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it loses nothing: others who wait for the same fetch drive it on.
+    pub(crate) async fn get(&self, now: SystemTime) -> Result<Credentials, CredentialsError> {
+        if self.provider.is_none()
+            && let Some(credentials) = from_variables(|name| env::var(name).ok())?
+        {
+            return Ok(credentials);
+        }
+        self.fetch_once(now).await
+    }
+
+    /// Forgets what is cached, because the service called a token that it signed expired.
+    pub(crate) fn forget(&self) {
+        self.lock().cached = None;
+    }
+
+    fn fetch_once(
+        &self,
+        now: SystemTime,
+    ) -> impl Future<Output = Result<Credentials, CredentialsError>> + use<> {
+        let mut state = self.lock();
+        if let Some(cached) = state.cached.as_ref().filter(|cached| is_fresh(cached, now)) {
+            return futures_util::future::Either::Left(std::future::ready(Ok(cached.clone())));
+        }
+        let flight = match state.flight.as_ref().and_then(WeakShared::upgrade) {
+            Some(flight) => flight,
+            None => {
+                let flight = self.start();
+                state.flight = flight.downgrade();
+                flight
+            }
+        };
+        futures_util::future::Either::Right(flight)
+    }
+
+    fn start(&self) -> Shared<Flight> {
+        let state = Arc::clone(&self.state);
+        let provider = self.provider.clone();
+        #[cfg(feature = "aws-config")]
+        let default_chain = Arc::clone(&self.default_chain);
+        async move {
+            let fetched = match provider {
+                Some(provider) => provide(provider).await,
+                #[cfg(feature = "aws-config")]
+                None => provide(default_chain.get_or_init(load_default_chain).await.clone()).await,
+                #[cfg(not(feature = "aws-config"))]
+                None => Err(CredentialsError::Missing {
+                    variable: ACCESS_KEY_ID,
+                }),
+            };
+            // A failure is not remembered: the next connection asks again.
+            let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.flight = None;
+            if let Ok(credentials) = &fetched {
+                state.cached = Some(credentials.clone());
+            }
+            fetched
+        }
+        .boxed()
+        .shared()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn provide(provider: SharedCredentialsProvider) -> Result<Credentials, CredentialsError> {
+    provider
+        .provide_credentials()
+        .await
+        .map_err(|error| CredentialsError::Provider(Arc::new(error)))
+}
+
+#[cfg(feature = "aws-config")]
+async fn load_default_chain() -> SharedCredentialsProvider {
+    let chain = aws_config::default_provider::credentials::default_provider().await;
+    SharedCredentialsProvider::new(chain)
+}
+
+/// Reads the keys that Lambda and most shells set. None at all is no error; half of a pair is.
+fn from_variables(
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<Option<Credentials>, CredentialsError> {
+    let variable = |name| variable(name).filter(|value| !value.is_empty());
+    match (variable(ACCESS_KEY_ID), variable(SECRET_ACCESS_KEY)) {
+        (Some(id), Some(secret)) => Ok(Some(Credentials::new(
+            id,
+            secret,
+            variable("AWS_SESSION_TOKEN"),
+            None,
+            "environment",
+        ))),
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(CredentialsError::Missing {
+            variable: SECRET_ACCESS_KEY,
+        }),
+        (None, Some(_)) => Err(CredentialsError::Missing {
+            variable: ACCESS_KEY_ID,
+        }),
+    }
+}
+
+fn is_fresh(credentials: &Credentials, now: SystemTime) -> bool {
+    credentials
+        .expiry()
+        .is_none_or(|expiry| now + EXPIRY_MARGIN < expiry)
+}
+
+/// Why there are no credentials.
+#[derive(Clone)]
+pub(crate) enum CredentialsError {
+    /// A variable of the environment is not set, and there is no other source.
+    Missing { variable: &'static str },
+    /// The provider failed.
+    Provider(Arc<dyn StdError + Send + Sync>),
+}
+
+impl fmt::Display for CredentialsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing { variable } => {
+                write!(f, "the environment variable {variable} is not set")
+            }
+            Self::Provider(_) => f.write_str("the credentials provider failed"),
+        }
+    }
+}
+
+impl fmt::Debug for CredentialsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl StdError for CredentialsError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::Missing { .. } => None,
+            Self::Provider(source) => Some(&**source),
+        }
+    }
+}
+
+const ACCESS_KEY_ID: &str = "AWS_ACCESS_KEY_ID";
+const SECRET_ACCESS_KEY: &str = "AWS_SECRET_ACCESS_KEY";
+
+/// Credentials that end sooner than this are fetched anew: a token dies with the credentials that signed it, and the login
+/// that uses it may take as long as a connect timeout.
+const EXPIRY_MARGIN: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::atomic::{AtomicU32, Ordering},
+        time::UNIX_EPOCH,
+    };
+
+    use aws_credential_types::provider::{error::CredentialsError as ProviderError, future};
+    use futures_util::future::join_all;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    /// Hands out credentials only as far as its gate has been opened, and counts.
+    #[derive(Debug, Default)]
+    struct Gated {
+        asked: AtomicU32,
+        gate: Option<Semaphore>,
+        fails: bool,
+        expiry: Option<SystemTime>,
+    }
+
+    impl ProvideCredentials for Gated {
+        fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+        where
+            Self: 'a,
+        {
+            future::ProvideCredentials::new(async {
+                self.asked.fetch_add(1, Ordering::SeqCst);
+                if let Some(gate) = &self.gate {
+                    gate.acquire().await.unwrap().forget();
+                }
+                match self.fails {
+                    true => Err(ProviderError::provider_error("the instance is gone")),
+                    false => Ok(Credentials::new(
+                        "AKID",
+                        "secret",
+                        None,
+                        self.expiry,
+                        "test",
+                    )),
+                }
+            })
+        }
+    }
+
+    fn cache(provider: Gated) -> (Arc<Gated>, CredentialsCache) {
+        let provider = Arc::new(provider);
+        let cache =
+            CredentialsCache::new(Some(SharedCredentialsProvider::new(Arc::clone(&provider))));
+        (provider, cache)
+    }
+
+    fn at(seconds: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    #[tokio::test]
+    async fn two_hundred_at_once_make_one_fetch() {
+        let (provider, cache) = cache(Gated {
+            gate: Some(Semaphore::new(0)),
+            ..Gated::default()
+        });
+        let waiting = join_all((0..200).map(|_| cache.get(at(0))));
+        let opened = async { provider.gate.as_ref().unwrap().add_permits(1) };
+        let (results, ()) = tokio::join!(waiting, opened);
+        assert!(results.iter().all(Result::is_ok));
+        assert_eq!(provider.asked.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn a_cancelled_fetch_leaves_the_others_theirs() {
+        let (provider, cache) = cache(Gated {
+            gate: Some(Semaphore::new(0)),
+            ..Gated::default()
+        });
+        let mut first = Box::pin(cache.get(at(0)));
+        let mut second = Box::pin(cache.get(at(0)));
+        assert!(futures_util::poll!(&mut first).is_pending());
+        assert!(futures_util::poll!(&mut second).is_pending());
+        drop(first);
+        provider.gate.as_ref().unwrap().add_permits(1);
+        assert!(second.await.is_ok());
+        assert_eq!(provider.asked.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn a_failure_is_told_to_all_and_not_remembered() {
+        let (provider, cache) = cache(Gated {
+            fails: true,
+            ..Gated::default()
+        });
+        for asked in 1..=3 {
+            let error = cache.get(at(0)).await.unwrap_err();
+            let cause = error.source().and_then(StdError::source).unwrap();
+            assert_eq!(cause.to_string(), "the instance is gone");
+            assert_eq!(provider.asked.load(Ordering::SeqCst), asked);
+        }
+    }
+
+    #[tokio::test]
+    async fn credentials_are_kept_until_shortly_before_they_expire() {
+        let (provider, cache) = cache(Gated {
+            expiry: Some(at(1000)),
+            ..Gated::default()
+        });
+        for (now, asked) in [(0, 1), (900, 1), (939, 1), (940, 2), (2000, 3)] {
+            cache.get(at(now)).await.unwrap();
+            assert_eq!(provider.asked.load(Ordering::SeqCst), asked, "at {now}");
+        }
+        cache.forget();
+        cache.get(at(0)).await.unwrap();
+        assert_eq!(provider.asked.load(Ordering::SeqCst), 4);
+    }
+
+    #[test]
+    fn half_a_pair_of_keys_names_the_other_half() {
+        let only = |set: &'static str| move |name: &str| (name == set).then(|| "x".to_owned());
+        for (set, missing) in [
+            (ACCESS_KEY_ID, SECRET_ACCESS_KEY),
+            (SECRET_ACCESS_KEY, ACCESS_KEY_ID),
+        ] {
+            let error = from_variables(only(set)).unwrap_err();
+            assert!(error.to_string().contains(missing), "{error}");
+        }
+        assert!(from_variables(|_| None).unwrap().is_none());
+    }
+}

@@ -1,0 +1,192 @@
+//! Runs the task that moves a connection's bytes, and ends it when the connection is given up.
+
+use std::{
+    collections::HashMap,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::Notify,
+    task::AbortHandle,
+    time::{Sleep, sleep},
+};
+
+use crate::wire::Watch;
+
+/// The task of one connection. Dropping it ends the task: by a farewell if the server owes nothing, else at once.
+pub(crate) struct Driver {
+    task: AbortHandle,
+    watch: Watch,
+    leaving: Arc<AtomicBool>,
+}
+
+impl Driver {
+    /// Starts to drive a connection, and enters it in `drivers` until it ends.
+    pub(crate) fn spawn<S, T>(
+        connection: tokio_postgres::Connection<S, T>,
+        watch: Watch,
+        drivers: &Drivers,
+    ) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let leaving = Arc::new(AtomicBool::new(false));
+        let entry = drivers.reserve();
+        let id = entry.id;
+        let drive = Drive {
+            connection,
+            watch: watch.clone(),
+            leaving: Arc::clone(&leaving),
+            grace: None,
+            _entry: entry,
+        };
+        let task = tokio::spawn(drive).abort_handle();
+        drivers.enter(id, task.clone());
+        Self {
+            task,
+            watch,
+            leaving,
+        }
+    }
+
+    /// Ends the task where it stands; the socket is closed without a farewell.
+    pub(crate) fn abort(&self) {
+        self.task.abort();
+        self.watch.close();
+    }
+}
+
+impl Drop for Driver {
+    /// A driver whose client is gone waits for every answer that is due, which on a dead network is for ever.
+    fn drop(&mut self) {
+        if self.watch.is_closed() || !self.watch.is_settled() {
+            return self.task.abort();
+        }
+        self.leaving.store(true, Ordering::Release);
+        self.watch.wake_driver();
+    }
+}
+
+/// The driver's own connection, watched.
+struct Drive<S, T> {
+    connection: tokio_postgres::Connection<S, T>,
+    watch: Watch,
+    leaving: Arc<AtomicBool>,
+    /// Runs from the moment the connection is given up.
+    grace: Option<Pin<Box<Sleep>>>,
+    _entry: Entry,
+}
+
+impl<S, T> Future for Drive<S, T>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        this.watch.driver_begins(cx);
+        if let Poll::Ready(ended) = Pin::new(&mut this.connection).poll(cx) {
+            if let Err(error) = ended {
+                // Whoever uses the connection is told by their own call.
+                tracing::debug!(error = &error as &dyn std::error::Error, "connection ended");
+            }
+            return Poll::Ready(());
+        }
+        this.watch.driver_rests();
+
+        if this.leaving.load(Ordering::Acquire) {
+            let grace = this.grace.get_or_insert_with(|| Box::pin(sleep(GRACE)));
+            ready!(grace.as_mut().poll(cx));
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    }
+}
+
+impl<S, T> Drop for Drive<S, T> {
+    fn drop(&mut self) {
+        self.watch.close();
+    }
+}
+
+/// The drivers that are running, so that a pool that closes can wait for them, and end those that do not end.
+#[derive(Clone, Default)]
+pub(crate) struct Drivers(Arc<Registry>);
+
+#[derive(Default)]
+struct Registry {
+    next: AtomicU64,
+    running: Mutex<HashMap<u64, Option<AbortHandle>>>,
+    one_ended: Notify,
+}
+
+impl Drivers {
+    /// Returns once no driver runs.
+    pub(crate) async fn ended(&self) {
+        loop {
+            let mut ended = std::pin::pin!(self.0.one_ended.notified());
+            ended.as_mut().enable();
+            if self.0.lock().is_empty() {
+                return;
+            }
+            ended.await;
+        }
+    }
+
+    /// Ends every driver where it stands, and returns how many those were.
+    pub(crate) fn abort(&self) -> usize {
+        let running = self.0.lock();
+        for task in running.values().flatten() {
+            task.abort();
+        }
+        running.len()
+    }
+
+    fn reserve(&self) -> Entry {
+        let id = self.0.next.fetch_add(1, Ordering::Relaxed);
+        self.0.lock().insert(id, None);
+        Entry {
+            id,
+            registry: Arc::clone(&self.0),
+        }
+    }
+
+    /// Names the task of an entry, unless it has ended already.
+    fn enter(&self, id: u64, task: AbortHandle) {
+        if let Some(entry) = self.0.lock().get_mut(&id) {
+            *entry = Some(task);
+        }
+    }
+}
+
+impl Registry {
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Option<AbortHandle>>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A place among the running drivers, given up with the task however that ends.
+struct Entry {
+    id: u64,
+    registry: Arc<Registry>,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.registry.lock().remove(&self.id);
+        self.registry.one_ended.notify_waiters();
+    }
+}
+
+/// How long a farewell may take to leave this machine.
+const GRACE: Duration = Duration::from_millis(100);

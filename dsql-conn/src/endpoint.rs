@@ -1,0 +1,251 @@
+//! Names the cluster: the host that tokens are signed for, that certificates are verified for, and its Region.
+//!
+//! First in the flow: every other room takes an [`Endpoint`] and never a string.
+
+use std::{fmt, str::FromStr};
+
+use crate::error::{ConfigError, EndpointProblem};
+
+/// The host name of an Aurora DSQL cluster, parsed once.
+///
+/// Two forms are accepted, each with a 26-character cluster ID in front:
+///
+/// | form | used by |
+/// |---|---|
+/// | `<id>.dsql.<region>.on.aws` | the [public endpoint](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/accessing.html) |
+/// | `<id>.dsql-<suffix>.<region>.on.aws` | [PrivateLink](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/privatelink-managing-clusters.html) with private DNS |
+///
+/// Every peer of a multi-Region cluster has an endpoint of its own in one of these forms.
+///
+/// ```
+/// use dsql_conn::Endpoint;
+///
+/// let endpoint: Endpoint = "abcdefghijklmnopqrstuvwx23.dsql.us-east-1.on.aws".parse()?;
+/// assert_eq!(endpoint.region(), "us-east-1");
+/// # Ok::<(), dsql_conn::ConfigError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    host: String,
+    region: String,
+}
+
+impl Endpoint {
+    /// Returns the public endpoint of the cluster with this ID in this Region.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Endpoint`] if the ID is not 26 lower-case letters and digits, or the Region is not one.
+    pub fn from_cluster_id(cluster_id: &str, region: &str) -> Result<Self, ConfigError> {
+        format!("{cluster_id}.dsql.{region}.on.aws").parse()
+    }
+
+    /// The host name: what tokens are signed for, what is sent as SNI and what the certificate must say.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The 26-character cluster ID.
+    pub fn cluster_id(&self) -> &str {
+        &self.host[..CLUSTER_ID_LENGTH]
+    }
+
+    /// The Region that tokens are signed for, such as `us-east-1`.
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+}
+
+impl FromStr for Endpoint {
+    type Err = ConfigError;
+
+    fn from_str(value: &str) -> Result<Self, ConfigError> {
+        match parse_region(value) {
+            Ok(region) => Ok(Self {
+                host: value.to_owned(),
+                region: region.to_owned(),
+            }),
+            Err(problem) => Err(ConfigError::Endpoint {
+                value: value.to_owned(),
+                problem,
+            }),
+        }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.host)
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Endpoint({})", self.host)
+    }
+}
+
+/// Returns the Region inside a well-formed host name, or the first thing that is wrong with it.
+///
+/// The near misses come first, so that a pasted URL is told about its scheme and not about its cluster ID.
+fn parse_region(host: &str) -> Result<&str, EndpointProblem> {
+    if host.is_empty() {
+        return Err(EndpointProblem::Empty);
+    }
+    if host.trim() != host {
+        return Err(EndpointProblem::Whitespace);
+    }
+    if host.contains("://") {
+        return Err(EndpointProblem::Scheme);
+    }
+    if host.contains(['/', '@', '?']) {
+        return Err(EndpointProblem::NotAHost);
+    }
+    if host.contains(':') {
+        return Err(EndpointProblem::Port);
+    }
+    if host.ends_with('.') {
+        return Err(EndpointProblem::TrailingDot);
+    }
+    if host.contains(|c: char| c.is_ascii_uppercase()) {
+        return Err(EndpointProblem::UpperCase);
+    }
+
+    let labels: Vec<&str> = host.split('.').collect();
+    let &[cluster_id, service, region, "on", "aws"] = labels.as_slice() else {
+        return Err(EndpointProblem::Form);
+    };
+    let suffix = service.strip_prefix("dsql");
+    let is_service = suffix.is_some_and(|suffix| {
+        suffix.is_empty() || suffix.strip_prefix('-').is_some_and(is_alphanumeric)
+    });
+    if !is_service {
+        return Err(EndpointProblem::Form);
+    }
+    if cluster_id.len() != CLUSTER_ID_LENGTH || !is_alphanumeric(cluster_id) {
+        return Err(EndpointProblem::ClusterId {
+            length: cluster_id.chars().count(),
+        });
+    }
+    if !is_region(region) {
+        return Err(EndpointProblem::Region);
+    }
+    Ok(region)
+}
+
+/// Whether this is a Region by its form: words joined by hyphens, the last one a number (`ap-southeast-2`).
+fn is_region(region: &str) -> bool {
+    let mut words = region.rsplit('-');
+    let is_number = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit());
+    words.next().is_some_and(is_number) && region.contains('-') && words.all(is_alphanumeric)
+}
+
+fn is_alphanumeric(label: &str) -> bool {
+    !label.is_empty()
+        && label
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+}
+
+/// The length of every cluster ID: `[a-z0-9]{26}` in the service's API model.
+const CLUSTER_ID_LENGTH: usize = 26;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ID: &str = "abcdefghijklmnopqrstuvwx23";
+
+    fn problem(host: &str) -> EndpointProblem {
+        match host.parse::<Endpoint>() {
+            Err(ConfigError::Endpoint { value, problem }) => {
+                assert_eq!(value, host);
+                problem
+            }
+            other => panic!("{host:?}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn hosts_of_the_service_are_taken_apart() {
+        for (host, region) in [
+            (format!("{ID}.dsql.us-east-1.on.aws"), "us-east-1"),
+            (format!("{ID}.dsql-fnh4.eu-west-2.on.aws"), "eu-west-2"),
+            (format!("{ID}.dsql.us-gov-west-1.on.aws"), "us-gov-west-1"),
+        ] {
+            let endpoint: Endpoint = host.parse().unwrap();
+            assert_eq!(endpoint.host(), host);
+            assert_eq!(endpoint.cluster_id(), ID);
+            assert_eq!(endpoint.region(), region);
+        }
+        assert_eq!(
+            Endpoint::from_cluster_id(ID, "us-east-1").unwrap().host(),
+            format!("{ID}.dsql.us-east-1.on.aws")
+        );
+    }
+
+    #[test]
+    fn a_near_miss_is_told_what_is_wrong() {
+        let short = &ID[1..];
+        for (host, expected) in [
+            (String::new(), EndpointProblem::Empty),
+            (
+                format!(" {ID}.dsql.us-east-1.on.aws"),
+                EndpointProblem::Whitespace,
+            ),
+            (
+                format!("https://{ID}.dsql.us-east-1.on.aws"),
+                EndpointProblem::Scheme,
+            ),
+            (
+                format!("{ID}.dsql.us-east-1.on.aws/"),
+                EndpointProblem::NotAHost,
+            ),
+            (
+                format!("{ID}.dsql.us-east-1.on.aws:5432"),
+                EndpointProblem::Port,
+            ),
+            (
+                format!("{ID}.dsql.us-east-1.on.aws."),
+                EndpointProblem::TrailingDot,
+            ),
+            (
+                format!("{}.dsql.us-east-1.on.aws", ID.to_uppercase()),
+                EndpointProblem::UpperCase,
+            ),
+            (
+                format!("{short}.dsql.us-east-1.on.aws"),
+                EndpointProblem::ClusterId { length: 25 },
+            ),
+            (format!("{ID}.dsql.useast1.on.aws"), EndpointProblem::Region),
+            (
+                format!("{ID}.dsql-.us-east-1.on.aws"),
+                EndpointProblem::Form,
+            ),
+            (
+                format!("{ID}.rds.us-east-1.amazonaws.com"),
+                EndpointProblem::Form,
+            ),
+            ("localhost".to_owned(), EndpointProblem::Form),
+        ] {
+            assert_eq!(problem(&host), expected, "{host:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_string_panics(host in ".*") {
+            let _ = host.parse::<Endpoint>();
+        }
+
+        #[test]
+        fn what_is_parsed_is_what_is_signed(id in "[a-z0-9]{26}", region in "[a-z]{2}-[a-z]{4,9}-[1-9]") {
+            let endpoint = Endpoint::from_cluster_id(&id, &region).unwrap();
+            prop_assert_eq!(endpoint.cluster_id(), &id);
+            prop_assert_eq!(endpoint.region(), &region);
+            prop_assert_eq!(endpoint.to_string(), endpoint.host());
+        }
+    }
+}

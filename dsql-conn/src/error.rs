@@ -1,0 +1,158 @@
+//! Says what went wrong, where, and what to do about it.
+//!
+//! `Display` carries our classification, the host, the user and the remedy, because `{e}` is what gets logged; the driver's,
+//! the TLS stack's or the SDK's own error is the [`source`](std::error::Error::source).
+
+mod config;
+mod connect;
+
+use std::time::Duration;
+
+pub use config::{ConfigError, EndpointProblem};
+pub use connect::{ConnectError, Reason};
+
+/// Whatever this crate can answer instead of a result.
+///
+/// The wording of `Display` may change between versions; match on the variants and on [`Error::reason`].
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A setting is wrong or missing. Nothing was sent.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+
+    /// No connection could be opened, and trying again at once would not help.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+
+    /// No connection became free before the checkout's deadline.
+    #[error("no connection was free within {}{}", Seconds(.waited), Because(.cause.as_ref()))]
+    CheckoutTimeout {
+        /// How long the caller waited.
+        waited: Duration,
+        /// Why the last connection that was tried meanwhile could not be opened.
+        #[source]
+        cause: Option<ConnectError>,
+    },
+
+    /// The pool was closed, or is closing.
+    #[error("the pool is closed; open a new one to go on")]
+    PoolClosed,
+
+    /// The server refused a statement, or the connection was lost while it ran.
+    #[error("statement failed{}", Statement(.0))]
+    Query(#[from] tokio_postgres::Error),
+
+    /// Other transactions won every time: nothing of this one was applied.
+    ///
+    /// See [concurrency control in Aurora DSQL](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/working-with-concurrency-control.html).
+    #[error(
+        "transaction gave up after {attempts} attempts, rolled back each time: {last}; make it smaller or spread its rows, \
+         or allow more attempts"
+    )]
+    Conflict {
+        /// How often the body ran.
+        attempts: u32,
+        /// The server's words for the last conflict.
+        last: String,
+    },
+
+    /// The body returned `Ok`, but nothing was applied: a statement in it had failed, or the connection was lost before
+    /// `COMMIT` was sent.
+    ///
+    /// The server answers `COMMIT` with `ROLLBACK` after a failed statement, which drivers report as a success.
+    #[error(
+        "transaction was rolled back although its body returned Ok: {failure}; return the errors of statements from the body"
+    )]
+    RolledBack {
+        /// SQLSTATE and message of the failure.
+        failure: String,
+    },
+
+    /// `COMMIT` was sent and its outcome never arrived: the transaction may or may not have been applied.
+    ///
+    /// Running it again is safe only if a second run changes nothing, for example through a unique key.
+    #[error(
+        "the outcome of COMMIT is unknown: {}; look whether it was applied before running it again",
+        .source.as_ref().map_or_else(|| "no answer within the deadline".to_owned(), ToString::to_string)
+    )]
+    CommitUnknown {
+        /// What ended the wait; `None` if a deadline passed.
+        source: Option<tokio_postgres::Error>,
+    },
+
+    /// The body ended the transaction itself, by `COMMIT` or `ROLLBACK`.
+    #[error(
+        "the body ended its transaction itself, so what it did can be neither committed nor run again; leave COMMIT and \
+         ROLLBACK to `transaction`"
+    )]
+    TransactionEnded,
+
+    /// A handle of the transaction was still alive after the body returned: nothing was applied.
+    #[error(
+        "the transaction's handle outlived its body, so it was not committed; await what uses the handle before returning"
+    )]
+    TransactionEscaped,
+}
+
+impl Error {
+    /// Why no connection could be opened, if that is what went wrong.
+    pub fn reason(&self) -> Option<Reason> {
+        self.connect_error().map(ConnectError::reason)
+    }
+
+    /// The failed connection attempt behind this error, if there is one.
+    pub fn connect_error(&self) -> Option<&ConnectError> {
+        match self {
+            Self::Connect(error) => Some(error),
+            Self::CheckoutTimeout { cause, .. } => cause.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// The SQLSTATE that the server answered to a statement.
+    pub fn code(&self) -> Option<&tokio_postgres::error::SqlState> {
+        match self {
+            Self::Query(error) => error.code(),
+            _ => None,
+        }
+    }
+}
+
+/// A duration in words that stay readable from milliseconds to minutes.
+struct Seconds<'a>(&'a Duration);
+
+impl std::fmt::Display for Seconds<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:.3} s", self.0.as_secs_f64())
+    }
+}
+
+struct Because<'a>(Option<&'a ConnectError>);
+
+impl std::fmt::Display for Because<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Some(cause) => write!(f, ", because none could be opened: {cause}"),
+            None => f.write_str("; all are in use: return them sooner, or raise the pool's size"),
+        }
+    }
+}
+
+/// The server's answer to a statement, or that there was none.
+struct Statement<'a>(&'a tokio_postgres::Error);
+
+impl std::fmt::Display for Statement<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0.as_db_error() {
+            Some(error) => write!(
+                f,
+                ": {} (SQLSTATE {})",
+                error.message(),
+                error.code().code()
+            ),
+            None if self.0.is_closed() => f.write_str(": the connection was lost"),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Opens and judges connections for bb8.
+//!
+//! bb8 cannot end a dial that hangs, keeps the slot of one that panics, and tells the cause of a failure to nobody who
+//! waits. So each dial is a task of its own here that always comes to an end, and its outcome is published.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
+};
+
+use tokio::{sync::watch, task::AbortHandle};
+
+use crate::{
+    config::Config,
+    connect::Connector,
+    connection::Connection,
+    error::{ConnectError, Error, Reason},
+};
+
+/// A [`bb8::ManageConnection`] for an Aurora DSQL cluster.
+///
+/// [`Pool`](crate::Pool) is built on it. By itself it serves those who want bb8's own pool; keep `test_on_check_out` on, as
+/// it is by default, because connections are judged there.
+///
+/// ```
+/// # fn example(config: dsql_conn::Config) {
+/// let manager = dsql_conn::ConnectionManager::new(config);
+/// let pool = dsql_conn::bb8::Pool::builder().max_size(5).build_unchecked(manager);
+/// # }
+/// ```
+pub struct ConnectionManager {
+    pub(crate) dialer: Arc<Dialer>,
+}
+
+/// The part of the manager that the pool shares.
+pub(crate) struct Dialer {
+    pub(crate) connector: Arc<Connector>,
+    dials: Mutex<Vec<Dial>>,
+    outcome: watch::Sender<Outcome>,
+}
+
+/// A dial under way.
+struct Dial {
+    deadline: SystemTime,
+    task: AbortHandle,
+}
+
+/// What has become of the dials so far.
+#[derive(Default)]
+pub(crate) struct Outcome {
+    pub(crate) failures: u64,
+    pub(crate) last_failure: Option<ConnectError>,
+    /// There will be no more.
+    pub(crate) closed: bool,
+}
+
+impl ConnectionManager {
+    /// Makes a manager. Nothing is opened yet.
+    pub fn new(config: Config) -> Self {
+        Self {
+            dialer: Arc::new(Dialer {
+                connector: Arc::new(Connector::new(config)),
+                dials: Mutex::default(),
+                outcome: watch::Sender::default(),
+            }),
+        }
+    }
+}
+
+impl Dialer {
+    /// Opens a connection in a task of its own, which ends with this future, at its deadline, or by a panic: in each case
+    /// the caller gets an answer.
+    async fn dial(&self) -> Result<Connection, Error> {
+        if self.is_closed() {
+            return Err(Error::PoolClosed);
+        }
+        let connector = Arc::clone(&self.connector);
+        let dialing = tokio::spawn(async move {
+            let session = connector.open().await?;
+            Ok(Connection::new(session, connector))
+        });
+        let _guard = AbortOnDrop(dialing.abort_handle());
+        self.enter(dialing.abort_handle());
+
+        let error = match dialing.await {
+            Ok(Ok(connection)) => return Ok(connection),
+            Ok(Err(error)) => error,
+            Err(ended) => {
+                let how = match ended.is_panic() {
+                    true => "it panicked, which is a bug or a credentials provider's",
+                    false => {
+                        "its deadline passed while this process was paused, or the pool was closed"
+                    }
+                };
+                self.connector
+                    .error(Reason::Aborted)
+                    .detail(how)
+                    .caused_by(ended)
+            }
+        };
+        self.outcome.send_modify(|outcome| {
+            outcome.failures += 1;
+            outcome.last_failure = Some(error.clone());
+        });
+        Err(error.into())
+    }
+
+    fn enter(&self, task: AbortHandle) {
+        let Config {
+            time,
+            connect_timeout,
+            ..
+        } = &self.connector.config;
+        let deadline = time.now() + *connect_timeout;
+        let mut dials = self.dials();
+        dials.retain(|dial| !dial.task.is_finished());
+        dials.push(Dial { deadline, task });
+    }
+
+    /// Ends the dials whose deadline has passed by the wall clock. Their timers stand still while a Lambda is frozen.
+    pub(crate) fn end_overdue(&self) {
+        let now = self.connector.config.time.now();
+        for dial in self.dials().iter().filter(|dial| dial.deadline <= now) {
+            dial.task.abort();
+        }
+    }
+
+    /// Opens nothing any more, and judges every connection unfit.
+    pub(crate) fn close(&self) {
+        self.outcome.send_modify(|outcome| outcome.closed = true);
+        for dial in self.dials().iter() {
+            dial.task.abort();
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        self.outcome.borrow().closed
+    }
+
+    /// How many dials have failed so far.
+    pub(crate) fn failures(&self) -> u64 {
+        self.outcome.borrow().failures
+    }
+
+    pub(crate) fn watch(&self) -> watch::Receiver<Outcome> {
+        self.outcome.subscribe()
+    }
+
+    fn dials(&self) -> MutexGuard<'_, Vec<Dial>> {
+        self.dials.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl bb8::ManageConnection for ConnectionManager {
+    type Connection = Connection;
+    type Error = Error;
+
+    fn connect(&self) -> impl Future<Output = Result<Connection, Error>> + Send {
+        self.dialer.dial()
+    }
+
+    async fn is_valid(&self, connection: &mut Connection) -> Result<(), Error> {
+        if self.dialer.is_closed() {
+            return Err(Error::PoolClosed);
+        }
+        connection.ready().await.map_err(|unfit| {
+            tracing::debug!(%unfit, "connection replaced");
+            let error = self.dialer.connector.error(Reason::Interrupted);
+            error.detail(unfit.to_string()).into()
+        })
+    }
+
+    /// Only what is seen without waiting: a statement may still be in the driver's queue, so that cleanliness is judged at
+    /// the next checkout.
+    fn has_broken(&self, connection: &mut Connection) -> bool {
+        connection.returned();
+        self.dialer.is_closed() || connection.is_closed() || connection.is_expired()
+    }
+}
+
+impl fmt::Debug for ConnectionManager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectionManager")
+            .field("config", &self.dialer.connector.config)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Ends a dial that nobody awaits any more.
+struct AbortOnDrop(AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

@@ -1,0 +1,91 @@
+//! Reads what kept a session from being opened out of the driver's error.
+//!
+//! The service answers most refusals as `unable to accept connection, ..` with the particulars in the HINT field, under
+//! SQLSTATE 08006 or one that is not documented, so that the words decide:
+//! [troubleshooting](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/troubleshooting.html).
+
+use std::{error::Error as StdError, io};
+
+use tokio_postgres::error::{DbError, SqlState};
+
+use crate::error::Reason;
+
+/// Returns the reason behind a failed login, and the words that explain it.
+pub(crate) fn classify(error: &tokio_postgres::Error) -> (Reason, Option<String>) {
+    if let Some(error) = error.as_db_error() {
+        let said = match error.hint() {
+            Some(hint) => format!("{}: {hint}", error.message()),
+            None => error.message().to_owned(),
+        };
+        return (refused(error), Some(said));
+    }
+    if error.is_closed() {
+        return (Reason::Interrupted, None);
+    }
+    let mut cause: &dyn StdError = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+        if let Some(error) = cause.downcast_ref::<io::Error>() {
+            return interrupted(error);
+        }
+    }
+    (Reason::Protocol, Some(cause.to_string()))
+}
+
+/// Reads a refusal of the server.
+fn refused(error: &DbError) -> Reason {
+    match error.code().code() {
+        "53300" => return Reason::TooManyConnections,
+        "53400" => return Reason::RateExceeded,
+        "0A000" => return Reason::SettingRefused,
+        _ => {}
+    }
+    let message = error.message().to_lowercase();
+    let hint = error.hint().unwrap_or_default().to_lowercase();
+    if let Some(cause) = message.strip_prefix("unable to accept connection, ") {
+        return match cause {
+            _ if cause.starts_with("access denied") => denied(&hint),
+            _ if cause.starts_with("waking up") => Reason::WakingUp,
+            _ if cause.starts_with("too many open connections") => Reason::TooManyConnections,
+            _ if cause.starts_with("rate exceeded") => Reason::RateExceeded,
+            _ if cause.starts_with("sni was not received") => Reason::ServerNameMissing,
+            _ => Reason::Refused,
+        };
+    }
+    if message.starts_with("iam authentication failed") {
+        return Reason::AccessDenied;
+    }
+    let is_about_role = message.starts_with("role ") && message.ends_with("does not exist");
+    match is_about_role {
+        true => Reason::RoleMissing,
+        false if *error.code() == SqlState::INVALID_PASSWORD => Reason::AccessDenied,
+        false => Reason::Refused,
+    }
+}
+
+/// Reads the HINT of `access denied`.
+fn denied(hint: &str) -> Reason {
+    if hint.starts_with("signature expired") {
+        Reason::TokenExpired
+    } else if hint.starts_with("wrong user to action mapping") {
+        Reason::WrongAction
+    } else if hint.contains("is not authorized to") {
+        Reason::NotAuthorized
+    } else {
+        Reason::AccessDenied
+    }
+}
+
+/// Reads a failure below the protocol: TLS, or the socket.
+fn interrupted(error: &io::Error) -> (Reason, Option<String>) {
+    let said = Some(error.to_string());
+    let tls = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match tls {
+        Some(rustls::Error::InvalidCertificate(_)) => (Reason::Certificate, said),
+        Some(_) => (Reason::Tls, said),
+        None if error.kind() == io::ErrorKind::InvalidData => (Reason::Protocol, said),
+        None => (Reason::Interrupted, said),
+    }
+}

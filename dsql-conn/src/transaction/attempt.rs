@@ -1,0 +1,176 @@
+//! Runs a transaction's body once and finds out what became of it.
+//!
+//! What the driver returns is not enough to know: it reports a `COMMIT` that was answered with `ROLLBACK` as a success, and
+//! the body may have kept a failure to itself. So the server's own answers decide, as the connection's watch has seen them.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use tokio_postgres::error::SqlState;
+
+use super::Transaction;
+use crate::{
+    error::Error,
+    pool::PooledConnection,
+    wire::{Conflict, Status, Watch},
+};
+
+/// A transaction from before its `BEGIN` to its end. Dropped in between, it leaves a `ROLLBACK` behind.
+pub(super) struct Attempt {
+    /// Shared with the body's handles while the body runs.
+    connection: Arc<PooledConnection>,
+    ended: bool,
+}
+
+/// Why an attempt did not commit.
+pub(super) enum Failed<E> {
+    /// Another transaction won. With the connection for the next attempt, if it is still good.
+    ByConflict(Conflict, Option<PooledConnection>),
+    /// For good.
+    For(E),
+}
+
+impl Attempt {
+    pub(super) fn on(connection: PooledConnection) -> Self {
+        Self {
+            connection: Arc::new(connection),
+            ended: false,
+        }
+    }
+
+    /// Runs `BEGIN`, the body and `COMMIT`.
+    pub(super) async fn run<T, E, F, Fut>(mut self, body: &F) -> Result<T, Failed<E>>
+    where
+        E: From<Error>,
+        F: Fn(Transaction) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        self.watch().begin();
+        if let Err(error) = self.connection.batch_execute("BEGIN").await {
+            return Err(match self.watch().conflict() {
+                Some(conflict) => self.lost(conflict).await,
+                None => Error::Query(error).into(),
+            });
+        }
+
+        let result = body(Transaction {
+            connection: Arc::clone(&self.connection),
+        })
+        .await;
+
+        if Arc::get_mut(&mut self.connection).is_none() {
+            self.connection.abort();
+            self.ended = true;
+            return Err(Error::TransactionEscaped.into());
+        }
+        // What the body queued and did not await must not slip in behind the COMMIT.
+        self.watch().fence().await;
+        self.watch().settled().await;
+        if let Some(conflict) = self.watch().conflict() {
+            return Err(self.lost(conflict).await);
+        }
+        match result {
+            Ok(value) => self.commit().await.map(|()| value),
+            Err(error) => {
+                self.roll_back().await;
+                Err(Failed::For(error))
+            }
+        }
+    }
+
+    async fn commit<E: From<Error>>(self) -> Result<(), Failed<E>> {
+        if self.watch().is_closed() {
+            return Err(rolled_back(
+                "the connection was lost before COMMIT was sent",
+            ));
+        }
+        match self.watch().status() {
+            Status::Open => {}
+            Status::Idle => {
+                self.end();
+                return Err(Error::TransactionEnded.into());
+            }
+            Status::Failed | Status::Unknown => {
+                let failure = self.watch().failure().unwrap_or_default();
+                self.roll_back().await;
+                return Err(rolled_back(failure));
+            }
+        }
+
+        self.watch().begin();
+        let Err(error) = self.connection.batch_execute("COMMIT").await else {
+            let is_committed = self.watch().completed("COMMIT");
+            self.end();
+            return match is_committed {
+                true => Ok(()),
+                false => Err(rolled_back("the server answered COMMIT with ROLLBACK")),
+            };
+        };
+        if let Some(conflict) = self.watch().conflict() {
+            return Err(self.lost(conflict).await);
+        }
+        // "Server unavailable" leaves the connection alive and the outcome open:
+        // https://docs.aws.amazon.com/aurora-dsql/latest/userguide/troubleshooting.html
+        let is_unavailable = error.code() == Some(&SqlState::INTERNAL_ERROR);
+        let is_unknown =
+            is_unavailable || self.watch().is_closed() || error.as_db_error().is_none();
+        self.roll_back().await;
+        Err(match is_unknown {
+            true => Error::CommitUnknown {
+                source: Some(error),
+            },
+            false => Error::Query(error),
+        }
+        .into())
+    }
+
+    /// Gives way to the transaction that won.
+    async fn lost<E>(self, conflict: Conflict) -> Failed<E> {
+        Failed::ByConflict(conflict, self.roll_back().await)
+    }
+
+    /// Rolls back what is still open, and returns the connection if it is good for another attempt.
+    ///
+    /// A rollback that fails is no news: the connection is lost then, and the transaction with it.
+    async fn roll_back(self) -> Option<PooledConnection> {
+        self.watch().settled().await;
+        if self.watch().status() != Status::Idle && !self.watch().is_closed() {
+            let _ = self.connection.batch_execute("ROLLBACK").await;
+        }
+        let is_good = self.watch().status() == Status::Idle && !self.watch().is_closed();
+        self.end().filter(|_| is_good)
+    }
+
+    /// Takes the connection out of a transaction that has ended.
+    fn end(mut self) -> Option<PooledConnection> {
+        self.ended = true;
+        let connection = Arc::clone(&self.connection);
+        drop(self);
+        Arc::into_inner(connection)
+    }
+
+    fn watch(&self) -> &Watch {
+        self.connection.watch()
+    }
+}
+
+impl Drop for Attempt {
+    /// A body that was dropped or panicked must not leave its transaction to the next borrower. One poll queues the
+    /// statement; the next checkout waits for its answer.
+    fn drop(&mut self) {
+        if !self.ended {
+            let _ = self.connection.batch_execute("ROLLBACK").now_or_never();
+        }
+    }
+}
+
+impl<E: From<Error>> From<Error> for Failed<E> {
+    fn from(error: Error) -> Self {
+        Self::For(error.into())
+    }
+}
+
+fn rolled_back<E: From<Error>>(failure: impl Into<String>) -> Failed<E> {
+    let failure = failure.into();
+    Error::RolledBack { failure }.into()
+}

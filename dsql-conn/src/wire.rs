@@ -1,0 +1,226 @@
+//! Follows the protocol between the driver and TLS, and tells what the driver keeps to itself.
+//!
+//! Whether a transaction is open, what a `COMMIT` was answered with, whether answers are still due: tokio-postgres knows and
+//! does not say. A [`Wire`] is the stream it reads and writes; the [`Watch`] beside it answers.
+
+mod frames;
+mod ledger;
+
+use std::{
+    future::poll_fn,
+    io,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+};
+
+use futures_util::task::AtomicWaker;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_postgres::tls::{ChannelBinding, TlsStream};
+
+pub(crate) use self::ledger::{Conflict, Status};
+use self::{frames::Frames, ledger::Ledger};
+
+/// A stream that notes every message on its way through.
+pub(crate) struct Wire<S> {
+    stream: S,
+    shared: Arc<Shared>,
+    sent: Frames,
+    received: Frames,
+}
+
+/// What is known of the messages on a [`Wire`].
+#[derive(Clone)]
+pub(crate) struct Watch {
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    ledger: Mutex<Ledger>,
+    /// Wakes the task that drives the connection.
+    driver: AtomicWaker,
+    /// Wakes whoever waits for the ledger to change. One at a time: waiting takes the connection by `&mut`.
+    changed: AtomicWaker,
+}
+
+impl<S> Wire<S> {
+    /// Wraps a stream that nothing was sent on yet.
+    pub(crate) fn new(stream: S) -> (Self, Watch) {
+        let shared = Arc::<Shared>::default();
+        let watch = Watch {
+            shared: Arc::clone(&shared),
+        };
+        let wire = Self {
+            stream,
+            shared,
+            sent: Frames::starting_untagged(),
+            received: Frames::default(),
+        };
+        (wire, watch)
+    }
+}
+
+impl Watch {
+    /// Waits until the driver has written everything that was queued before this call.
+    ///
+    /// The ledger sees what is written, not what is queued. A statement whose future was polled once and dropped sits in the
+    /// driver's queue: before the fence the ledger would call that connection clean.
+    pub(crate) async fn fence(&self) {
+        let wanted = {
+            let mut ledger = self.shared.lock();
+            ledger.fence_wanted += 1;
+            ledger.fence_wanted
+        };
+        self.wake_driver();
+        self.until(|ledger| ledger.is_closed() || ledger.fence_reached >= wanted)
+            .await;
+    }
+
+    /// Waits until every statement has been answered. Without a deadline of its own.
+    pub(crate) async fn settled(&self) {
+        self.until(|ledger| ledger.is_closed() || ledger.is_settled())
+            .await;
+    }
+
+    /// The transaction status after the last answer.
+    pub(crate) fn status(&self) -> Status {
+        self.shared.lock().status()
+    }
+
+    /// Whether every statement that was written has been answered.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.shared.lock().is_settled()
+    }
+
+    /// Whether the session has ended, or can no longer be followed.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.shared.lock().is_closed()
+    }
+
+    /// Forgets conflicts, failures and tags: a transaction begins.
+    pub(crate) fn begin(&self) {
+        self.shared.lock().begin();
+    }
+
+    /// The conflict that a statement met since [`begin`](Self::begin).
+    pub(crate) fn conflict(&self) -> Option<Conflict> {
+        self.shared.lock().conflict.clone()
+    }
+
+    /// SQLSTATE and message of the first failure since [`begin`](Self::begin).
+    pub(crate) fn failure(&self) -> Option<String> {
+        self.shared.lock().failure.clone()
+    }
+
+    /// Whether the last command that completed since [`begin`](Self::begin) was tagged `tag`.
+    pub(crate) fn completed(&self, tag: &str) -> bool {
+        self.shared.lock().tag.as_deref() == Some(tag.as_bytes())
+    }
+
+    /// Gives the driver a turn, though there is nothing to read or write.
+    pub(crate) fn wake_driver(&self) {
+        self.shared.driver.wake();
+    }
+
+    /// Notes that the driver is about to take what is queued, and will be woken by the next fence.
+    pub(crate) fn driver_begins(&self, cx: &mut Context<'_>) {
+        self.shared.driver.register(cx.waker());
+        self.shared.lock().driver_begins();
+    }
+
+    /// Notes that the driver has come to rest.
+    pub(crate) fn driver_rests(&self) {
+        self.shared.lock().driver_rests();
+        self.shared.changed.wake();
+    }
+
+    /// Notes that nothing will be read or written any more.
+    pub(crate) fn close(&self) {
+        self.shared.lock().close();
+        self.shared.changed.wake();
+    }
+
+    async fn until(&self, condition: impl Fn(&Ledger) -> bool) {
+        poll_fn(|cx| {
+            if condition(&self.shared.lock()) {
+                return Poll::Ready(());
+            }
+            self.shared.changed.register(cx.waker());
+            match condition(&self.shared.lock()) {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        })
+        .await;
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut this.stream).poll_read(cx, buf);
+        if let Poll::Ready(result) = &polled {
+            let new = &buf.filled()[before..];
+            let mut ledger = this.shared.lock();
+            if result.is_err() || new.is_empty() {
+                ledger.close();
+            }
+            this.received
+                .follow(new, |tag, body| ledger.received(tag, body));
+            drop(ledger);
+            this.shared.changed.wake();
+        }
+        polled
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.stream).poll_write(cx, buf);
+        let mut ledger = this.shared.lock();
+        ledger.flushed = false;
+        match &polled {
+            Poll::Ready(Ok(written)) => {
+                let written = &buf[..*written];
+                this.sent.follow(written, |tag, _| ledger.sent(tag));
+            }
+            Poll::Ready(Err(_)) => ledger.close(),
+            Poll::Pending => {}
+        }
+        polled
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.stream).poll_flush(cx);
+        this.shared.lock().flushed = matches!(polled, Poll::Ready(Ok(())));
+        polled
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
+
+impl<S: TlsStream + Unpin> TlsStream for Wire<S> {
+    fn channel_binding(&self) -> ChannelBinding {
+        self.stream.channel_binding()
+    }
+}

@@ -1,0 +1,337 @@
+//! Keeps the books on one session: what was asked, what is unanswered, what the answers said.
+
+use std::collections::VecDeque;
+
+use super::frames::STARTUP;
+
+/// The state of a session as its messages tell it.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    status: Status,
+    /// What was sent and not yet answered by `ReadyForQuery`, oldest first.
+    flights: VecDeque<Flight>,
+    /// What was sent since the last flight ended.
+    unfinished: Unfinished,
+    /// The server takes rows by `COPY .. FROM STDIN`.
+    copying_in: bool,
+    closed: bool,
+    /// The tag of the last command that completed.
+    pub(super) tag: Option<Vec<u8>>,
+    pub(super) conflict: Option<Conflict>,
+    /// The first failure, as the server put it.
+    pub(super) failure: Option<String>,
+
+    /// The driver's last act was a flush that went through: nothing is left in its queue.
+    pub(super) flushed: bool,
+    pub(super) fence_wanted: u64,
+    fence_begun: u64,
+    pub(super) fence_reached: u64,
+}
+
+/// Messages that the server answers with one `ReadyForQuery`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flight {
+    /// A startup packet, a simple query or a function call.
+    Simple,
+    /// Messages of the extended protocol up to `Sync`.
+    Extended,
+    /// `Close` and `Sync`: the driver forgets a prepared statement. Changes nothing that matters to the next borrower, who
+    /// never waits for it.
+    Housekeeping,
+}
+
+/// What was sent of a flight that `Sync` has not ended yet.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Unfinished {
+    #[default]
+    Nothing,
+    Closes,
+    Work,
+}
+
+/// The transaction status that `ReadyForQuery` reports.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Status {
+    /// No answer yet, or one that is none of the protocol's.
+    #[default]
+    Unknown,
+    /// Outside of a transaction.
+    Idle,
+    /// In a transaction.
+    Open,
+    /// In a transaction that a failed statement has doomed.
+    Failed,
+}
+
+/// A failed attempt that the service's concurrency control ended: SQLSTATE 40001.
+///
+/// See [concurrency control](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/working-with-concurrency-control.html).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Conflict {
+    /// The server's message.
+    pub(crate) message: String,
+}
+
+impl Ledger {
+    pub(super) fn sent(&mut self, tag: u8) {
+        let flight = match tag {
+            STARTUP | b'Q' | b'F' => Flight::Simple,
+            b'S' => match self.unfinished {
+                Unfinished::Closes => Flight::Housekeeping,
+                Unfinished::Nothing | Unfinished::Work => Flight::Extended,
+            },
+            b'C' if self.unfinished != Unfinished::Work => {
+                self.unfinished = Unfinished::Closes;
+                return;
+            }
+            // A password and a farewell belong to no flight.
+            b'p' | b'X' => return,
+            _ => {
+                self.unfinished = Unfinished::Work;
+                return;
+            }
+        };
+        self.unfinished = Unfinished::Nothing;
+        self.flights.push_back(flight);
+    }
+
+    pub(super) fn received(&mut self, tag: u8, body: &[u8]) {
+        match tag {
+            b'Z' => self.ready(body),
+            b'C' => {
+                let end = body.iter().position(|&byte| byte == 0);
+                self.tag = Some(body[..end.unwrap_or(body.len())].to_vec());
+                self.copying_in = false;
+            }
+            b'E' => self.refused(body),
+            // The driver ends the statement that starts a COPY by a Sync, which the server passes over, and the rows by
+            // another, which it answers: one of the two is owed nothing. A COPY by simple query never gets its rows from
+            // this driver, and would wait for them for ever.
+            b'G' => match self.flights.pop_front() {
+                Some(Flight::Extended) => self.copying_in = true,
+                _ => self.close(),
+            },
+            b'W' => self.close(),
+            _ => {}
+        }
+    }
+
+    fn ready(&mut self, body: &[u8]) {
+        self.copying_in = false;
+        self.status = match body {
+            b"I" => Status::Idle,
+            b"T" => Status::Open,
+            b"E" => Status::Failed,
+            _ => Status::Unknown,
+        };
+        if self.flights.pop_front().is_none() {
+            // More answers than questions: whatever is read next belongs to nobody knows what.
+            self.close();
+        }
+    }
+
+    fn refused(&mut self, body: &[u8]) {
+        let fields = Fields::parse(body);
+        if fields.code == SERIALIZATION_FAILURE && self.conflict.is_none() {
+            self.conflict = Some(Conflict {
+                message: fields.message.clone(),
+            });
+        }
+        if self.failure.is_none() {
+            self.failure = Some(format!("{} {}", fields.code, fields.message));
+        }
+        // How many Syncs a failed COPY leaves unanswered depends on when it failed.
+        if self.copying_in || matches!(&*fields.severity, "FATAL" | "PANIC") {
+            self.close();
+        }
+    }
+
+    pub(super) fn begin(&mut self) {
+        self.tag = None;
+        self.conflict = None;
+        self.failure = None;
+    }
+
+    pub(super) fn close(&mut self) {
+        self.closed = true;
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    pub(super) fn status(&self) -> Status {
+        self.status
+    }
+
+    pub(super) fn is_settled(&self) -> bool {
+        self.unfinished != Unfinished::Work
+            && !self.copying_in
+            && self
+                .flights
+                .iter()
+                .all(|flight| *flight == Flight::Housekeeping)
+    }
+
+    pub(super) fn driver_begins(&mut self) {
+        self.fence_begun = self.fence_wanted;
+        self.flushed = false;
+    }
+
+    /// The fence holds only for what was queued before the driver's turn began: it empties its queue first and flushes
+    /// last, and something may have been queued in between. A flush in the middle of a full queue is followed by a write.
+    pub(super) fn driver_rests(&mut self) {
+        if self.flushed {
+            self.fence_reached = self.fence_begun;
+        }
+    }
+}
+
+/// The fields of an `ErrorResponse` that matter here.
+#[derive(Default)]
+struct Fields {
+    severity: String,
+    code: String,
+    message: String,
+}
+
+impl Fields {
+    fn parse(body: &[u8]) -> Self {
+        let mut fields = Self::default();
+        for field in body.split(|&byte| byte == 0) {
+            let Some((kind, value)) = field.split_first() else {
+                continue;
+            };
+            let target = match kind {
+                // The severity is translated in `S` and never in `V`, which comes after it.
+                b'S' | b'V' => &mut fields.severity,
+                b'C' => &mut fields.code,
+                b'M' => &mut fields.message,
+                _ => continue,
+            };
+            *target = String::from_utf8_lossy(value).into_owned();
+        }
+        fields
+    }
+}
+
+const SERIALIZATION_FAILURE: &str = "40001";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A ledger after its startup packet was answered.
+    fn ready() -> Ledger {
+        let mut ledger = Ledger::default();
+        ledger.sent(STARTUP);
+        assert!(!ledger.is_settled());
+        ledger.sent(b'p');
+        ledger.received(b'R', &[0; 4]);
+        ledger.received(b'Z', b"I");
+        assert!(ledger.is_settled());
+        ledger
+    }
+
+    fn sent(ledger: &mut Ledger, tags: &[u8]) {
+        for &tag in tags {
+            ledger.sent(tag);
+        }
+    }
+
+    #[test]
+    fn a_statement_is_unsettled_until_it_is_answered() {
+        let mut ledger = ready();
+        sent(&mut ledger, b"PD");
+        assert!(!ledger.is_settled(), "without its Sync");
+        sent(&mut ledger, b"S");
+        assert!(!ledger.is_settled(), "with it");
+        ledger.received(b'T', b"");
+        ledger.received(b'Z', b"T");
+        assert!(ledger.is_settled());
+        assert_eq!(ledger.status(), Status::Open);
+    }
+
+    #[test]
+    fn housekeeping_is_not_waited_for() {
+        let mut ledger = ready();
+        sent(&mut ledger, b"CS");
+        assert!(ledger.is_settled());
+        sent(&mut ledger, b"BES");
+        assert!(!ledger.is_settled());
+        ledger.received(b'Z', b"I");
+        assert!(!ledger.is_settled(), "that answered the housekeeping");
+        ledger.received(b'Z', b"I");
+        assert!(ledger.is_settled());
+    }
+
+    #[test]
+    fn copy_in_is_answered_once_for_its_two_syncs() {
+        let mut ledger = ready();
+        sent(&mut ledger, b"BES");
+        ledger.received(b'G', b"");
+        assert!(!ledger.is_settled(), "rows are awaited");
+        sent(&mut ledger, b"ddcS");
+        ledger.received(b'C', b"COPY 2\0");
+        ledger.received(b'Z', b"I");
+        assert!(ledger.is_settled() && !ledger.is_closed());
+        assert_eq!(ledger.tag.as_deref(), Some(&b"COPY 2"[..]));
+    }
+
+    #[test]
+    fn what_does_not_add_up_closes_the_session() {
+        let mut failed_copy = ready();
+        sent(&mut failed_copy, b"BES");
+        failed_copy.received(b'G', b"");
+        failed_copy.received(b'E', b"SERROR\0C22P02\0Mbad\0\0");
+        assert!(failed_copy.is_closed(), "an error inside a COPY");
+
+        let mut simple_copy = ready();
+        simple_copy.sent(b'Q');
+        simple_copy.received(b'G', b"");
+        assert!(simple_copy.is_closed(), "a COPY whose rows never come");
+
+        let mut surplus = ready();
+        surplus.received(b'Z', b"I");
+        assert!(surplus.is_closed(), "an answer to no question");
+
+        let mut fatal = ready();
+        fatal.received(b'E', b"SFATAL\0VFATAL\0C57P01\0Mshutting down\0\0");
+        assert!(fatal.is_closed(), "the server's last word");
+    }
+
+    #[test]
+    fn a_conflict_is_kept_until_the_next_transaction() {
+        let mut ledger = ready();
+        ledger.received(
+            b'E',
+            b"SERROR\0VERROR\0C40001\0Mchange conflicts with another transaction (OC000)\0\0",
+        );
+        ledger.received(b'E', b"SERROR\0VERROR\0C25P02\0Maborted\0\0");
+        let message = ledger.conflict.as_ref().map(|conflict| &*conflict.message);
+        assert_eq!(
+            message,
+            Some("change conflicts with another transaction (OC000)")
+        );
+        assert!(ledger.failure.as_deref().unwrap().starts_with("40001 "));
+        ledger.begin();
+        assert!(ledger.conflict.is_none() && ledger.failure.is_none());
+    }
+
+    #[test]
+    fn the_fence_holds_for_what_was_queued_before_the_drivers_turn() {
+        let mut ledger = ready();
+        ledger.driver_begins();
+        ledger.fence_wanted += 1;
+        ledger.flushed = true;
+        ledger.driver_rests();
+        assert_eq!(ledger.fence_reached, 0, "wanted in the middle of a turn");
+        ledger.driver_begins();
+        ledger.driver_rests();
+        assert_eq!(ledger.fence_reached, 0, "the flush did not go through");
+        ledger.driver_begins();
+        ledger.flushed = true;
+        ledger.driver_rests();
+        assert_eq!(ledger.fence_reached, 1);
+    }
+}
