@@ -52,16 +52,7 @@ pub async fn bootstrap(client: &Client, grantee: &Grantee) -> Result<Vec<Step>, 
         progress.migrate(name, statement).await?;
     }
 
-    progress
-        .create(
-            format!("role {role}"),
-            (
-                "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)",
-                &[(&role.0, Type::TEXT)],
-            ),
-            &format!("CREATE ROLE {role} WITH LOGIN"),
-        )
-        .await?;
+    progress.create_role(role).await?;
     progress
         .create(
             format!("trust of role {role} in {arn}"),
@@ -242,21 +233,26 @@ impl Progress<'_> {
     ) -> Result<(), BootstrapError> {
         let what = what.into();
         let present = async || self.client.query_typed_one(query, params).await?.try_get(0);
-        let created = async {
+        let created = async || {
             if patiently(present).await? {
                 return Ok(Outcome::Present);
             }
-            match patiently(async || self.client.batch_execute(statement).await).await {
-                Ok(()) => Ok(Outcome::Created),
-                // Another bootstrap was faster.
-                Err(error) if error.code() == Some(&SqlState::DUPLICATE_OBJECT) => {
-                    Ok(Outcome::Present)
-                }
-                Err(error) => Err(error),
-            }
+            patiently(async || self.client.batch_execute(statement).await).await?;
+            Ok(Outcome::Created)
         };
-        let created = created.await;
+        let created = created().await;
         self.note(what, created)
+    }
+
+    /// Creates the role without looking first: there is no `IF NOT EXISTS` to win a race with.
+    async fn create_role(&mut self, role: &RoleName) -> Result<(), BootstrapError> {
+        let statement = format!("CREATE ROLE {role} WITH LOGIN");
+        let created = match patiently(async || self.client.batch_execute(&statement).await).await {
+            Ok(()) => Ok(Outcome::Created),
+            Err(error) if error.code() == Some(&SqlState::DUPLICATE_OBJECT) => Ok(Outcome::Present),
+            Err(error) => Err(error),
+        };
+        self.note(format!("role {role}"), created)
     }
 
     /// Applies a migration and records it afterwards, in another transaction: one that was
@@ -314,9 +310,7 @@ async fn patiently<T>(
     let mut waits = (1..=MAX_REPEATS).map(|repeat| repeat * FIRST_WAIT);
     loop {
         match (statement().await, waits.next()) {
-            (Err(error), Some(wait))
-                if error.code() == Some(&SqlState::T_R_SERIALIZATION_FAILURE) =>
-            {
+            (Err(error), Some(wait)) if lost_a_race(&error) => {
                 sleep(wait.mul_f64(rand::rng().random_range(0.5..1.0))).await;
             }
             (result, _) => return result,
@@ -324,17 +318,18 @@ async fn patiently<T>(
     }
 }
 
+fn lost_a_race(error: &tokio_postgres::Error) -> bool {
+    // No statement here can violate a constraint of ours, but two bootstraps that create the same
+    // thing at once meet in the catalog, whose constraints PostgreSQL reports as any other.
+    error.code() == Some(&SqlState::T_R_SERIALIZATION_FAILURE)
+        || error.code() == Some(&SqlState::UNIQUE_VIOLATION)
+}
+
 /// In the order in which they are applied; a name is never used again.
-const MIGRATIONS: [(&str, &str); 2] = [
-    (
-        "0001_games",
-        include_str!("../schema/migrations/0001_games.sql"),
-    ),
-    (
-        "0002_games_newest",
-        include_str!("../schema/migrations/0002_games_newest.sql"),
-    ),
-];
+const MIGRATIONS: [(&str, &str); 1] = [(
+    "0001_games",
+    include_str!("../schema/migrations/0001_games.sql"),
+)];
 
 const LONGEST_IDENTIFIER: usize = 63;
 

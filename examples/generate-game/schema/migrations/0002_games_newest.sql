@@ -1,1 +1,0 @@
-CREATE INDEX ASYNC IF NOT EXISTS games_newest ON games.games (created_at, id)
