@@ -1,0 +1,56 @@
+//! A local cluster that behaves like Amazon Aurora DSQL, in front of a real PostgreSQL.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use dsql_local::LocalCluster;
+//!
+//! let cluster = LocalCluster::start().await?;
+//! println!("{} at {}", cluster.endpoint(), cluster.address());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Clients connect with TLS, a server name and an IAM token, as they do to the service, and are refused
+//! in its words. Tests script [`Fault`]s and read [`Counts`] and [`ConnectionLog`]s.
+//!
+//! # What is the service's and what is not
+//!
+//! - A cluster is a database in an engine that the process's clusters share. `current_database()` tells,
+//!   and `pg_roles` shows the other clusters' roles; creating, dropping, granting and logging in do not.
+//! - The engine detects conflicts by locks: the second writer of a row fails, at its statement, where the
+//!   service fails the second to commit.
+//! - Where the service's SQLSTATE for a refusal is not known, 08006 stands in.
+
+pub use clock::Clock;
+pub use count::{ConnectionLog, Counts, Outcome};
+pub use engine::EngineError;
+pub use fault::{Direction, Effect, Fault, Stage};
+pub use identity::{Action, Identity};
+pub use local::{Builder, LocalCluster, StartError};
+pub use refusal::Refusal;
+pub use sigv4::{Flaw, PresignedToken, sign};
+
+mod answer;
+mod certificate;
+mod clock;
+mod cluster;
+mod count;
+mod ending;
+mod engine;
+mod fault;
+mod forward;
+mod frame;
+mod front;
+mod identity;
+mod local;
+mod options;
+mod random;
+mod refusal;
+mod reply;
+mod request;
+mod role;
+mod rules;
+mod session;
+mod sigv4;
+mod socket;
+mod statement;

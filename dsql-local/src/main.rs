@@ -1,1 +1,3 @@
-fn main(){}
+//! `dsql-local`: a cluster for people, with psql or any driver.
+
+fn main() {}

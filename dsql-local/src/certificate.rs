@@ -1,0 +1,95 @@
+//! The cluster's certificate authority and its certificate for the service's host name.
+//! `front` serves with them; a client trusts the authority.
+
+use std::sync::Arc;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
+};
+use rustls::ServerConfig;
+use rustls::crypto::ring;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+
+/// A private certificate authority and one certificate that it signed.
+pub(crate) struct Certificates {
+    pub(crate) ca_pem: String,
+    pub(crate) ca_der: CertificateDer<'static>,
+    leaf: Arc<CertifiedKey>,
+}
+
+impl Certificates {
+    pub(crate) fn for_host(host: &str) -> Result<Self, rcgen::Error> {
+        let mut authority = CertificateParams::default();
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        authority
+            .distinguished_name
+            .push(DnType::CommonName, "dsql-local certificate authority");
+        let authority_key = KeyPair::generate()?;
+        let authority_certificate = authority.self_signed(&authority_key)?;
+        let issuer = Issuer::new(authority, authority_key);
+
+        let mut leaf = CertificateParams::new([host.to_owned()])?;
+        leaf.distinguished_name.push(DnType::CommonName, host);
+        leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        let leaf_key = KeyPair::generate()?;
+        let leaf_certificate = leaf.signed_by(&leaf_key, &issuer)?;
+        let leaf = CertifiedKey::from_der(
+            vec![leaf_certificate.der().clone()],
+            PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(leaf_key.serialize_der())),
+            &ring::default_provider(),
+        )
+        .expect("a key pair made here fits its certificate");
+
+        Ok(Self {
+            ca_pem: authority_certificate.pem(),
+            ca_der: authority_certificate.der().clone(),
+            leaf: Arc::new(leaf),
+        })
+    }
+
+    /// Returns the server side of TLS: TLS 1.2 and 1.3, tickets for resumption, ALPN `postgresql`.
+    pub(crate) fn server_config(&self, host: &str) -> Arc<ServerConfig> {
+        let provider = Arc::new(ring::default_provider());
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("ring supports TLS 1.2 and 1.3")
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(HostCertificate {
+                host: host.to_owned(),
+                certificate: self.leaf.clone(),
+            }));
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        config.ticketer = ring::Ticketer::new().expect("the system's generator answers");
+        Arc::new(config)
+    }
+}
+
+impl std::fmt::Debug for Certificates {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Certificates").finish_non_exhaustive()
+    }
+}
+
+/// Serves the one host. A hello without SNI gets the certificate too,
+/// so that the session can be told in words why it is refused.
+#[derive(Debug)]
+struct HostCertificate {
+    host: String,
+    certificate: Arc<CertifiedKey>,
+}
+
+impl ResolvesServerCert for HostCertificate {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        hello
+            .server_name()
+            .is_none_or(|name| name.eq_ignore_ascii_case(&self.host))
+            .then(|| self.certificate.clone())
+    }
+}
+
+/// The protocol that direct TLS must name.
+pub(crate) const ALPN: &[u8] = b"postgresql";

@@ -1,0 +1,148 @@
+//! Where the engine comes from: the first PostgreSQL that works.
+//! `run` and `template` start its programs.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::EngineError;
+use super::owner::Owner;
+
+/// A folder with a `postgres` and an `initdb` that run.
+#[derive(Debug)]
+pub(super) struct Installation {
+    bin: PathBuf,
+    version: Version,
+}
+
+impl Installation {
+    /// Looks at `DSQL_LOCAL_PG_BIN`, which if set must be right, and then at the machine's own.
+    pub(super) fn find(owner: &Owner) -> Result<Self, EngineError> {
+        if let Some(named) = std::env::var_os("DSQL_LOCAL_PG_BIN").map(PathBuf::from) {
+            return Self::at(&named, owner).ok_or(EngineError::WrongFolder(named));
+        }
+        Self::on_this_machine(owner)
+    }
+
+    fn on_this_machine(owner: &Owner) -> Result<Self, EngineError> {
+        let mut folders: Vec<PathBuf> = std::env::var_os("PATH")
+            .map(|path| std::env::split_paths(&path).collect())
+            .unwrap_or_default();
+        folders.extend(folder_of_pg_config());
+        folders.extend(PACKAGE_FOLDERS.iter().flat_map(|pattern| expand(pattern)));
+        Self::best_of(folders, owner)
+    }
+
+    fn best_of(folders: Vec<PathBuf>, owner: &Owner) -> Result<Self, EngineError> {
+        let looked_in = folders
+            .iter()
+            .map(|folder| folder.display().to_string())
+            .collect::<Vec<_>>()
+            .join(", ");
+        folders
+            .iter()
+            .filter_map(|folder| Self::at(folder, owner))
+            .min_by_key(|found| found.version.major.abs_diff(SERVICE_MAJOR))
+            .ok_or(EngineError::NotFound { looked_in })
+    }
+
+    fn at(folder: &Path, owner: &Owner) -> Option<Self> {
+        // A PATH often holds links to one program each; PostgreSQL looks for its files beside the real one.
+        let postgres = fs::canonicalize(folder.join("postgres")).ok()?;
+        let bin = postgres.parent()?.to_owned();
+        let version = version_of(owner.command(&postgres))?;
+        let initdb = version_of(owner.command(bin.join("initdb")))?;
+        (version == initdb && version.major >= OLDEST).then_some(Self { bin, version })
+    }
+
+    pub(super) fn program(&self, name: &str) -> PathBuf {
+        self.bin.join(name)
+    }
+
+    /// Returns what tells this installation's data directories from another's.
+    pub(super) fn version(&self) -> &str {
+        &self.version.text
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Version {
+    text: String,
+    major: u32,
+}
+
+/// Parses `postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)`.
+fn version_of(mut program: Command) -> Option<Version> {
+    let output = program.arg("--version").output().ok()?;
+    let printed = String::from_utf8(output.stdout).ok()?;
+    let text = printed.split_once("(PostgreSQL) ")?.1.trim().to_owned();
+    let major = text
+        .split(|c: char| !c.is_ascii_digit())
+        .next()?
+        .parse()
+        .ok()?;
+    (output.status.success()).then_some(Version { text, major })
+}
+
+fn folder_of_pg_config() -> Option<PathBuf> {
+    let output = Command::new("pg_config").arg("--bindir").output().ok()?;
+    Some(PathBuf::from(String::from_utf8(output.stdout).ok()?.trim()))
+}
+
+/// Expands a pattern whose one `*` stands for part of a folder's name.
+fn expand(pattern: &str) -> Vec<PathBuf> {
+    let Some((before, after)) = pattern.split_once('*') else {
+        return vec![PathBuf::from(pattern)];
+    };
+    let (parent, prefix) = before.rsplit_once('/').unwrap_or((".", before));
+    let Ok(entries) = fs::read_dir(parent) else {
+        return Vec::new();
+    };
+    entries
+        .flatten()
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix))
+        .map(|entry| entry.path().join(after.trim_start_matches('/')))
+        .collect()
+}
+
+/// Debian, Fedora's PGDG, Homebrew on both processors, Postgres.app, from source.
+const PACKAGE_FOLDERS: &[&str] = &[
+    "/usr/lib/postgresql/*/bin",
+    "/usr/pgsql-*/bin",
+    "/opt/homebrew/opt/postgresql@*/bin",
+    "/usr/local/opt/postgresql@*/bin",
+    "/Applications/Postgres.app/Contents/Versions/*/bin",
+    "/usr/local/pgsql/bin",
+];
+
+/// The service is compatible with PostgreSQL 16.
+const SERVICE_MAJOR: u32 = 16;
+/// The first one whose `public` schema belongs to the database's owner.
+pub(super) const OLDEST: u32 = 15;
+pub(super) const INSTALL: &str = if cfg!(target_os = "macos") {
+    "brew install postgresql@16"
+} else {
+    "sudo apt-get install postgresql"
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_an_engine_the_error_names_the_command_to_install_one() {
+        let owner = Owner::of_this_process().unwrap();
+        let empty = tempfile::tempdir().unwrap();
+        let error = Installation::best_of(vec![empty.path().to_owned()], &owner).unwrap_err();
+        let message = error.to_string();
+        assert!(message.contains(INSTALL), "{message}");
+        assert!(message.contains("DSQL_LOCAL_PG_BIN"), "{message}");
+    }
+
+    #[test]
+    fn this_machine_has_an_engine() {
+        let owner = Owner::of_this_process().unwrap();
+        let found = Installation::on_this_machine(&owner).unwrap();
+        assert!(found.program("initdb").exists());
+    }
+}

@@ -1,0 +1,118 @@
+//! The user that the engine runs as: this one, unless this one is root.
+//! `find`, `template` and `run` start every program through it.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use super::EngineError;
+
+/// Whose processes and files the engine's are.
+#[derive(Debug)]
+pub(super) struct Owner {
+    uid: u32,
+    /// Set when this process is root and has to step down.
+    step_down: Option<u32>,
+}
+
+impl Owner {
+    pub(super) fn of_this_process() -> Result<Self, EngineError> {
+        // The owner of a file made here is who we are; `geteuid` would need unsafe.
+        let uid = tempfile::tempfile()?.metadata()?.uid();
+        if uid != 0 {
+            return Ok(Self {
+                uid,
+                step_down: None,
+            });
+        }
+        let passwd = fs::read_to_string("/etc/passwd")?;
+        ["postgres", "_postgres", "nobody"]
+            .into_iter()
+            .find_map(|name| user(&passwd, name))
+            .map(|(uid, gid)| Self {
+                uid,
+                step_down: Some(gid),
+            })
+            .ok_or(EngineError::NoOwner)
+    }
+
+    /// Prepares a command to run as this user, deaf to the terminal's signals.
+    pub(super) fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        if let Some(gid) = self.step_down {
+            command.uid(self.uid).gid(gid);
+        }
+        command
+            .process_group(0)
+            .current_dir("/")
+            .env_remove("PGDATA");
+        command
+    }
+
+    /// Makes a folder that only this user can enter.
+    pub(super) fn folder(&self, parent: &Path, prefix: &str) -> Result<TempDir, EngineError> {
+        let folder = tempfile::Builder::new().prefix(prefix).tempdir_in(parent)?;
+        self.take(folder.path())?;
+        Ok(folder)
+    }
+
+    pub(super) fn take(&self, folder: &Path) -> Result<(), EngineError> {
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
+        if let Some(gid) = self.step_down {
+            chown(folder, Some(self.uid), Some(gid))?;
+        }
+        Ok(())
+    }
+
+    /// Returns whether a folder is this user's alone, and no link to elsewhere.
+    pub(super) fn has_for_itself(&self, folder: &Path) -> bool {
+        fs::symlink_metadata(folder).is_ok_and(|metadata| {
+            metadata.is_dir() && metadata.uid() == self.uid && metadata.mode() & 0o077 == 0
+        })
+    }
+
+    /// Returns where the engine's files go: root's own folders are closed to whom it steps down to,
+    /// and a socket's path must stay short.
+    pub(super) fn temp_dir(&self) -> PathBuf {
+        let folder = std::env::temp_dir();
+        if self.step_down.is_some() || folder.as_os_str().len() > LONGEST_TEMP_DIR {
+            return PathBuf::from("/tmp");
+        }
+        folder
+    }
+
+    pub(super) fn uid(&self) -> u32 {
+        self.uid
+    }
+}
+
+fn user(passwd: &str, name: &str) -> Option<(u32, u32)> {
+    let line = passwd
+        .lines()
+        .find(|line| line.split(':').next() == Some(name))?;
+    let mut fields = line.split(':').skip(2);
+    // macOS writes the last two of the 32 bits' users as -2 and -1.
+    let mut id = || fields.next()?.parse::<i64>().ok().map(|id| id as u32);
+    Some((id()?, id()?))
+}
+
+/// Linux takes 107 bytes and macOS 103; the rest is our folder's and the socket's name.
+const LONGEST_TEMP_DIR: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_are_found_by_whole_name() {
+        let passwd = "root:x:0:0::/root:/bin/sh\npostgres2:x:7:7::/:\npostgres:x:101:104::/:\nnobody:*:-2:-2::/:\n";
+        assert_eq!(user(passwd, "postgres"), Some((101, 104)));
+        assert_eq!(user(passwd, "nobody"), Some((u32::MAX - 1, u32::MAX - 1)));
+        assert_eq!(user(passwd, "post"), None);
+    }
+}

@@ -1,0 +1,135 @@
+//! The engine's process: started on a copy of the template, stopped with whoever holds it.
+//! It dies with this process too, and takes its files along.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Stdio};
+use std::time::{Duration, Instant};
+
+use super::EngineError;
+use super::find::Installation;
+use super::owner::Owner;
+
+/// A PostgreSQL that listens on a socket in a folder of its own.
+#[derive(Debug)]
+pub(super) struct Running {
+    keeper: Child,
+    /// The keeper reads from it: the end of this process, however it comes, ends the engine.
+    lifeline: Option<ChildStdin>,
+    folder: PathBuf,
+}
+
+impl Running {
+    /// Starts the engine and waits until it accepts connections. Blocks.
+    pub(super) fn start(
+        installation: &Installation,
+        owner: &Owner,
+        template: &Path,
+    ) -> Result<Self, EngineError> {
+        let folder = owner.folder(&owner.temp_dir(), "dsql-local-")?;
+        let mut keeper = owner.command("sh");
+        keeper
+            .args(["-c", KEEPER, "dsql-local-keeper"])
+            .arg(folder.path())
+            .arg(template)
+            .arg(installation.program("postgres"))
+            .arg("-D")
+            .arg(folder.path().join("data"))
+            .arg("-k")
+            .arg(folder.path());
+        for setting in SETTINGS {
+            keeper.args(["-c", setting]);
+        }
+        let mut keeper = keeper
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let mut running = Self {
+            lifeline: keeper.stdin.take(),
+            keeper,
+            folder: folder.keep(),
+        };
+        running.wait_until_ready()?;
+        Ok(running)
+    }
+
+    pub(super) fn socket_directory(&self) -> &Path {
+        &self.folder
+    }
+
+    fn wait_until_ready(&mut self) -> Result<(), EngineError> {
+        let pid_file = self.folder.join("data/postmaster.pid");
+        let give_up = Instant::now() + START_DEADLINE;
+        loop {
+            let status = fs::read_to_string(&pid_file).unwrap_or_default();
+            if status
+                .lines()
+                .nth(7)
+                .is_some_and(|line| line.trim() == "ready")
+            {
+                return Ok(());
+            }
+            let log = fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+            let ended = self.keeper.try_wait()?.is_some();
+            if ended || log.contains("FATAL:") || Instant::now() > give_up {
+                return Err(EngineError::Program {
+                    program: "postgres",
+                    output: log,
+                });
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.lifeline.take());
+        if let Err(error) = self.keeper.wait() {
+            tracing::warn!(%error, "the engine's keeper was not waited for");
+        }
+    }
+}
+
+/// The name of the socket; nothing listens on TCP.
+pub(super) const PORT: u16 = 5432;
+const START_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Copies the template, runs the engine, and ends it when standard input does.
+/// A shell starts background jobs deaf to SIGINT until they install their own handler:
+/// the SIGTERM is for an engine that did not get that far, the SIGINT does not wait for clients.
+const KEEPER: &str = r#"
+folder=$1 template=$2; shift 2
+trap : HUP INT TERM
+if cp -Rp "$template" "$folder/data"; then
+    "$@" </dev/null >"$folder/log" 2>&1 & engine=$!
+    cat >/dev/null
+    kill -TERM $engine; kill -INT $engine
+    wait $engine
+fi
+rm -rf "$folder"
+"#;
+
+const SETTINGS: &[&str] = &[
+    "listen_addresses=",
+    "unix_socket_permissions=0700",
+    "max_connections=500",
+    "shared_buffers=32MB",
+    "fsync=off",
+    "full_page_writes=off",
+    "synchronous_commit=off",
+    "wal_level=minimal",
+    "max_wal_senders=0",
+    "max_logical_replication_workers=0",
+    "max_wal_size=256MB",
+    "dynamic_shared_memory_type=mmap",
+    "max_parallel_workers_per_gather=0",
+    "jit=off",
+    "timezone=UTC",
+    "log_timezone=UTC",
+    // The service never waits for another transaction: it detects conflicts, at the latest at COMMIT.
+    "default_transaction_isolation=repeatable read",
+    "deadlock_timeout=10ms",
+    "lock_timeout=100ms",
+];

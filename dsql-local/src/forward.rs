@@ -1,0 +1,192 @@
+//! A session's life after the login: its own backend, and bytes in both directions.
+//! Statements are judged on the way in (`request`) and answers put right on the way out (`reply`).
+
+use std::sync::Mutex;
+
+use bytes::{BufMut, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::UnixStream;
+
+use crate::answer::Answers;
+use crate::cluster::Cluster;
+use crate::count::Entry;
+use crate::ending::Ending;
+use crate::fault::Direction;
+use crate::frame::{self, Frame, Malformed};
+use crate::refusal::Refusal;
+use crate::reply;
+use crate::request::{Next, Requests};
+use crate::session::{Session, Wire};
+
+/// What both directions of a line know.
+#[derive(Debug)]
+pub(crate) struct Line {
+    pub(crate) answers: Answers,
+    /// The engine's last word on the transaction: `I`, `T` or `E`.
+    pub(crate) status: u8,
+}
+
+/// Carries a session to its end, which is never an `Ok`.
+pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
+    cluster: &Cluster,
+    wire: &mut Wire<S>,
+    session: &Session,
+    entry: &Entry,
+) -> Ending {
+    match first_statement(wire, entry).await {
+        Ok(()) => {}
+        Err(ending) => return ending,
+    }
+    let _counted = entry.backend();
+    let (backend, corrections) = match open(cluster, session).await {
+        Ok(opened) => opened,
+        Err(ending) => return ending,
+    };
+    let line = Mutex::new(Line {
+        answers: Answers::default(),
+        status: b'I',
+    });
+    let (mut from_engine, mut to_engine) = backend.into_split();
+    let (mut from_client, mut to_client) = tokio::io::split(&mut wire.stream);
+
+    let inward = async {
+        let mut requests = Requests::new(cluster, entry, &line);
+        let unread = &mut wire.unread;
+        let mut out = BytesMut::new();
+        loop {
+            let next = requests.take(unread, &mut out);
+            if !out.is_empty() {
+                to_engine
+                    .write_all(&out)
+                    .await
+                    .map_err(|_| Ending::EngineClosed)?;
+                out.clear();
+            }
+            match next {
+                Ok(Next::More) => {}
+                Ok(Next::Terminate) => return Ok(()),
+                // The backend stays open meanwhile, and keeps what it locked.
+                Err(Ending::Stalled) => {
+                    cluster.faults.released().await;
+                    return Err(Ending::Cut);
+                }
+                Err(ending) => return Err(ending),
+            }
+            if from_client.read_buf(unread).await? == 0 {
+                return Err(Ending::Closed);
+            }
+            delay(cluster, Direction::ToServer).await;
+        }
+    };
+    let outward = async {
+        let mut unread = BytesMut::new();
+        let mut out = corrections;
+        let mut replies = reply::Replies::new(&line);
+        loop {
+            if from_engine.read_buf(&mut unread).await.unwrap_or(0) == 0 {
+                return Err::<(), _>(Ending::EngineClosed);
+            }
+            let ended = replies.take(&mut unread, &mut out);
+            if !out.is_empty() {
+                delay(cluster, Direction::ToClient).await;
+                to_client.write_all(&out).await?;
+                to_client.flush().await?;
+                out.clear();
+            }
+            ended?;
+        }
+    };
+    tokio::pin!(outward);
+    tokio::select! {
+        ended = &mut outward => ended.err().unwrap_or(Ending::EngineClosed),
+        ended = inward => match ended {
+            // The engine answers what came before the goodbye, and then closes.
+            Ok(()) => match outward.await {
+                Err(ending @ (Ending::Cut | Ending::Reset)) => ending,
+                _ => Ending::Closed,
+            },
+            Err(ending) => ending,
+        },
+    }
+}
+
+/// Waits for a reason to open a backend.
+async fn first_statement<S: AsyncRead + AsyncWrite + Unpin>(
+    wire: &mut Wire<S>,
+    entry: &Entry,
+) -> Result<(), Ending> {
+    loop {
+        match frame::header(&wire.unread)? {
+            Some((b'X', _)) => {
+                entry.flight("X", false);
+                return Err(Ending::Closed);
+            }
+            Some(_) => return Ok(()),
+            None => wire.fill().await?,
+        }
+    }
+}
+
+/// Opens a backend as the session's user. Returns with it what the client has to be told:
+/// the settings that the engine reports otherwise than the front did.
+async fn open(cluster: &Cluster, session: &Session) -> Result<(UnixStream, BytesMut), Ending> {
+    let mut stream = UnixStream::connect(&cluster.socket).await?;
+    let mut out = BytesMut::new();
+    frame::put_counted(&mut out, |out| {
+        out.put_i32(3 << 16);
+        for (name, value) in &session.parameters {
+            frame::put_string(out, name.as_bytes());
+            frame::put_string(out, value.as_bytes());
+        }
+        out.put_u8(0);
+    });
+    stream.write_all(&out).await?;
+
+    let mut corrections = BytesMut::new();
+    let mut unread = BytesMut::new();
+    loop {
+        while let Some(frame) = Frame::cut(&mut unread, LONGEST_GREETING)? {
+            match frame.tag() {
+                b'Z' => return Ok((stream, corrections)),
+                b'E' => return Err(refused_by_engine(frame.body()).into()),
+                b'S' => correct(session, &frame, &mut corrections)?,
+                _ => {}
+            }
+        }
+        if stream.read_buf(&mut unread).await? == 0 {
+            return Err(Ending::EngineClosed);
+        }
+    }
+}
+
+fn correct(session: &Session, frame: &Frame, out: &mut BytesMut) -> Result<(), Malformed> {
+    let mut body = frame.body();
+    let name = frame::take_string(&mut body)?;
+    let value = frame::take_string(&mut body)?;
+    let told = session
+        .told
+        .iter()
+        .find(|(told, _)| told.as_bytes() == name);
+    if told.is_some_and(|(name, told)| name != "server_version" && told.as_bytes() != value) {
+        out.put_slice(frame.bytes());
+    }
+    Ok(())
+}
+
+fn refused_by_engine(body: &[u8]) -> Refusal {
+    Refusal::Custom {
+        fatal: true,
+        sqlstate: frame::field(body, b'C').into(),
+        message: frame::field(body, b'M').into(),
+        hint: Some(frame::field(body, b'H').into())
+            .filter(|hint: &std::borrow::Cow<'_, str>| !hint.is_empty()),
+    }
+}
+
+async fn delay(cluster: &Cluster, direction: Direction) {
+    if let Some(by) = cluster.faults.delay(direction) {
+        tokio::time::sleep(by).await;
+    }
+}
+
+const LONGEST_GREETING: usize = 64 * 1024;

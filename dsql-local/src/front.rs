@@ -1,0 +1,238 @@
+//! The listener: accepts sockets, agrees on TLS in either way, and carries out how a connection ends.
+//! `local` starts it; inside, `session` logs in and `forward` does the rest.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::rustls::server::Acceptor;
+use tokio_rustls::server::TlsStream;
+
+use crate::cluster::{Cluster, Fate};
+use crate::count::{Entry, Outcome};
+use crate::ending::Ending;
+use crate::fault::Stage;
+use crate::forward;
+use crate::frame::{self, Startup};
+use crate::refusal::Refusal;
+use crate::session::{self, Wire};
+use crate::socket::Socket;
+
+/// Accepts until it is dropped; the connections go with it.
+pub(crate) async fn listen(listener: TcpListener, cluster: Arc<Cluster>) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    let fate = cluster.fate.subscribe();
+                    connections.spawn(connection(cluster.clone(), stream, fate));
+                }
+                Err(error) => {
+                    // Out of descriptors, mostly: some connection's end gives one back.
+                    tracing::warn!(%error, "could not accept a connection");
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+/// Serves one socket to its end. The entry is dropped last, when the socket is closed.
+async fn connection(cluster: Arc<Cluster>, stream: TcpStream, mut fate: watch::Receiver<Fate>) {
+    let entry = cluster.ledger.accepted();
+    let Ok(socket) = Socket::new(stream) else {
+        return;
+    };
+    let conversation = converse(&cluster, socket.clone(), &entry);
+    tokio::pin!(conversation);
+    let ending = tokio::select! {
+        biased;
+        fate = befallen(&mut fate) => match fate {
+            Fate::Reset => Ending::Reset,
+            Fate::BlackHole => {
+                // Neither polled nor dropped: the backend keeps what it locked.
+                entry.ended(Outcome::Cut);
+                cluster.faults.released().await;
+                Ending::Cut
+            }
+            Fate::Live | Fate::Cut => Ending::Cut,
+        },
+        ending = &mut conversation => ending,
+    };
+    entry.ended(ending.outcome());
+    match ending {
+        Ending::Reset => {
+            if let Err(error) = socket.reset_on_close() {
+                tracing::warn!(%error, "the reset will be an ordinary close");
+            }
+        }
+        Ending::Stalled => cluster.faults.released().await,
+        _ => {}
+    }
+}
+
+async fn befallen(fate: &mut watch::Receiver<Fate>) -> Fate {
+    match fate.changed().await {
+        Ok(()) => *fate.borrow_and_update(),
+        Err(_) => Fate::Cut,
+    }
+}
+
+async fn converse(cluster: &Cluster, socket: Socket, entry: &Entry) -> Ending {
+    let deadline = Instant::now() + cluster.login_deadline;
+    let tls = match timeout_at(deadline, handshake(cluster, socket, entry)).await {
+        Ok(Ok(tls)) => tls,
+        Ok(Err(ending)) => return ending,
+        Err(_) => return Ending::LoginTimedOut,
+    };
+    let has_sni = tls.get_ref().1.server_name().is_some();
+    let mut wire = Wire::new(tls);
+    let login = session::login(cluster, &mut wire, entry, has_sni);
+    let ending = match timeout_at(deadline, login).await {
+        Ok(Ok(session)) => {
+            entry.log(|log| log.outcome = Outcome::Open);
+            forward::run(cluster, &mut wire, &session, entry).await
+        }
+        Ok(Err(ending)) => ending,
+        Err(_) => Ending::LoginTimedOut,
+    };
+    farewell(&mut wire.stream, &ending, entry).await;
+    ending
+}
+
+/// Agrees on TLS: at once, or after the client asked whether there is any.
+async fn handshake(
+    cluster: &Cluster,
+    socket: Socket,
+    entry: &Entry,
+) -> Result<TlsStream<Socket>, Ending> {
+    strike(cluster, Stage::Accept, &socket).await?;
+    let direct = socket.first_byte().await?.ok_or(Ending::Closed)? == TLS_HANDSHAKE;
+    let socket = if direct {
+        entry.count(|counts| counts.direct += 1);
+        socket
+    } else {
+        ask_for_tls(socket, entry).await?
+    };
+    let peer = socket.clone();
+    let start = LazyConfigAcceptor::new(Acceptor::default(), socket)
+        .await
+        .map_err(Ending::TlsFailed)?;
+    let hello = start.client_hello();
+    entry.log(|log| log.sni = hello.server_name().map(str::to_owned));
+    let has_alpn = hello.alpn().is_some();
+    strike(cluster, Stage::TlsHello, &peer).await?;
+    let tls = start
+        .into_stream(cluster.tls.clone())
+        .await
+        .map_err(Ending::TlsFailed)?;
+    let (_, agreed) = tls.get_ref();
+    entry.tls(
+        agreed.server_name(),
+        agreed.alpn_protocol(),
+        agreed.handshake_kind(),
+    );
+    if direct && !has_alpn {
+        let error = io::Error::other("direct TLS without ALPN");
+        return Err(Ending::TlsFailed(error));
+    }
+    Ok(tls)
+}
+
+/// Answers what comes before TLS, in clear text, up to the request for it.
+async fn ask_for_tls(socket: Socket, entry: &Entry) -> Result<Socket, Ending> {
+    let mut socket = socket;
+    for _ in 0..MOST_REQUESTS {
+        // Not a byte more than the request: what follows it is TLS's.
+        let mut length = [0; 4];
+        socket.read_exact(&mut length).await?;
+        let rest = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+        if !(8..=LONGEST_REQUEST).contains(&rest) {
+            return Err(frame::Malformed::Startup.into());
+        }
+        let mut body = vec![0; rest - 4];
+        socket.read_exact(&mut body).await?;
+        match Startup::parse(&body)? {
+            Startup::SslRequest => {
+                entry.count(|counts| counts.ssl_request += 1);
+                socket.write_all(b"S").await?;
+                return Ok(socket);
+            }
+            Startup::GssEncRequest => socket.write_all(b"N").await?,
+            Startup::CancelRequest => {
+                entry.count(|counts| counts.cancel_requests += 1);
+                return Err(Ending::Closed);
+            }
+            Startup::Session(_) | Startup::Unsupported => {
+                let ending = Ending::Refused(Refusal::NoTls);
+                farewell(&mut socket, &ending, entry).await;
+                return Err(ending);
+            }
+        }
+    }
+    Err(frame::Malformed::Startup.into())
+}
+
+/// Lets a fault strike where there are no words yet.
+async fn strike(cluster: &Cluster, stage: Stage, socket: &Socket) -> Result<(), Ending> {
+    match cluster.faults.at(stage).map(Ending::from) {
+        None => Ok(()),
+        Some(Ending::Garbage) => {
+            socket.clone().write_all(GARBAGE).await?;
+            Err(Ending::Garbage)
+        }
+        Some(ending) => Err(ending),
+    }
+}
+
+/// Says the last words, if any, and sees that they arrive: a socket that closes over unread bytes
+/// is reset, and the client would lose them.
+async fn farewell<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    ending: &Ending,
+    entry: &Entry,
+) {
+    let mut words = BytesMut::new();
+    match ending {
+        Ending::Refused(refusal) => {
+            entry.refused(refusal);
+            frame::put_refusal(&mut words, refusal);
+        }
+        Ending::Garbage => words.extend_from_slice(GARBAGE),
+        Ending::Closed | Ending::EngineClosed => {}
+        _ => return,
+    }
+    let goodbye = async {
+        stream.write_all(&words).await?;
+        stream.shutdown().await?;
+        let mut left = [0; 1024];
+        for _ in 0..MOST_UNREAD {
+            if stream.read(&mut left).await? == 0 {
+                break;
+            }
+        }
+        Ok::<_, io::Error>(())
+    };
+    if let Ok(Err(error)) = timeout(PATIENCE, goodbye).await {
+        tracing::debug!(%error, "the client did not wait for the last words");
+    }
+}
+
+/// The first byte of a TLS record that carries a handshake; no length begins with it.
+const TLS_HANDSHAKE: u8 = 0x16;
+const MOST_REQUESTS: usize = 3;
+/// As long as a startup packet, which is read to be refused.
+const LONGEST_REQUEST: usize = 10_000;
+const GARBAGE: &[u8] = &[0xff; 64];
+/// Kibibytes that a client may still send after the last words.
+const MOST_UNREAD: usize = 64;
+const PATIENCE: Duration = Duration::from_secs(2);

@@ -1,0 +1,164 @@
+//! IAM, as far as connecting needs it: who holds which keys and may do which action.
+//! `sigv4` verifies tokens against these keys; `session` asks what their owner may do.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::random;
+
+/// An IAM action that a token is signed for, and that an identity must be allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Action {
+    /// `dsql:DbConnect`: connects as a custom database role.
+    DbConnect,
+    /// `dsql:DbConnectAdmin`: connects as `admin`.
+    DbConnectAdmin,
+}
+
+impl Action {
+    /// Returns the action that connecting as this user takes.
+    pub fn for_user(user: &str) -> Self {
+        if user == ADMIN {
+            Self::DbConnectAdmin
+        } else {
+            Self::DbConnect
+        }
+    }
+
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        [Self::DbConnect, Self::DbConnectAdmin]
+            .into_iter()
+            .find(|action| action.as_str() == name)
+    }
+
+    /// Returns the name, without the service's prefix.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::DbConnect => "DbConnect",
+            Self::DbConnectAdmin => "DbConnectAdmin",
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// An IAM principal with its credentials.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Identity {
+    arn: String,
+    access_key_id: String,
+    secret_access_key: String,
+    session_token: Option<String>,
+}
+
+impl Identity {
+    /// Describes a principal with credentials of the caller's choice.
+    pub fn new(
+        arn: impl Into<String>,
+        access_key_id: impl Into<String>,
+        secret_access_key: impl Into<String>,
+        session_token: Option<String>,
+    ) -> Self {
+        Self {
+            arn: arn.into(),
+            access_key_id: access_key_id.into(),
+            secret_access_key: secret_access_key.into(),
+            session_token,
+        }
+    }
+
+    /// An IAM role: its credentials are temporary, so they come with a session token.
+    pub(crate) fn role(name: &str) -> Self {
+        Self::new(
+            format!("arn:aws:iam::{ACCOUNT}:role/{name}"),
+            format!("ASIA{}", random::text(16, KEY_ID)),
+            random::text(40, SECRET),
+            Some(format!("{}==", random::text(180, SECRET))),
+        )
+    }
+
+    /// An IAM user: its access key is for good and has no session token.
+    pub(crate) fn user(name: &str) -> Self {
+        Self::new(
+            format!("arn:aws:iam::{ACCOUNT}:user/{name}"),
+            format!("AKIA{}", random::text(16, KEY_ID)),
+            random::text(40, SECRET),
+            None,
+        )
+    }
+
+    /// Returns the name that `AWS IAM GRANT` takes.
+    pub fn arn(&self) -> &str {
+        &self.arn
+    }
+
+    /// Returns the access key's public half.
+    pub fn access_key_id(&self) -> &str {
+        &self.access_key_id
+    }
+
+    /// Returns the access key's secret half.
+    pub fn secret_access_key(&self) -> &str {
+        &self.secret_access_key
+    }
+
+    /// Returns the session token that temporary credentials carry.
+    pub fn session_token(&self) -> Option<&str> {
+        self.session_token.as_deref()
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity")
+            .field("arn", &self.arn)
+            .field("access_key_id", &self.access_key_id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The identities that a cluster's account knows, by access key.
+#[derive(Debug, Default)]
+pub(crate) struct Directory {
+    known: Mutex<HashMap<String, Known>>,
+}
+
+impl Directory {
+    pub(crate) fn put(&self, identity: Identity, allowed: &[Action]) {
+        let allowed = allowed.iter().copied().collect();
+        self.known()
+            .insert(identity.access_key_id.clone(), Known { identity, allowed });
+    }
+
+    pub(crate) fn find(&self, access_key_id: &str) -> Option<Known> {
+        self.known().get(access_key_id).cloned()
+    }
+
+    pub(crate) fn remove(&self, access_key_id: &str) {
+        self.known().remove(access_key_id);
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<String, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An identity and what its policies allow.
+#[derive(Debug, Clone)]
+pub(crate) struct Known {
+    pub(crate) identity: Identity,
+    pub(crate) allowed: BTreeSet<Action>,
+}
+
+/// The database user that every cluster has.
+pub(crate) const ADMIN: &str = "admin";
+/// The account that clusters and identities belong to.
+pub(crate) const ACCOUNT: &str = "123456789012";
+
+const KEY_ID: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+const SECRET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

@@ -1,0 +1,160 @@
+//! The settings that a startup packet may make.
+//! `session` refuses the others, and hands these to the engine.
+
+use crate::frame::Parameters;
+use crate::refusal::Refusal;
+
+/// Returns the settings of the packet and of its `options`, as the engine takes them.
+pub(crate) fn settings(parameters: &Parameters) -> Result<Vec<(String, String)>, Refusal> {
+    let mut settings = Vec::new();
+    for (name, value) in &parameters.pairs {
+        match name.as_str() {
+            "user" | "database" => {}
+            "options" => {
+                for (name, value) in parse_options(value)? {
+                    allow(&mut settings, name, value)?;
+                }
+            }
+            _ if name.starts_with(PROTOCOL_PREFIX) => {}
+            _ => allow(&mut settings, name.clone(), value.clone())?,
+        }
+    }
+    Ok(settings)
+}
+
+/// Returns the names that are about the protocol itself, none of which is known here.
+pub(crate) fn of_the_protocol(parameters: &Parameters) -> impl Iterator<Item = &str> {
+    parameters
+        .pairs
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .filter(|name| name.starts_with(PROTOCOL_PREFIX))
+}
+
+fn allow(settings: &mut Vec<(String, String)>, name: String, value: String) -> Result<(), Refusal> {
+    let lower = name.to_ascii_lowercase();
+    if OF_POSTGRES.contains(&lower.as_str()) {
+        settings.push((lower, value));
+        Ok(())
+    } else if OF_THE_SERVICE.contains(&lower.as_str()) {
+        Ok(())
+    } else {
+        Err(Refusal::ParameterNotSupported { name })
+    }
+}
+
+/// Parses `-c name=value`, `-cname=value` and `--name=value`.
+fn parse_options(options: &str) -> Result<Vec<(String, String)>, Refusal> {
+    let mut words = words(options).into_iter();
+    let mut settings = Vec::new();
+    while let Some(word) = words.next() {
+        let unsupported = || Refusal::ParameterNotSupported { name: word.clone() };
+        let setting = match (
+            word.as_str(),
+            word.strip_prefix("--"),
+            word.strip_prefix("-c"),
+        ) {
+            ("-c", ..) => words.next().ok_or_else(unsupported)?,
+            (_, Some(setting), _) | (_, _, Some(setting)) => setting.to_owned(),
+            _ => return Err(unsupported()),
+        };
+        let (name, value) = setting.split_once('=').ok_or_else(unsupported)?;
+        // PostgreSQL takes a dash for an underscore here; the service's own names have dashes.
+        let name = match OF_THE_SERVICE.contains(&name) {
+            true => name.to_owned(),
+            false => name.replace('-', "_"),
+        };
+        settings.push((name, value.to_owned()));
+    }
+    Ok(settings)
+}
+
+/// Splits at white space that no backslash escapes.
+fn words(options: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut characters = options.chars();
+    while let Some(c) = characters.next() {
+        let last = words.last_mut().expect("never empty");
+        match c {
+            '\\' => last.extend(characters.next()),
+            _ if c.is_whitespace() => words.push(String::new()),
+            _ => last.push(c),
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+const PROTOCOL_PREFIX: &str = "_pq_.";
+const OF_POSTGRES: &[&str] = &[
+    "application_name",
+    "client_encoding",
+    "datestyle",
+    "extra_float_digits",
+    "intervalstyle",
+    "timezone",
+    "search_path",
+    "enable_bitmapscan",
+    "enable_hashjoin",
+    "enable_indexonlyscan",
+    "enable_indexscan",
+    "enable_material",
+    "enable_mergejoin",
+    "enable_nestloop",
+    "enable_seqscan",
+];
+/// Taken, and not for the engine.
+const OF_THE_SERVICE: &[&str] = &[
+    "amzn-cluster-id",
+    "disable_sync_create_index",
+    "dsql.enable_batched_nestloop",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(pairs: &[(&str, &str)]) -> Result<Vec<(String, String)>, Refusal> {
+        settings(&Parameters {
+            minor_version: 0,
+            pairs: pairs
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+        })
+    }
+
+    #[test]
+    fn options_are_read_in_all_three_spellings() {
+        let read = of(&[
+            ("user", "app"),
+            (
+                "options",
+                r"-c search_path=a,\ b -cTimeZone=UTC  --extra-float-digits=3 -c amzn-cluster-id=x",
+            ),
+        ]);
+        let expected = [
+            ("search_path", "a, b"),
+            ("timezone", "UTC"),
+            ("extra_float_digits", "3"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(read.unwrap(), expected);
+    }
+
+    #[test]
+    fn other_parameters_are_refused_by_name() {
+        for (pair, name) in [
+            (("statement_timeout", "1"), "statement_timeout"),
+            (("replication", "true"), "replication"),
+            (("options", "-c lock_timeout=1"), "lock_timeout"),
+            (("options", "-d 5"), "-d"),
+            (("options", "-c"), "-c"),
+        ] {
+            let refusal = Refusal::ParameterNotSupported {
+                name: name.to_owned(),
+            };
+            assert_eq!(of(&[pair]), Err(refusal));
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! The client's frames on their way in: judged, translated, refused, and struck by faults.
+//! `forward` sends on what comes out, and `answer` learns what to expect for it.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::{BufMut, BytesMut};
+
+use crate::answer::{Due, Reply};
+use crate::cluster::Cluster;
+use crate::count::Entry;
+use crate::ending::Ending;
+use crate::fault::{Effect, Stage};
+use crate::forward::Line;
+use crate::frame::{self, Frame};
+use crate::refusal::Refusal;
+use crate::rules::{self, Verdict};
+use crate::statement::{self, Statement};
+
+/// The frames of one session.
+pub(crate) struct Requests<'a> {
+    cluster: &'a Cluster,
+    entry: &'a Entry,
+    line: &'a Mutex<Line>,
+    flight: Flight,
+    /// The prepared statements that are more than they seem.
+    prepared: HashMap<Vec<u8>, Prepared>,
+    /// The portals whose execution is answered otherwise than by the engine.
+    portals: HashMap<Vec<u8>, Reply>,
+    /// Drops what comes before the next Sync, as an engine does that reported an error.
+    skipping: bool,
+    rollbacks: u64,
+}
+
+/// How it goes on after some frames.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// With the bytes that come next.
+    More,
+    /// Not: the client said goodbye.
+    Terminate,
+}
+
+/// What the client sent since it last asked for `ReadyForQuery`.
+#[derive(Debug, Default)]
+struct Flight {
+    tags: String,
+    pipelined: bool,
+    has_statement: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Prepared {
+    Commit,
+    Translated(&'static str),
+}
+
+impl<'a> Requests<'a> {
+    pub(crate) fn new(cluster: &'a Cluster, entry: &'a Entry, line: &'a Mutex<Line>) -> Self {
+        Self {
+            cluster,
+            entry,
+            line,
+            flight: Flight::default(),
+            prepared: HashMap::new(),
+            portals: HashMap::new(),
+            skipping: false,
+            rollbacks: 0,
+        }
+    }
+
+    /// Takes every whole frame and writes what the engine is to see of it.
+    pub(crate) fn take(
+        &mut self,
+        unread: &mut BytesMut,
+        out: &mut BytesMut,
+    ) -> Result<Next, Ending> {
+        while let Some(frame) = Frame::cut(unread, LONGEST_MESSAGE)? {
+            self.note(frame.tag());
+            if self.skipping && !matches!(frame.tag(), b'S' | b'X') {
+                continue;
+            }
+            match frame.tag() {
+                b'Q' => self.query(&frame, out)?,
+                b'P' => self.parse(&frame, out)?,
+                b'B' => self.bind(&frame, out)?,
+                b'E' => self.execute(&frame, out)?,
+                b'X' => {
+                    out.put_slice(frame.bytes());
+                    return Ok(Next::Terminate);
+                }
+                _ => self.other(&frame, out)?,
+            }
+        }
+        Ok(Next::More)
+    }
+
+    /// Writes the frame down in the flight that it belongs to.
+    fn note(&mut self, tag: u8) {
+        if matches!(self.flight.tags.as_bytes().last(), Some(b'S' | b'Q' | b'F')) {
+            self.flight = Flight::default();
+        }
+        if self.flight.tags.is_empty() {
+            let pipelined = self.line().answers.awaits_ready();
+            self.flight.pipelined = pipelined;
+        }
+        let repeated = tag == b'd' && self.flight.tags.ends_with('d');
+        let ends = matches!(tag, b'S' | b'Q' | b'F' | b'X');
+        if ends || !repeated && self.flight.tags.len() < LONGEST_FLIGHT {
+            self.flight.tags.push(char::from(tag));
+        }
+        if ends {
+            self.entry.flight(&self.flight.tags, self.flight.pipelined);
+        }
+    }
+
+    fn query(&mut self, frame: &Frame, out: &mut BytesMut) -> Result<(), Ending> {
+        self.entry.count(|counts| counts.statements += 1);
+        let sql = frame::take_string(&mut frame.body())?;
+        let mut parts = Vec::new();
+        if let Some(refusal) = self.strike_statement()? {
+            parts.push((MARKED.to_owned(), Reply::Refuse(refusal)));
+        } else {
+            let mut begun = false;
+            for statement in statements(sql) {
+                begun |= rules::begins(&statement);
+                let part = self.part(&statement, begun)?;
+                let ends = matches!(part.1, Reply::Instead(_));
+                parts.push(part);
+                if ends {
+                    break;
+                }
+            }
+        }
+        let (texts, replies): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
+        if replies
+            .iter()
+            .all(|reply| matches!(reply, Reply::AsIs | Reply::LoseCommit))
+        {
+            out.put_slice(frame.bytes());
+        } else {
+            frame::put(out, b'Q', |out| {
+                frame::put_string(out, texts.join(";").as_bytes())
+            });
+        }
+        self.ask(Due::Query(replies.into()));
+        Ok(())
+    }
+
+    /// Returns what the engine and the client see of one statement of a simple query.
+    fn part(&self, statement: &Statement<'_>, begun: bool) -> Result<(String, Reply), Ending> {
+        Ok(match rules::judge(statement) {
+            Verdict::Forward => (statement.text.to_owned(), Reply::AsIs),
+            Verdict::Translate { sql, tag } => (sql, Reply::Tag(tag)),
+            Verdict::Refuse(refusal) => (MARKED.to_owned(), Reply::Refuse(refusal)),
+            Verdict::Commit => match self.commit(begun)? {
+                reply @ Reply::Instead(_) => (ROLLBACK.to_owned(), reply),
+                reply => (statement.text.to_owned(), reply),
+            },
+        })
+    }
+
+    fn parse(&mut self, frame: &Frame, out: &mut BytesMut) -> Result<(), Ending> {
+        let mut body = frame.body();
+        let name = frame::take_string(&mut body)?;
+        let sql = frame::take_string(&mut body)?;
+        let verdict = match (self.strike_statement()?, &statements(sql)[..]) {
+            (Some(refusal), _) => Verdict::Refuse(refusal),
+            (None, [statement]) => rules::judge(statement),
+            // PostgreSQL says itself that there must be one.
+            (None, _) => Verdict::Forward,
+        };
+        self.prepared.remove(name);
+        let reply = match verdict {
+            Verdict::Forward => {
+                out.put_slice(frame.bytes());
+                Reply::AsIs
+            }
+            Verdict::Commit => {
+                self.prepared.insert(name.to_owned(), Prepared::Commit);
+                out.put_slice(frame.bytes());
+                Reply::AsIs
+            }
+            Verdict::Translate { sql, tag } => {
+                self.prepared
+                    .insert(name.to_owned(), Prepared::Translated(tag));
+                put_parse(out, name, &sql);
+                Reply::Tag(tag)
+            }
+            Verdict::Refuse(refusal) => {
+                put_parse(out, name, MARKED);
+                Reply::Refuse(refusal)
+            }
+        };
+        self.ask(Due::Parse(reply));
+        Ok(())
+    }
+
+    fn bind(&mut self, frame: &Frame, out: &mut BytesMut) -> Result<(), Ending> {
+        let mut body = frame.body();
+        let portal = frame::take_string(&mut body)?;
+        let name = frame::take_string(&mut body)?;
+        if let Some(refusal) = self.strike_statement()? {
+            put_bind(out, portal, MARKER.as_bytes());
+            self.ask(Due::Bind(Reply::Refuse(refusal)));
+            return Ok(());
+        }
+        self.portals.remove(portal);
+        let reply = match self.prepared.get(name) {
+            Some(Prepared::Commit) => self.commit(false)?,
+            Some(Prepared::Translated(tag)) => Reply::Tag(tag),
+            None => Reply::AsIs,
+        };
+        if matches!(reply, Reply::Instead(_)) {
+            // A statement of the front's own, under a name that no client uses.
+            self.rollbacks += 1;
+            let rollback = format!("{MARKER}_{}", self.rollbacks);
+            put_parse(out, rollback.as_bytes(), ROLLBACK);
+            put_bind(out, portal, rollback.as_bytes());
+            self.ask(Due::Parse(Reply::Swallow));
+        } else {
+            out.put_slice(frame.bytes());
+        }
+        if reply != Reply::AsIs {
+            self.portals.insert(portal.to_owned(), reply);
+        }
+        self.ask(Due::Bind(Reply::AsIs));
+        Ok(())
+    }
+
+    fn execute(&mut self, frame: &Frame, out: &mut BytesMut) -> Result<(), Ending> {
+        self.entry.count(|counts| counts.statements += 1);
+        let portal = frame::take_string(&mut frame.body())?;
+        let reply = self.portals.get(portal).cloned().unwrap_or_default();
+        self.skipping = matches!(reply, Reply::Instead(_));
+        out.put_slice(frame.bytes());
+        self.ask(Due::Execute(reply));
+        Ok(())
+    }
+
+    fn other(&mut self, frame: &Frame, out: &mut BytesMut) -> Result<(), Ending> {
+        let due = match frame.tag() {
+            b'S' => {
+                self.skipping = false;
+                self.portals.clear();
+                Some(Due::Sync)
+            }
+            b'D' => Some(Due::Describe),
+            b'C' => Some(Due::Close),
+            b'F' => Some(Due::Call),
+            b'c' | b'f' => Some(Due::CopyEnd),
+            b'H' | b'd' => None,
+            _ => return Err(Refusal::Protocol("invalid frontend message type").into()),
+        };
+        out.put_slice(frame.bytes());
+        if let Some(due) = due {
+            self.ask(due);
+        }
+        Ok(())
+    }
+
+    /// Asks for a fault at the first frame of a flight that is part of a statement.
+    fn strike_statement(&mut self) -> Result<Option<Refusal>, Ending> {
+        match std::mem::replace(&mut self.flight.has_statement, true) {
+            true => Ok(None),
+            false => self.strike(Stage::Statement),
+        }
+    }
+
+    /// Asks what becomes of a commit. One that ends no transaction, or a failed one, is no commit.
+    fn commit(&self, begun: bool) -> Result<Reply, Ending> {
+        let commits = {
+            let line = self.line();
+            match line.status {
+                b'T' => true,
+                b'E' => false,
+                _ => begun || line.answers.awaits_ready(),
+            }
+        };
+        if !commits {
+            return Ok(Reply::AsIs);
+        }
+        if let Some(refusal) = self.strike(Stage::Commit)? {
+            return Ok(Reply::Instead(refusal));
+        }
+        if self.cluster.faults.conflicts_commit() {
+            return Ok(Reply::Instead(Refusal::Conflict));
+        }
+        Ok(match self.cluster.faults.loses_commit_reply() {
+            true => Reply::LoseCommit,
+            false => Reply::AsIs,
+        })
+    }
+
+    /// Asks for a fault. A refusal that is not fatal is the statement's to bear.
+    fn strike(&self, stage: Stage) -> Result<Option<Refusal>, Ending> {
+        match self.cluster.faults.at(stage) {
+            Some(Effect::Refuse(refusal)) if !refusal.is_fatal() => Ok(Some(refusal)),
+            Some(effect) => Err(effect.into()),
+            None => Ok(None),
+        }
+    }
+
+    fn ask(&self, due: Due) {
+        self.line().answers.ask(due);
+    }
+
+    fn line(&self) -> MutexGuard<'_, Line> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Text in another encoding than UTF-8 has no statements that rules know.
+fn statements(sql: &[u8]) -> Vec<Statement<'_>> {
+    str::from_utf8(sql)
+        .map(statement::split)
+        .unwrap_or_default()
+}
+
+fn put_parse(out: &mut BytesMut, name: &[u8], sql: &str) {
+    frame::put(out, b'P', |out| {
+        frame::put_string(out, name);
+        frame::put_string(out, sql.as_bytes());
+        out.put_i16(0);
+    });
+}
+
+/// Binds no parameters and asks for no formats.
+fn put_bind(out: &mut BytesMut, portal: &[u8], name: &[u8]) {
+    frame::put(out, b'B', |out| {
+        frame::put_string(out, portal);
+        frame::put_string(out, name);
+        out.put_slice(&[0; 6]);
+    });
+}
+
+/// Stands in for what is refused: the engine complains of it by this name.
+pub(crate) const MARKER: &str = "dsql_local_refused";
+/// Fails when it is analysed, so that a failed transaction still says that it is one.
+const MARKED: &str = "SELECT dsql_local_refused";
+const ROLLBACK: &str = "ROLLBACK";
+/// The service's limit.
+const LONGEST_MESSAGE: usize = 10 * 1024 * 1024;
+const LONGEST_FLIGHT: usize = 256;

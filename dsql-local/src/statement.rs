@@ -1,0 +1,204 @@
+//! SQL text cut into statements, with the words that tell what each is.
+//! `rules` judges them; nothing here knows what is allowed.
+
+/// One statement of a text, without its semicolon.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Statement<'a> {
+    pub(crate) text: &'a str,
+    pub(crate) tokens: Vec<Token>,
+}
+
+/// What a rule looks at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Token {
+    /// A keyword, an unquoted name or a number, in lower case.
+    Word(String),
+    /// A name in double quotes, without them.
+    Name(String),
+    /// A string, unescaped as far as doubled quotes go.
+    Literal(String),
+    /// Any other character.
+    Symbol(char),
+}
+
+impl Token {
+    /// Returns the name that the token is, if it can be one.
+    pub(crate) fn as_name(&self) -> Option<&str> {
+        match self {
+            Self::Word(name) | Self::Name(name) => Some(name),
+            _ => None,
+        }
+    }
+}
+
+impl Statement<'_> {
+    /// Returns whether the statement begins with these words, given in lower case.
+    pub(crate) fn begins_with(&self, words: &[&str]) -> bool {
+        self.tokens.len() >= words.len()
+            && words
+                .iter()
+                .zip(&self.tokens)
+                .all(|(word, token)| matches!(token, Token::Word(text) if text == word))
+    }
+}
+
+/// Cuts a text at its semicolons; empty statements are left out, as PostgreSQL leaves them out.
+pub(crate) fn split(sql: &str) -> Vec<Statement<'_>> {
+    let mut statements = Vec::new();
+    let (mut start, mut at, mut depth) = (0, 0, 0usize);
+    let mut tokens = Vec::new();
+    while let Some(first) = sql[at..].chars().next() {
+        let rest = &sql[at..];
+        let length = match first {
+            ';' if depth == 0 => {
+                close(&mut statements, &sql[start..at], &mut tokens);
+                start = at + 1;
+                1
+            }
+            '-' if rest.starts_with("--") => rest.find('\n').map_or(rest.len(), |end| end + 1),
+            '/' if rest.starts_with("/*") => comment(rest),
+            '\'' => quoted(rest, '\'', false, |text| tokens.push(Token::Literal(text))),
+            '"' => quoted(rest, '"', false, |text| tokens.push(Token::Name(text))),
+            'e' | 'E' if rest[1..].starts_with('\'') => {
+                1 + quoted(&rest[1..], '\'', true, |text| {
+                    tokens.push(Token::Literal(text))
+                })
+            }
+            '$' => dollar_quoted(rest, |text| tokens.push(Token::Literal(text))),
+            _ if first.is_whitespace() => first.len_utf8(),
+            _ if is_word(first) => {
+                let end = rest.find(|c| !is_word(c) && c != '$').unwrap_or(rest.len());
+                tokens.push(Token::Word(rest[..end].to_lowercase()));
+                end
+            }
+            _ => {
+                depth = match first {
+                    '(' => depth + 1,
+                    ')' => depth.saturating_sub(1),
+                    _ => depth,
+                };
+                tokens.push(Token::Symbol(first));
+                first.len_utf8()
+            }
+        };
+        at += length;
+    }
+    close(&mut statements, &sql[start..], &mut tokens);
+    statements
+}
+
+fn close<'a>(statements: &mut Vec<Statement<'a>>, text: &'a str, tokens: &mut Vec<Token>) {
+    let tokens = std::mem::take(tokens);
+    if !tokens.is_empty() {
+        statements.push(Statement { text, tokens });
+    }
+}
+
+fn is_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_' || !c.is_ascii()
+}
+
+/// Returns the length of a quoted text, its quotes included.
+fn quoted(rest: &str, quote: char, escapes: bool, take: impl FnOnce(String)) -> usize {
+    let mut text = String::new();
+    let mut characters = rest.char_indices().skip(1).peekable();
+    while let Some((at, c)) = characters.next() {
+        if escapes && c == '\\' {
+            text.extend(characters.next().map(|(_, escaped)| escaped));
+        } else if c != quote {
+            text.push(c);
+        } else if characters.next_if(|(_, next)| *next == quote).is_some() {
+            text.push(quote);
+        } else {
+            take(text);
+            return at + 1;
+        }
+    }
+    take(text);
+    rest.len()
+}
+
+fn dollar_quoted(rest: &str, take: impl FnOnce(String)) -> usize {
+    let tag = rest[1..]
+        .find(|c| !is_word(c))
+        .filter(|end| rest[1 + end..].starts_with('$'))
+        .map(|end| &rest[..end + 2])
+        // `$1$` is a parameter and a stray sign.
+        .filter(|tag| !tag[1..].starts_with(|c: char| c.is_ascii_digit()));
+    let Some(tag) = tag else {
+        return 1;
+    };
+    let body = &rest[tag.len()..];
+    let end = body.find(tag);
+    take(body[..end.unwrap_or(body.len())].to_owned());
+    end.map_or(rest.len(), |end| tag.len() + end + tag.len())
+}
+
+/// Returns the length of a comment, in which others may nest.
+fn comment(rest: &str) -> usize {
+    let mut depth = 0;
+    let mut at = 0;
+    while at < rest.len() {
+        let here = &rest.as_bytes()[at..];
+        if here.starts_with(b"/*") {
+            depth += 1;
+            at += 2;
+        } else if here.starts_with(b"*/") {
+            depth -= 1;
+            at += 2;
+            if depth == 0 {
+                return at;
+            }
+        } else {
+            at += 1;
+        }
+    }
+    rest.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn texts_are_cut_at_their_own_semicolons_only() {
+        for (sql, expected) in [
+            ("", &[] as &[&str]),
+            (" ; ;; ", &[]),
+            ("-- only this; and that\n", &[]),
+            ("SELECT 1", &["SELECT 1"]),
+            ("a;b ; c;", &["a", "b ", " c"]),
+            ("SELECT ';'';' ; b", &["SELECT ';'';' ", " b"]),
+            ("SELECT E'\\';' ; b", &["SELECT E'\\';' ", " b"]),
+            ("SELECT \";\" ; b", &["SELECT \";\" ", " b"]),
+            ("DO $x$ ; $$ ; $x$; b", &["DO $x$ ; $$ ; $x$", " b"]),
+            ("SELECT $1; b", &["SELECT $1", " b"]),
+            ("a /* ; /* ; */ ; */; b", &["a /* ; /* ; */ ; */", " b"]),
+            ("a (b; c); d", &["a (b; c)", " d"]),
+            ("SELECT 'open ; ", &["SELECT 'open ; "]),
+        ] {
+            let cut: Vec<_> = split(sql).iter().map(|statement| statement.text).collect();
+            assert_eq!(cut, expected, "{sql}");
+        }
+    }
+
+    #[test]
+    fn words_are_known_behind_comments_and_in_any_case() {
+        let cut = split("/* x */ Aws -- y\n iam GRANT \"My Role\" to 'arn:''x'");
+        assert!(cut[0].begins_with(&["aws", "iam", "grant"]));
+        assert_eq!(cut[0].tokens[3], Token::Name("My Role".into()));
+        assert_eq!(cut[0].tokens[5], Token::Literal("arn:'x".into()));
+        assert!(!split("commitment")[0].begins_with(&["commit"]));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(sql in "[-;'\"$/*eE\\\\ (){}a1_\u{e9}\u{1f600}\n]{0,60}") {
+            for statement in split(&sql) {
+                prop_assert!(sql.contains(statement.text));
+            }
+        }
+    }
+}
