@@ -2,6 +2,7 @@
 //! It wires engine, certificates and front, and stops them when it is dropped.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -86,6 +87,12 @@ impl LocalCluster {
     /// Returns the certificate authority to trust, as DER.
     pub fn ca_der(&self) -> &CertificateDer<'static> {
         &self.certificates.ca_der
+    }
+
+    /// Returns a folder that only the engine's user and root can enter, and that goes with the engine,
+    /// even if this process is killed. It holds files that belong to a cluster.
+    pub fn folder(&self) -> &Path {
+        self.engine.socket_directory()
     }
 
     /// Returns an IAM role that is allowed both actions.

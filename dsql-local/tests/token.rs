@@ -1,0 +1,343 @@
+//! Tokens: what the AWS SDK signs is accepted, anything else is refused in the service's words.
+
+mod support;
+
+use std::time::{Duration, SystemTime};
+
+use dsql_local::{Action, Flaw, Identity, LocalCluster, PresignedToken, sign};
+use proptest::prelude::*;
+use rand::distr::{Alphanumeric, SampleString};
+use rand::{Rng, RngExt, SeedableRng};
+use support::{config, connect_as, connect_with, sdk_token, token};
+use tokio_postgres::Config;
+
+const HOST: &str = "peccy.dsql.us-east-1.on.aws";
+const REGION: &str = "us-east-1";
+
+/// The SDK's own test vectors, and one with a session token from an independent implementation.
+#[test]
+fn known_tokens_verify_and_are_signed_alike() {
+    let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_724_716_800);
+    for (action, expires, session, signature) in [
+        (
+            Action::DbConnect,
+            450,
+            None,
+            "f5f2ad764ca5df44045d4ab6ccecba0eef941b0007e5765885a0b6ed3702a3f8",
+        ),
+        (
+            Action::DbConnectAdmin,
+            450,
+            None,
+            "267cf8d04d84444f7a62d5bdb40c44bfc6cb13dd6c64fa7f772df6bbaa90fff1",
+        ),
+        (
+            Action::DbConnect,
+            900,
+            Some("sess/ion+tok=en"),
+            "006ffc93144dc3da834d471b43aa77e8e5f30a4ba2920cc6e06205446ccdc31c",
+        ),
+    ] {
+        let identity = Identity::new("arn", "akid", "secret", session.map(str::to_owned));
+        let token = sign(
+            &identity,
+            HOST,
+            REGION,
+            action,
+            at,
+            Duration::from_secs(expires),
+        );
+        assert!(
+            token.ends_with(&format!("&X-Amz-Signature={signature}")),
+            "{token}"
+        );
+        let parsed = PresignedToken::parse(&token).unwrap();
+        assert_eq!(parsed.action(), action);
+        assert_eq!(parsed.verify(&identity, HOST, REGION, at), Ok(()));
+    }
+}
+
+#[tokio::test]
+async fn a_thousand_sdk_tokens_are_accepted() {
+    let seed = rand::random();
+    let mut rng = rand::rngs::StdRng::seed_from_u64(seed);
+    for round in 0..1_000 {
+        let session = rng
+            .random_bool(0.5)
+            .then(|| random_base64(&mut rng, 1, 1_000));
+        let key = Alphanumeric.sample_string(&mut rng, 20);
+        let identity = Identity::new("arn", key, random_base64(&mut rng, 1, 64), session);
+        let action = [Action::DbConnect, Action::DbConnectAdmin][round % 2];
+        let host = format!(
+            "{}.dsql.{REGION}.on.aws",
+            Alphanumeric.sample_string(&mut rng, 26).to_lowercase()
+        );
+        let token = sdk_token(&identity, &host, REGION, action).await;
+        let parsed = PresignedToken::parse(&token).unwrap();
+        assert_eq!(parsed.action(), action);
+        let verified = parsed.verify(&identity, &host, REGION, SystemTime::now());
+        assert_eq!(verified, Ok(()), "round {round} of seed {seed}: {token}");
+    }
+}
+
+fn random_base64(rng: &mut impl Rng, least: usize, most: usize) -> String {
+    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=";
+    (0..rng.random_range(least..=most))
+        .map(|_| char::from(DIGITS[rng.random_range(0..DIGITS.len())]))
+        .collect()
+}
+
+fn accepted(token: &[u8], identity: &Identity, now: SystemTime) -> bool {
+    let Ok(token) = str::from_utf8(token) else {
+        return false;
+    };
+    PresignedToken::parse(token).is_ok_and(|parsed| {
+        parsed.access_key_id() == identity.access_key_id()
+            && parsed.verify(identity, HOST, REGION, now).is_ok()
+    })
+}
+
+fn identity() -> Identity {
+    Identity::new(
+        "arn",
+        "AKIDEXAMPLE",
+        "se/cr+et",
+        Some("to/k+en==".to_owned()),
+    )
+}
+
+/// Each position, with each byte that could stand there.
+#[test]
+fn any_changed_byte_is_refused() {
+    let now = SystemTime::now();
+    let identity = identity();
+    let signed = sign(
+        &identity,
+        HOST,
+        REGION,
+        Action::DbConnect,
+        now,
+        Duration::from_secs(900),
+    );
+    let mut token = signed.into_bytes();
+    assert!(accepted(&token, &identity, now));
+    for position in 0..token.len() {
+        let right = token[position];
+        for wrong in (0..=255).filter(|byte| *byte != right) {
+            token[position] = wrong;
+            assert!(
+                !accepted(&token, &identity, now),
+                "byte {position}: {right} as {wrong}"
+            );
+        }
+        token[position] = right;
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_cut_or_insertion_is_refused(
+        position in any::<prop::sample::Index>(),
+        length in 1usize..20,
+        inserted in "[ -~]{1,5}",
+    ) {
+        let now = SystemTime::now();
+        let identity = identity();
+        let token = sign(&identity, HOST, REGION, Action::DbConnectAdmin, now, Duration::from_secs(900));
+        let at = position.index(token.len());
+        let mut longer = token.clone();
+        longer.insert_str(at, &inserted);
+        prop_assert!(!accepted(longer.as_bytes(), &identity, now));
+        let mut shorter = token.clone();
+        shorter.replace_range(at..(at + length).min(token.len()), "");
+        prop_assert!(!accepted(shorter.as_bytes(), &identity, now));
+    }
+
+    #[test]
+    fn parameters_may_come_in_any_order(order in Just((0..8).collect::<Vec<usize>>()).prop_shuffle()) {
+        let now = SystemTime::now();
+        let identity = identity();
+        let token = sign(&identity, HOST, REGION, Action::DbConnect, now, Duration::from_secs(900));
+        let (host, query) = token.split_once('?').unwrap();
+        let parameters: Vec<_> = query.split('&').collect();
+        prop_assert_eq!(parameters.len(), order.len());
+        let shuffled = order.iter().map(|index| parameters[*index]).collect::<Vec<_>>().join("&");
+        let token = format!("{host}?{shuffled}");
+        prop_assert!(accepted(token.as_bytes(), &identity, now));
+    }
+
+    #[test]
+    fn no_text_makes_it_panic(text in "\\PC{0,200}") {
+        prop_assert!(PresignedToken::parse(&text).is_err());
+    }
+
+    #[test]
+    fn no_query_makes_it_panic(query in "([A-Za-z-]{0,12}(=[%0-9A-Za-z/]{0,12})?&?){0,8}") {
+        let token = format!("{HOST}/?{query}");
+        prop_assert!(PresignedToken::parse(&token).is_err());
+    }
+}
+
+#[test]
+fn other_spellings_of_the_same_request_are_refused() {
+    let now = SystemTime::now();
+    let identity = identity();
+    let token = sign(
+        &identity,
+        HOST,
+        REGION,
+        Action::DbConnect,
+        now,
+        Duration::from_secs(900),
+    );
+    for (from, to) in [
+        ("%2F", "%2f"),
+        ("%2F", "/"),
+        ("%2B", "+"),
+        ("host&", "%68ost&"),
+        ("Action=DbConnect&", "Action=DbConnect&Action=DbConnect&"),
+        ("X-Amz-Expires=900", "X-Amz-Expires=0900"),
+        ("X-Amz-Expires=900", "X-Amz-Expires=+900"),
+        ("/?", "/?&"),
+        ("peccy", "https://peccy"),
+        ("peccy", "PECCY"),
+        (".aws/?", ".aws:5432/?"),
+        (".aws/?", ".aws/x/?"),
+    ] {
+        let other = token.replacen(from, to, 1);
+        assert_ne!(other, token);
+        assert!(!accepted(other.as_bytes(), &identity, now), "{other}");
+    }
+}
+
+#[test]
+fn a_token_lives_from_its_date_to_its_expiry() {
+    let at = SystemTime::now();
+    let identity = identity();
+    let second = Duration::from_secs(1);
+    let minutes = 60 * second;
+    let token = |expires| sign(&identity, HOST, REGION, Action::DbConnect, at, expires);
+    let verify =
+        |token: &str, now| PresignedToken::parse(token)?.verify(&identity, HOST, REGION, now);
+    let token_of_a_quarter = token(15 * minutes);
+    assert_eq!(
+        verify(&token_of_a_quarter, at + 15 * minutes - 2 * second),
+        Ok(())
+    );
+    assert!(matches!(
+        verify(&token_of_a_quarter, at + 15 * minutes),
+        Err(Flaw::Expired { .. })
+    ));
+    assert_eq!(verify(&token_of_a_quarter, at - 4 * minutes), Ok(()));
+    assert!(matches!(
+        verify(&token_of_a_quarter, at - 6 * minutes),
+        Err(Flaw::NotYetCurrent { .. })
+    ));
+    let week = 7 * 24 * 60 * minutes;
+    assert_eq!(verify(&token(week), at), Ok(()));
+    assert_eq!(
+        verify(&token(week + second), at),
+        Err(Flaw::Malformed("X-Amz-Expires"))
+    );
+    assert_eq!(
+        verify(&token(Duration::ZERO), at),
+        Err(Flaw::Malformed("X-Amz-Expires"))
+    );
+}
+
+#[tokio::test]
+async fn wrong_tokens_are_refused_in_the_services_words() {
+    let cluster = LocalCluster::start().await.unwrap();
+    let admin = cluster.admin();
+    let (host, region) = (cluster.endpoint(), cluster.region());
+    let secret = Identity::new(
+        admin.arn(),
+        admin.access_key_id(),
+        "other",
+        admin.session_token().map(str::to_owned),
+    );
+    let session = Identity::new(
+        admin.arn(),
+        admin.access_key_id(),
+        admin.secret_access_key(),
+        None,
+    );
+    let stranger = Identity::new("arn", "AKIASTRANGER", "x", None);
+    let action = Action::DbConnectAdmin;
+    for (token, hint) in [
+        (
+            sdk_token(&secret, host, region, action).await,
+            "The request signature we calculated does not match",
+        ),
+        (
+            sdk_token(&session, host, region, action).await,
+            "The security token included in the request is invalid.",
+        ),
+        (
+            sdk_token(&stranger, host, region, action).await,
+            "The security token included in the request is invalid.",
+        ),
+        (
+            sdk_token(admin, HOST, region, action).await,
+            "The request signature we calculated does not match",
+        ),
+        (
+            sdk_token(admin, host, "eu-west-1", action).await,
+            "Credential should be scoped to a valid region, not 'eu-west-1'.",
+        ),
+        (
+            sdk_token(admin, host, region, Action::DbConnect).await,
+            "Wrong user to action mapping. user: admin, action: DbConnect",
+        ),
+        (
+            "secret".to_owned(),
+            "The request signature does not conform to AWS standards",
+        ),
+    ] {
+        let refused = connect_with(&cluster, config(&cluster, "admin").password(&token))
+            .await
+            .unwrap_err();
+        let error = refused.as_db_error().unwrap();
+        assert_eq!(error.severity(), "FATAL");
+        assert_eq!(error.code().code(), "08006");
+        assert_eq!(
+            error.message(),
+            "unable to accept connection, access denied"
+        );
+        assert!(error.hint().unwrap().starts_with(hint), "{error:?}");
+        assert!(!format!("{error:?}").contains(&token));
+    }
+    assert_eq!(cluster.counts().logins, 0);
+}
+
+#[tokio::test]
+async fn the_clusters_clock_decides_what_is_expired() {
+    let cluster = LocalCluster::start().await.unwrap();
+    let token = token(&cluster, cluster.admin(), Action::DbConnectAdmin).await;
+    let mut config = config(&cluster, "admin");
+    config.password(&token);
+    connect_with(&cluster, &config).await.unwrap();
+
+    let minute = Duration::from_secs(60);
+    cluster.clock().advance(16 * minute);
+    assert!(
+        refused_hint(&cluster, &config)
+            .await
+            .starts_with("Signature expired: ")
+    );
+    cluster.clock().rewind(22 * minute);
+    assert!(
+        refused_hint(&cluster, &config)
+            .await
+            .starts_with("Signature not yet current: ")
+    );
+    cluster.clock().reset();
+    connect_as(&cluster, "admin", cluster.admin())
+        .await
+        .unwrap();
+}
+
+async fn refused_hint(cluster: &LocalCluster, config: &Config) -> String {
+    let refused = connect_with(cluster, config).await.unwrap_err();
+    refused.as_db_error().unwrap().hint().unwrap().to_owned()
+}
