@@ -115,7 +115,7 @@ async fn handshake(
     socket: Socket,
     entry: &Entry,
 ) -> Result<TlsStream<Socket>, Ending> {
-    strike(cluster, Stage::Accept, &socket).await?;
+    strike(cluster, Stage::Accept, &socket, entry).await?;
     let direct = socket.first_byte().await?.ok_or(Ending::Closed)? == TLS_HANDSHAKE;
     let socket = if direct {
         entry.count(|counts| counts.direct += 1);
@@ -130,7 +130,7 @@ async fn handshake(
     let hello = start.client_hello();
     entry.log(|log| log.sni = hello.server_name().map(str::to_owned));
     let has_alpn = hello.alpn().is_some();
-    strike(cluster, Stage::TlsHello, &peer).await?;
+    strike(cluster, Stage::TlsHello, &peer, entry).await?;
     let tls = start
         .into_stream(cluster.tls.clone())
         .await
@@ -183,15 +183,17 @@ async fn ask_for_tls(socket: Socket, entry: &Entry) -> Result<Socket, Ending> {
 }
 
 /// Lets a fault strike where there are no words yet.
-async fn strike(cluster: &Cluster, stage: Stage, socket: &Socket) -> Result<(), Ending> {
-    match cluster.faults.at(stage).map(Ending::from) {
-        None => Ok(()),
-        Some(Ending::Garbage) => {
-            socket.clone().write_all(GARBAGE).await?;
-            Err(Ending::Garbage)
-        }
-        Some(ending) => Err(ending),
-    }
+async fn strike(
+    cluster: &Cluster,
+    stage: Stage,
+    socket: &Socket,
+    entry: &Entry,
+) -> Result<(), Ending> {
+    let Some(ending) = cluster.faults.at(stage).map(Ending::from) else {
+        return Ok(());
+    };
+    farewell(&mut socket.clone(), &ending, entry).await;
+    Err(ending)
 }
 
 /// Says the last words, if any, and sees that they arrive: a socket that closes over unread bytes
@@ -201,6 +203,8 @@ async fn farewell<S: AsyncRead + AsyncWrite + Unpin>(
     ending: &Ending,
     entry: &Entry,
 ) {
+    // The book first: a client that heard the words may look it up.
+    entry.ended(ending.outcome());
     let mut words = BytesMut::new();
     match ending {
         Ending::Refused(refusal) => {

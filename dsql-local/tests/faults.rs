@@ -1,0 +1,476 @@
+//! Faults happen where and as often as a test says, and nowhere else.
+
+mod support;
+
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use dsql_local::{Action, Direction, Effect, Fault, LocalCluster, Outcome, Refusal, Stage};
+use support::{config, connect, connect_as, connect_with, token};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio_postgres::Client;
+use tokio_postgres::types::ToSql;
+
+const STAGES_OF_THE_LOGIN: [Stage; 5] = [
+    Stage::Accept,
+    Stage::TlsHello,
+    Stage::Startup,
+    Stage::Password,
+    Stage::Ready,
+];
+
+async fn rows(cluster: &LocalCluster) -> usize {
+    cluster.query("SELECT FROM t").await.unwrap().len()
+}
+
+async fn with_table(cluster: &LocalCluster) -> Client {
+    let client = connect(cluster).await;
+    client
+        .batch_execute("CREATE TABLE t (id int PRIMARY KEY)")
+        .await
+        .unwrap();
+    client
+}
+
+fn code(error: &tokio_postgres::Error) -> &str {
+    error.code().map_or("none", |code| code.code())
+}
+
+#[tokio::test]
+async fn every_stage_of_the_login_can_be_cut_reset_or_garbled() {
+    let cluster = LocalCluster::start().await.unwrap();
+    for stage in STAGES_OF_THE_LOGIN {
+        for effect in [Effect::Cut, Effect::Reset, Effect::Garbage] {
+            cluster.inject(Fault::at(stage, effect.clone()));
+            let connected = connect_as(&cluster, "admin", cluster.admin()).await;
+            let error = connected
+                .err()
+                .unwrap_or_else(|| panic!("{stage:?} {effect:?}"));
+            assert!(
+                error.as_db_error().is_none(),
+                "{stage:?} {effect:?}: {error:?}"
+            );
+        }
+    }
+    assert!(
+        cluster
+            .connections()
+            .iter()
+            .all(|log| log.outcome == Outcome::Cut)
+    );
+    connect(&cluster).await;
+}
+
+#[tokio::test]
+async fn a_reset_is_one_and_a_cut_is_none() {
+    let cluster = LocalCluster::start().await.unwrap();
+    cluster.inject(Fault::at(Stage::Accept, Effect::Reset));
+    let mut socket = TcpStream::connect(cluster.address()).await.unwrap();
+    assert_eq!(
+        socket.read(&mut [0]).await.unwrap_err().kind(),
+        ErrorKind::ConnectionReset
+    );
+    cluster.inject(Fault::at(Stage::Accept, Effect::Cut));
+    let mut socket = TcpStream::connect(cluster.address()).await.unwrap();
+    assert_eq!(socket.read(&mut [0]).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn every_stage_of_the_login_can_stall_until_released() {
+    let cluster = LocalCluster::builder()
+        .login_deadline(Duration::from_millis(200))
+        .start()
+        .await
+        .unwrap();
+    for stage in STAGES_OF_THE_LOGIN {
+        cluster.inject(Fault::at(stage, Effect::Stall));
+        let stalled = connect_as(&cluster, "admin", cluster.admin());
+        tokio::pin!(stalled);
+        // Longer than the login's own deadline, which must not end it.
+        let early = tokio::time::timeout(Duration::from_millis(300), &mut stalled).await;
+        assert!(early.is_err(), "{stage:?}");
+        assert_eq!(cluster.counts().open, 1);
+        cluster.release();
+        assert!(stalled.await.is_err(), "{stage:?}");
+    }
+}
+
+#[tokio::test]
+async fn refusals_are_told_as_often_as_asked() {
+    let cluster = LocalCluster::start().await.unwrap();
+    for (refusal, code, message) in [
+        (
+            Refusal::WakingUp,
+            "08006",
+            "unable to accept connection, waking up cluster, please retry later",
+        ),
+        (
+            Refusal::TooManyConnections,
+            "53300",
+            "Unable to accept connection, too many open connections.",
+        ),
+        (
+            Refusal::RateExceeded,
+            "53400",
+            "Unable to accept connection, rate exceeded.",
+        ),
+        (
+            Refusal::signature_expired(),
+            "08006",
+            "unable to accept connection, access denied",
+        ),
+    ] {
+        for stage in STAGES_OF_THE_LOGIN {
+            cluster.inject(Fault::at(stage, Effect::Refuse(refusal.clone())).times(2));
+            for _ in 0..2 {
+                let refused = connect_as(&cluster, "admin", cluster.admin())
+                    .await
+                    .unwrap_err();
+                let error = refused
+                    .as_db_error()
+                    .unwrap_or_else(|| panic!("{stage:?}: {refused:?}"));
+                assert_eq!(
+                    (error.severity(), error.code().code(), error.message()),
+                    ("FATAL", code, message)
+                );
+            }
+            connect(&cluster).await;
+        }
+        assert_eq!(cluster.counts().refused(|counted| *counted == refusal), 10);
+    }
+}
+
+#[tokio::test]
+async fn statements_can_fail_and_the_session_goes_on() {
+    let cluster = LocalCluster::start().await.unwrap();
+    let client = with_table(&cluster).await;
+    let insert = client.prepare("INSERT INTO t VALUES ($1)").await.unwrap();
+    for refusal in [Refusal::ServerUnavailable, Refusal::SchemaChanged] {
+        cluster.inject(Fault::refuse(refusal.clone()).times(3));
+        for failed in [
+            client
+                .batch_execute("INSERT INTO t VALUES (1)")
+                .await
+                .unwrap_err(),
+            client
+                .prepare("INSERT INTO t VALUES ($1)")
+                .await
+                .unwrap_err(),
+            client.execute(&insert, &[&1]).await.unwrap_err(),
+        ] {
+            let error = failed.as_db_error().unwrap();
+            assert_eq!(
+                (error.severity(), error.message()),
+                ("ERROR", &*refusal.message())
+            );
+            assert_eq!(error.code().code(), refusal.sqlstate());
+        }
+    }
+    client.execute(&insert, &[&1]).await.unwrap();
+    assert_eq!(rows(&cluster).await, 1);
+}
+
+#[tokio::test]
+async fn a_statement_that_fails_in_a_transaction_fails_the_transaction() {
+    let cluster = LocalCluster::start().await.unwrap();
+    let client = with_table(&cluster).await;
+    client.batch_execute("BEGIN").await.unwrap();
+    client
+        .batch_execute("INSERT INTO t VALUES (1)")
+        .await
+        .unwrap();
+    cluster.inject(Fault::refuse(Refusal::SchemaChanged));
+    assert_eq!(
+        code(
+            &client
+                .batch_execute("INSERT INTO t VALUES (2)")
+                .await
+                .unwrap_err()
+        ),
+        "40001"
+    );
+    assert_eq!(
+        code(
+            &client
+                .batch_execute("INSERT INTO t VALUES (2)")
+                .await
+                .unwrap_err()
+        ),
+        "25P02"
+    );
+    client.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(rows(&cluster).await, 0);
+}
+
+#[tokio::test]
+async fn the_next_commits_conflict_and_leave_nothing() {
+    let cluster = LocalCluster::start().await.unwrap();
+    let mut client = with_table(&cluster).await;
+    cluster.inject(Fault::conflict_commits(2));
+    for id in 0..3 {
+        // No commit, and none that ends a transaction.
+        client.batch_execute("SELECT 1").await.unwrap();
+        client.batch_execute("COMMIT").await.unwrap();
+        let transaction = client.transaction().await.unwrap();
+        transaction
+            .execute("INSERT INTO t VALUES ($1)", &[&id])
+            .await
+            .unwrap();
+        let committed = transaction.commit().await;
+        if id < 2 {
+            let error = committed.unwrap_err();
+            let error = error.as_db_error().unwrap();
+            assert_eq!((error.severity(), error.code().code()), ("ERROR", "40001"));
+            assert_eq!(
+                error.message(),
+                "change conflicts with another transaction (OC000)"
+            );
+        } else {
+            committed.unwrap();
+        }
+    }
+    assert_eq!(rows(&cluster).await, 1);
+}
+
+#[tokio::test]
+async fn a_prepared_commit_conflicts_too() {
+    let cluster = LocalCluster::start().await.unwrap();
+    let client = with_table(&cluster).await;
+    let (begin, commit) = (
+        client.prepare("BEGIN").await.unwrap(),
+        client.prepare("COMMIT").await.unwrap(),
+    );
+    cluster.inject(Fault::conflict_commits(1));
+    for (id, outcome) in [(1, "40001"), (2, "committed")] {
+        client.execute(&begin, &[]).await.unwrap();
+        client
+            .execute("INSERT INTO t VALUES ($1)", &[&id])
+            .await
+            .unwrap();
+        let committed = client.execute(&commit, &[]).await;
+        assert_eq!(
+            committed.as_ref().map_or_else(code, |_| "committed"),
+            outcome
+        );
+    }
+    assert_eq!(
+        cluster.query("SELECT id FROM t").await.unwrap(),
+        [[Some("2".to_owned())]]
+    );
+}
+
+#[tokio::test]
+async fn a_text_that_ends_with_commit_conflicts_as_a_whole() {
+    let cluster = LocalCluster::start().await.unwrap();
+    let client = with_table(&cluster).await;
+    cluster.inject(Fault::conflict_commits(1));
+    let text = "BEGIN; INSERT INTO t VALUES (1); COMMIT; INSERT INTO t VALUES (2)";
+    assert_eq!(
+        code(&client.batch_execute(text).await.unwrap_err()),
+        "40001"
+    );
+    assert_eq!(rows(&cluster).await, 0);
+    client.batch_execute(text).await.unwrap();
+    assert_eq!(rows(&cluster).await, 2);
+}
+
+#[tokio::test]
+async fn the_reply_to_a_commit_can_be_lost_after_it_was_applied() {
+    let cluster = LocalCluster::start().await.unwrap();
+    let mut client = with_table(&cluster).await;
+    cluster.inject(Fault::lose_commit_reply());
+    let transaction = client.transaction().await.unwrap();
+    transaction
+        .batch_execute("INSERT INTO t VALUES (1)")
+        .await
+        .unwrap();
+    let error = transaction.commit().await.unwrap_err();
+    assert!(error.as_db_error().is_none(), "{error:?}");
+    assert!(client.batch_execute("SELECT 1").await.is_err());
+    assert_eq!(rows(&cluster).await, 1);
+}
+
+#[tokio::test]
+async fn a_commit_can_be_cut_before_it_is_applied() {
+    let cluster = LocalCluster::start().await.unwrap();
+    let mut client = with_table(&cluster).await;
+    cluster.inject(Fault::at(Stage::Commit, Effect::Cut));
+    let transaction = client.transaction().await.unwrap();
+    transaction
+        .batch_execute("INSERT INTO t VALUES (1)")
+        .await
+        .unwrap();
+    assert!(
+        transaction
+            .commit()
+            .await
+            .unwrap_err()
+            .as_db_error()
+            .is_none()
+    );
+    assert_eq!(rows(&cluster).await, 0);
+}
+
+#[tokio::test]
+async fn open_connections_can_be_cut_reset_or_swallowed() {
+    let cluster = LocalCluster::start().await.unwrap();
+    for befall in [LocalCluster::cut_all, LocalCluster::reset_all] {
+        let client = connect(&cluster).await;
+        client.batch_execute("SELECT 1").await.unwrap();
+        befall(&cluster);
+        assert!(client.batch_execute("SELECT 1").await.is_err());
+    }
+    let client = connect(&cluster).await;
+    cluster.black_hole_all();
+    let query = client.batch_execute("SELECT 1");
+    tokio::pin!(query);
+    assert!(
+        tokio::time::timeout(Duration::from_millis(100), &mut query)
+            .await
+            .is_err()
+    );
+    // Those that come later are not swallowed.
+    connect(&cluster)
+        .await
+        .batch_execute("SELECT 1")
+        .await
+        .unwrap();
+    cluster.release();
+    assert!(query.await.is_err());
+}
+
+#[tokio::test]
+async fn bytes_can_be_held_back_either_way() {
+    let cluster = LocalCluster::start().await.unwrap();
+    let client = connect(&cluster).await;
+    client.batch_execute("SELECT 1").await.unwrap();
+    let by = Duration::from_millis(30);
+    for direction in [Direction::ToServer, Direction::ToClient] {
+        cluster.inject(Fault::delay(direction, by).always());
+        let start = std::time::Instant::now();
+        client.batch_execute("SELECT 1").await.unwrap();
+        assert!(start.elapsed() >= by, "{direction:?}");
+        cluster.clear_faults();
+    }
+}
+
+#[tokio::test]
+async fn conflicts_of_the_engine_are_told_in_the_services_words() {
+    let cluster = LocalCluster::start().await.unwrap();
+    let one = with_table(&cluster).await;
+    let two = connect(&cluster).await;
+    one.batch_execute("INSERT INTO t VALUES (1), (2)")
+        .await
+        .unwrap();
+    let both = [&one, &two];
+    for client in both {
+        client.batch_execute("BEGIN").await.unwrap();
+        client.batch_execute("SELECT * FROM t").await.unwrap();
+    }
+    // 55P03: a row that is locked; then 40001: a row that has changed; then 40P01: a deadlock.
+    one.batch_execute("UPDATE t SET id = 3 WHERE id = 1")
+        .await
+        .unwrap();
+    let locked = two
+        .batch_execute("UPDATE t SET id = 4 WHERE id = 1")
+        .await
+        .unwrap_err();
+    two.batch_execute("ROLLBACK; BEGIN; SELECT * FROM t")
+        .await
+        .unwrap();
+    one.batch_execute("COMMIT").await.unwrap();
+    let changed = two
+        .batch_execute("UPDATE t SET id = 4 WHERE id = 1")
+        .await
+        .unwrap_err();
+    two.batch_execute("ROLLBACK").await.unwrap();
+    for (client, id) in both.iter().zip([2, 3]) {
+        client
+            .batch_execute(&format!("BEGIN; UPDATE t SET id = id WHERE id = {id}"))
+            .await
+            .unwrap();
+    }
+    let crossed = tokio::join!(
+        one.batch_execute("UPDATE t SET id = id WHERE id = 3"),
+        two.batch_execute("UPDATE t SET id = id WHERE id = 2"),
+    );
+    let deadlocked = crossed.0.err().or(crossed.1.err()).unwrap();
+    for error in [locked, changed, deadlocked] {
+        let error = error.as_db_error().unwrap();
+        assert_eq!((error.severity(), error.code().code()), ("ERROR", "40001"));
+        assert_eq!(
+            error.message(),
+            "change conflicts with another transaction (OC000)"
+        );
+    }
+}
+
+#[tokio::test]
+async fn copied_data_passes() {
+    use futures_util::SinkExt;
+
+    let cluster = LocalCluster::start().await.unwrap();
+    let client = with_table(&cluster).await;
+    for first in [0, 10_000] {
+        let sink = client.copy_in("COPY t FROM STDIN").await.unwrap();
+        tokio::pin!(sink);
+        for id in first..first + 10_000 {
+            sink.send(bytes::Bytes::from(format!("{id}\n")))
+                .await
+                .unwrap();
+        }
+        assert_eq!(sink.finish().await.unwrap(), 10_000);
+    }
+    let sink = client
+        .copy_in::<_, bytes::Bytes>("COPY t FROM STDIN")
+        .await
+        .unwrap();
+    drop(sink);
+    assert_eq!(
+        client.query("SELECT * FROM t", &[]).await.unwrap().len(),
+        20_000
+    );
+    assert_eq!(
+        client
+            .execute("AWS IAM REVOKE x FROM 'y'", &[])
+            .await
+            .unwrap(),
+        0
+    );
+}
+
+#[tokio::test]
+async fn pipelined_and_large_answers_pass() {
+    let cluster = LocalCluster::start().await.unwrap();
+    let client = connect(&cluster).await;
+    let large = "x".repeat(1024 * 1024);
+    let parameters: [&(dyn ToSql + Sync); 1] = [&large];
+    let queries =
+        (0..8).map(|_| client.query_one("SELECT $1::text || repeat('y', 1000000)", &parameters));
+    for row in futures_util::future::join_all(queries).await {
+        assert_eq!(
+            row.unwrap().get::<_, &str>(0).len(),
+            large.len() + 1_000_000
+        );
+    }
+    let log = &cluster.connections()[0];
+    assert!(log.pipelined > 0, "{log:?}");
+    let too_large = "x".repeat(11 * 1024 * 1024);
+    let cut = client
+        .query_one("SELECT $1::text", &[&too_large])
+        .await
+        .unwrap_err();
+    assert!(cut.as_db_error().is_none(), "{cut:?}");
+}
+
+#[tokio::test]
+async fn a_token_is_not_needed_once_connected() {
+    let cluster = LocalCluster::start().await.unwrap();
+    let token = token(&cluster, cluster.admin(), Action::DbConnectAdmin).await;
+    let client = connect_with(&cluster, config(&cluster, "admin").password(token))
+        .await
+        .unwrap();
+    cluster.clock().advance(Duration::from_secs(3_600));
+    client.batch_execute("SELECT 1").await.unwrap();
+}
