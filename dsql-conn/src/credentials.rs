@@ -250,8 +250,8 @@ mod tests {
 
     fn cache(provider: Gated) -> (Arc<Gated>, CredentialsCache) {
         let provider = Arc::new(provider);
-        let cache =
-            CredentialsCache::new(Some(SharedCredentialsProvider::new(Arc::clone(&provider))));
+        let shared: Arc<dyn ProvideCredentials> = Arc::clone(&provider) as _;
+        let cache = CredentialsCache::new(Some(SharedCredentialsProvider::new(shared)));
         (provider, cache)
     }
 

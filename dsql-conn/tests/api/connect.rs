@@ -1,0 +1,311 @@
+//! Opening one connection: what goes over the wire, and how each refusal is told.
+
+use std::{error::Error as StdError, net::TcpListener, time::Duration};
+
+use dsql_conn::{Config, Endpoint, Error, Reason};
+use dsql_local::{Action, Effect, Fault, Refusal, Stage};
+
+use crate::support::{Counting, cluster, config, credentials};
+
+#[tokio::test]
+async fn a_connection_is_direct_tls_to_the_named_host() {
+    let cluster = cluster().await;
+    let connection = config(&cluster)
+        .application_name("orders")
+        .connect()
+        .await
+        .unwrap();
+    let row = connection.query_one("SELECT current_user::text", &[]).await;
+    assert_eq!(row.unwrap().get::<_, &str>(0), "admin");
+
+    let counts = cluster.counts();
+    assert_eq!((counts.direct, counts.ssl_request), (1, 0));
+    assert_eq!(counts.tls_hello_retry, 0);
+    let log = &cluster.connections()[0];
+    assert_eq!(log.sni.as_deref(), Some(cluster.endpoint()));
+    assert_eq!(log.alpn.as_deref(), Some("postgresql"));
+    assert_eq!(log.application_name.as_deref(), Some("orders"));
+}
+
+#[tokio::test]
+async fn the_search_path_holds_from_the_start() {
+    let cluster = cluster().await;
+    let connection = config(&cluster)
+        .search_path("games, \"a b\"")
+        .connect()
+        .await
+        .unwrap();
+    let row = connection.query_one("SHOW search_path", &[]).await.unwrap();
+    assert_eq!(row.get::<_, &str>(0), "games, \"a b\"");
+}
+
+#[tokio::test]
+async fn reconnects_resume_tls() {
+    let cluster = cluster().await;
+    let pool = crate::support::pool(&cluster, 1);
+    for _ in 0..3 {
+        let connection = pool.get().await.unwrap();
+        connection.batch_execute("SELECT 1").await.unwrap();
+        cluster.cut_all();
+        // The end of the session is noticed when it is used.
+        connection.batch_execute("SELECT 1").await.unwrap_err();
+    }
+    let counts = cluster.counts();
+    assert_eq!((counts.tls_full, counts.tls_resumed), (1, 2));
+}
+
+/// Opens a connection that must fail, and checks that the error says where, as whom, why, and what to do.
+async fn refusal(config: Config) -> (Reason, String) {
+    let host = config.endpoint().host().to_owned();
+    let error = config.connect().await.unwrap_err();
+    let said = error.to_string();
+    assert!(said.contains(&host), "no host: {said}");
+    assert!(said.contains("as \""), "no user: {said}");
+    assert!(said.contains("; "), "no remedy: {said}");
+    let reason = error.reason().unwrap();
+    assert!(said.contains(&reason.to_string()), "no reason: {said}");
+    (reason, said)
+}
+
+#[tokio::test]
+async fn every_refusal_of_the_service_is_told_apart() {
+    let cluster = cluster().await;
+    let arn = "arn:aws:iam::123456789012:role/api".to_owned();
+    for (refused, reason) in [
+        (Refusal::signature_expired(), Reason::TokenExpired),
+        (
+            Refusal::WrongAction {
+                user: "admin".to_owned(),
+                action: Action::DbConnect,
+            },
+            Reason::WrongAction,
+        ),
+        (
+            Refusal::NotAuthorized {
+                arn: arn.clone(),
+                action: Action::DbConnectAdmin,
+                resource: cluster.arn().to_owned(),
+            },
+            Reason::NotAuthorized,
+        ),
+        (Refusal::NotGranted { arn }, Reason::NotAuthorized),
+        (
+            Refusal::IamAuthenticationFailed {
+                user: "admin".to_owned(),
+            },
+            Reason::AccessDenied,
+        ),
+        (
+            Refusal::RoleMissing {
+                role: "admin".to_owned(),
+            },
+            Reason::RoleMissing,
+        ),
+        (
+            Refusal::ParameterNotSupported {
+                name: "statement_timeout".to_owned(),
+            },
+            Reason::SettingRefused,
+        ),
+        (Refusal::NoSni, Reason::ServerNameMissing),
+        (Refusal::WakingUp, Reason::WakingUp),
+        (Refusal::TooManyConnections, Reason::TooManyConnections),
+        (Refusal::RateExceeded, Reason::RateExceeded),
+    ] {
+        cluster.inject(Fault::refuse(refused.clone()).always());
+        // What may pass by itself is tried again until there is no time for another attempt.
+        let config = config(&cluster).connect_timeout(Duration::from_millis(300));
+        let (told, said) = refusal(config).await;
+        // A slow machine may not come as far as the refusal.
+        if told != Reason::TimedOut {
+            assert_eq!(told, reason, "{refused:?}: {said}");
+            assert!(said.contains(&*refused.message()), "{said}");
+        }
+        assert!(
+            refused.hint().is_none_or(|hint| said.contains(&*hint)),
+            "{said}"
+        );
+        cluster.clear_faults();
+    }
+}
+
+#[tokio::test]
+async fn an_identity_without_the_permission_is_told_its_name() {
+    let cluster = cluster().await;
+    let stranger = cluster.identity("stranger", &[]);
+    let (reason, said) = refusal(config(&cluster).credentials(credentials(&stranger))).await;
+    assert_eq!(reason, Reason::NotAuthorized);
+    assert!(
+        said.contains(stranger.arn()) && said.contains("dsql:DbConnectAdmin"),
+        "{said}"
+    );
+    assert_eq!(cluster.counts().accepted, 1);
+}
+
+#[tokio::test]
+async fn a_token_that_is_expired_when_it_arrives_is_signed_once_more_with_fresh_credentials() {
+    let cluster = cluster().await;
+    cluster.clock().advance(Duration::from_secs(3600));
+    let provider = Counting::new(cluster.admin());
+    let (reason, _) = refusal(config(&cluster).credentials(provider.clone())).await;
+    assert_eq!(reason, Reason::TokenExpired);
+    assert_eq!((provider.asked(), cluster.counts().accepted), (2, 2));
+
+    cluster.clock().reset();
+    cluster.inject(Fault::refuse(Refusal::signature_expired()));
+    let connected = config(&cluster)
+        .credentials(provider.clone())
+        .connect()
+        .await;
+    connected.unwrap();
+    assert_eq!(provider.asked(), 4);
+}
+
+#[tokio::test]
+async fn a_waking_cluster_is_waited_for() {
+    let cluster = cluster().await;
+    cluster.inject(Fault::refuse(Refusal::WakingUp).times(3));
+    config(&cluster).connect().await.unwrap();
+    assert_eq!(cluster.counts().accepted, 4);
+}
+
+#[tokio::test]
+async fn a_certificate_of_another_authority_is_refused() {
+    let cluster = cluster().await;
+    let other = crate::support::cluster().await;
+    let config = config(&cluster).root_certificates([other.ca_der().clone()]);
+    assert_eq!(refusal(config).await.0, Reason::Certificate);
+}
+
+#[tokio::test]
+async fn a_certificate_for_another_host_is_refused() {
+    let cluster = cluster().await;
+    let other = crate::support::cluster().await;
+    let config = config(&cluster)
+        .root_certificates([other.ca_der().clone()])
+        .address(other.address().ip())
+        .port(other.address().port());
+    let (reason, said) = refusal(config).await;
+    assert!(
+        matches!(reason, Reason::Certificate | Reason::Tls),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn a_peer_that_is_not_there_is_unreachable() {
+    let cluster = cluster().await;
+    let closed = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let config = config(&cluster)
+        .port(closed.port())
+        .connect_timeout(Duration::from_millis(300));
+    let (reason, said) = refusal(config).await;
+    assert_eq!(reason, Reason::Unreachable, "{said}");
+}
+
+#[tokio::test]
+async fn a_name_that_does_not_resolve_is_told_so() {
+    let endpoint = Endpoint::from_cluster_id("abcdefghijklmnopqrstuvwx23", "xx-nowhere-1").unwrap();
+    let config = Config::new(endpoint).credentials(aws_credential_types::Credentials::new(
+        "akid", "secret", None, None, "test",
+    ));
+    assert_eq!(refusal(config).await.0, Reason::NameResolution);
+}
+
+#[tokio::test]
+async fn a_peer_that_falls_silent_is_given_up_at_the_deadline() {
+    let cluster = cluster().await;
+    for stage in [
+        Stage::Accept,
+        Stage::TlsHello,
+        Stage::Startup,
+        Stage::Password,
+    ] {
+        cluster.inject(Fault::at(stage, Effect::Stall));
+        let config = config(&cluster).connect_timeout(Duration::from_millis(300));
+        let (reason, said) = refusal(config).await;
+        assert_eq!(reason, Reason::TimedOut, "{stage:?}: {said}");
+        cluster.clear_faults();
+        cluster.release();
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_talks_nonsense_or_hangs_up_is_told_apart() {
+    let cluster = cluster().await;
+    for (effect, reasons) in [
+        (Effect::Cut, &[Reason::Interrupted][..]),
+        (Effect::Reset, &[Reason::Interrupted]),
+        (
+            Effect::Garbage,
+            &[Reason::Tls, Reason::Protocol, Reason::Interrupted],
+        ),
+    ] {
+        for stage in [Stage::TlsHello, Stage::Startup, Stage::Password] {
+            cluster.inject(Fault::at(stage, effect.clone()).always());
+            let config = config(&cluster).connect_timeout(Duration::from_millis(300));
+            let (reason, said) = refusal(config).await;
+            assert!(
+                reasons.contains(&reason) || reason == Reason::TimedOut,
+                "{effect:?} at {stage:?}: {said}"
+            );
+            cluster.clear_faults();
+        }
+    }
+}
+
+#[tokio::test]
+async fn credentials_that_fail_are_told_with_their_cause() {
+    #[derive(Debug)]
+    struct Failing;
+
+    impl aws_credential_types::provider::ProvideCredentials for Failing {
+        fn provide_credentials<'a>(
+            &'a self,
+        ) -> aws_credential_types::provider::future::ProvideCredentials<'a>
+        where
+            Self: 'a,
+        {
+            use aws_credential_types::provider::{error::CredentialsError, future};
+            let error = CredentialsError::provider_error("the metadata service is gone");
+            future::ProvideCredentials::ready(Err(error))
+        }
+    }
+
+    let cluster = cluster().await;
+    let error = config(&cluster)
+        .credentials(Failing)
+        .connect()
+        .await
+        .unwrap_err();
+    assert_eq!(error.reason(), Some(Reason::Credentials));
+    let mut cause: &dyn StdError = &error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    assert_eq!(cause.to_string(), "the metadata service is gone");
+    assert_eq!(cluster.counts().accepted, 0);
+}
+
+#[tokio::test]
+async fn no_secret_is_printed() {
+    let cluster = cluster().await;
+    let config = config(&cluster);
+    let connection = config.connect().await.unwrap();
+    let refused = {
+        cluster.inject(Fault::refuse(Refusal::NoSni));
+        config.connect().await.unwrap_err()
+    };
+    let printed = format!("{config:?} {connection:?} {refused:?} {refused}");
+    for secret in [
+        cluster.admin().secret_access_key(),
+        cluster.admin().session_token().unwrap_or("no token"),
+        "X-Amz-Signature",
+    ] {
+        assert!(!printed.contains(secret));
+    }
+    assert!(matches!(refused, Error::Connect(_)));
+}

@@ -1,0 +1,173 @@
+//! What a borrower leaves behind never reaches the next one.
+
+use dsql_local::{Effect, Fault, Stage};
+use futures_util::{FutureExt, SinkExt, pin_mut};
+
+use crate::support::{cluster, pool, until};
+
+/// The wire calls this connection clean: `BEGIN` sits in the driver's queue when the connection comes back.
+#[tokio::test]
+async fn a_begin_that_was_polled_once_and_dropped_does_not_swallow_the_next_insert() {
+    let cluster = cluster().await;
+    let pool = pool(&cluster, 1);
+    let connection = pool.get().await.unwrap();
+    connection
+        .batch_execute("CREATE TABLE note (text text)")
+        .await
+        .unwrap();
+    drop(connection);
+
+    for round in 1..=20_i64 {
+        let connection = pool.get().await.unwrap();
+        assert!(connection.batch_execute("BEGIN").now_or_never().is_none());
+        drop(connection);
+
+        let connection = pool.get().await.unwrap();
+        connection
+            .execute("INSERT INTO note VALUES ('kept')", &[])
+            .await
+            .unwrap();
+        drop(connection);
+        let kept = cluster.query("SELECT count(*) FROM note").await.unwrap();
+        assert_eq!(kept[0][0].as_deref(), Some(&*round.to_string()));
+    }
+}
+
+#[tokio::test]
+async fn a_transaction_left_open_is_not_lent() {
+    let cluster = cluster().await;
+    let pool = pool(&cluster, 1);
+    let connection = pool.get().await.unwrap();
+    connection.batch_execute("BEGIN").await.unwrap();
+    drop(connection);
+
+    drop(pool.get().await.unwrap());
+    assert_eq!(cluster.counts().logins, 2);
+}
+
+#[tokio::test]
+async fn a_stock_transaction_that_was_dropped_is_rolled_back_before_the_next_loan() {
+    let cluster = cluster().await;
+    let pool = pool(&cluster, 1);
+    let mut connection = pool.get().await.unwrap();
+    connection
+        .batch_execute("CREATE TABLE note (text text)")
+        .await
+        .unwrap();
+    for _ in 0..20 {
+        let transaction = connection.transaction().await.unwrap();
+        transaction
+            .execute("INSERT INTO note VALUES ('dropped')", &[])
+            .await
+            .unwrap();
+        drop(transaction);
+        drop(connection);
+        connection = pool.get().await.unwrap();
+        let row = connection
+            .query_one("SELECT count(*) FROM note", &[])
+            .await
+            .unwrap();
+        assert_eq!(row.get::<_, i64>(0), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_query_that_was_dropped_does_not_answer_the_next_one() {
+    let cluster = cluster().await;
+    let pool = pool(&cluster, 1);
+    for round in 0..50 {
+        let connection = pool.get().await.unwrap();
+        {
+            let query = connection.query_one("SELECT 'the last borrower''s'", &[]);
+            pin_mut!(query);
+            for _ in 0..round % 5 {
+                assert!((&mut query).now_or_never().is_none());
+                tokio::task::yield_now().await;
+            }
+        }
+        drop(connection);
+        let connection = pool.get().await.unwrap();
+        let row = connection.query_one("SELECT 'mine'", &[]).await.unwrap();
+        assert_eq!(row.get::<_, &str>(0), "mine");
+    }
+}
+
+#[tokio::test]
+async fn a_statement_that_still_runs_is_not_waited_for() {
+    let cluster = cluster().await;
+    let pool = pool(&cluster, 1);
+    let connection = pool.get().await.unwrap();
+    cluster.inject(Fault::at(Stage::Statement, Effect::Stall));
+    {
+        let query = connection.batch_execute("SELECT 1");
+        pin_mut!(query);
+        assert!((&mut query).now_or_never().is_none());
+    }
+    drop(connection);
+    let connection = pool.get().await.unwrap();
+    connection.batch_execute("SELECT 1").await.unwrap();
+    assert_eq!(cluster.counts().logins, 2);
+}
+
+#[tokio::test]
+async fn a_copy_in_returns_a_clean_connection_and_an_abandoned_one_a_new() {
+    let cluster = cluster().await;
+    let pool = pool(&cluster, 1);
+    let connection = pool.get().await.unwrap();
+    connection
+        .batch_execute("CREATE TABLE note (text text)")
+        .await
+        .unwrap();
+    let copy = connection
+        .copy_in::<_, bytes::Bytes>("COPY note FROM STDIN")
+        .await
+        .unwrap();
+    pin_mut!(copy);
+    copy.send(bytes::Bytes::from_static(b"one\ntwo\n"))
+        .await
+        .unwrap();
+    assert_eq!(copy.finish().await.unwrap(), 2);
+    drop(connection);
+
+    let connection = pool.get().await.unwrap();
+    assert_eq!(cluster.counts().logins, 1, "the same connection");
+    let copy = connection
+        .copy_in::<_, bytes::Bytes>("COPY note FROM STDIN")
+        .await
+        .unwrap();
+    drop(connection);
+    let connection = pool.get().await.unwrap();
+    let row = connection
+        .query_one("SELECT count(*) FROM note", &[])
+        .await
+        .unwrap();
+    assert_eq!(row.get::<_, i64>(0), 2);
+    drop(copy);
+}
+
+/// A driver whose client is gone would wait for the answer that is due.
+#[tokio::test]
+async fn closing_in_the_middle_of_a_query_leaves_no_socket() {
+    let cluster = cluster().await;
+    let connection = crate::support::config(&cluster).connect().await.unwrap();
+    {
+        let query = connection.batch_execute("SELECT pg_sleep(3600)");
+        let written = until(&cluster, |counts| counts.statements == 1);
+        pin_mut!(query, written);
+        let first = futures_util::future::select(query, written).await;
+        assert!(matches!(first, futures_util::future::Either::Right(_)));
+    }
+    drop(connection);
+    until(&cluster, |counts| counts.open == 0).await;
+}
+
+#[tokio::test]
+async fn closing_an_idle_connection_says_farewell() {
+    let cluster = cluster().await;
+    let connection = crate::support::config(&cluster).connect().await.unwrap();
+    connection.query("SELECT 1", &[]).await.unwrap();
+    drop(connection);
+    until(&cluster, |counts| counts.open == 0).await;
+    let connections = cluster.connections();
+    assert_eq!(connections[0].flights.last().map(String::as_str), Some("X"));
+}

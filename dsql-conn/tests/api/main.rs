@@ -1,0 +1,7 @@
+//! The library against a local cluster, over the network: one file a room.
+
+mod connect;
+mod leftovers;
+mod pool;
+mod support;
+mod transaction;

@@ -1,0 +1,122 @@
+//! What most tests start from.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use aws_credential_types::{
+    Credentials,
+    provider::{ProvideCredentials, future},
+};
+use aws_smithy_async::time::TimeSource;
+use dsql_conn::{Config, Pool};
+use dsql_local::{Counts, Identity, LocalCluster};
+
+/// A cluster of the test's own.
+pub(crate) async fn cluster() -> LocalCluster {
+    LocalCluster::start()
+        .await
+        .expect("the tests need a PostgreSQL on this machine")
+}
+
+/// A configuration for the cluster's administrator. Its deadlines are generous: a test that waits for one sets its own.
+pub(crate) fn config(cluster: &LocalCluster) -> Config {
+    let endpoint = cluster.endpoint().parse().expect("the cluster's own");
+    Config::new(endpoint)
+        .address(cluster.address().ip())
+        .port(cluster.address().port())
+        .root_certificates([cluster.ca_der().clone()])
+        .credentials(credentials(cluster.admin()))
+        .connect_timeout(Duration::from_secs(60))
+        .checkout_timeout(Duration::from_secs(60))
+        .ping_timeout(Duration::from_secs(60))
+}
+
+pub(crate) fn credentials(identity: &Identity) -> Credentials {
+    Credentials::new(
+        identity.access_key_id(),
+        identity.secret_access_key(),
+        identity.session_token().map(str::to_owned),
+        None,
+        "test",
+    )
+}
+
+/// A pool of the administrator's, of this size.
+pub(crate) fn pool(cluster: &LocalCluster, size: u32) -> Pool {
+    Pool::builder(config(cluster)).max_size(size).build()
+}
+
+/// A provider that counts how often it is asked.
+#[derive(Debug, Clone)]
+pub(crate) struct Counting {
+    credentials: Credentials,
+    asked: Arc<AtomicU32>,
+}
+
+impl Counting {
+    pub(crate) fn new(identity: &Identity) -> Self {
+        Self {
+            credentials: credentials(identity),
+            asked: Arc::default(),
+        }
+    }
+
+    pub(crate) fn asked(&self) -> u32 {
+        self.asked.load(Ordering::SeqCst)
+    }
+}
+
+impl ProvideCredentials for Counting {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::new(async {
+            self.asked.fetch_add(1, Ordering::SeqCst);
+            tokio::task::yield_now().await;
+            Ok(self.credentials.clone())
+        })
+    }
+}
+
+/// A clock that only the test moves, in either direction. It starts at the real time, which tokens are judged by.
+#[derive(Debug, Clone)]
+pub(crate) struct Clock(Arc<Mutex<SystemTime>>);
+
+impl Clock {
+    pub(crate) fn advance(&self, by: Duration) {
+        *self.0.lock().unwrap() += by;
+    }
+
+    pub(crate) fn step_back(&self, by: Duration) {
+        *self.0.lock().unwrap() -= by;
+    }
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(SystemTime::now())))
+    }
+}
+
+impl TimeSource for Clock {
+    fn now(&self) -> SystemTime {
+        *self.0.lock().unwrap()
+    }
+}
+
+/// Waits until the cluster has seen it. What a client has done reaches the cluster in its own time, but does reach it.
+pub(crate) async fn until(cluster: &LocalCluster, condition: impl Fn(&Counts) -> bool) {
+    let seen = async {
+        while !condition(&cluster.counts()) {
+            tokio::task::yield_now().await;
+        }
+    };
+    let seen = tokio::time::timeout(Duration::from_secs(60), seen).await;
+    assert!(seen.is_ok(), "never seen: {:?}", cluster.counts());
+}

@@ -1,0 +1,377 @@
+//! Transactions: applied once, or reported as what they are.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
+
+use dsql_conn::{Error, Pool, RetryPolicy, tokio_postgres::error::SqlState};
+use dsql_local::{Effect, Fault, LocalCluster, Refusal, Stage};
+use futures_util::FutureExt;
+
+use crate::support::{cluster, pool, until};
+
+/// A cluster with an empty table, and a pool of one connection to it.
+async fn bank() -> (LocalCluster, Pool) {
+    let cluster = cluster().await;
+    let pool = pool(&cluster, 1);
+    let connection = pool.get().await.unwrap();
+    connection
+        .batch_execute("CREATE TABLE note (text text PRIMARY KEY)")
+        .await
+        .unwrap();
+    drop(connection);
+    (cluster, pool)
+}
+
+async fn notes(cluster: &LocalCluster) -> usize {
+    cluster.query("SELECT text FROM note").await.unwrap().len()
+}
+
+#[tokio::test]
+async fn a_transaction_borrows_its_surroundings_inside_a_spawned_task() {
+    let (cluster, pool) = bank().await;
+    let text = String::from("one");
+    let inserted = tokio::spawn(async move {
+        pool.transaction(async |tx| {
+            let inserted = tx.execute("INSERT INTO note VALUES ($1)", &[&text]).await?;
+            Ok(inserted)
+        })
+        .await
+    });
+    assert_eq!(inserted.await.unwrap().unwrap(), 1);
+    assert_eq!(notes(&cluster).await, 1);
+}
+
+#[tokio::test]
+async fn a_conflict_at_commit_runs_the_body_again_on_the_same_connection() {
+    let (cluster, pool) = bank().await;
+    cluster.inject(Fault::conflict_commits(3));
+    let runs = AtomicU32::new(0);
+    pool.transaction(async |tx| {
+        runs.fetch_add(1, Ordering::SeqCst);
+        tx.execute("INSERT INTO note VALUES ('one')", &[]).await?;
+        Ok(())
+    })
+    .await
+    .unwrap();
+    assert_eq!(runs.into_inner(), 4);
+    assert_eq!(notes(&cluster).await, 1);
+    assert_eq!(cluster.counts().logins, 1);
+}
+
+#[tokio::test]
+async fn a_conflict_at_a_statement_runs_the_body_again() {
+    let (cluster, pool) = bank().await;
+    cluster.inject(Fault::at(
+        Stage::Statement,
+        Effect::Refuse(Refusal::SchemaChanged),
+    ));
+    pool.transaction(async |tx| {
+        tx.execute("INSERT INTO note VALUES ('one')", &[]).await?;
+        Ok(())
+    })
+    .await
+    .unwrap();
+    assert_eq!(notes(&cluster).await, 1);
+}
+
+#[tokio::test]
+async fn a_conflict_that_the_body_swallowed_runs_it_again() {
+    let (cluster, pool) = bank().await;
+    let runs = AtomicU32::new(0);
+    pool.transaction(async |tx| {
+        if runs.fetch_add(1, Ordering::SeqCst) == 0 {
+            let fault = Effect::Refuse(Refusal::Conflict);
+            cluster.inject(Fault::at(Stage::Statement, fault));
+        }
+        let _ = tx.execute("INSERT INTO note VALUES ('one')", &[]).await;
+        Ok(())
+    })
+    .await
+    .unwrap();
+    assert_eq!(runs.into_inner(), 2);
+    assert_eq!(notes(&cluster).await, 1);
+}
+
+#[tokio::test]
+async fn conflicts_without_end_are_given_up_with_the_last_one() {
+    let (cluster, pool) = bank().await;
+    cluster.inject(Fault::conflict_commits(1000));
+    let policy = RetryPolicy::default().attempts(3);
+    let error: Error = pool
+        .transaction_with(policy, async |tx| {
+            tx.execute("INSERT INTO note VALUES ('one')", &[]).await?;
+            Ok::<_, Error>(())
+        })
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(&error, Error::Conflict { attempts: 3, last } if last.contains("OC000")),
+        "{error}"
+    );
+    assert_eq!(notes(&cluster).await, 0);
+}
+
+#[tokio::test]
+async fn real_writers_of_one_row_all_get_through() {
+    let cluster = cluster().await;
+    let pool = pool(&cluster, 8);
+    let connection = pool.get().await.unwrap();
+    connection
+        .batch_execute("CREATE TABLE counter (id int PRIMARY KEY, value int)")
+        .await
+        .unwrap();
+    connection
+        .batch_execute("INSERT INTO counter VALUES (1, 0)")
+        .await
+        .unwrap();
+    drop(connection);
+    let policy = RetryPolicy::default().attempts(1000);
+    let writers = (0..8).map(|_| async {
+        for _ in 0..5 {
+            pool.transaction_with(policy, async |tx| {
+                let row = tx
+                    .query_one("SELECT value FROM counter WHERE id = 1", &[])
+                    .await?;
+                let next = row.get::<_, i32>(0) + 1;
+                tx.execute("UPDATE counter SET value = $1 WHERE id = 1", &[&next])
+                    .await?;
+                Ok::<_, Error>(())
+            })
+            .await
+            .unwrap();
+        }
+    });
+    futures_util::future::join_all(writers).await;
+    let value = cluster.query("SELECT value FROM counter").await.unwrap();
+    assert_eq!(value[0][0].as_deref(), Some("40"));
+}
+
+#[tokio::test]
+async fn a_failed_statement_that_the_body_swallowed_is_no_success() {
+    let (cluster, pool) = bank().await;
+    let error = pool
+        .transaction(async |tx| {
+            tx.execute("INSERT INTO note VALUES ('one')", &[]).await?;
+            let _ = tx.execute("SELECT 1 / 0", &[]).await;
+            Ok(())
+        })
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(&error, Error::RolledBack { failure } if failure.contains("22012")),
+        "{error}"
+    );
+    assert_eq!(notes(&cluster).await, 0);
+}
+
+#[derive(Debug, thiserror::Error)]
+enum OrderError {
+    #[error("sold out")]
+    SoldOut,
+    #[error(transparent)]
+    Database(#[from] Error),
+}
+
+#[tokio::test]
+async fn the_bodys_own_error_rolls_back_and_comes_out_as_it_is() {
+    let (cluster, pool) = bank().await;
+    let result: Result<(), OrderError> = pool
+        .transaction_with(RetryPolicy::default(), async |tx| {
+            let inserted = tx.execute("INSERT INTO note VALUES ('one')", &[]).await;
+            inserted.map_err(Error::from)?;
+            Err(OrderError::SoldOut)
+        })
+        .await;
+    assert!(matches!(result, Err(OrderError::SoldOut)));
+    assert_eq!(notes(&cluster).await, 0);
+    assert_eq!(cluster.counts().logins, 1);
+}
+
+#[tokio::test]
+async fn a_statement_that_fails_is_not_run_again() {
+    let (cluster, pool) = bank().await;
+    let runs = AtomicU32::new(0);
+    let error = pool
+        .transaction(async |tx| {
+            runs.fetch_add(1, Ordering::SeqCst);
+            tx.execute("INSERT INTO note VALUES ('one'), ('one')", &[])
+                .await?;
+            Ok(())
+        })
+        .await
+        .unwrap_err();
+    assert_eq!(error.code(), Some(&SqlState::UNIQUE_VIOLATION), "{error}");
+    assert_eq!(runs.into_inner(), 1);
+    assert_eq!(notes(&cluster).await, 0);
+}
+
+#[tokio::test]
+async fn a_body_that_ends_its_transaction_is_told_so() {
+    for statement in ["COMMIT", "ROLLBACK"] {
+        let (_cluster, pool) = bank().await;
+        let error = pool
+            .transaction(async |tx| {
+                tx.batch_execute(statement).await?;
+                Ok(())
+            })
+            .await
+            .unwrap_err();
+        assert!(matches!(error, Error::TransactionEnded), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_handle_that_outlives_its_body_keeps_it_from_being_committed() {
+    let (cluster, pool) = bank().await;
+    let escaped = std::sync::Mutex::new(None);
+    let error = pool
+        .transaction(async |tx| {
+            tx.execute("INSERT INTO note VALUES ('one')", &[]).await?;
+            *escaped.lock().unwrap() = Some(tx.clone());
+            Ok(())
+        })
+        .await
+        .unwrap_err();
+    assert!(matches!(error, Error::TransactionEscaped), "{error}");
+    let handle = escaped.into_inner().unwrap().unwrap();
+    assert!(handle.batch_execute("COMMIT").await.is_err());
+    until(&cluster, |counts| counts.open == 0).await;
+    assert_eq!(notes(&cluster).await, 0);
+    drop(handle);
+    pool.get().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_statement_that_the_body_did_not_await_is_part_of_the_transaction() {
+    let (cluster, pool) = bank().await;
+    pool.transaction(async |tx| {
+        let queued = tx
+            .batch_execute("INSERT INTO note VALUES ('queued')")
+            .now_or_never();
+        assert!(queued.is_none());
+        Ok(())
+    })
+    .await
+    .unwrap();
+    assert_eq!(notes(&cluster).await, 1);
+}
+
+#[tokio::test]
+async fn a_lost_reply_to_commit_is_an_unknown_outcome() {
+    let (cluster, pool) = bank().await;
+    cluster.inject(Fault::lose_commit_reply());
+    let runs = AtomicU32::new(0);
+    let error = pool
+        .transaction(async |tx| {
+            runs.fetch_add(1, Ordering::SeqCst);
+            tx.execute("INSERT INTO note VALUES ('one')", &[]).await?;
+            Ok(())
+        })
+        .await
+        .unwrap_err();
+    assert!(matches!(error, Error::CommitUnknown { .. }), "{error}");
+    assert_eq!(runs.into_inner(), 1);
+    assert_eq!(notes(&cluster).await, 1);
+    pool.get().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_unavailable_server_at_commit_is_an_unknown_outcome() {
+    let (cluster, pool) = bank().await;
+    cluster.inject(Fault::at(
+        Stage::Commit,
+        Effect::Refuse(Refusal::ServerUnavailable),
+    ));
+    let error = pool
+        .transaction(async |tx| {
+            tx.execute("INSERT INTO note VALUES ('one')", &[]).await?;
+            Ok(())
+        })
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, Error::CommitUnknown { source: Some(_) }),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_connection_lost_in_the_body_is_no_unknown_outcome() {
+    let (cluster, pool) = bank().await;
+    let error = pool
+        .transaction(async |tx| {
+            tx.execute("INSERT INTO note VALUES ('one')", &[]).await?;
+            cluster.cut_all();
+            let _ = tx.batch_execute("SELECT 1").await;
+            Ok(())
+        })
+        .await
+        .unwrap_err();
+    assert!(matches!(error, Error::RolledBack { .. }), "{error}");
+    assert_eq!(notes(&cluster).await, 0);
+}
+
+#[tokio::test]
+async fn a_dropped_transaction_leaves_a_clean_connection() {
+    let (cluster, pool) = bank().await;
+    for steps in 0..12 {
+        let mut transaction = Box::pin(pool.transaction(async |tx| {
+            tx.execute("INSERT INTO note VALUES ('dropped')", &[])
+                .await?;
+            std::future::pending::<()>().await;
+            Ok(())
+        }));
+        for _ in 0..steps {
+            assert!((&mut transaction).now_or_never().is_none());
+            tokio::task::yield_now().await;
+        }
+        drop(transaction);
+        let connection = pool.get().await.unwrap();
+        let row = connection
+            .query_one("SELECT count(*) FROM note", &[])
+            .await
+            .unwrap();
+        assert_eq!(row.get::<_, i64>(0), 0, "after {steps} steps");
+    }
+    assert_eq!(notes(&cluster).await, 0);
+}
+
+#[tokio::test]
+async fn a_body_that_panics_leaves_a_clean_connection() {
+    let (cluster, pool) = bank().await;
+    let panicked = tokio::spawn({
+        let pool = pool.clone();
+        async move {
+            pool.transaction(async |tx| {
+                tx.execute("INSERT INTO note VALUES ('one')", &[]).await?;
+                if tx.is_closed() {
+                    return Ok(());
+                }
+                panic!("on purpose")
+            })
+            .await
+        }
+    });
+    assert!(panicked.await.unwrap_err().is_panic());
+    let connection = pool.get().await.unwrap();
+    connection
+        .execute("INSERT INTO note VALUES ('two')", &[])
+        .await
+        .unwrap();
+    assert_eq!(notes(&cluster).await, 1);
+}
+
+#[tokio::test]
+async fn the_futures_may_move_between_threads() {
+    fn is_send<T: Send>(future: T) -> T {
+        future
+    }
+
+    let (_cluster, pool) = bank().await;
+    let pool = Arc::new(pool);
+    drop(is_send(pool.get()));
+    drop(is_send(pool.close(std::time::Duration::ZERO)));
+    drop(is_send(pool.transaction(async |_| Ok(()))));
+}
