@@ -50,7 +50,7 @@ impl Engine {
             .thread_name("dsql-local")
             .enable_all()
             .build()?;
-        let maintenance = runtime.block_on(connect(running.socket_directory(), "postgres"))?;
+        let maintenance = runtime.block_on(connect(running.socket_directory(), TEMPLATE))?;
         Ok(Self {
             runtime: Some(runtime),
             maintenance: Arc::new(maintenance),
@@ -170,4 +170,7 @@ async fn connect(directory: &Path, database: &str) -> Result<Client, EngineError
 
 static SHARED: Mutex<Weak<Engine>> = Mutex::new(Weak::new());
 
+/// The only database of a new engine. A connection to it does not stop it from being copied,
+/// as long as there is only the one that asks for the copy.
+const TEMPLATE: &str = "template1";
 const SUPERUSER: &str = "dsql_local";

@@ -1,6 +1,7 @@
 //! Where the engine comes from: the first PostgreSQL that works.
 //! `run` and `template` start its programs.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -39,18 +40,20 @@ impl Installation {
             .map(|folder| folder.display().to_string())
             .collect::<Vec<_>>()
             .join(", ");
-        folders
+        // The same installation is usually found more than once, by links and by name.
+        let real: BTreeSet<_> = folders
             .iter()
+            .filter_map(|folder| real_folder(folder))
+            .collect();
+        real.iter()
             .filter_map(|folder| Self::at(folder, owner))
             .min_by_key(|found| found.version.major.abs_diff(SERVICE_MAJOR))
             .ok_or(EngineError::NotFound { looked_in })
     }
 
     fn at(folder: &Path, owner: &Owner) -> Option<Self> {
-        // A PATH often holds links to one program each; PostgreSQL looks for its files beside the real one.
-        let postgres = fs::canonicalize(folder.join("postgres")).ok()?;
-        let bin = postgres.parent()?.to_owned();
-        let version = version_of(owner.command(&postgres))?;
+        let bin = real_folder(folder)?;
+        let version = version_of(owner.command(bin.join("postgres")))?;
         let initdb = version_of(owner.command(bin.join("initdb")))?;
         (version == initdb && version.major >= OLDEST).then_some(Self { bin, version })
     }
@@ -63,6 +66,12 @@ impl Installation {
     pub(super) fn version(&self) -> &str {
         &self.version.text
     }
+}
+
+/// Follows links: a PATH often holds one to each program, and the programs look beside the real ones.
+fn real_folder(folder: &Path) -> Option<PathBuf> {
+    let postgres = fs::canonicalize(folder.join("postgres")).ok()?;
+    Some(postgres.parent()?.to_owned())
 }
 
 #[derive(Debug, PartialEq, Eq)]

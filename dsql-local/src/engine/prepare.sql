@@ -43,3 +43,13 @@ JOIN pg_roles role ON role.rolname = iam.role
 JOIN pg_roles grantor ON grantor.rolname = iam.grantor;
 
 GRANT SELECT ON sys.iam_pg_role_mappings TO PUBLIC;
+
+UPDATE pg_database SET datistemplate = false WHERE datname = 'template0';
+
+DROP DATABASE template0;
+
+DROP DATABASE postgres;
+
+VACUUM;
+
+CHECKPOINT;

@@ -26,7 +26,7 @@ impl Running {
         owner: &Owner,
         template: &Path,
     ) -> Result<Self, EngineError> {
-        let folder = owner.folder(&owner.temp_dir(), "dsql-local-")?;
+        let folder = owner.folder(&owner.data_dir(), "dsql-local-")?;
         let mut keeper = owner.command("sh");
         keeper
             .args(["-c", KEEPER, "dsql-local-keeper"])

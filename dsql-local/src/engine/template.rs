@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::find::Installation;
 use super::owner::Owner;
-use super::{EngineError, SUPERUSER};
+use super::{EngineError, SUPERUSER, TEMPLATE};
 
 /// Returns the template's folder, which it makes if it is not there.
 pub(super) fn ensure(installation: &Installation, owner: &Owner) -> Result<PathBuf, EngineError> {
@@ -55,7 +55,7 @@ fn build(
     single
         .args(["--single", "-j", "-F", "-D"])
         .arg(&data)
-        .arg("template1");
+        .arg(TEMPLATE);
     run("postgres --single", &mut single, PREPARE)?;
 
     match fs::rename(&data, template) {
