@@ -5,12 +5,11 @@ mod support;
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use dsql_local::{Action, Direction, Effect, Fault, LocalCluster, Outcome, Refusal, Stage};
-use support::{config, connect, connect_as, connect_with, token};
+use dsql_local::{Direction, Effect, Fault, LocalCluster, Outcome, Refusal, Stage};
+use support::{connect, connect_as};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio_postgres::Client;
-use tokio_postgres::types::ToSql;
 
 const STAGES_OF_THE_LOGIN: [Stage; 5] = [
     Stage::Accept,
@@ -65,15 +64,20 @@ async fn every_stage_of_the_login_can_be_cut_reset_or_garbled() {
 #[tokio::test]
 async fn a_reset_is_one_and_a_cut_is_none() {
     let cluster = LocalCluster::start().await.unwrap();
+    // The reset may overtake the end of connecting.
+    let first_read = async || {
+        TcpStream::connect(cluster.address())
+            .await?
+            .read(&mut [0])
+            .await
+    };
     cluster.inject(Fault::at(Stage::Accept, Effect::Reset));
-    let mut socket = TcpStream::connect(cluster.address()).await.unwrap();
     assert_eq!(
-        socket.read(&mut [0]).await.unwrap_err().kind(),
+        first_read().await.unwrap_err().kind(),
         ErrorKind::ConnectionReset
     );
     cluster.inject(Fault::at(Stage::Accept, Effect::Cut));
-    let mut socket = TcpStream::connect(cluster.address()).await.unwrap();
-    assert_eq!(socket.read(&mut [0]).await.unwrap(), 0);
+    assert_eq!(first_read().await.unwrap(), 0);
 }
 
 #[tokio::test]
@@ -353,124 +357,4 @@ async fn bytes_can_be_held_back_either_way() {
         assert!(start.elapsed() >= by, "{direction:?}");
         cluster.clear_faults();
     }
-}
-
-#[tokio::test]
-async fn conflicts_of_the_engine_are_told_in_the_services_words() {
-    let cluster = LocalCluster::start().await.unwrap();
-    let one = with_table(&cluster).await;
-    let two = connect(&cluster).await;
-    one.batch_execute("INSERT INTO t VALUES (1), (2)")
-        .await
-        .unwrap();
-    let both = [&one, &two];
-    for client in both {
-        client.batch_execute("BEGIN").await.unwrap();
-        client.batch_execute("SELECT * FROM t").await.unwrap();
-    }
-    // 55P03: a row that is locked; then 40001: a row that has changed; then 40P01: a deadlock.
-    one.batch_execute("UPDATE t SET id = 3 WHERE id = 1")
-        .await
-        .unwrap();
-    let locked = two
-        .batch_execute("UPDATE t SET id = 4 WHERE id = 1")
-        .await
-        .unwrap_err();
-    two.batch_execute("ROLLBACK; BEGIN; SELECT * FROM t")
-        .await
-        .unwrap();
-    one.batch_execute("COMMIT").await.unwrap();
-    let changed = two
-        .batch_execute("UPDATE t SET id = 4 WHERE id = 1")
-        .await
-        .unwrap_err();
-    two.batch_execute("ROLLBACK").await.unwrap();
-    for (client, id) in both.iter().zip([2, 3]) {
-        client
-            .batch_execute(&format!("BEGIN; UPDATE t SET id = id WHERE id = {id}"))
-            .await
-            .unwrap();
-    }
-    let crossed = tokio::join!(
-        one.batch_execute("UPDATE t SET id = id WHERE id = 3"),
-        two.batch_execute("UPDATE t SET id = id WHERE id = 2"),
-    );
-    let deadlocked = crossed.0.err().or(crossed.1.err()).unwrap();
-    for error in [locked, changed, deadlocked] {
-        let error = error.as_db_error().unwrap();
-        assert_eq!((error.severity(), error.code().code()), ("ERROR", "40001"));
-        assert_eq!(
-            error.message(),
-            "change conflicts with another transaction (OC000)"
-        );
-    }
-}
-
-#[tokio::test]
-async fn copied_data_passes() {
-    use futures_util::SinkExt;
-
-    let cluster = LocalCluster::start().await.unwrap();
-    let client = with_table(&cluster).await;
-    for first in [0, 10_000] {
-        let sink = client.copy_in("COPY t FROM STDIN").await.unwrap();
-        tokio::pin!(sink);
-        for id in first..first + 10_000 {
-            sink.send(bytes::Bytes::from(format!("{id}\n")))
-                .await
-                .unwrap();
-        }
-        assert_eq!(sink.finish().await.unwrap(), 10_000);
-    }
-    let sink = client
-        .copy_in::<_, bytes::Bytes>("COPY t FROM STDIN")
-        .await
-        .unwrap();
-    drop(sink);
-    assert_eq!(
-        client.query("SELECT * FROM t", &[]).await.unwrap().len(),
-        20_000
-    );
-    assert_eq!(
-        client
-            .execute("AWS IAM REVOKE x FROM 'y'", &[])
-            .await
-            .unwrap(),
-        0
-    );
-}
-
-#[tokio::test]
-async fn pipelined_and_large_answers_pass() {
-    let cluster = LocalCluster::start().await.unwrap();
-    let client = connect(&cluster).await;
-    let large = "x".repeat(1024 * 1024);
-    let parameters: [&(dyn ToSql + Sync); 1] = [&large];
-    let queries =
-        (0..8).map(|_| client.query_one("SELECT $1::text || repeat('y', 1000000)", &parameters));
-    for row in futures_util::future::join_all(queries).await {
-        assert_eq!(
-            row.unwrap().get::<_, &str>(0).len(),
-            large.len() + 1_000_000
-        );
-    }
-    let log = &cluster.connections()[0];
-    assert!(log.pipelined > 0, "{log:?}");
-    let too_large = "x".repeat(11 * 1024 * 1024);
-    let cut = client
-        .query_one("SELECT $1::text", &[&too_large])
-        .await
-        .unwrap_err();
-    assert!(cut.as_db_error().is_none(), "{cut:?}");
-}
-
-#[tokio::test]
-async fn a_token_is_not_needed_once_connected() {
-    let cluster = LocalCluster::start().await.unwrap();
-    let token = token(&cluster, cluster.admin(), Action::DbConnectAdmin).await;
-    let client = connect_with(&cluster, config(&cluster, "admin").password(token))
-        .await
-        .unwrap();
-    cluster.clock().advance(Duration::from_secs(3_600));
-    client.batch_execute("SELECT 1").await.unwrap();
 }

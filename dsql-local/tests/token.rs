@@ -337,6 +337,34 @@ async fn the_clusters_clock_decides_what_is_expired() {
         .unwrap();
 }
 
+#[tokio::test]
+async fn an_identity_keeps_its_secrets_to_itself() {
+    let cluster = LocalCluster::start().await.unwrap();
+    let app = cluster.identity("app", &[Action::DbConnect]);
+    let token = sdk_token(
+        &app,
+        cluster.endpoint(),
+        cluster.region(),
+        Action::DbConnect,
+    )
+    .await;
+    let refused = connect_with(&cluster, config(&cluster, "app").password(&token))
+        .await
+        .unwrap_err();
+    let printed = format!(
+        "{app:?} {cluster:?} {:?} {:?} {refused:?}",
+        cluster.counts(),
+        cluster.connections()
+    );
+    for secret in [
+        app.secret_access_key(),
+        app.session_token().unwrap(),
+        &token,
+    ] {
+        assert!(!printed.contains(secret));
+    }
+}
+
 async fn refused_hint(cluster: &LocalCluster, config: &Config) -> String {
     let refused = connect_with(cluster, config).await.unwrap_err();
     refused.as_db_error().unwrap().hint().unwrap().to_owned()
