@@ -94,7 +94,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
-        this.watch.driver_begins(cx);
+        this.watch.driver_begins(cx.waker());
         if let Poll::Ready(ended) = Pin::new(&mut this.connection).poll(cx) {
             if let Err(error) = ended {
                 // Whoever uses the connection is told by their own call.

@@ -111,7 +111,7 @@ impl Pool {
             // meet it anew.
             let connection = match kept.take() {
                 Some(connection) => connection,
-                None => self.get().await?,
+                None => Arc::new(self.get().await?),
             };
             attempts += 1;
             let conflict = match Attempt::on(connection).run(&body).await {

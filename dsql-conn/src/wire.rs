@@ -11,7 +11,7 @@ use std::{
     io,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
 use futures_util::task::AtomicWaker;
@@ -124,8 +124,8 @@ impl Watch {
     }
 
     /// Notes that the driver is about to take what is queued, and will be woken by the next fence.
-    pub(crate) fn driver_begins(&self, cx: &mut Context<'_>) {
-        self.shared.driver.register(cx.waker());
+    pub(crate) fn driver_begins(&self, waker: &Waker) {
+        self.shared.driver.register(waker);
         self.shared.lock().driver_begins();
     }
 

@@ -25,15 +25,15 @@ pub(super) struct Attempt {
 /// Why an attempt did not commit.
 pub(super) enum Failed<E> {
     /// Another transaction won. With the connection for the next attempt, if it is still good.
-    ByConflict(Conflict, Option<PooledConnection>),
+    ByConflict(Conflict, Option<Arc<PooledConnection>>),
     /// For good.
     For(E),
 }
 
 impl Attempt {
-    pub(super) fn on(connection: PooledConnection) -> Self {
+    pub(super) fn on(connection: Arc<PooledConnection>) -> Self {
         Self {
-            connection: Arc::new(connection),
+            connection,
             ended: false,
         }
     }
@@ -132,21 +132,20 @@ impl Attempt {
     /// Rolls back what is still open, and returns the connection if it is good for another attempt.
     ///
     /// A rollback that fails is no news: the connection is lost then, and the transaction with it.
-    async fn roll_back(self) -> Option<PooledConnection> {
+    async fn roll_back(self) -> Option<Arc<PooledConnection>> {
         self.watch().settled().await;
         if self.watch().status() != Status::Idle && !self.watch().is_closed() {
             let _ = self.connection.batch_execute("ROLLBACK").await;
         }
         let is_good = self.watch().status() == Status::Idle && !self.watch().is_closed();
-        self.end().filter(|_| is_good)
+        let connection = self.end();
+        is_good.then_some(connection)
     }
 
     /// Takes the connection out of a transaction that has ended.
-    fn end(mut self) -> Option<PooledConnection> {
+    fn end(mut self) -> Arc<PooledConnection> {
         self.ended = true;
-        let connection = Arc::clone(&self.connection);
-        drop(self);
-        Arc::into_inner(connection)
+        Arc::clone(&self.connection)
     }
 
     fn watch(&self) -> &Watch {

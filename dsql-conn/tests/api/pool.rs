@@ -71,7 +71,7 @@ async fn a_dial_past_its_wall_clock_deadline_is_ended_by_the_next_checkout() {
     let pool = Pool::builder(config(&cluster).time_source(clock.clone()))
         .max_size(1)
         .build();
-    cluster.inject(Fault::at(Stage::TlsHello, Effect::Stall));
+    cluster.inject(Fault::at(Stage::Accept, Effect::Stall));
     let mut first = Box::pin(pool.get());
     while cluster.counts().accepted == 0 {
         assert!((&mut first).now_or_never().is_none());
