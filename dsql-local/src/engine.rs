@@ -158,6 +158,8 @@ async fn connect(directory: &Path, database: &str) -> Result<Client, EngineError
         .user(SUPERUSER)
         .dbname(database)
         .application_name("dsql-local")
+        // The settings that make the engine impatient are for sessions.
+        .options("-c lock_timeout=0")
         .connect(NoTls)
         .await?;
     tokio::spawn(async move {

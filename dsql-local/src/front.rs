@@ -41,7 +41,11 @@ pub(crate) async fn listen(listener: TcpListener, cluster: Arc<Cluster>) {
                     tokio::time::sleep(Duration::from_millis(10)).await;
                 }
             },
-            Some(_) = connections.join_next() => {}
+            Some(ended) = connections.join_next() => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "a connection ended by a mistake of the front's");
+                }
+            }
         }
     }
 }
