@@ -21,7 +21,16 @@ pub(crate) struct Binaries {
 impl Binaries {
     /// Runs cargo with the profile `lambda`; its progress goes to standard error.
     pub(crate) async fn build() -> Result<Self, Box<dyn Error>> {
-        let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        // What `cargo run` says of this package would make build scripts that read it run again,
+        // and with them everything that depends on them.
+        for (name, _) in env::vars_os() {
+            let name = name.to_string_lossy();
+            if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+                cargo.env_remove(&*name);
+            }
+        }
+        let mut cargo = cargo
             .args([
                 "build",
                 "--profile",

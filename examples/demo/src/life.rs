@@ -30,13 +30,20 @@ impl Life {
         if created(&first) == 0 || created(&second) != 0 {
             return Err(format!("first run: {first}, second run: {second}").into());
         }
-        let trusted = self
+        let trust = self
             .cluster
-            .query("SELECT pg_role_name, arn FROM sys.iam_pg_role_mappings")
-            .await?;
+            .query("SELECT pg_role_name, arn FROM sys.iam_pg_role_mappings");
+        let expected =
+            [[Some("game"), Some(self.function.arn())].map(|text| text.map(str::to_owned))];
+        let trust = trust.await?;
+        if trust != expected {
+            return Err(format!("the cluster's role mappings are {trust:?}").into());
+        }
         let proof = format!(
-            "created {} things (schema, tables, role, trust), a second run none; {trusted:?}",
+            "{} things created (schema, tables, role), a second run created none; \
+             role game trusts {}",
             created(&first),
+            self.function.arn(),
         );
         Ok(((), proof))
     }
@@ -141,19 +148,16 @@ impl Life {
                 format!("the invocation connected {connects} times instead of once").into(),
             );
         }
-        let cause = lambda
-            .logged(|line| {
-                let line: Value = serde_json::from_str(line).ok()?;
-                let failed = line.get("message")? == "request failed";
-                failed
-                    .then(|| line["error"].as_str().map(str::to_owned))
-                    .flatten()
-            })
-            .await;
+        let cause = lambda.logged(cause_of_failure).await;
+        if !(cause.contains(stranger.arn()) && cause.contains("perform: dsql:DbConnect ")) {
+            return Err(format!("the log does not name who lacks which action: {cause}").into());
+        }
         let proof = format!(
-            "503 not_authorized after 1 connect, in {} ms of the function's {} ms; log: {cause}",
+            "503 not_authorized after 1 connect, in {} ms of the function's {} ms; its log names \
+             {} and the missing dsql:DbConnect",
             time.as_millis(),
             Lambda::TIMEOUT.as_millis(),
+            stranger.arn(),
         );
         Ok(((), proof))
     }
@@ -222,6 +226,15 @@ impl Life {
 pub(crate) struct Started {
     lambda: Lambda,
     id: String,
+}
+
+/// Reads the cause out of the line that the function logs for a failed request.
+fn cause_of_failure(line: &str) -> Option<String> {
+    let line: Value = serde_json::from_str(line).ok()?;
+    if line.get("message")? != "request failed" {
+        return None;
+    }
+    line.get("error")?.as_str().map(str::to_owned)
 }
 
 /// The application name of the Lambda that works.

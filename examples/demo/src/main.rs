@@ -42,10 +42,16 @@ struct Args {
 #[tokio::main]
 async fn main() -> ExitCode {
     let args = Args::parse();
-    // Whatever is dropped here ends its processes and removes its files.
+    // What is dropped when a signal ends the wait ends its processes and removes its files.
     let result = tokio::select! {
         result = demo(&args) => result,
-        signal = interrupted() => Err(signal),
+        signal = told_to_end() => match signal {
+            Ok(signal) => {
+                eprintln!("demo: ended by a signal, cleaning up");
+                return ExitCode::from(128 + signal);
+            }
+            Err(error) => Err(error.into()),
+        },
     };
     match result {
         Ok(0) => ExitCode::SUCCESS,
@@ -88,20 +94,14 @@ async fn demo(args: &Args) -> Result<usize, Box<dyn Error>> {
     Ok(failed)
 }
 
-/// Returns when the demo is told to end.
-async fn interrupted() -> Box<dyn Error> {
-    let wait = async || -> io::Result<&str> {
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut hangup = signal(SignalKind::hangup())?;
-        Ok(tokio::select! {
-            _ = interrupt.recv() => "interrupted",
-            _ = terminate.recv() => "terminated",
-            _ = hangup.recv() => "hung up",
-        })
-    };
-    match wait().await {
-        Ok(signal) => format!("{signal}, everything is cleaned up").into(),
-        Err(error) => error.into(),
-    }
+/// Returns the number of the signal that asks the demo to end.
+async fn told_to_end() -> io::Result<u8> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    Ok(tokio::select! {
+        _ = interrupt.recv() => 2,
+        _ = terminate.recv() => 15,
+        _ = hangup.recv() => 1,
+    })
 }

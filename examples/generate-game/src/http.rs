@@ -1,5 +1,6 @@
 //! Answers a request: its route, carried out on a pooled connection, as a JSON response.
 
+use std::error::Error as _;
 use std::time::{Duration, SystemTime};
 
 use dsql_conn::tokio_postgres::error::SqlState;
@@ -12,7 +13,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use crate::game::NewGame;
-use crate::log::chain;
+use crate::log;
 use crate::route::{Refusal, Route};
 use crate::store;
 
@@ -136,7 +137,7 @@ impl Failure {
     fn into_response(self, request_id: &str) -> Response<Body> {
         let (status, reason) = (self.status(), self.reason());
         if status.is_server_error() {
-            tracing::error!(reason, error = chain(&self), "request failed");
+            log::failure("request failed", reason, self.source().unwrap_or(&self));
         }
 
         let mut body = json!({ "error": self.to_string(), "request_id": request_id });

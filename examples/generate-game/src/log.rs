@@ -23,7 +23,13 @@ pub fn start() {
         .init();
 }
 
-/// Joins an error and its sources in one line, for the log.
+/// Logs what failed, for which reason, and why.
+pub fn failure(what: &str, reason: Option<&str>, error: &(dyn Error + 'static)) {
+    let source = error.source().map(chain);
+    tracing::error!(reason, %error, source, "{what}");
+}
+
+/// Joins an error and its sources in one line.
 pub fn chain(error: &(dyn Error + 'static)) -> String {
     let mut line = error.to_string();
     let mut source = error.source();

@@ -5,8 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use dsql_conn::{Config, Pool};
-use generate_game::http;
-use generate_game::log::{self, chain};
+use generate_game::{http, log};
 use lambda_http::{Request, service_fn};
 
 #[tokio::main(flavor = "current_thread")]
@@ -15,7 +14,7 @@ async fn main() -> ExitCode {
     let config = match Config::from_env() {
         Ok(config) => config,
         Err(error) => {
-            tracing::error!(error = chain(&error), "cannot start");
+            log::failure("cannot start", None, &error);
             return ExitCode::FAILURE;
         }
     };
@@ -36,7 +35,7 @@ async fn main() -> ExitCode {
     match lambda_http::run(answers).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(error = chain(&*error), "the runtime interface failed");
+            log::failure("the Runtime API failed", None, &*error);
             ExitCode::FAILURE
         }
     }
@@ -49,7 +48,7 @@ async fn main() -> ExitCode {
 async fn open_first_connection(pool: &Pool) {
     if let Err(error) = pool.get_by(SystemTime::now() + INIT).await {
         let reason = error.reason().map(|reason| reason.code());
-        tracing::error!(reason, error = chain(&error), "no connection during init");
+        log::failure("no connection during init", reason, &error);
     }
 }
 
