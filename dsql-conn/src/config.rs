@@ -5,7 +5,7 @@
 mod environment;
 mod url;
 
-use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_smithy_async::time::{SharedTimeSource, TimeSource};
@@ -13,6 +13,8 @@ use rustls::{
     ClientConfig,
     pki_types::{CertificateDer, pem::PemObject},
 };
+
+use tokio_postgres::config::SslNegotiation;
 
 use crate::{
     endpoint::Endpoint,
@@ -40,10 +42,12 @@ pub struct Config {
     pub(crate) port: u16,
     pub(crate) user: String,
     pub(crate) database: String,
-    pub(crate) search_path: Option<String>,
     pub(crate) application_name: Option<String>,
-    pub(crate) credentials: Option<SharedCredentialsProvider>,
+    /// Settings of the session, by their names.
+    pub(crate) settings: BTreeMap<String, String>,
+    pub(crate) credentials: Source,
     pub(crate) trust: Trust,
+    pub(crate) negotiation: SslNegotiation,
     pub(crate) token_ttl: Duration,
     pub(crate) connect_timeout: Duration,
     pub(crate) checkout_timeout: Duration,
@@ -51,6 +55,18 @@ pub struct Config {
     pub(crate) ping_after: Duration,
     pub(crate) max_lifetime: Duration,
     pub(crate) time: SharedTimeSource,
+}
+
+/// Whose keys sign.
+#[derive(Clone)]
+pub(crate) enum Source {
+    /// The environment's, else the SDK's default chain.
+    Found,
+    /// A profile of the shared configuration files.
+    #[cfg(feature = "aws-config")]
+    Profile(String),
+    /// Whatever the caller's provider says. Shared, so that clones of a configuration are known as such.
+    Provider(Arc<SharedCredentialsProvider>),
 }
 
 /// What the server's certificate is verified against.
@@ -75,10 +91,11 @@ impl Config {
             // The only database that a cluster has:
             // https://docs.aws.amazon.com/aurora-dsql/latest/userguide/accessing.html
             database: "postgres".to_owned(),
-            search_path: None,
             application_name: None,
-            credentials: None,
+            settings: BTreeMap::new(),
+            credentials: Source::Found,
             trust: Trust::BuiltIn,
+            negotiation: SslNegotiation::Direct,
             token_ttl: Duration::from_secs(900),
             connect_timeout: Duration::from_secs(10),
             checkout_timeout: Duration::from_secs(30),
@@ -112,8 +129,33 @@ impl Config {
     /// connection would leak into whatever runs on it next.
     #[must_use]
     pub fn search_path(mut self, search_path: impl Into<String>) -> Self {
-        self.search_path = Some(search_path.into());
+        let name = SEARCH_PATH.to_owned();
+        self.settings.insert(name, search_path.into());
         self
+    }
+
+    /// Sets another setting of every session, in its startup packet. Defaults to the server's values.
+    ///
+    /// ```
+    /// # let endpoint = "abcdefghijklmnopqrstuvwx23.dsql.us-east-1.on.aws".parse()?;
+    /// let config = dsql_conn::Config::new(endpoint).setting("timezone", "Europe/Paris")?;
+    /// # Ok::<(), dsql_conn::ConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Setting`] if it is none of [the few](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/working-with-postgresql-compatibility-supported-sql-features.html)
+    /// that a session of the service may set.
+    pub fn setting(mut self, name: &str, value: impl Into<String>) -> Result<Self, ConfigError> {
+        let name = name.to_ascii_lowercase();
+        if !SETTINGS.contains(&&*name) {
+            return Err(ConfigError::Setting {
+                name,
+                known: &SETTINGS,
+            });
+        }
+        self.settings.insert(name, value.into());
+        Ok(self)
     }
 
     /// Sets the name that the session carries in the server's views. Defaults to none.
@@ -146,7 +188,16 @@ impl Config {
     /// it expires.
     #[must_use]
     pub fn credentials(mut self, provider: impl ProvideCredentials + 'static) -> Self {
-        self.credentials = Some(SharedCredentialsProvider::new(provider));
+        let provider = SharedCredentialsProvider::new(provider);
+        self.credentials = Source::Provider(Arc::new(provider));
+        self
+    }
+
+    /// Signs with the keys of this profile in the shared AWS configuration files, whatever the environment holds.
+    #[cfg(feature = "aws-config")]
+    #[must_use]
+    pub fn profile(mut self, name: impl Into<String>) -> Self {
+        self.credentials = Source::Profile(name.into());
         self
     }
 
@@ -176,6 +227,15 @@ impl Config {
     #[must_use]
     pub fn tls_config(mut self, config: Arc<ClientConfig>) -> Self {
         self.trust = Trust::Caller(config);
+        self
+    }
+
+    /// Sets whether TLS starts with the first byte or is asked for first. Defaults to `Direct`, which saves a round trip.
+    ///
+    /// Either way the connection is encrypted and verified, or fails.
+    #[must_use]
+    pub fn ssl_negotiation(mut self, negotiation: SslNegotiation) -> Self {
+        self.negotiation = negotiation;
         self
     }
 
@@ -261,8 +321,8 @@ impl fmt::Debug for Config {
             .field("port", &self.port)
             .field("user", &self.user)
             .field("database", &self.database)
-            .field("search_path", &self.search_path)
             .field("application_name", &self.application_name)
+            .field("settings", &self.settings)
             .finish_non_exhaustive()
     }
 }
@@ -313,6 +373,19 @@ fn parse<T: std::str::FromStr>(
     })
 }
 
+/// Parses libpq's names for the two ways to start TLS.
+fn ssl_negotiation(setting: &'static str, value: &str) -> Result<SslNegotiation, ConfigError> {
+    match value {
+        "direct" => Ok(SslNegotiation::Direct),
+        "postgres" => Ok(SslNegotiation::Postgres),
+        _ => Err(ConfigError::Value {
+            setting,
+            value: value.to_owned(),
+            expected: "direct or postgres",
+        }),
+    }
+}
+
 /// Parses a positive number of seconds, whole or with a fraction.
 fn seconds(setting: &'static str, value: &str) -> Result<Duration, ConfigError> {
     const EXPECTED: &str = "a number of seconds greater than 0";
@@ -334,3 +407,25 @@ impl TryFrom<&str> for Config {
         Ok(url.parse::<Self>()?)
     }
 }
+
+const SEARCH_PATH: &str = "search_path";
+
+/// What a session may set beside its name and encoding, which the driver sets:
+/// [supported settings](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/working-with-postgresql-compatibility-supported-sql-features.html).
+const SETTINGS: [&str; 15] = [
+    "datestyle",
+    "disable_sync_create_index",
+    "dsql.enable_batched_nestloop",
+    "enable_bitmapscan",
+    "enable_hashjoin",
+    "enable_indexonlyscan",
+    "enable_indexscan",
+    "enable_material",
+    "enable_mergejoin",
+    "enable_nestloop",
+    "enable_seqscan",
+    "extra_float_digits",
+    "intervalstyle",
+    SEARCH_PATH,
+    "timezone",
+];

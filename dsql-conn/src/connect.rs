@@ -20,7 +20,7 @@ use tokio::{
 };
 use tokio_postgres::{
     Client,
-    config::{SslMode, SslNegotiation},
+    config::SslMode,
     tls::{MakeTlsConnect, TlsConnect},
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -138,7 +138,7 @@ impl Connector {
         match self.config.address {
             Some(address) => Ok(vec![(address, port).into()]),
             None => {
-                let host = self.config.endpoint.host();
+                let host = self.config.endpoint.dialed();
                 Ok(tokio::net::lookup_host((host, port)).await?.collect())
             }
         }
@@ -187,12 +187,13 @@ impl Connector {
             .dbname(&self.config.database)
             .password(token.as_str())
             .ssl_mode(SslMode::Require)
-            .ssl_negotiation(SslNegotiation::Direct);
+            .ssl_negotiation(self.config.negotiation);
         if let Some(application_name) = &self.config.application_name {
             settings.application_name(application_name);
         }
-        if let Some(search_path) = &self.config.search_path {
-            settings.options(format!("-c search_path={}", escaped(search_path)));
+        let options = options(&self.config);
+        if !options.is_empty() {
+            settings.options(options);
         }
         settings
     }
@@ -215,6 +216,23 @@ impl Connector {
     pub(crate) fn error(&self, reason: Reason) -> ConnectError {
         ConnectError::new(self.config.endpoint.host(), &self.config.user, reason)
     }
+}
+
+/// Writes the session's settings as the `options` of its startup packet.
+fn options(config: &Config) -> String {
+    // https://docs.aws.amazon.com/aurora-dsql/latest/userguide/privatelink-managing-clusters.html
+    let cluster = config
+        .endpoint
+        .is_via_interface()
+        .then_some(("amzn-cluster-id", config.endpoint.cluster_id()));
+    let settings = config.settings.iter();
+    let settings = settings.map(|(name, value)| (name.as_str(), value.as_str()));
+    let options: Vec<String> = cluster
+        .into_iter()
+        .chain(settings)
+        .map(|(name, value)| format!("-c {name}={}", escaped(value)))
+        .collect();
+    options.join(" ")
 }
 
 /// Escapes a value for the `options` of a startup packet, which are split at blanks.

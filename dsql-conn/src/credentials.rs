@@ -20,12 +20,14 @@ use futures_util::{
     future::{BoxFuture, Shared, WeakShared},
 };
 
+use crate::config::Source;
+
 /// The credentials of one configuration, fetched once for everyone who needs them at the same time.
 pub(crate) struct CredentialsCache {
-    /// `None` reads the environment, and only without keys there goes on to the default chain.
-    provider: Option<SharedCredentialsProvider>,
+    source: Source,
+    /// The provider that the source names, once it was needed.
     #[cfg(feature = "aws-config")]
-    default_chain: Arc<tokio::sync::OnceCell<SharedCredentialsProvider>>,
+    loaded: Arc<tokio::sync::OnceCell<SharedCredentialsProvider>>,
     state: Arc<Mutex<State>>,
 }
 
@@ -39,11 +41,11 @@ struct State {
 type Flight = BoxFuture<'static, Result<Credentials, CredentialsError>>;
 
 impl CredentialsCache {
-    pub(crate) fn new(provider: Option<SharedCredentialsProvider>) -> Self {
+    pub(crate) fn new(source: Source) -> Self {
         Self {
-            provider,
+            source,
             #[cfg(feature = "aws-config")]
-            default_chain: Arc::default(),
+            loaded: Arc::default(),
             state: Arc::default(),
         }
     }
@@ -54,7 +56,7 @@ impl CredentialsCache {
     ///
     /// Dropping it loses nothing: others who wait for the same fetch drive it on.
     pub(crate) async fn get(&self, now: SystemTime) -> Result<Credentials, CredentialsError> {
-        if self.provider.is_none()
+        if matches!(self.source, Source::Found)
             && let Some(credentials) = from_variables(|name| env::var(name).ok())?
         {
             return Ok(credentials);
@@ -88,16 +90,18 @@ impl CredentialsCache {
 
     fn start(&self) -> Shared<Flight> {
         let state = Arc::clone(&self.state);
-        let provider = self.provider.clone();
+        let source = self.source.clone();
         #[cfg(feature = "aws-config")]
-        let default_chain = Arc::clone(&self.default_chain);
+        let loaded = Arc::clone(&self.loaded);
         async move {
-            let fetched = match provider {
-                Some(provider) => provide(provider).await,
+            let fetched = match source {
+                Source::Provider(provider) => provide(&provider).await,
                 #[cfg(feature = "aws-config")]
-                None => provide(default_chain.get_or_init(load_default_chain).await.clone()).await,
+                Source::Found => provide(loaded.get_or_init(default_chain).await).await,
+                #[cfg(feature = "aws-config")]
+                Source::Profile(name) => provide(loaded.get_or_init(|| profile(name)).await).await,
                 #[cfg(not(feature = "aws-config"))]
-                None => Err(CredentialsError::Missing {
+                Source::Found => Err(CredentialsError::Missing {
                     variable: ACCESS_KEY_ID,
                 }),
             };
@@ -118,17 +122,27 @@ impl CredentialsCache {
     }
 }
 
-async fn provide(provider: SharedCredentialsProvider) -> Result<Credentials, CredentialsError> {
+async fn provide(provider: &SharedCredentialsProvider) -> Result<Credentials, CredentialsError> {
     provider
         .provide_credentials()
         .await
         .map_err(|error| CredentialsError::Provider(Arc::new(error)))
 }
 
+/// Shared files, SSO, web identity, containers, IMDS: in the SDK's order. Built when it is first needed, because that
+/// parses the system's certificates.
 #[cfg(feature = "aws-config")]
-async fn load_default_chain() -> SharedCredentialsProvider {
+async fn default_chain() -> SharedCredentialsProvider {
     let chain = aws_config::default_provider::credentials::default_provider().await;
     SharedCredentialsProvider::new(chain)
+}
+
+#[cfg(feature = "aws-config")]
+async fn profile(name: String) -> SharedCredentialsProvider {
+    let profile = aws_config::profile::ProfileFileCredentialsProvider::builder()
+        .profile_name(name)
+        .build();
+    SharedCredentialsProvider::new(profile)
 }
 
 /// Reads the keys that Lambda and most shells set. None at all is no error; half of a pair is.
@@ -251,7 +265,8 @@ mod tests {
     fn cache(provider: Gated) -> (Arc<Gated>, CredentialsCache) {
         let provider = Arc::new(provider);
         let shared: Arc<dyn ProvideCredentials> = Arc::clone(&provider) as _;
-        let cache = CredentialsCache::new(Some(SharedCredentialsProvider::new(shared)));
+        let shared = Arc::new(SharedCredentialsProvider::new(shared));
+        let cache = CredentialsCache::new(Source::Provider(shared));
         (provider, cache)
     }
 

@@ -15,7 +15,8 @@ use crate::error::{ConfigError, EndpointProblem};
 /// | `<id>.dsql.<region>.on.aws` | the [public endpoint](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/accessing.html) |
 /// | `<id>.dsql-<suffix>.<region>.on.aws` | [PrivateLink](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/privatelink-managing-clusters.html) with private DNS |
 ///
-/// Every peer of a multi-Region cluster has an endpoint of its own in one of these forms.
+/// Every peer of a multi-Region cluster has an endpoint of its own in one of these forms. Without private DNS a PrivateLink
+/// connection is dialed by another name: [`Endpoint::via`].
 ///
 /// ```
 /// use dsql_conn::Endpoint;
@@ -28,6 +29,8 @@ use crate::error::{ConfigError, EndpointProblem};
 pub struct Endpoint {
     host: String,
     region: String,
+    /// The name to dial where it is not the host's own.
+    interface: Option<String>,
 }
 
 impl Endpoint {
@@ -40,9 +43,63 @@ impl Endpoint {
         format!("{cluster_id}.dsql.{region}.on.aws").parse()
     }
 
+    /// Reads a host name, or a cluster ID that is in this Region.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Endpoint`] if it is neither; [`ConfigError::Region`] if the host name names another Region.
+    pub fn in_region(name: &str, region: &str) -> Result<Self, ConfigError> {
+        if is_cluster_id(name) {
+            return Self::from_cluster_id(name, region);
+        }
+        let endpoint: Self = name.parse()?;
+        match endpoint.region == region {
+            true => Ok(endpoint),
+            false => Err(ConfigError::Region {
+                host: endpoint.host,
+                region: region.to_owned(),
+            }),
+        }
+    }
+
+    /// Dials the cluster by the name of an interface VPC endpoint, `vpce-<id>.dsql-<suffix>.<region>.vpce.amazonaws.com`.
+    ///
+    /// That is for [PrivateLink without private DNS](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/privatelink-managing-clusters.html).
+    /// The token is signed, SNI sent and the certificate verified for the public host all the same, and the cluster is named
+    /// in the startup option `amzn-cluster-id`. The service documents the option and the signed name; that its certificate
+    /// for the public host is served there has not been tried.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Endpoint`] if the name has another form; [`ConfigError::Region`] if it names another Region.
+    pub fn via(mut self, interface: &str) -> Result<Self, ConfigError> {
+        let region = interface_region(interface).ok_or_else(|| ConfigError::Endpoint {
+            value: interface.to_owned(),
+            problem: EndpointProblem::Interface,
+        })?;
+        if region != self.region {
+            return Err(ConfigError::Region {
+                host: interface.to_owned(),
+                region: self.region,
+            });
+        }
+        self.interface = Some(interface.to_owned());
+        Ok(self)
+    }
+
     /// The host name: what tokens are signed for, what is sent as SNI and what the certificate must say.
     pub fn host(&self) -> &str {
         &self.host
+    }
+
+    /// The name that is looked up and dialed: the host's, or the interface endpoint's.
+    pub fn dialed(&self) -> &str {
+        self.interface.as_deref().unwrap_or(&self.host)
+    }
+
+    /// Whether the cluster must be named in the startup packet, because the dialed name does not name it.
+    pub(crate) fn is_via_interface(&self) -> bool {
+        self.interface.is_some()
     }
 
     /// The 26-character cluster ID.
@@ -64,6 +121,7 @@ impl FromStr for Endpoint {
             Ok(region) => Ok(Self {
                 host: value.to_owned(),
                 region: region.to_owned(),
+                interface: None,
             }),
             Err(problem) => Err(ConfigError::Endpoint {
                 value: value.to_owned(),
@@ -111,18 +169,21 @@ fn parse_region(host: &str) -> Result<&str, EndpointProblem> {
         return Err(EndpointProblem::UpperCase);
     }
 
+    if is_cluster_id(host) {
+        return Err(EndpointProblem::RegionMissing);
+    }
+    if interface_region(host).is_some() {
+        return Err(EndpointProblem::ClusterMissing);
+    }
+
     let labels: Vec<&str> = host.split('.').collect();
     let &[cluster_id, service, region, "on", "aws"] = labels.as_slice() else {
         return Err(EndpointProblem::Form);
     };
-    let suffix = service.strip_prefix("dsql");
-    let is_service = suffix.is_some_and(|suffix| {
-        suffix.is_empty() || suffix.strip_prefix('-').is_some_and(is_alphanumeric)
-    });
-    if !is_service {
+    if service != "dsql" && !is_private_service(service) {
         return Err(EndpointProblem::Form);
     }
-    if cluster_id.len() != CLUSTER_ID_LENGTH || !is_alphanumeric(cluster_id) {
+    if !is_cluster_id(cluster_id) {
         return Err(EndpointProblem::ClusterId {
             length: cluster_id.chars().count(),
         });
@@ -131,6 +192,25 @@ fn parse_region(host: &str) -> Result<&str, EndpointProblem> {
         return Err(EndpointProblem::Region);
     }
     Ok(region)
+}
+
+/// Returns the Region in the name of an interface endpoint.
+fn interface_region(name: &str) -> Option<&str> {
+    let labels: Vec<&str> = name.split('.').collect();
+    let &[interface, service, region, "vpce", "amazonaws", "com"] = labels.as_slice() else {
+        return None;
+    };
+    let id = interface.strip_prefix("vpce-")?;
+    (id.split('-').all(is_alphanumeric) && is_private_service(service) && is_region(region))
+        .then_some(region)
+}
+
+fn is_private_service(service: &str) -> bool {
+    service.strip_prefix("dsql-").is_some_and(is_alphanumeric)
+}
+
+fn is_cluster_id(label: &str) -> bool {
+    label.len() == CLUSTER_ID_LENGTH && is_alphanumeric(label)
 }
 
 /// Whether this is a Region by its form: words joined by hyphens, the last one a number (`ap-southeast-2`).
@@ -234,10 +314,50 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_bare_cluster_id_needs_its_region() {
+        assert_eq!(problem(ID), EndpointProblem::RegionMissing);
+        let endpoint = Endpoint::in_region(ID, "eu-west-1").unwrap();
+        assert_eq!(endpoint.host(), format!("{ID}.dsql.eu-west-1.on.aws"));
+    }
+
+    #[test]
+    fn a_region_that_contradicts_the_host_is_refused_with_both() {
+        let host = format!("{ID}.dsql.us-east-1.on.aws");
+        assert!(Endpoint::in_region(&host, "us-east-1").is_ok());
+        let error = Endpoint::in_region(&host, "eu-west-1")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("us-east-1") && error.contains("eu-west-1"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn an_interface_endpoint_changes_what_is_dialed_and_nothing_else() {
+        const INTERFACE: &str = "vpce-0a1b2c3d-xyz9.dsql-fnh4.us-east-1.vpce.amazonaws.com";
+        let public: Endpoint = format!("{ID}.dsql.us-east-1.on.aws").parse().unwrap();
+        assert_eq!(public.dialed(), public.host());
+        let endpoint = public.clone().via(INTERFACE).unwrap();
+        assert_eq!(endpoint.dialed(), INTERFACE);
+        assert_eq!(endpoint.host(), public.host());
+
+        assert_eq!(problem(INTERFACE), EndpointProblem::ClusterMissing);
+        let elsewhere = INTERFACE.replace("us-east-1", "eu-west-1");
+        let error = public.clone().via(&elsewhere).unwrap_err().to_string();
+        assert!(
+            error.contains("us-east-1") && error.contains("eu-west-1"),
+            "{error}"
+        );
+        assert!(public.via("vpce.example.com").is_err());
+    }
+
     proptest! {
         #[test]
-        fn no_string_panics(host in ".*") {
+        fn no_string_panics(host in ".*", region in ".*") {
             let _ = host.parse::<Endpoint>();
+            let _ = Endpoint::in_region(&host, &region).and_then(|endpoint| endpoint.via(&region));
         }
 
         #[test]

@@ -152,7 +152,7 @@ impl std::fmt::Display for Statement<'_> {
                 error.code().code()
             ),
             None if self.0.is_closed() => f.write_str(": the connection was lost"),
-            None => Ok(()),
+            None => write!(f, ": {}", self.0),
         }
     }
 }

@@ -2,19 +2,25 @@
 
 use std::env::{self, VarError};
 
-use super::{Config, certificates_of_file, parse, seconds};
-use crate::error::ConfigError;
+use super::{Config, certificates_of_file, parse, seconds, ssl_negotiation};
+use crate::{
+    endpoint::Endpoint,
+    error::{ConfigError, EndpointProblem},
+};
 
 impl Config {
     /// Reads the settings from the environment.
     ///
     /// | variable | setting | default |
     /// |---|---|---|
-    /// | `DSQL_ENDPOINT` | the cluster's host name | required |
+    /// | `DSQL_ENDPOINT` | the cluster's host name, or its ID | required |
+    /// | `DSQL_REGION` | the Region of a cluster ID; must agree with a host name | `AWS_REGION`, `AWS_DEFAULT_REGION` for an ID |
+    /// | `DSQL_VPC_ENDPOINT` | [`Endpoint::via`] | none |
     /// | `DSQL_USER` | [`user`](Self::user) | `admin` |
     /// | `DSQL_DATABASE` | [`database`](Self::database) | `postgres` |
     /// | `DSQL_SEARCH_PATH` | [`search_path`](Self::search_path) | the server's |
     /// | `DSQL_APPLICATION_NAME` | [`application_name`](Self::application_name) | none |
+    /// | `DSQL_SSLNEGOTIATION` | [`ssl_negotiation`](Self::ssl_negotiation): `direct` or `postgres` | `direct` |
     /// | `DSQL_HOSTADDR` | [`address`](Self::address) | looked up |
     /// | `DSQL_PORT` | [`port`](Self::port) | 5432 |
     /// | `DSQL_CA_FILE` | a PEM file for [`root_certificates_pem`](Self::root_certificates_pem) | built-in roots |
@@ -45,11 +51,38 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         let variable = |name| Ok(variable(name)?.filter(|value| !value.is_empty()));
 
-        let endpoint = variable("DSQL_ENDPOINT")?.ok_or(ConfigError::Missing {
+        let name = variable("DSQL_ENDPOINT")?.ok_or(ConfigError::Missing {
             variable: "DSQL_ENDPOINT",
             expected: "the cluster's host name, <26 characters>.dsql.<region>.on.aws",
         })?;
-        let mut config = Self::new(endpoint.parse()?);
+        let mut endpoint = match (variable("DSQL_REGION")?, name.parse()) {
+            (Some(region), _) => Endpoint::in_region(&name, &region)?,
+            // The Region that this process runs in need not be the cluster's, so that it only stands in for a missing one.
+            (
+                None,
+                Err(ConfigError::Endpoint {
+                    problem: EndpointProblem::RegionMissing,
+                    ..
+                }),
+            ) => {
+                let ambient = match variable("AWS_REGION")? {
+                    Some(region) => Some(region),
+                    None => variable("AWS_DEFAULT_REGION")?,
+                };
+                Endpoint::in_region(
+                    &name,
+                    &ambient.ok_or(ConfigError::Missing {
+                        variable: "DSQL_REGION",
+                        expected: "the Region of the cluster whose ID is in DSQL_ENDPOINT",
+                    })?,
+                )?
+            }
+            (None, parsed) => parsed?,
+        };
+        if let Some(interface) = variable("DSQL_VPC_ENDPOINT")? {
+            endpoint = endpoint.via(&interface)?;
+        }
+        let mut config = Self::new(endpoint);
         if let Some(user) = variable("DSQL_USER")? {
             config = config.user(user);
         }
@@ -67,6 +100,9 @@ impl Config {
         }
         if let Some(port) = variable("DSQL_PORT")? {
             config = config.port(parse("DSQL_PORT", &port, "a port from 0 to 65535")?);
+        }
+        if let Some(negotiation) = variable("DSQL_SSLNEGOTIATION")? {
+            config = config.ssl_negotiation(ssl_negotiation("DSQL_SSLNEGOTIATION", &negotiation)?);
         }
         if let Some(path) = variable("DSQL_CA_FILE")? {
             config = config.root_certificates(certificates_of_file("DSQL_CA_FILE", &path)?);
@@ -117,13 +153,44 @@ mod tests {
         assert_eq!(config.endpoint.host(), HOST);
         assert_eq!(config.user, "game");
         assert_eq!(config.database, "other");
-        assert_eq!(config.search_path.as_deref(), Some("games"));
+        assert_eq!(config.settings["search_path"], "games");
         assert_eq!(config.application_name.as_deref(), Some("api"));
         assert_eq!(config.address, Some([127, 0, 0, 1].into()));
         assert_eq!(config.port, 6432);
         assert_eq!(config.connect_timeout, Duration::from_millis(2500));
         assert_eq!(config.checkout_timeout, Duration::from_secs(3));
         assert_eq!(config.max_lifetime, Duration::from_secs(4));
+    }
+
+    #[test]
+    fn a_cluster_id_takes_the_nearest_region() {
+        let id = &HOST[..26];
+        let region = |variables: &[(&'static str, &str)]| {
+            let variables = [variables, &[("DSQL_ENDPOINT", id)]].concat();
+            read(&variables).map(|config| config.endpoint.region().to_owned())
+        };
+        let ambient = [
+            ("AWS_REGION", "eu-west-1"),
+            ("AWS_DEFAULT_REGION", "eu-west-2"),
+        ];
+        assert_eq!(region(&ambient).unwrap(), "eu-west-1");
+        assert_eq!(region(&ambient[1..]).unwrap(), "eu-west-2");
+        let explicit = [&ambient[..], &[("DSQL_REGION", "us-east-2")]].concat();
+        assert_eq!(region(&explicit).unwrap(), "us-east-2");
+        let error = region(&[]).unwrap_err().to_string();
+        assert!(error.contains("DSQL_REGION"), "{error}");
+    }
+
+    #[test]
+    fn a_host_name_has_its_region_and_may_not_be_contradicted() {
+        let config = read(&[("DSQL_ENDPOINT", HOST), ("AWS_REGION", "eu-west-1")]).unwrap();
+        assert_eq!(config.endpoint.region(), "us-east-1");
+        let error = read(&[("DSQL_ENDPOINT", HOST), ("DSQL_REGION", "eu-west-1")]).unwrap_err();
+        let error = error.to_string();
+        assert!(
+            error.contains("us-east-1") && error.contains("eu-west-1"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -139,6 +206,8 @@ mod tests {
         for (name, value) in [
             ("DSQL_HOSTADDR", "localhost"),
             ("DSQL_PORT", "70000"),
+            ("DSQL_SSLNEGOTIATION", "maybe"),
+            ("DSQL_VPC_ENDPOINT", "vpce-1"),
             ("DSQL_CA_FILE", "/does/not/exist.pem"),
             ("DSQL_CONNECT_TIMEOUT_SECONDS", "0"),
             ("DSQL_CONNECT_TIMEOUT_SECONDS", "-1"),
@@ -148,7 +217,11 @@ mod tests {
             let error = read(&[("DSQL_ENDPOINT", HOST), (name, value)])
                 .unwrap_err()
                 .to_string();
-            assert!(error.contains(name) && error.contains(value), "{error}");
+            assert!(error.contains(value), "{error}");
+            assert!(
+                error.contains(name) || name == "DSQL_VPC_ENDPOINT",
+                "{error}"
+            );
         }
     }
 

@@ -5,13 +5,14 @@ use std::{borrow::Cow, str::FromStr};
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-use super::{Config, certificates_of_file, parse, seconds};
-use crate::error::ConfigError;
+use super::{Config, certificates_of_file, parse, seconds, ssl_negotiation};
+use crate::{endpoint::Endpoint, error::ConfigError};
 
 /// Reads `postgres://USER@ENDPOINT:PORT/DATABASE?parameters`, or the same with `postgresql://`.
 ///
 /// User, port and database may be left out. The parameters are libpq's where there is one of that name: `application_name`,
-/// `connect_timeout` (seconds), `hostaddr`, `sslmode`, `sslnegotiation=direct`, `sslrootcert` (a PEM file), and `search_path`.
+/// `connect_timeout` (seconds), `hostaddr`, `sslmode`, `sslnegotiation`, `sslrootcert` (a PEM file); `region`, which a cluster
+/// ID in place of the host name needs; and the names that [`Config::setting`] takes, such as `search_path`.
 ///
 /// Every accepted `sslmode` (`require`, `verify-ca`, `verify-full`) verifies fully; weaker ones are refused, and so is a
 /// password, because the password is a token that this crate signs, and so is a parameter that this crate does not know.
@@ -38,7 +39,12 @@ impl FromStr for Config {
         }
 
         let host = url.host_str().ok_or_else(|| problem("it names no host"))?;
-        let mut config = Self::new(decode("the host", host)?.parse()?);
+        let host = decode("the host", host)?;
+        let region = url.query_pairs().find(|(name, _)| name == REGION);
+        let mut config = Self::new(match region {
+            Some((_, region)) => Endpoint::in_region(&host, &region)?,
+            None => host.parse()?,
+        });
         if !url.username().is_empty() {
             config = config.user(decode("the user", url.username())?);
         }
@@ -59,16 +65,9 @@ impl FromStr for Config {
 
 impl Config {
     fn url_parameter(self, name: &str, value: &str) -> Result<Self, ConfigError> {
-        let refused = |setting, expected| {
-            Err(ConfigError::Value {
-                setting,
-                value: value.to_owned(),
-                expected,
-            })
-        };
         match name {
             "application_name" => Ok(self.application_name(value)),
-            "search_path" => Ok(self.search_path(value)),
+            REGION => Ok(self),
             "connect_timeout" => Ok(self.connect_timeout(seconds("connect_timeout", value)?)),
             "hostaddr" => Ok(self.address(parse("hostaddr", value, "an IP address")?)),
             "sslrootcert" => {
@@ -76,22 +75,17 @@ impl Config {
             }
             "sslmode" => match value {
                 "require" | "verify-ca" | "verify-full" => Ok(self),
-                _ => refused(
-                    "sslmode",
-                    "require, verify-ca or verify-full, which all verify the server fully: a token must not reach another",
-                ),
+                _ => Err(ConfigError::Value {
+                    setting: "sslmode",
+                    value: value.to_owned(),
+                    expected: "require, verify-ca or verify-full, which all verify the server fully: a token must not reach another",
+                }),
             },
-            "sslnegotiation" => match value {
-                "direct" => Ok(self),
-                _ => refused("sslnegotiation", "direct"),
-            },
+            "sslnegotiation" => Ok(self.ssl_negotiation(ssl_negotiation("sslnegotiation", value)?)),
             "password" => Err(problem(
                 "it holds a password; leave it out, tokens are signed from AWS credentials",
             )),
-            _ => Err(problem(format!(
-                "the parameter {name:?} is not known; known are application_name, connect_timeout, hostaddr, search_path, \
-                 sslmode, sslnegotiation and sslrootcert"
-            ))),
+            _ => self.setting(name, value),
         }
     }
 }
@@ -107,6 +101,8 @@ fn problem(problem: impl Into<String>) -> ConfigError {
         problem: problem.into(),
     }
 }
+
+const REGION: &str = "region";
 
 #[cfg(test)]
 mod tests {
@@ -130,7 +126,7 @@ mod tests {
         assert_eq!(config.user, "game one");
         assert_eq!(config.port, 6432);
         assert_eq!(config.database, "other");
-        assert_eq!(config.search_path.as_deref(), Some("a, b"));
+        assert_eq!(config.settings["search_path"], "a, b");
         assert_eq!(config.application_name.as_deref(), Some("api"));
         assert_eq!(config.connect_timeout, Duration::from_secs(5));
         assert_eq!(config.address, Some([127, 0, 0, 1].into()));
@@ -142,6 +138,19 @@ mod tests {
         assert_eq!(
             (&*config.user, &*config.database, config.port),
             ("admin", "postgres", 5432)
+        );
+    }
+
+    #[test]
+    fn a_cluster_id_may_stand_for_the_host_with_its_region() {
+        let config: Config = format!("postgres://{}/?region=eu-west-1", &HOST[..26])
+            .parse()
+            .unwrap();
+        assert_eq!(config.endpoint.region(), "eu-west-1");
+        assert!(
+            format!("postgres://{HOST}/?region=eu-west-1")
+                .parse::<Config>()
+                .is_err()
         );
     }
 

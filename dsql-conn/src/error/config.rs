@@ -15,6 +15,17 @@ pub enum ConfigError {
         problem: EndpointProblem,
     },
 
+    /// Two settings name different Regions.
+    #[error(
+        "{host:?} and the Region {region:?} contradict each other; leave the Region out, or name the one that the host names"
+    )]
+    Region {
+        /// The host name, which has its Region in it.
+        host: String,
+        /// The other Region.
+        region: String,
+    },
+
     /// A variable of the environment is not set.
     #[error("the environment variable {variable} is not set; set it to {expected}")]
     Missing {
@@ -33,6 +44,15 @@ pub enum ConfigError {
         value: String,
         /// What it must be.
         expected: &'static str,
+    },
+
+    /// A setting that the service's sessions do not have.
+    #[error("the session setting {name:?} is not one that the service supports; it supports {}", known.join(", "))]
+    Setting {
+        /// What was given.
+        name: String,
+        /// The settings that there are.
+        known: &'static [&'static str],
     },
 
     /// A connection URL that is none, or says what this crate does not do.
@@ -87,6 +107,12 @@ pub enum EndpointProblem {
     },
     /// The Region is not one by its form.
     Region,
+    /// It is a cluster ID alone.
+    RegionMissing,
+    /// It is the name of an interface VPC endpoint, which says nothing of the cluster.
+    ClusterMissing,
+    /// It should be the name of an interface VPC endpoint and is not.
+    Interface,
     /// It has none of the forms that the service uses.
     Form,
 }
@@ -105,6 +131,18 @@ impl fmt::Display for EndpointProblem {
                 return write!(
                     f,
                     "starts with a cluster ID of {length} characters: it must be 26 of a-z and 0-9{EXPECTED}"
+                );
+            }
+            Self::RegionMissing => {
+                "is a cluster ID: name its Region, too, or give the whole host name"
+            }
+            Self::ClusterMissing => {
+                "is an interface endpoint, which does not say which cluster is meant: give the cluster's own host, and this name \
+                 as what to dial (Endpoint::via, DSQL_VPC_ENDPOINT)"
+            }
+            Self::Interface => {
+                return f.write_str(
+                    "is not an interface endpoint's name; expected vpce-<id>.dsql-<suffix>.<region>.vpce.amazonaws.com",
                 );
             }
             Self::Region => "does not name a Region such as us-east-1",
