@@ -19,6 +19,8 @@ pub(crate) enum Reply {
     Instead(Refusal),
     /// Nothing, and the connection ends, if this was a commit.
     LoseCommit,
+    /// An error in place of success, if this was a commit.
+    Misreport(Refusal),
     /// Nothing: the front asked, not the client.
     Swallow,
 }

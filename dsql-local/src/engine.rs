@@ -175,4 +175,7 @@ static SHARED: Mutex<Weak<Engine>> = Mutex::new(Weak::new());
 /// The only database of a new engine. A connection to it does not stop it from being copied,
 /// as long as there is only the one that asks for the copy.
 const TEMPLATE: &str = "template1";
+/// How long a session waits for another transaction's lock. The service never does: it detects
+/// conflicts, at the latest at COMMIT.
+pub(crate) const LOCK_TIMEOUT: &str = "100ms";
 const SUPERUSER: &str = "dsql_local";

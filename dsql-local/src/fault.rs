@@ -95,6 +95,11 @@ impl Fault {
         Self::new(Kind::LoseCommitReply)
     }
 
+    /// Commits, and answers with a refusal: what the service does when it says that it is unavailable.
+    pub fn misreport_commit(refusal: Refusal) -> Self {
+        Self::new(Kind::MisreportCommit(refusal))
+    }
+
     /// Holds the bytes of one direction back, each time some were read.
     pub fn delay(direction: Direction, by: Duration) -> Self {
         Self::new(Kind::Delay(direction, by))
@@ -127,6 +132,7 @@ enum Kind {
     At(Stage, Effect),
     ConflictCommit,
     LoseCommitReply,
+    MisreportCommit(Refusal),
     Delay(Direction, Duration),
 }
 
@@ -162,6 +168,13 @@ impl Faults {
     pub(crate) fn loses_commit_reply(&self) -> bool {
         self.take(|kind| (*kind == Kind::LoseCommitReply).then_some(()))
             .is_some()
+    }
+
+    pub(crate) fn misreports_commit(&self) -> Option<Refusal> {
+        self.take(|kind| match kind {
+            Kind::MisreportCommit(refusal) => Some(refusal.clone()),
+            _ => None,
+        })
     }
 
     pub(crate) fn delay(&self, direction: Direction) -> Option<Duration> {

@@ -16,7 +16,7 @@ use crate::frame::{self, Frame, Malformed};
 use crate::refusal::Refusal;
 use crate::reply;
 use crate::request::{Next, Requests};
-use crate::session::{Session, Wire};
+use crate::session::{READ_AHEAD, Session, Wire};
 
 /// What both directions of a line know.
 #[derive(Debug)]
@@ -72,6 +72,7 @@ pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
                 }
                 Err(ending) => return Err(ending),
             }
+            unread.reserve(READ_AHEAD);
             if from_client.read_buf(unread).await? == 0 {
                 return Err(Ending::Closed);
             }
@@ -83,6 +84,7 @@ pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
         let mut out = corrections;
         let mut replies = reply::Replies::new(&line);
         loop {
+            unread.reserve(READ_AHEAD);
             if from_engine.read_buf(&mut unread).await.unwrap_or(0) == 0 {
                 return Err::<(), _>(Ending::EngineClosed);
             }

@@ -11,7 +11,13 @@
 //! ```
 //!
 //! Clients connect with TLS, a server name and an IAM token, as they do to the service, and are refused
-//! in its words. Tests script [`Fault`]s and read [`Counts`] and [`ConnectionLog`]s.
+//! in its words ([`Refusal`]). Tests script [`Fault`]s and read [`Counts`] and [`ConnectionLog`]s.
+//!
+//! # The engine
+//!
+//! The first PostgreSQL 15 or later that runs: the one in `DSQL_LOCAL_PG_BIN`, or the one on the machine that is
+//! nearest to 16. Without one there is an error that names the command to install it. A process has one
+//! engine, which stops with its last cluster, and with the process however that ends.
 //!
 //! # What is the service's and what is not
 //!
@@ -19,6 +25,10 @@
 //!   and `pg_roles` shows the other clusters' roles; creating, dropping, granting and logging in do not.
 //! - The engine detects conflicts by locks: the second writer of a row fails, at its statement, where the
 //!   service fails the second to commit.
+//! - A statement that names a role in a form that is not known here (`ALTER ROLE`) reaches the engine as it is.
+//! - Backends open at a session's first statement: what the engine refuses at startup, such as a time zone
+//!   that does not exist, is told then.
+//! - `SHOW server_version` tells the engine's version, where the login reports 16.15.
 //! - Where the service's SQLSTATE for a refusal is not known, 08006 stands in.
 
 pub use clock::Clock;

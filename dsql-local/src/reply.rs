@@ -77,6 +77,9 @@ impl<'a> Replies<'a> {
             (b'C', Reply::Tag(tag)) => frame::put_command_complete(out, tag),
             (b'C', Reply::Instead(refusal)) => frame::put_refusal(out, &refusal),
             (b'C', Reply::LoseCommit) if frame.body() == b"COMMIT\0" => return Err(Ending::Cut),
+            (b'C', Reply::Misreport(refusal)) if frame.body() == b"COMMIT\0" => {
+                frame::put_refusal(out, &refusal);
+            }
             (b'E', reply) => put_error(frame, &reply, out),
             _ => out.put_slice(frame.bytes()),
         }

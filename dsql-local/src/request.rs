@@ -133,10 +133,7 @@ impl<'a> Requests<'a> {
             }
         }
         let (texts, replies): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
-        if replies
-            .iter()
-            .all(|reply| matches!(reply, Reply::AsIs | Reply::LoseCommit))
-        {
+        if replies.iter().all(is_answered_later) {
             out.put_slice(frame.bytes());
         } else {
             frame::put(out, b'Q', |out| {
@@ -286,10 +283,11 @@ impl<'a> Requests<'a> {
         if self.cluster.faults.conflicts_commit() {
             return Ok(Reply::Instead(Refusal::Conflict));
         }
-        Ok(match self.cluster.faults.loses_commit_reply() {
-            true => Reply::LoseCommit,
-            false => Reply::AsIs,
-        })
+        if self.cluster.faults.loses_commit_reply() {
+            return Ok(Reply::LoseCommit);
+        }
+        let misreported = self.cluster.faults.misreports_commit();
+        Ok(misreported.map_or(Reply::AsIs, Reply::Misreport))
     }
 
     /// Asks for a fault. A refusal that is not fatal is the statement's to bear.
@@ -308,6 +306,11 @@ impl<'a> Requests<'a> {
     fn line(&self) -> MutexGuard<'_, Line> {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Returns whether the engine sees the text as it is, whatever becomes of its answer.
+fn is_answered_later(reply: &Reply) -> bool {
+    matches!(reply, Reply::AsIs | Reply::LoseCommit | Reply::Misreport(_))
 }
 
 /// Text in another encoding than UTF-8 has no statements that rules know.

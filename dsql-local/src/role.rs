@@ -5,6 +5,7 @@
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
+use crate::engine::LOCK_TIMEOUT;
 use crate::refusal::Refusal;
 use crate::statement::{Statement, Token};
 
@@ -112,7 +113,8 @@ fn mapping<'a>(tokens: &'a [Token], preposition: &str) -> Option<(&'a str, &'a s
     }
 }
 
-/// The role may be in the engine already, as another cluster's. What can log in is this book's to
+/// The role may be in the engine already, as another cluster's, or be on its way there: that is no
+/// conflict, and is waited for. What can log in is this book's to
 /// say; the engine's roles all can.
 fn create(tokens: &[Token], text: &str, is_user: bool) -> Option<String> {
     let (role, options) = tokens.split_first()?;
@@ -127,11 +129,13 @@ fn create(tokens: &[Token], text: &str, is_user: bool) -> Option<String> {
             RAISE duplicate_object USING MESSAGE = {exists};
         END IF;
         {createrole}
+        PERFORM set_config('lock_timeout', '0', true);
         BEGIN
             EXECUTE {create};
         EXCEPTION WHEN duplicate_object OR unique_violation THEN
             NULL;
         END;
+        PERFORM set_config('lock_timeout', {impatience}, true);
         IF NOT (SELECT rolcanlogin FROM pg_roles WHERE rolname = {name}) THEN
             EXECUTE {login};
         END IF;
@@ -139,6 +143,7 @@ fn create(tokens: &[Token], text: &str, is_user: bool) -> Option<String> {
         name = literal(role),
         exists = literal(&format!("role \"{role}\" already exists")),
         createrole = only_with_createrole("permission denied to create role"),
+        impatience = literal(LOCK_TIMEOUT),
         create = literal(text),
         login = literal(&format!("ALTER ROLE {} LOGIN", name(role))),
     ))

@@ -57,6 +57,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 
     pub(crate) async fn fill(&mut self) -> Result<(), Ending> {
+        self.unread.reserve(READ_AHEAD);
         match self.stream.read_buf(&mut self.unread).await? {
             0 => Err(Ending::Closed),
             _ => Ok(()),
@@ -251,6 +252,8 @@ fn told(user: &str, settings: &[(String, String)]) -> Vec<(String, String)> {
 /// The only database that a cluster has.
 const DATABASE: &str = "postgres";
 const CLEARTEXT_PASSWORD: i32 = 3;
+/// Without room, a read takes what little is left of the buffer.
+pub(crate) const READ_AHEAD: usize = 16 * 1024;
 /// As PostgreSQL's MAX_STARTUP_PACKET_LENGTH.
 const LONGEST_STARTUP: usize = 10_000;
 const LONGEST_PASSWORD: usize = 64 * 1024;

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Stdio};
 use std::time::{Duration, Instant};
 
-use super::EngineError;
 use super::find::Installation;
 use super::owner::Owner;
+use super::{EngineError, LOCK_TIMEOUT};
 
 /// A PostgreSQL that listens on a socket in a folder of its own.
 #[derive(Debug)]
@@ -40,6 +40,7 @@ impl Running {
         for setting in SETTINGS {
             keeper.args(["-c", setting]);
         }
+        keeper.args(["-c", &format!("lock_timeout={LOCK_TIMEOUT}")]);
         let mut keeper = keeper
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -128,8 +129,6 @@ const SETTINGS: &[&str] = &[
     "jit=off",
     "timezone=UTC",
     "log_timezone=UTC",
-    // The service never waits for another transaction: it detects conflicts, at the latest at COMMIT.
     "default_transaction_isolation=repeatable read",
     "deadlock_timeout=10ms",
-    "lock_timeout=100ms",
 ];
