@@ -94,10 +94,9 @@ impl Life {
     /// Requests of each kind use the connection of the cold start, and only for their statement.
     pub(crate) async fn warm(
         &self,
-        started: Option<Started>,
-    ) -> Result<(Lambda, String), Box<dyn Error>> {
-        let Started { mut lambda, id } =
-            started.ok_or("there is no Lambda, the cold start failed")?;
+        started: Option<&mut Started>,
+    ) -> Result<((), String), Box<dyn Error>> {
+        let Started { lambda, id } = started.ok_or("there is no Lambda, the cold start failed")?;
         let before = self.flights()?.len();
         let mut slowest = Duration::ZERO;
         let start = Instant::now();
@@ -127,7 +126,7 @@ impl Life {
             average.as_micros(),
             slowest.as_micros(),
         );
-        Ok((lambda, proof))
+        Ok(((), proof))
     }
 
     /// IAM refuses the connection, and the caller hears of it at once instead of at a timeout.
@@ -165,11 +164,11 @@ impl Life {
     /// Lambda takes the environment away.
     pub(crate) async fn shut_down(
         &self,
-        lambda: Option<Lambda>,
+        started: Option<Started>,
     ) -> Result<((), String), Box<dyn Error>> {
-        let lambda = lambda.ok_or("there is no Lambda, a step before failed")?;
+        let started = started.ok_or("there is no Lambda, the cold start failed")?;
         let start = Instant::now();
-        let status = lambda.shut_down().await?;
+        let status = started.lambda.shut_down().await?;
         let time = start.elapsed();
         if status.code() != Some(0) {
             return Err(format!("the function ended with {status}").into());

@@ -44,7 +44,8 @@ async fn main() -> ExitCode {
     let args = Args::parse();
     // What is dropped when a signal ends the wait ends its processes and removes its files.
     let result = tokio::select! {
-        result = demo(&args) => result,
+        // Listens before there is anything to clean up.
+        biased;
         signal = told_to_end() => match signal {
             Ok(signal) => {
                 eprintln!("demo: ended by a signal, cleaning up");
@@ -52,6 +53,7 @@ async fn main() -> ExitCode {
             }
             Err(error) => Err(error.into()),
         },
+        result = demo(&args) => result,
     };
     match result {
         Ok(0) => ExitCode::SUCCESS,
@@ -81,10 +83,12 @@ async fn demo(args: &Args) -> Result<usize, Box<dyn Error>> {
 
     let mut steps = Steps::new(5);
     steps.run("bootstrap as admin", life.bootstrap()).await;
-    let started = steps.run("cold start", life.cold_start()).await;
-    let warm = steps.run("ten warm invocations", life.warm(started)).await;
+    let mut started = steps.run("cold start", life.cold_start()).await;
+    steps
+        .run("ten warm invocations", life.warm(started.as_mut()))
+        .await;
     steps.run("role without permission", life.denied()).await;
-    steps.run("SIGTERM", life.shut_down(warm)).await;
+    steps.run("SIGTERM", life.shut_down(started)).await;
 
     let (failed, time) = (steps.failed(), start.elapsed().as_secs_f32());
     match failed {

@@ -52,6 +52,7 @@ async fn carry_out(
                 repeats += 1;
                 continue;
             }
+            Ok(Err(error)) if is_conflict(&error) => Err(Failure::Conflict(error)),
             Ok(Err(error)) if is_answer(&error) => Err(Failure::Statement(error)),
             Ok(Err(error)) => Err(Failure::no_answer(route, Some(error))),
             Err(_) => Err(Failure::no_answer(route, None)),
@@ -97,6 +98,9 @@ enum Failure {
         #[source]
         cause: Option<tokio_postgres::Error>,
     },
+    /// Rolled back every time it was tried.
+    #[error("database busy")]
+    Conflict(#[source] tokio_postgres::Error),
     #[error("internal error")]
     Statement(#[source] tokio_postgres::Error),
 }
@@ -114,7 +118,9 @@ impl Failure {
             Self::Refused(Refusal::BadRequest(_)) => StatusCode::BAD_REQUEST,
             Self::Refused(Refusal::MethodNotAllowed { .. }) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Refused(Refusal::NotFound) | Self::NoSuchGame => StatusCode::NOT_FOUND,
-            Self::Unreachable(_) | Self::NoAnswer { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unreachable(_) | Self::NoAnswer { .. } | Self::Conflict(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Statement(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -129,7 +135,8 @@ impl Failure {
                 (None, _) => "unavailable",
             }),
             Self::NoAnswer { saving: true, .. } => Some("outcome_unknown"),
-            Self::NoAnswer { saving: false, .. } => Some("timeout"),
+            Self::NoAnswer { saving: false, .. } => Some("no_answer"),
+            Self::Conflict(_) => Some("conflict"),
             Self::Refused(_) | Self::NoSuchGame | Self::Statement(_) => None,
         }
     }
@@ -152,7 +159,7 @@ impl Failure {
             }
             // Who is told to come back would save the game a second time.
             Self::NoAnswer { saving: true, .. } => {}
-            Self::Unreachable(_) | Self::NoAnswer { .. } => {
+            Self::Unreachable(_) | Self::NoAnswer { .. } | Self::Conflict(_) => {
                 let seconds = HeaderValue::from(RETRY_AFTER.as_secs());
                 response.headers_mut().insert(header::RETRY_AFTER, seconds);
             }

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
 use dsql_conn::{Config, Connection, Pool};
-use dsql_local::{Action, Identity, LocalCluster};
+use dsql_local::{Action, Effect, Fault, Identity, LocalCluster, Refusal, Stage};
 use generate_game::bootstrap::{Grantee, Outcome, bootstrap};
 use generate_game::http::answer;
 use lambda_http::http::{StatusCode, header};
@@ -178,6 +178,64 @@ async fn migration_behind_an_open_connection_is_not_noticed() {
 }
 
 #[tokio::test]
+async fn conflict_is_repeated_and_told_when_it_stays() {
+    let account = Account::bootstrapped().await;
+    let games = account.games();
+    let conflict = Fault::refuse(Refusal::SchemaChanged);
+
+    account.cluster.inject(conflict.clone());
+    let answer = games.call("POST", "/games", "").await;
+    assert_eq!(answer.status(), StatusCode::CREATED);
+
+    account.cluster.inject(conflict.always());
+    let answer = games.call("POST", "/games", "").await;
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(answer.headers().contains_key(header::RETRY_AFTER));
+    assert_eq!(body(answer)["reason"], "conflict");
+    account.cluster.clear_faults();
+
+    let listed = body(games.call("GET", "/games", "").await);
+    assert_eq!(listed["games"].as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test]
+async fn connection_lost_while_saving_is_an_unknown_outcome() {
+    let account = Account::bootstrapped().await;
+    let games = account.games();
+    games.call("POST", "/games", "").await;
+
+    account
+        .cluster
+        .inject(Fault::at(Stage::Statement, Effect::Cut));
+    let answer = games.call("POST", "/games", "").await;
+
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(!answer.headers().contains_key(header::RETRY_AFTER));
+    assert_eq!(body(answer)["reason"], "outcome_unknown");
+    let next = games.call("POST", "/games", "").await;
+    assert_eq!(next.status(), StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn stalled_statement_is_answered_before_the_deadline() {
+    let account = Account::bootstrapped().await;
+    let games = account.games();
+    games.call("POST", "/games", "").await;
+
+    account
+        .cluster
+        .inject(Fault::at(Stage::Statement, Effect::Stall));
+    let deadline = SystemTime::now() + Duration::from_millis(600);
+    let answer = games.call_by(deadline, "GET", "/games", "").await;
+
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(answer.headers().contains_key(header::RETRY_AFTER));
+    assert_eq!(body(answer)["reason"], "no_answer");
+    let next = games.call("GET", "/games", "").await;
+    assert_eq!(next.status(), StatusCode::OK);
+}
+
+#[tokio::test]
 async fn warm_invocation_is_one_flight() {
     let account = Account::bootstrapped().await;
     let games = account.games();
@@ -245,6 +303,17 @@ struct Games(Pool);
 
 impl Games {
     async fn call(&self, method: &str, target: &str, body: &str) -> Response<Body> {
+        let generous = SystemTime::now() + Duration::from_secs(60);
+        self.call_by(generous, method, target, body).await
+    }
+
+    async fn call_by(
+        &self,
+        deadline: SystemTime,
+        method: &str,
+        target: &str,
+        body: &str,
+    ) -> Response<Body> {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let query: Value = query
             .split('&')
@@ -261,7 +330,6 @@ impl Games {
             "body": body,
             "isBase64Encoded": false,
         });
-        let deadline = SystemTime::now() + Duration::from_secs(60);
         let mut context = Context::default();
         context.request_id = REQUEST_ID.to_owned();
         context.deadline = deadline
