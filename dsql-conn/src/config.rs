@@ -3,16 +3,21 @@
 //! A [`Config`] is plain data; nothing is looked up or opened until it is used.
 
 mod environment;
+mod parse;
+mod same;
 mod url;
 
-use std::{collections::BTreeMap, fmt, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
-use aws_smithy_async::time::{SharedTimeSource, TimeSource};
-use rustls::{
-    ClientConfig,
-    pki_types::{CertificateDer, pem::PemObject},
-};
+use aws_smithy_async::time::TimeSource;
+use rustls::{ClientConfig, pki_types::CertificateDer};
 
 use tokio_postgres::config::SslNegotiation;
 
@@ -49,12 +54,14 @@ pub struct Config {
     pub(crate) trust: Trust,
     pub(crate) negotiation: SslNegotiation,
     pub(crate) token_ttl: Duration,
-    pub(crate) connect_timeout: Duration,
+    /// Left to whoever opens the connection, where the caller did not say.
+    pub(crate) connect_timeout: Option<Duration>,
     pub(crate) checkout_timeout: Duration,
     pub(crate) ping_timeout: Duration,
     pub(crate) ping_after: Duration,
     pub(crate) max_lifetime: Duration,
-    pub(crate) time: SharedTimeSource,
+    /// Without one of the caller's, the system's.
+    time: Option<Arc<dyn TimeSource>>,
 }
 
 /// Whose keys sign.
@@ -97,12 +104,12 @@ impl Config {
             trust: Trust::BuiltIn,
             negotiation: SslNegotiation::Direct,
             token_ttl: Duration::from_secs(900),
-            connect_timeout: Duration::from_secs(10),
+            connect_timeout: None,
             checkout_timeout: Duration::from_secs(30),
             ping_timeout: Duration::from_secs(1),
             ping_after: Duration::from_secs(30),
             max_lifetime: Duration::from_secs(55 * 60),
-            time: SharedTimeSource::default(),
+            time: None,
         }
     }
 
@@ -218,7 +225,11 @@ impl Config {
     ///
     /// [`ConfigError::Certificates`] if there is no certificate in it.
     pub fn root_certificates_pem(self, pem: &[u8]) -> Result<Self, ConfigError> {
-        Ok(self.root_certificates(certificates("root_certificates_pem", "the text", pem)?))
+        Ok(self.root_certificates(parse::certificates(
+            "root_certificates_pem",
+            "the text",
+            pem,
+        )?))
     }
 
     /// Uses this TLS configuration as it is, but for ALPN `postgresql` where it names no protocol.
@@ -259,10 +270,11 @@ impl Config {
         Ok(self)
     }
 
-    /// Sets the deadline for opening one connection: credentials, name, TCP, TLS, login and retries. Defaults to 10 seconds.
+    /// Sets the deadline for opening one connection: credentials, name, TCP, TLS, login and retries. Defaults to 10 seconds,
+    /// and to 5 seconds in [`Pool::lambda`](crate::Pool::lambda).
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_timeout = timeout;
+        self.connect_timeout = Some(timeout);
         self
     }
 
@@ -303,13 +315,24 @@ impl Config {
     /// Tests move a [`ManualTimeSource`](https://docs.rs/aws-smithy-async/latest/aws_smithy_async/test_util/struct.ManualTimeSource.html).
     #[must_use]
     pub fn time_source(mut self, time: impl TimeSource + 'static) -> Self {
-        self.time = SharedTimeSource::new(time);
+        self.time = Some(Arc::new(time));
         self
     }
 
     /// The cluster.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
+    }
+
+    pub(crate) fn now(&self) -> SystemTime {
+        match &self.time {
+            Some(time) => time.now(),
+            None => SystemTime::now(),
+        }
+    }
+
+    pub(crate) fn connect_deadline(&self) -> Duration {
+        self.connect_timeout.unwrap_or(Duration::from_secs(10))
     }
 }
 
@@ -324,79 +347,6 @@ impl fmt::Debug for Config {
             .field("application_name", &self.application_name)
             .field("settings", &self.settings)
             .finish_non_exhaustive()
-    }
-}
-
-/// Reads the certificates in a PEM text.
-fn certificates(
-    setting: &'static str,
-    origin: &str,
-    pem: &[u8],
-) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
-    let unreadable = |problem: String| ConfigError::Certificates {
-        setting,
-        origin: origin.to_owned(),
-        problem,
-    };
-    let certificates = CertificateDer::pem_slice_iter(pem)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| unreadable(error.to_string()))?;
-    match certificates.is_empty() {
-        true => Err(unreadable("it holds no certificate".to_owned())),
-        false => Ok(certificates),
-    }
-}
-
-/// Reads a PEM file of certification authorities.
-fn certificates_of_file(
-    setting: &'static str,
-    path: &str,
-) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
-    let pem = std::fs::read(path).map_err(|error| ConfigError::Certificates {
-        setting,
-        origin: path.to_owned(),
-        problem: error.to_string(),
-    })?;
-    certificates(setting, path, &pem)
-}
-
-/// Parses one setting that came as text.
-fn parse<T: std::str::FromStr>(
-    setting: &'static str,
-    value: &str,
-    expected: &'static str,
-) -> Result<T, ConfigError> {
-    value.parse().map_err(|_| ConfigError::Value {
-        setting,
-        value: value.to_owned(),
-        expected,
-    })
-}
-
-/// Parses libpq's names for the two ways to start TLS.
-fn ssl_negotiation(setting: &'static str, value: &str) -> Result<SslNegotiation, ConfigError> {
-    match value {
-        "direct" => Ok(SslNegotiation::Direct),
-        "postgres" => Ok(SslNegotiation::Postgres),
-        _ => Err(ConfigError::Value {
-            setting,
-            value: value.to_owned(),
-            expected: "direct or postgres",
-        }),
-    }
-}
-
-/// Parses a positive number of seconds, whole or with a fraction.
-fn seconds(setting: &'static str, value: &str) -> Result<Duration, ConfigError> {
-    const EXPECTED: &str = "a number of seconds greater than 0";
-    let seconds: f64 = parse(setting, value, EXPECTED)?;
-    match Duration::try_from_secs_f64(seconds) {
-        Ok(duration) if !duration.is_zero() => Ok(duration),
-        _ => Err(ConfigError::Value {
-            setting,
-            value: value.to_owned(),
-            expected: EXPECTED,
-        }),
     }
 }
 

@@ -67,7 +67,7 @@ impl Connector {
 
     /// Opens a connection. Tries again, within the connect timeout, what may succeed a little later.
     pub(crate) async fn open(&self) -> Result<Session, ConnectError> {
-        let deadline = Instant::now() + self.config.connect_timeout;
+        let deadline = Instant::now() + self.config.connect_deadline();
         let phase = Phase::default();
         let mut last = None;
         let mut attempts = 0;
@@ -100,7 +100,7 @@ impl Connector {
                 .detail(error.to_string())
                 .caused_by(error)
         })?;
-        let opened = self.config.time.now();
+        let opened = self.config.now();
 
         phase.enter(Phase::CREDENTIALS);
         let credentials = self.credentials.get(opened).await.map_err(|error| {
@@ -206,7 +206,7 @@ impl Connector {
                 .error(Reason::TimedOut)
                 .detail(format!(
                     "after {:?}, during {phase}",
-                    self.config.connect_timeout
+                    self.config.connect_deadline()
                 ))
                 .after(attempts),
         }

@@ -1,5 +1,7 @@
 //! One open session, with what it takes to judge whether it may be lent again.
 
+mod statements;
+
 use std::{
     fmt,
     ops::{Deref, DerefMut},
@@ -21,14 +23,19 @@ use crate::{
     wire::{Status, Watch},
 };
 
-/// A connection to the cluster: a [`tokio_postgres::Client`] and its age.
+pub use statements::Query;
+use statements::Statements;
+
+/// A connection to the cluster: a [`tokio_postgres::Client`] with its prepared statements and its age.
 ///
-/// Everything the client does is done through `Deref`. Dropping the connection closes it: with a farewell to the server if
+/// `query`, `query_one`, `query_opt` and `execute` remember what they prepared; everything else that the client does is done
+/// through `Deref`. Dropping the connection closes it: with a farewell to the server if
 /// no answer is due, else by closing the socket.
 pub struct Connection {
     // Before the client: the driver must know that it is leaving when the client's drop wakes it.
     driver: Driver,
     client: Client,
+    statements: Statements,
     watch: Watch,
     connector: Arc<Connector>,
     opened: SystemTime,
@@ -77,11 +84,12 @@ impl Connection {
         Self {
             driver,
             client,
+            statements: Statements::default(),
             watch,
             opened,
             opened_monotonic: Instant::now(),
             lifetime: lifetime - lifetime.mul_f64(LIFETIME_JITTER * rand::random::<f64>()),
-            last_used: connector.config.time.now(),
+            last_used: connector.config.now(),
             touched: AtomicBool::new(false),
             connector,
         }
@@ -109,30 +117,36 @@ impl Connection {
     /// Whether the connection has come to its age. By either clock: the wall clock may be set back, and the monotonic one
     /// stands still while a Lambda is frozen.
     pub(crate) fn is_expired(&self) -> bool {
-        let age = self.connector.config.time.now().duration_since(self.opened);
+        let age = self.connector.config.now().duration_since(self.opened);
         let Ok(age) = age else {
             return true; // Opened in what is now the future: its age is anyone's guess.
         };
         age.max(self.opened_monotonic.elapsed()) >= self.lifetime
     }
 
-    /// Notes that the connection came back.
-    pub(crate) fn returned(&mut self) {
-        self.last_used = self.connector.config.time.now();
+    /// Whether the connection has come to its age, or will so soon that its successor should be on its way.
+    pub(crate) fn is_about_to_expire(&self) -> bool {
+        let lead = REPLACEMENT_LEAD.min(self.lifetime / 10);
+        self.is_expired() || self.connector.config.now() + lead >= self.expires_at()
     }
 
-    /// Makes sure that the connection is fit to be lent. Without I/O if it was used lately and left clean.
-    pub(crate) async fn ready(&mut self) -> Result<(), Unfit> {
+    /// Notes that the connection came back.
+    pub(crate) fn returned(&mut self) {
+        self.last_used = self.connector.config.now();
+    }
+
+    /// Makes sure that the connection is alive, young and clean. Without I/O if it was left clean.
+    pub(crate) async fn fit(&mut self) -> Result<(), Unfit> {
         if self.is_closed() {
             return Err(Unfit::Closed);
         }
         if self.is_expired() {
             return Err(Unfit::Expired);
         }
-        if *self.touched.get_mut() {
-            self.clean().await?;
+        match *self.touched.get_mut() {
+            true => self.clean().await,
+            false => Ok(()),
         }
-        self.sign_of_life().await
     }
 
     /// Waits for what the last borrower left behind, such as the rollback of a transaction that was dropped.
@@ -154,22 +168,20 @@ impl Connection {
         Ok(())
     }
 
-    /// Asks for an answer if the connection was unused for so long that its peer may be gone unnoticed.
-    async fn sign_of_life(&mut self) -> Result<(), Unfit> {
-        let Config {
-            ping_after,
-            ping_timeout,
-            time,
-            ..
-        } = &self.connector.config;
-        let now = time.now();
-        let idle = now.duration_since(self.last_used);
-        if idle.is_ok_and(|idle| idle < *ping_after) {
-            return Ok(());
-        }
-        match timeout(*ping_timeout, self.client.simple_query("")).await {
+    /// When the peer last proved to be alive, if that is so long ago that it may be gone unnoticed.
+    pub(crate) fn unseen_since(&self) -> Option<SystemTime> {
+        let config = &self.connector.config;
+        let idle = config.now().duration_since(self.last_used);
+        let is_recent = idle.is_ok_and(|idle| idle < config.ping_after);
+        (!is_recent).then_some(self.last_used)
+    }
+
+    /// Asks the peer for a sign of life.
+    pub(crate) async fn ping(&mut self) -> Result<(), Unfit> {
+        let config = &self.connector.config;
+        match timeout(config.ping_timeout, self.client.simple_query("")).await {
             Ok(Ok(_)) => {
-                self.last_used = now;
+                self.last_used = config.now();
                 Ok(())
             }
             Ok(Err(_)) => Err(Unfit::Closed),
@@ -218,6 +230,8 @@ pub(crate) enum Unfit {
     InTransaction,
     /// The peer did not answer.
     Silent,
+    /// Another peer that was idle as long as this one is gone.
+    Suspect,
 }
 
 impl fmt::Display for Unfit {
@@ -228,12 +242,16 @@ impl fmt::Display for Unfit {
             Self::Unsettled => "a statement was left running on it",
             Self::InTransaction => "a transaction was left open on it",
             Self::Silent => "its peer did not answer",
+            Self::Suspect => "another one that was idle as long is dead",
         })
     }
 }
 
 /// The greatest share of a connection's lifetime that chance takes away: 10 of 55 minutes.
 const LIFETIME_JITTER: f64 = 2.0 / 11.0;
+
+/// How long before its age a connection is replaced when it comes back.
+const REPLACEMENT_LEAD: Duration = Duration::from_secs(60);
 
 /// How long a checkout waits for what the last borrower left behind. A little more than a round trip: past that, a new
 /// connection is there sooner.

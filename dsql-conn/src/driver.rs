@@ -20,7 +20,7 @@ use tokio::{
 
 use crate::wire::Watch;
 
-/// The task of one connection. Dropping it ends the task: by a farewell if the server owes nothing, else at once.
+/// The task of one connection. Dropping it ends the task: after the farewell, or after a moment without one.
 pub(crate) struct Driver {
     task: AbortHandle,
     watch: Watch,
@@ -65,11 +65,7 @@ impl Driver {
 }
 
 impl Drop for Driver {
-    /// A driver whose client is gone waits for every answer that is due, which on a dead network is for ever.
     fn drop(&mut self) {
-        if self.watch.is_closed() || !self.watch.is_settled() {
-            return self.task.abort();
-        }
         self.leaving.store(true, Ordering::Release);
         self.watch.wake_driver();
     }
@@ -105,6 +101,7 @@ where
         this.watch.driver_rests();
 
         if this.leaving.load(Ordering::Acquire) {
+            // By itself the driver would wait for every answer that is due, on a dead network for ever.
             let grace = this.grace.get_or_insert_with(|| Box::pin(sleep(GRACE)));
             ready!(grace.as_mut().poll(cx));
             return Poll::Ready(());
@@ -188,5 +185,5 @@ impl Drop for Entry {
     }
 }
 
-/// How long a farewell may take to leave this machine.
+/// How long the farewell may take to leave this machine.
 const GRACE: Duration = Duration::from_millis(100);

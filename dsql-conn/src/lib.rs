@@ -63,9 +63,9 @@ pub use rustls;
 pub use tokio_postgres;
 
 pub use config::Config;
-pub use connection::Connection;
+pub use connection::{Connection, Query};
 pub use endpoint::Endpoint;
 pub use error::{ConfigError, ConnectError, EndpointProblem, Error, Reason};
 pub use manager::ConnectionManager;
-pub use pool::{Builder, Pool, PooledConnection};
+pub use pool::{Builder, Pool, PooledConnection, Stats};
 pub use transaction::{RetryPolicy, Transaction};

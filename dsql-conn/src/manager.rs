@@ -5,7 +5,10 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::SystemTime,
 };
 
@@ -14,7 +17,7 @@ use tokio::{sync::watch, task::AbortHandle};
 use crate::{
     config::Config,
     connect::Connector,
-    connection::Connection,
+    connection::{Connection, Unfit},
     error::{ConnectError, Error, Reason},
 };
 
@@ -37,7 +40,10 @@ pub struct ConnectionManager {
 pub(crate) struct Dialer {
     pub(crate) connector: Arc<Connector>,
     dials: Mutex<Vec<Dial>>,
+    opened: AtomicU64,
     outcome: watch::Sender<Outcome>,
+    /// When an idle connection was last found dead.
+    peer_lost: Mutex<Option<SystemTime>>,
 }
 
 /// A dial under way.
@@ -62,8 +68,18 @@ impl ConnectionManager {
             dialer: Arc::new(Dialer {
                 connector: Arc::new(Connector::new(config)),
                 dials: Mutex::default(),
+                opened: AtomicU64::new(0),
                 outcome: watch::Sender::default(),
+                peer_lost: Mutex::default(),
             }),
+        }
+    }
+}
+
+impl ConnectionManager {
+    pub(crate) fn sharing(dialer: &Arc<Dialer>) -> Self {
+        Self {
+            dialer: Arc::clone(dialer),
         }
     }
 }
@@ -71,7 +87,7 @@ impl ConnectionManager {
 impl Dialer {
     /// Opens a connection in a task of its own, which ends with this future, at its deadline, or by a panic: in each case
     /// the caller gets an answer.
-    async fn dial(&self) -> Result<Connection, Error> {
+    pub(crate) async fn dial(&self) -> Result<Connection, Error> {
         if self.is_closed() {
             return Err(Error::PoolClosed);
         }
@@ -84,7 +100,10 @@ impl Dialer {
         self.enter(dialing.abort_handle());
 
         let error = match dialing.await {
-            Ok(Ok(connection)) => return Ok(connection),
+            Ok(Ok(connection)) => {
+                self.opened.fetch_add(1, Ordering::Relaxed);
+                return Ok(connection);
+            }
             Ok(Err(error)) => error,
             Err(ended) => {
                 let how = match ended.is_panic() {
@@ -106,13 +125,28 @@ impl Dialer {
         Err(error.into())
     }
 
+    /// Finds out whether a connection may be lent: without a round trip if it was used lately.
+    ///
+    /// After a freeze or a network's outage every connection is due for a sign of life, and mostly they are all dead. Each
+    /// would cost a ping's timeout, so that the first one that is found dead speaks for those that were idle as long.
+    async fn judge(&self, connection: &mut Connection) -> Result<(), Unfit> {
+        connection.fit().await?;
+        let Some(unseen_since) = connection.unseen_since() else {
+            return Ok(());
+        };
+        if self.peer_lost().is_some_and(|lost| unseen_since <= lost) {
+            return Err(Unfit::Suspect);
+        }
+        let pinged = connection.ping().await;
+        if pinged.is_err() {
+            *self.peer_lost() = Some(self.connector.config.now());
+        }
+        pinged
+    }
+
     fn enter(&self, task: AbortHandle) {
-        let Config {
-            time,
-            connect_timeout,
-            ..
-        } = &self.connector.config;
-        let deadline = time.now() + *connect_timeout;
+        let config = &self.connector.config;
+        let deadline = config.now() + config.connect_deadline();
         let mut dials = self.dials();
         dials.retain(|dial| !dial.task.is_finished());
         dials.push(Dial { deadline, task });
@@ -120,7 +154,7 @@ impl Dialer {
 
     /// Ends the dials whose deadline has passed by the wall clock. Their timers stand still while a Lambda is frozen.
     pub(crate) fn end_overdue(&self) {
-        let now = self.connector.config.time.now();
+        let now = self.connector.config.now();
         for dial in self.dials().iter().filter(|dial| dial.deadline <= now) {
             dial.task.abort();
         }
@@ -138,6 +172,11 @@ impl Dialer {
         self.outcome.borrow().closed
     }
 
+    /// How many dials have succeeded so far.
+    pub(crate) fn opened(&self) -> u64 {
+        self.opened.load(Ordering::Relaxed)
+    }
+
     /// How many dials have failed so far.
     pub(crate) fn failures(&self) -> u64 {
         self.outcome.borrow().failures
@@ -145,6 +184,12 @@ impl Dialer {
 
     pub(crate) fn watch(&self) -> watch::Receiver<Outcome> {
         self.outcome.subscribe()
+    }
+
+    fn peer_lost(&self) -> MutexGuard<'_, Option<SystemTime>> {
+        self.peer_lost
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn dials(&self) -> MutexGuard<'_, Vec<Dial>> {
@@ -164,7 +209,7 @@ impl bb8::ManageConnection for ConnectionManager {
         if self.dialer.is_closed() {
             return Err(Error::PoolClosed);
         }
-        connection.ready().await.map_err(|unfit| {
+        self.dialer.judge(connection).await.map_err(|unfit| {
             tracing::debug!(%unfit, "connection replaced");
             let error = self.dialer.connector.error(Reason::Interrupted);
             error.detail(unfit.to_string()).into()
@@ -175,7 +220,7 @@ impl bb8::ManageConnection for ConnectionManager {
     /// the next checkout.
     fn has_broken(&self, connection: &mut Connection) -> bool {
         connection.returned();
-        self.dialer.is_closed() || connection.is_closed() || connection.is_expired()
+        self.dialer.is_closed() || connection.is_closed() || connection.is_about_to_expire()
     }
 }
 

@@ -1,17 +1,21 @@
 //! Lends connections: fairly, without a round trip when warm, and with the true cause when there are none.
 
+mod builder;
+mod shared;
+
 use std::{
-    env, fmt,
+    fmt,
     future::poll_fn,
     ops::{Deref, DerefMut},
     pin::pin,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     task::Poll,
     time::{Duration, SystemTime},
 };
 
-use bb8::{QueueStrategy, RunError};
+use bb8::RunError;
 use tokio::{
+    runtime::Handle,
     sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError},
     time::{Instant, sleep_until, timeout_at},
 };
@@ -23,6 +27,8 @@ use crate::{
     error::{ConnectError, Error},
     manager::{ConnectionManager, Dialer},
 };
+
+pub use builder::Builder;
 
 /// A pool of connections to one cluster as one user. Cheap to clone; clones share the connections.
 ///
@@ -44,8 +50,13 @@ use crate::{
 /// - A connection with a transaction left open, or with a statement still running, is not lent again.
 /// - If no connection can be opened and trying again would not help, it fails at once and says why.
 #[derive(Clone)]
-pub struct Pool {
-    connections: bb8::Pool<ConnectionManager>,
+pub struct Pool(Arc<Shared>);
+
+/// What the clones of a pool share.
+struct Shared {
+    /// Made at the first checkout, because bb8 starts a task for idle connections and needs a runtime for that.
+    connections: OnceLock<bb8::Pool<ConnectionManager>>,
+    settings: Builder,
     /// One permit for each connection that may be lent. bb8 alone lets newcomers overtake those who wait.
     permits: Arc<Semaphore>,
     dialer: Arc<Dialer>,
@@ -53,61 +64,31 @@ pub struct Pool {
 
 /// A connection on loan. Dropping it gives it back.
 pub struct PooledConnection {
-    // Before its permit: who gets the permit next must find the connection.
+    // In this order: who gets the permit next must find the connection or its successor's slot.
     connection: bb8::PooledConnection<'static, ConnectionManager>,
+    successor: Successor,
     _permit: OwnedSemaphorePermit,
 }
 
-/// Settings of a [`Pool`]. By [`Pool::builder`].
-#[derive(Debug, Clone)]
-#[must_use]
-pub struct Builder {
-    config: Config,
-    max_size: u32,
+/// How a pool stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// How many connections there may be at most.
+    pub max_size: u32,
+    /// How many are open.
+    pub connections: u32,
+    /// How many of those are not lent.
+    pub idle: u32,
+    /// How many were opened so far.
+    pub opened: u64,
+    /// How many could not be opened so far.
+    pub failed: u64,
+    /// How many of those opened have been closed since: lost, old, left dirty, silent or idle for too long.
+    pub closed: u64,
 }
 
 impl Pool {
-    /// Makes a pool of up to 10 connections that opens the first one when it is needed.
-    pub fn new(config: Config) -> Self {
-        Self::builder(config).build()
-    }
-
-    /// Makes a pool of up to 10 connections and opens the first one.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Pool::get`].
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future drops the pool.
-    pub async fn connect(config: Config) -> Result<Self, Error> {
-        let pool = Self::new(config);
-        drop(pool.get().await?);
-        Ok(pool)
-    }
-
-    /// Makes a pool for a Lambda function: one connection, opened when it is needed, for the one invocation at a time that an
-    /// execution environment serves; as many as `AWS_LAMBDA_MAX_CONCURRENCY` says where Lambda sets that.
-    ///
-    /// Make it before the runtime starts and take a connection once, so that it is opened while the environment is
-    /// initialized: that phase has the most CPU. Do not fail the initialization if that fails; the next checkout tries again.
-    pub fn lambda(config: Config) -> Self {
-        let concurrency = env::var("AWS_LAMBDA_MAX_CONCURRENCY").ok();
-        let concurrency = concurrency.and_then(|value| value.parse().ok());
-        Self::builder(config)
-            .max_size(concurrency.unwrap_or(1))
-            .build()
-    }
-
-    /// Starts from the defaults of [`Pool::new`].
-    pub fn builder(config: Config) -> Builder {
-        Builder {
-            config,
-            max_size: 10,
-        }
-    }
-
     /// Lends a connection, within [`Config::checkout_timeout`].
     ///
     /// # Errors
@@ -135,7 +116,7 @@ impl Pool {
     ///
     /// That of [`Pool::get`].
     pub async fn get_by(&self, deadline: SystemTime) -> Result<PooledConnection, Error> {
-        let left = deadline.duration_since(self.config().time.now());
+        let left = deadline.duration_since(self.config().now());
         self.checkout(left.unwrap_or_default()).await
     }
 
@@ -148,11 +129,11 @@ impl Pool {
     ///
     /// Dropping the future leaves the pool closed and lent connections to their borrowers.
     pub async fn close(&self, patience: Duration) -> usize {
-        self.permits.close();
-        self.dialer.close();
+        self.0.permits.close();
+        self.0.dialer.close();
         self.drop_idle().await;
 
-        let drivers = &self.dialer.connector.drivers;
+        let drivers = &self.0.dialer.connector.drivers;
         if tokio::time::timeout(patience, drivers.ended())
             .await
             .is_ok()
@@ -164,9 +145,24 @@ impl Pool {
         cut
     }
 
+    /// Returns how the pool stands.
+    pub fn stats(&self) -> Stats {
+        let state = self.connections().state();
+        let opened = self.0.dialer.opened();
+        Stats {
+            max_size: self.0.settings.max_size,
+            connections: state.connections,
+            idle: state.idle_connections,
+            opened,
+            failed: self.0.dialer.failures(),
+            // One may be counted as opened that bb8 does not hold yet, or no longer, for a moment.
+            closed: opened.saturating_sub(state.connections.into()),
+        }
+    }
+
     /// Makes bb8 pop every idle connection: each is found unfit in turn, all within one poll.
     async fn drop_idle(&self) {
-        let mut popping = pin!(self.connections.get());
+        let mut popping = pin!(self.connections().get());
         poll_fn(|cx| {
             let _ = popping.as_mut().poll(cx);
             Poll::Ready(())
@@ -176,12 +172,12 @@ impl Pool {
 
     async fn checkout(&self, patience: Duration) -> Result<PooledConnection, Error> {
         let patience = Patience::starting_now(patience);
-        let permits = Arc::clone(&self.permits);
+        let permits = Arc::clone(&self.0.permits);
         let permit = match permits.try_acquire_owned() {
             Ok(permit) => permit,
             Err(TryAcquireError::Closed) => return Err(Error::PoolClosed),
             Err(TryAcquireError::NoPermits) => {
-                let permits = Arc::clone(&self.permits);
+                let permits = Arc::clone(&self.0.permits);
                 match timeout_at(patience.deadline, permits.acquire_owned()).await {
                     Ok(Ok(permit)) => permit,
                     Ok(Err(_)) => return Err(Error::PoolClosed),
@@ -199,15 +195,15 @@ impl Pool {
         patience: Patience,
     ) -> Result<PooledConnection, Error> {
         // Read before anything is dialed, so that no failure from here on is missed.
-        let mut seen = self.dialer.failures();
-        let mut getting = pin!(self.connections.get_owned());
+        let mut seen = self.0.dialer.failures();
+        let mut getting = pin!(self.connections().get_owned());
         let first_poll = poll_fn(|cx| Poll::Ready(getting.as_mut().poll(cx))).await;
         if let Poll::Ready(result) = first_poll {
-            return PooledConnection::new(result, permit, &patience, None);
+            return self.lent(result, permit, &patience, None);
         }
 
-        self.dialer.end_overdue();
-        let mut dialing = self.dialer.watch();
+        self.0.dialer.end_overdue();
+        let mut dialing = self.0.dialer.watch();
         let mut redial = pin!(sleep_until(patience.deadline));
         let mut failed = 0;
         let mut cause: Option<ConnectError> = None;
@@ -215,7 +211,7 @@ impl Pool {
             tokio::select! {
                 biased;
                 result = getting.as_mut() => {
-                    return PooledConnection::new(result, permit, &patience, cause);
+                    return self.lent(result, permit, &patience, cause);
                 }
                 Ok(outcome) = dialing.wait_for(|outcome| outcome.closed || outcome.failures > seen) => {
                     if outcome.closed {
@@ -226,7 +222,7 @@ impl Pool {
                     drop(outcome);
                     if let Some(error) = &cause
                         && !error.reason().is_transient()
-                        && self.connections.state().connections == 0
+                        && self.connections().state().connections == 0
                     {
                         return Err(error.clone().into());
                     }
@@ -239,63 +235,75 @@ impl Pool {
                         return Err(patience.exhausted(cause));
                     }
                     // bb8 dials for those who begin to wait, and not again for those who wait already.
-                    getting.set(self.connections.get_owned());
+                    getting.set(self.connections().get_owned());
                     redial.as_mut().reset(patience.deadline);
                 }
             }
         }
     }
 
-    fn config(&self) -> &Config {
-        &self.dialer.connector.config
-    }
-}
-
-impl Builder {
-    /// Sets how many connections there may be at most. Defaults to 10; less than 1 counts as 1.
-    pub fn max_size(mut self, max_size: u32) -> Self {
-        self.max_size = max_size.max(1);
-        self
-    }
-
-    /// Makes the pool. Nothing is opened yet.
-    pub fn build(self) -> Pool {
-        let manager = ConnectionManager::new(self.config);
-        let dialer = Arc::clone(&manager.dialer);
-        let connections = bb8::Pool::builder()
-            .max_size(self.max_size)
-            // The warmest first: what is idle for long is pinged before it is lent.
-            .queue_strategy(QueueStrategy::Lifo)
-            // Dialing again, deadlines and age are this crate's: bb8's failures reach nobody, its clock stands still in a
-            // frozen Lambda.
-            .retry_connection(false)
-            .connection_timeout(Duration::MAX)
-            .max_lifetime(None)
-            .idle_timeout(None)
-            .build_unchecked(manager);
-        Pool {
-            connections,
-            permits: Arc::new(Semaphore::new(self.max_size as usize)),
-            dialer,
-        }
-    }
-}
-
-impl PooledConnection {
-    fn new(
+    fn lent(
+        &self,
         result: Result<bb8::PooledConnection<'static, ConnectionManager>, RunError<Error>>,
         permit: OwnedSemaphorePermit,
         patience: &Patience,
         cause: Option<ConnectError>,
-    ) -> Result<Self, Error> {
+    ) -> Result<PooledConnection, Error> {
         match result {
-            Ok(connection) => Ok(Self {
+            Ok(connection) => Ok(PooledConnection {
                 connection,
+                successor: Successor {
+                    pool: self.clone(),
+                    is_due: false,
+                },
                 _permit: permit,
             }),
             Err(RunError::User(error)) => Err(error),
             Err(RunError::TimedOut) => Err(patience.exhausted(cause)),
         }
+    }
+
+    fn connections(&self) -> &bb8::Pool<ConnectionManager> {
+        let Shared {
+            connections,
+            settings,
+            dialer,
+            ..
+        } = &*self.0;
+        connections.get_or_init(|| settings.bb8(ConnectionManager::sharing(dialer)))
+    }
+
+    fn config(&self) -> &Config {
+        &self.0.dialer.connector.config
+    }
+}
+
+/// Opens a connection in the place of one that is about to come to its age, before somebody has to wait for it.
+struct Successor {
+    pool: Pool,
+    is_due: bool,
+}
+
+impl Drop for Successor {
+    fn drop(&mut self) {
+        if !self.is_due || self.pool.0.permits.is_closed() {
+            return;
+        }
+        let pool = self.pool.clone();
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(async move {
+                // A failure is published like any other, and there may be no room for a connection any more.
+                if let Ok(connection) = pool.0.dialer.dial().await {
+                    let _ = pool.connections().add(connection);
+                }
+            });
+        }
+    }
+}
+
+impl Drop for PooledConnection {
+    fn drop(&mut self) {
+        self.successor.is_due = self.connection.is_about_to_expire();
     }
 }
 
@@ -317,8 +325,7 @@ impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pool")
             .field("config", self.config())
-            .field("connections", &self.connections.state().connections)
-            .field("idle", &self.connections.state().idle_connections)
+            .field("max_size", &self.0.settings.max_size)
             .finish_non_exhaustive()
     }
 }

@@ -9,16 +9,16 @@ mod attempt;
 use std::{fmt, ops::Deref, sync::Arc, time::Duration};
 
 use tokio::time::sleep;
-use tokio_postgres::Client;
 
 use self::attempt::{Attempt, Failed};
 use crate::{
     backoff::Backoff,
+    connection::Connection,
     error::Error,
     pool::{Pool, PooledConnection},
 };
 
-/// A transaction under way, handed to the body. Statements run through `Deref` to [`tokio_postgres::Client`].
+/// A transaction under way, handed to the body. Statements run through `Deref` to [`Connection`].
 ///
 /// It must not outlive the body: a handle that is still alive then, in a spawned task for example, keeps the transaction
 /// from being committed ([`Error::TransactionEscaped`]).
@@ -161,9 +161,9 @@ impl Default for RetryPolicy {
 }
 
 impl Deref for Transaction {
-    type Target = Client;
+    type Target = Connection;
 
-    fn deref(&self) -> &Client {
+    fn deref(&self) -> &Connection {
         &self.connection
     }
 }

@@ -88,11 +88,6 @@ impl Watch {
         self.shared.lock().status()
     }
 
-    /// Whether every statement that was written has been answered.
-    pub(crate) fn is_settled(&self) -> bool {
-        self.shared.lock().is_settled()
-    }
-
     /// Whether the session has ended, or can no longer be followed.
     pub(crate) fn is_closed(&self) -> bool {
         self.shared.lock().is_closed()

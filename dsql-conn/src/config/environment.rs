@@ -2,7 +2,10 @@
 
 use std::env::{self, VarError};
 
-use super::{Config, certificates_of_file, parse, seconds, ssl_negotiation};
+use super::{
+    Config,
+    parse::{certificates_of_file, parse, seconds, ssl_negotiation},
+};
 use crate::{
     endpoint::Endpoint,
     error::{ConfigError, EndpointProblem},
@@ -157,7 +160,7 @@ mod tests {
         assert_eq!(config.application_name.as_deref(), Some("api"));
         assert_eq!(config.address, Some([127, 0, 0, 1].into()));
         assert_eq!(config.port, 6432);
-        assert_eq!(config.connect_timeout, Duration::from_millis(2500));
+        assert_eq!(config.connect_deadline(), Duration::from_millis(2500));
         assert_eq!(config.checkout_timeout, Duration::from_secs(3));
         assert_eq!(config.max_lifetime, Duration::from_secs(4));
     }

@@ -5,7 +5,10 @@ use std::{borrow::Cow, str::FromStr};
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-use super::{Config, certificates_of_file, parse, seconds, ssl_negotiation};
+use super::{
+    Config,
+    parse::{certificates_of_file, parse, seconds, ssl_negotiation},
+};
 use crate::{endpoint::Endpoint, error::ConfigError};
 
 /// Reads `postgres://USER@ENDPOINT:PORT/DATABASE?parameters`, or the same with `postgresql://`.
@@ -128,7 +131,7 @@ mod tests {
         assert_eq!(config.database, "other");
         assert_eq!(config.settings["search_path"], "a, b");
         assert_eq!(config.application_name.as_deref(), Some("api"));
-        assert_eq!(config.connect_timeout, Duration::from_secs(5));
+        assert_eq!(config.connect_deadline(), Duration::from_secs(5));
         assert_eq!(config.address, Some([127, 0, 0, 1].into()));
     }
 

@@ -3,5 +3,6 @@
 mod connect;
 mod leftovers;
 mod pool;
+mod statements;
 mod support;
 mod transaction;

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use aws_smithy_async::time::TimeSource;
-use dsql_conn::{Config, ConnectionManager, Error, Pool, Reason, bb8};
+use dsql_conn::{Config, ConnectionManager, Error, Pool, Reason, bb8, tokio_postgres::Client};
 use dsql_local::{Effect, Fault, LocalCluster, Refusal, Stage};
 use futures_util::{FutureExt, future::join_all};
 
@@ -23,9 +23,26 @@ async fn a_checkout_after_a_query_costs_no_round_trip() {
     let pool = pool(&cluster, 1);
     for _ in 0..10 {
         let connection = pool.get().await.unwrap();
-        connection.query("SELECT 1", &[]).await.unwrap();
+        // The driver's own: prepared each time, and forgotten in a flight of its own.
+        Client::query(&connection, "SELECT 1", &[]).await.unwrap();
     }
     assert_eq!(flights(&cluster), ["PDS", "BES"].repeat(10));
+}
+
+#[tokio::test]
+async fn a_plain_query_costs_one_round_trip_once_it_is_warm() {
+    let cluster = cluster().await;
+    let pool = pool(&cluster, 1);
+    for _ in 0..10 {
+        pool.get()
+            .await
+            .unwrap()
+            .query("SELECT 1", &[])
+            .await
+            .unwrap();
+    }
+    let expected = [&["PDS"][..], &["BES"; 10]].concat();
+    assert_eq!(flights(&cluster), expected);
 }
 
 #[tokio::test]
@@ -192,13 +209,34 @@ async fn an_old_connection_is_replaced_before_it_is_lent() {
     assert!(lifetime >= Duration::from_secs(45 * 60) && lifetime <= Duration::from_secs(55 * 60));
     drop(connection);
 
-    clock.advance(lifetime - Duration::from_secs(1));
+    clock.advance(lifetime - Duration::from_secs(61));
     drop(pool.get().await.unwrap());
     assert_eq!(cluster.counts().logins, 1);
-    clock.advance(Duration::from_secs(1));
+    clock.advance(Duration::from_secs(61));
     cluster.clock().advance(lifetime);
     drop(pool.get().await.unwrap());
     assert_eq!(cluster.counts().logins, 2);
+}
+
+#[tokio::test]
+async fn a_connection_that_comes_back_shortly_before_its_age_is_replaced_in_the_background() {
+    let cluster = cluster().await;
+    let clock = Clock::default();
+    let pool = Pool::builder(config(&cluster).time_source(clock.clone()))
+        .max_size(1)
+        .build();
+    let connection = pool.get().await.unwrap();
+    let lifetime = connection.expires_at().duration_since(clock.now()).unwrap();
+    clock.advance(lifetime - Duration::from_secs(59));
+    cluster.clock().advance(lifetime);
+    drop(connection);
+    // Without a checkout.
+    until(&cluster, |counts| counts.logins == 2 && counts.open == 1).await;
+    while pool.stats().idle == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert!(pool.get().now_or_never().is_some_and(|lent| lent.is_ok()));
+    assert_eq!(pool.stats().opened, 2);
 }
 
 #[tokio::test]
@@ -351,4 +389,90 @@ async fn a_panicking_provider_is_an_error_and_not_a_lost_slot() {
         let error = pool.get().await.unwrap_err();
         assert_eq!(error.reason(), Some(Reason::Aborted), "{error}");
     }
+}
+
+#[tokio::test]
+async fn after_a_thaw_one_dead_connection_speaks_for_the_rest() {
+    let cluster = cluster().await;
+    let clock = Clock::default();
+    let config = config(&cluster)
+        .time_source(clock.clone())
+        .ping_timeout(Duration::from_millis(200));
+    let pool = Pool::builder(config).max_size(5).build();
+    drop(join_all((0..5).map(|_| pool.get())).await);
+    cluster.black_hole_all();
+    clock.advance(Duration::from_secs(600));
+    cluster.clock().advance(Duration::from_secs(600));
+
+    pool.get()
+        .await
+        .unwrap()
+        .batch_execute("SELECT 1")
+        .await
+        .unwrap();
+    assert_eq!(pool.stats().closed, 5);
+    assert_eq!(cluster.counts().logins, 6);
+}
+
+#[tokio::test]
+async fn idle_connections_are_kept_ready() {
+    let cluster = cluster().await;
+    let pool = Pool::builder(config(&cluster))
+        .max_size(5)
+        .min_idle(3)
+        .build();
+    let lent = pool.get().await.unwrap();
+    while pool.stats().idle < 3 {
+        tokio::task::yield_now().await;
+    }
+    drop(lent);
+    assert!(cluster.counts().logins >= 4);
+}
+
+#[tokio::test]
+async fn the_statistics_tell_how_the_pool_stands() {
+    let cluster = cluster().await;
+    let pool = pool(&cluster, 3);
+    assert_eq!((pool.stats().connections, pool.stats().max_size), (0, 3));
+    cluster.inject(Fault::refuse(Refusal::NoSni));
+    pool.get().await.unwrap_err();
+    let (one, two) = (pool.get().await.unwrap(), pool.get().await.unwrap());
+    drop(one);
+    let stats = pool.stats();
+    assert_eq!((stats.connections, stats.idle), (2, 1));
+    assert_eq!((stats.opened, stats.failed, stats.closed), (2, 1, 0));
+    two.batch_execute("BEGIN").await.unwrap();
+    drop(two);
+    drop((pool.get().await.unwrap(), pool.get().await.unwrap()));
+    assert_eq!(pool.stats().closed, 1);
+}
+
+#[tokio::test]
+async fn equal_configurations_share_a_pool_and_others_do_not() {
+    let cluster = cluster().await;
+    let config = config(&cluster);
+    let pool = Pool::shared(config.clone());
+    drop(pool.get().await.unwrap());
+    drop(Pool::shared(config.clone()).get().await.unwrap());
+    assert_eq!(cluster.counts().logins, 1);
+
+    drop(
+        Pool::shared(config.clone().search_path("games"))
+            .get()
+            .await
+            .unwrap(),
+    );
+    assert_eq!(cluster.counts().logins, 2);
+    pool.close(Duration::from_secs(60)).await;
+    drop(Pool::shared(config).get().await.unwrap());
+    assert_eq!(cluster.counts().logins, 3);
+}
+
+#[tokio::test]
+async fn a_shared_pool_that_could_not_connect_tries_again() {
+    let cluster = cluster().await;
+    let config = config(&cluster);
+    cluster.inject(Fault::refuse(Refusal::NoSni));
+    Pool::shared(config.clone()).get().await.unwrap_err();
+    Pool::shared(config).get().await.unwrap();
 }

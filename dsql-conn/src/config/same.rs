@@ -1,0 +1,77 @@
+//! Tells whether two configurations would open the same connections.
+
+use std::sync::Arc;
+
+use super::{Config, Source, Trust};
+
+impl Config {
+    /// Whether the two would open the same connections. Providers, clocks and TLS configurations are the same only if one is
+    /// a clone of the other.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        // Taken apart, so that no setting can be forgotten here.
+        let Self {
+            endpoint,
+            address,
+            port,
+            user,
+            database,
+            application_name,
+            settings,
+            credentials,
+            trust,
+            negotiation,
+            token_ttl,
+            connect_timeout,
+            checkout_timeout,
+            ping_timeout,
+            ping_after,
+            max_lifetime,
+            time,
+        } = self;
+        let is_same_time = match (time, &other.time) {
+            (None, None) => true,
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        };
+        *endpoint == other.endpoint
+            && *address == other.address
+            && *port == other.port
+            && *user == other.user
+            && *database == other.database
+            && *application_name == other.application_name
+            && *settings == other.settings
+            && credentials.is_same(&other.credentials)
+            && trust.is_same(&other.trust)
+            && *negotiation == other.negotiation
+            && *token_ttl == other.token_ttl
+            && *connect_timeout == other.connect_timeout
+            && *checkout_timeout == other.checkout_timeout
+            && *ping_timeout == other.ping_timeout
+            && *ping_after == other.ping_after
+            && *max_lifetime == other.max_lifetime
+            && is_same_time
+    }
+}
+
+impl Source {
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Found, Self::Found) => true,
+            #[cfg(feature = "aws-config")]
+            (Self::Profile(one), Self::Profile(other)) => one == other,
+            (Self::Provider(one), Self::Provider(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+}
+
+impl Trust {
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::BuiltIn, Self::BuiltIn) => true,
+            (Self::Roots(one), Self::Roots(other)) => one == other,
+            (Self::Caller(one), Self::Caller(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+}
