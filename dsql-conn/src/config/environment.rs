@@ -1,6 +1,9 @@
 //! Reads a [`Config`] from the environment, as a Lambda is configured.
 
-use std::env::{self, VarError};
+use std::{
+    env::{self, VarError},
+    time::Duration,
+};
 
 use super::{
     Config,
@@ -29,6 +32,8 @@ impl Config {
     /// | `DSQL_CA_FILE` | a PEM file for [`root_certificates_pem`](Self::root_certificates_pem) | built-in roots |
     /// | `DSQL_CONNECT_TIMEOUT_SECONDS` | [`connect_timeout`](Self::connect_timeout) | 10 |
     /// | `DSQL_CHECKOUT_TIMEOUT_SECONDS` | [`checkout_timeout`](Self::checkout_timeout) | 30 |
+    /// | `DSQL_PING_AFTER_SECONDS` | [`ping_after`](Self::ping_after) | 30 |
+    /// | `DSQL_PING_TIMEOUT_SECONDS` | [`ping_timeout`](Self::ping_timeout) | 1 |
     /// | `DSQL_MAX_LIFETIME_SECONDS` | [`max_lifetime`](Self::max_lifetime) | 3300 |
     ///
     /// A variable that is set and empty counts as not set. The AWS credentials are not read here but when a token is signed.
@@ -110,14 +115,17 @@ impl Config {
         if let Some(path) = variable("DSQL_CA_FILE")? {
             config = config.root_certificates(certificates_of_file("DSQL_CA_FILE", &path)?);
         }
-        if let Some(value) = variable("DSQL_CONNECT_TIMEOUT_SECONDS")? {
-            config = config.connect_timeout(seconds("DSQL_CONNECT_TIMEOUT_SECONDS", &value)?);
-        }
-        if let Some(value) = variable("DSQL_CHECKOUT_TIMEOUT_SECONDS")? {
-            config = config.checkout_timeout(seconds("DSQL_CHECKOUT_TIMEOUT_SECONDS", &value)?);
-        }
-        if let Some(value) = variable("DSQL_MAX_LIFETIME_SECONDS")? {
-            config = config.max_lifetime(seconds("DSQL_MAX_LIFETIME_SECONDS", &value)?);
+        let durations: [(&str, fn(Self, Duration) -> Self); 5] = [
+            ("DSQL_CONNECT_TIMEOUT_SECONDS", Self::connect_timeout),
+            ("DSQL_CHECKOUT_TIMEOUT_SECONDS", Self::checkout_timeout),
+            ("DSQL_PING_AFTER_SECONDS", Self::ping_after),
+            ("DSQL_PING_TIMEOUT_SECONDS", Self::ping_timeout),
+            ("DSQL_MAX_LIFETIME_SECONDS", Self::max_lifetime),
+        ];
+        for (name, set) in durations {
+            if let Some(value) = variable(name)? {
+                config = set(config, seconds(name, &value)?);
+            }
         }
         Ok(config)
     }
@@ -125,7 +133,7 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::HashMap, time::Duration};
+    use std::collections::HashMap;
 
     use proptest::prelude::*;
 
@@ -150,6 +158,8 @@ mod tests {
             ("DSQL_PORT", "6432"),
             ("DSQL_CONNECT_TIMEOUT_SECONDS", "2.5"),
             ("DSQL_CHECKOUT_TIMEOUT_SECONDS", "3"),
+            ("DSQL_PING_AFTER_SECONDS", "5"),
+            ("DSQL_PING_TIMEOUT_SECONDS", "6"),
             ("DSQL_MAX_LIFETIME_SECONDS", "4"),
         ])
         .unwrap();
@@ -163,6 +173,8 @@ mod tests {
         assert_eq!(config.connect_deadline(), Duration::from_millis(2500));
         assert_eq!(config.checkout_timeout, Duration::from_secs(3));
         assert_eq!(config.max_lifetime, Duration::from_secs(4));
+        assert_eq!(config.ping_after, Duration::from_secs(5));
+        assert_eq!(config.ping_timeout, Duration::from_secs(6));
     }
 
     #[test]
