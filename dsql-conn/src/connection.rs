@@ -1,5 +1,6 @@
 //! One open session, with what it takes to judge whether it may be lent again.
 
+mod schema;
 mod statements;
 
 use std::{

@@ -81,6 +81,17 @@ pub enum Error {
         source: Option<tokio_postgres::Error>,
     },
 
+    /// A background job, such as the build of an index, ended without success.
+    #[error(
+        "job {job_id} failed: {details}; what it was to build is there and not valid: drop it, mend the cause and start again"
+    )]
+    JobFailed {
+        /// The job.
+        job_id: String,
+        /// What `sys.jobs` says of it.
+        details: String,
+    },
+
     /// The body ended the transaction itself, by `COMMIT` or `ROLLBACK`.
     #[error(
         "the body ended its transaction itself, so what it did can be neither committed nor run again; leave COMMIT and \

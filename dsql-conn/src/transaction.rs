@@ -6,16 +6,14 @@
 
 mod attempt;
 
-use std::{fmt, ops::Deref, sync::Arc, time::Duration};
-
-use tokio::time::sleep;
+use std::{fmt, ops::Deref, sync::Arc};
 
 use self::attempt::{Attempt, Failed};
 use crate::{
-    backoff::Backoff,
     connection::Connection,
     error::Error,
     pool::{Pool, PooledConnection},
+    retry::RetryPolicy,
 };
 
 /// A transaction under way, handed to the body. Statements run through `Deref` to [`Connection`].
@@ -25,13 +23,6 @@ use crate::{
 #[derive(Clone)]
 pub struct Transaction {
     connection: Arc<PooledConnection>,
-}
-
-/// How often, and how patiently, a transaction is run again after conflicts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RetryPolicy {
-    attempts: u32,
-    backoff: Backoff,
 }
 
 impl Pool {
@@ -104,7 +95,7 @@ impl Pool {
         F: Fn(Transaction) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        let mut attempts = 0;
+        let mut retries = policy.start();
         let mut kept = None;
         loop {
             // The same connection while it lives: the schema change behind a conflict is known to it now, another one would
@@ -113,7 +104,6 @@ impl Pool {
                 Some(connection) => connection,
                 None => Arc::new(self.get().await?),
             };
-            attempts += 1;
             let conflict = match Attempt::on(connection).run(&body).await {
                 Ok(value) => return Ok(value),
                 Err(Failed::For(error)) => return Err(error),
@@ -122,40 +112,13 @@ impl Pool {
                     conflict
                 }
             };
-            if attempts >= policy.attempts {
-                let last = conflict.message;
-                return Err(Error::Conflict { attempts, last }.into());
+            if retries.again().await.is_break() {
+                return Err(Error::Conflict {
+                    attempts: retries.attempts(),
+                    last: conflict.message,
+                }
+                .into());
             }
-            sleep(policy.backoff.delay(attempts, rand::random())).await;
-        }
-    }
-}
-
-impl RetryPolicy {
-    /// Sets how often the body may run in all. Defaults to 10; less than 1 counts as 1.
-    #[must_use]
-    pub const fn attempts(mut self, attempts: u32) -> Self {
-        self.attempts = if attempts == 0 { 1 } else { attempts };
-        self
-    }
-
-    /// Sets the delays between attempts: drawn at random up to `base`, which doubles with each attempt up to `cap`. Defaults
-    /// to 10 ms and 500 ms.
-    #[must_use]
-    pub const fn backoff(mut self, base: Duration, cap: Duration) -> Self {
-        self.backoff = Backoff { base, cap };
-        self
-    }
-}
-
-impl Default for RetryPolicy {
-    fn default() -> Self {
-        Self {
-            attempts: 10,
-            backoff: Backoff {
-                base: Duration::from_millis(10),
-                cap: Duration::from_millis(500),
-            },
         }
     }
 }

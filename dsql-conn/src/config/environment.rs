@@ -115,7 +115,8 @@ impl Config {
         if let Some(path) = variable("DSQL_CA_FILE")? {
             config = config.root_certificates(certificates_of_file("DSQL_CA_FILE", &path)?);
         }
-        let durations: [(&str, fn(Self, Duration) -> Self); 5] = [
+        type Setter = fn(Config, Duration) -> Config;
+        let durations: [(&str, Setter); 5] = [
             ("DSQL_CONNECT_TIMEOUT_SECONDS", Self::connect_timeout),
             ("DSQL_CHECKOUT_TIMEOUT_SECONDS", Self::checkout_timeout),
             ("DSQL_PING_AFTER_SECONDS", Self::ping_after),

@@ -3,6 +3,7 @@
 mod connect;
 mod leftovers;
 mod pool;
+mod retry;
 mod statements;
 mod support;
 mod transaction;

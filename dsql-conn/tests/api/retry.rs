@@ -1,0 +1,114 @@
+//! Running again by hand: after a conflict, and after nothing else.
+
+use std::{
+    cell::Cell,
+    fmt,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use dsql_conn::{Error, RetryPolicy, retry, tokio_postgres};
+use dsql_local::{Effect, Fault, Refusal, Stage};
+
+use crate::support::{cluster, config};
+
+#[tokio::test]
+async fn a_statement_that_met_conflicts_is_run_again_and_applied_once() {
+    let cluster = cluster().await;
+    let connection = config(&cluster).connect().await.unwrap();
+    connection
+        .batch_execute("CREATE TABLE note (text text)")
+        .await
+        .unwrap();
+    let conflict = Effect::Refuse(Refusal::Conflict);
+    cluster.inject(Fault::at(Stage::Statement, conflict).times(3));
+    let runs = AtomicU32::new(0);
+    retry(RetryPolicy::new(), async || {
+        runs.fetch_add(1, Ordering::SeqCst);
+        connection
+            .batch_execute("INSERT INTO note VALUES ('one')")
+            .await
+    })
+    .await
+    .unwrap();
+    assert_eq!(runs.into_inner(), 4);
+    assert_eq!(cluster.query("SELECT 1 FROM note").await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_conflict_is_found_among_the_sources_of_an_error() {
+    #[derive(Debug, thiserror::Error)]
+    #[error("the order was not placed")]
+    struct OrderError(#[source] Error);
+
+    let cluster = cluster().await;
+    let connection = config(&cluster).connect().await.unwrap();
+    cluster.inject(Fault::at(
+        Stage::Statement,
+        Effect::Refuse(Refusal::SchemaChanged),
+    ));
+    let placed = retry(RetryPolicy::new(), async || {
+        let placed = connection.batch_execute("SELECT 1").await;
+        placed.map_err(|error| OrderError(error.into()))
+    });
+    placed.await.unwrap();
+}
+
+#[tokio::test]
+async fn the_last_conflict_comes_out_when_the_attempts_are_used_up() {
+    let cluster = cluster().await;
+    let connection = config(&cluster).connect().await.unwrap();
+    let conflict = Effect::Refuse(Refusal::Conflict);
+    cluster.inject(Fault::at(Stage::Statement, conflict).always());
+    let runs = Cell::new(0);
+    let policy = RetryPolicy::new()
+        .attempts(3)
+        .backoff(Duration::ZERO, Duration::ZERO);
+    let error = retry(policy, async || {
+        runs.set(runs.get() + 1);
+        connection.batch_execute("SELECT 1").await
+    })
+    .await
+    .unwrap_err();
+    let sqlstate = error.code().map(tokio_postgres::error::SqlState::code);
+    assert_eq!((runs.get(), sqlstate), (3, Some("40001")));
+}
+
+#[tokio::test]
+async fn a_lost_connection_is_not_run_again() {
+    let cluster = cluster().await;
+    let connection = config(&cluster).connect().await.unwrap();
+    cluster.inject(Fault::at(Stage::Statement, Effect::Cut));
+    let runs = Cell::new(0);
+    let error = retry(RetryPolicy::new(), async || {
+        runs.set(runs.get() + 1);
+        connection.batch_execute("SELECT 1").await
+    })
+    .await
+    .unwrap_err();
+    assert!(error.is_closed(), "{error}");
+    assert_eq!(runs.get(), 1);
+}
+
+#[tokio::test]
+async fn other_errors_come_out_at_once() {
+    #[derive(Debug)]
+    struct Other;
+
+    impl fmt::Display for Other {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("other")
+        }
+    }
+
+    impl std::error::Error for Other {}
+
+    let runs = Cell::new(0);
+    let failed: Result<(), Other> = retry(RetryPolicy::new(), async || {
+        runs.set(runs.get() + 1);
+        Err(Other)
+    })
+    .await;
+    assert!(failed.is_err());
+    assert_eq!(runs.get(), 1);
+}
