@@ -379,3 +379,72 @@ const SETTINGS: [&str; 15] = [
     SEARCH_PATH,
     "timezone",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> Config {
+        let endpoint = "abcdefghijklmnopqrstuvwx23.dsql.us-east-1.on.aws";
+        Config::new(endpoint.parse().unwrap())
+    }
+
+    #[test]
+    fn a_token_lives_from_a_second_to_a_week() {
+        for seconds in [1, 900, 604_800] {
+            assert!(config().token_ttl(Duration::from_secs(seconds)).is_ok());
+        }
+        for ttl in [
+            Duration::ZERO,
+            Duration::from_millis(999),
+            Duration::from_secs(604_801),
+        ] {
+            assert!(config().token_ttl(ttl).is_err(), "{ttl:?}");
+        }
+    }
+
+    #[test]
+    fn a_setting_that_the_service_does_not_have_is_refused() {
+        assert!(config().setting("TimeZone", "UTC").is_ok());
+        let error = config()
+            .setting("statement_timeout", "5s")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("statement_timeout") && error.contains("timezone"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_file_without_certificates_is_refused() {
+        for pem in [
+            "",
+            "no PEM",
+            "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n",
+        ] {
+            let error = config().root_certificates_pem(pem.as_bytes()).unwrap_err();
+            assert!(matches!(error, ConfigError::Certificates { .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn clones_are_the_same_until_a_setting_differs() {
+        let one = config().credentials(aws_credential_types::Credentials::new(
+            "a", "b", None, None, "test",
+        ));
+        assert!(one.is_same(&one.clone()));
+        assert!(!one.is_same(&config()));
+        assert!(config().is_same(&config()));
+        let others = [
+            config().user("game"),
+            config().port(1),
+            config().search_path("games"),
+            config().connect_timeout(Duration::from_secs(1)),
+            config().max_lifetime(Duration::from_secs(1)),
+        ];
+        for other in others {
+            assert!(!other.is_same(&config()), "{other:?}");
+        }
+    }
+}

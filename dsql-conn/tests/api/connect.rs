@@ -2,7 +2,11 @@
 
 use std::{error::Error as StdError, net::TcpListener, time::Duration};
 
-use dsql_conn::{Config, Endpoint, Error, Reason};
+use dsql_conn::{
+    Config, Endpoint, Error, Reason,
+    rustls::{self, ClientConfig, RootCertStore},
+    tokio_postgres::config::SslNegotiation,
+};
 use dsql_local::{Action, Effect, Fault, Refusal, Stage};
 
 use crate::support::{Counting, cluster, config, credentials};
@@ -37,6 +41,55 @@ async fn the_search_path_holds_from_the_start() {
         .unwrap();
     let row = connection.query_one("SHOW search_path", &[]).await.unwrap();
     assert_eq!(row.get::<_, &str>(0), "games, \"a b\"");
+}
+
+#[tokio::test]
+async fn settings_hold_from_the_start() {
+    let cluster = cluster().await;
+    let config = config(&cluster)
+        .setting("TimeZone", "Europe/Paris")
+        .unwrap();
+    let connection = config.connect().await.unwrap();
+    let row = connection.query_one("SHOW timezone", &[]).await.unwrap();
+    assert_eq!(row.get::<_, &str>(0), "Europe/Paris");
+}
+
+#[tokio::test]
+async fn tls_may_be_asked_for_first() {
+    let cluster = cluster().await;
+    let config = config(&cluster).ssl_negotiation(SslNegotiation::Postgres);
+    config.connect().await.unwrap();
+    let counts = cluster.counts();
+    assert_eq!((counts.direct, counts.ssl_request), (0, 1));
+}
+
+#[tokio::test]
+async fn a_callers_own_tls_configuration_is_used() {
+    let cluster = cluster().await;
+    let mut roots = RootCertStore::empty();
+    roots.add(cluster.ca_der().clone()).unwrap();
+    let provider = rustls::crypto::ring::default_provider();
+    let tls = ClientConfig::builder_with_provider(provider.into())
+        .with_protocol_versions(&[&rustls::version::TLS12])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config(&cluster)
+        .tls_config(tls.into())
+        .connect()
+        .await
+        .unwrap();
+    assert_eq!(cluster.connections()[0].alpn.as_deref(), Some("postgresql"));
+}
+
+#[tokio::test]
+async fn the_built_in_roots_do_not_vouch_for_a_stranger() {
+    let cluster = cluster().await;
+    let config = Config::new(cluster.endpoint().parse().unwrap())
+        .address(cluster.address().ip())
+        .port(cluster.address().port())
+        .credentials(credentials(cluster.admin()));
+    assert_eq!(refusal(config).await.0, Reason::Certificate);
 }
 
 #[tokio::test]
@@ -288,6 +341,31 @@ async fn credentials_that_fail_are_told_with_their_cause() {
     }
     assert_eq!(cause.to_string(), "the metadata service is gone");
     assert_eq!(cluster.counts().accepted, 0);
+}
+
+#[tokio::test]
+async fn credentials_that_never_come_are_given_up_at_the_deadline() {
+    #[derive(Debug)]
+    struct Hanging;
+
+    impl aws_credential_types::provider::ProvideCredentials for Hanging {
+        fn provide_credentials<'a>(
+            &'a self,
+        ) -> aws_credential_types::provider::future::ProvideCredentials<'a>
+        where
+            Self: 'a,
+        {
+            aws_credential_types::provider::future::ProvideCredentials::new(std::future::pending())
+        }
+    }
+
+    let cluster = cluster().await;
+    let config = config(&cluster)
+        .credentials(Hanging)
+        .connect_timeout(Duration::from_millis(50));
+    let (reason, said) = refusal(config).await;
+    assert_eq!(reason, Reason::TimedOut);
+    assert!(said.contains("AWS credentials"), "{said}");
 }
 
 #[tokio::test]

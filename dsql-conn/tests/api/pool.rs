@@ -476,3 +476,16 @@ async fn a_shared_pool_that_could_not_connect_tries_again() {
     Pool::shared(config.clone()).get().await.unwrap_err();
     Pool::shared(config).get().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_lambdas_pool_keeps_its_one_connection() {
+    let cluster = cluster().await;
+    let clock = Clock::default();
+    let pool = Pool::lambda(config(&cluster).time_source(clock.clone()));
+    assert_eq!(pool.stats().max_size, 1);
+    for _ in 0..3 {
+        drop(pool.get().await.unwrap());
+        clock.advance(Duration::from_secs(900));
+    }
+    assert_eq!(flights(&cluster), ["Q", "Q"]);
+}
