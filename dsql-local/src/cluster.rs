@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::count::Ledger;
 use crate::fault::Faults;
 use crate::identity::Directory;
+use crate::uptime::Uptime;
 
 /// A cluster as its connections see it.
 pub(crate) struct Cluster {
@@ -22,6 +23,8 @@ pub(crate) struct Cluster {
     pub(crate) login_deadline: Duration,
     pub(crate) tls: Arc<ServerConfig>,
     pub(crate) clock: Clock,
+    pub(crate) uptime: Uptime,
+    pub(crate) transaction_age: Duration,
     pub(crate) directory: Directory,
     pub(crate) faults: Faults,
     pub(crate) ledger: Arc<Ledger>,

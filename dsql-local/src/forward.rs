@@ -82,7 +82,7 @@ pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
     let outward = async {
         let mut unread = BytesMut::new();
         let mut out = corrections;
-        let mut replies = reply::Replies::new(&line);
+        let mut replies = reply::Replies::new(entry, &line);
         loop {
             unread.reserve(READ_AHEAD);
             if from_engine.read_buf(&mut unread).await.unwrap_or(0) == 0 {

@@ -175,6 +175,9 @@ pub(crate) fn put_refusal(out: &mut BytesMut, refusal: &Refusal) {
         field(b'V', severity);
         field(b'C', refusal.sqlstate());
         field(b'M', &refusal.message());
+        if let Some(detail) = refusal.detail() {
+            field(b'D', &detail);
+        }
         if let Some(hint) = refusal.hint() {
             field(b'H', &hint);
         }

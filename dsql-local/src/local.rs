@@ -21,6 +21,7 @@ use crate::fault::{Fault, Faults};
 use crate::front;
 use crate::identity::{ACCOUNT, Action, Directory, Identity};
 use crate::random;
+use crate::uptime::Uptime;
 
 /// A cluster on this machine, stopped when it is dropped.
 ///
@@ -126,6 +127,12 @@ impl LocalCluster {
         &self.cluster.clock
     }
 
+    /// Makes the sessions and transactions that are open this much older, at once, and lets the connection
+    /// rate recover for this long. Tokens have a [`clock`](Self::clock) of their own.
+    pub fn pass_time(&self, by: Duration) {
+        self.cluster.uptime.advance(by);
+    }
+
     /// Runs SQL as superuser, past the front, and returns the rows as text.
     ///
     /// # Errors
@@ -228,6 +235,7 @@ pub struct Builder {
     port: u16,
     region: String,
     login_deadline: Duration,
+    transaction_age: Duration,
 }
 
 impl Default for Builder {
@@ -236,6 +244,7 @@ impl Default for Builder {
             port: 0,
             region: "us-east-1".to_owned(),
             login_deadline: Duration::from_secs(30),
+            transaction_age: Duration::from_secs(300),
         }
     }
 }
@@ -256,6 +265,12 @@ impl Builder {
     /// Sets how long a client may take from connect to login. Defaults to 30 seconds.
     pub fn login_deadline(mut self, deadline: Duration) -> Self {
         self.login_deadline = deadline;
+        self
+    }
+
+    /// Sets how long a transaction may stay open. Defaults to 300 seconds.
+    pub fn transaction_age(mut self, limit: Duration) -> Self {
+        self.transaction_age = limit;
         self
     }
 
@@ -285,6 +300,8 @@ impl Builder {
             login_deadline: self.login_deadline,
             tls: certificates.server_config(&endpoint),
             clock: Clock::default(),
+            uptime: Uptime::default(),
+            transaction_age: self.transaction_age,
             directory: Directory::default(),
             faults: Faults::default(),
             ledger: Arc::new(Ledger::default()),

@@ -31,16 +31,32 @@ pub(crate) fn of_the_protocol(parameters: &Parameters) -> impl Iterator<Item = &
         .filter(|name| name.starts_with(PROTOCOL_PREFIX))
 }
 
+/// Whose setting it is, of those that a session may make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Setting {
+    OfPostgres,
+    OfTheService,
+}
+
+/// Returns whose setting this is, if sessions may make it. The name is in lower case.
+pub(crate) fn setting(name: &str) -> Option<Setting> {
+    if OF_POSTGRES.contains(&name) {
+        Some(Setting::OfPostgres)
+    } else if OF_THE_SERVICE.contains(&name) {
+        Some(Setting::OfTheService)
+    } else {
+        None
+    }
+}
+
 fn allow(settings: &mut Vec<(String, String)>, name: String, value: String) -> Result<(), Refusal> {
     let lower = name.to_ascii_lowercase();
-    if OF_POSTGRES.contains(&lower.as_str()) {
-        settings.push((lower, value));
-        Ok(())
-    } else if OF_THE_SERVICE.contains(&lower.as_str()) {
-        Ok(())
-    } else {
-        Err(Refusal::ParameterNotSupported { name })
+    match setting(&lower) {
+        Some(Setting::OfPostgres) => settings.push((lower, value)),
+        Some(Setting::OfTheService) => {}
+        None => return Err(Refusal::ParameterNotSupported { name }),
     }
+    Ok(())
 }
 
 /// Parses `-c name=value`, `-cname=value` and `--name=value`.

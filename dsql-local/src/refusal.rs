@@ -2,6 +2,7 @@
 //! The rooms that judge produce these; `frame` writes them to the wire.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use crate::identity::Action;
 use crate::sigv4::Flaw;
@@ -78,6 +79,33 @@ pub enum Refusal {
     SchemaChanged,
     /// In a session: the outcome of what ran is unknown, the connection stays.
     ServerUnavailable,
+    /// In a session: a statement, or a part of one, that the service does not have.
+    Unsupported {
+        /// The service's words.
+        message: Cow<'static, str>,
+    },
+    /// In a session: a parameter that sessions cannot set, by `SET`.
+    SettingNotSupported {
+        /// The parameter.
+        name: String,
+    },
+    /// In a session: a type or a parameter that does not exist.
+    Unknown {
+        /// PostgreSQL's words.
+        message: Cow<'static, str>,
+    },
+    /// In a session: a statement that runs in no transaction.
+    NotInTransaction {
+        /// The statement.
+        what: &'static str,
+    },
+    /// In a session: a statement of a transaction that has been open for too long.
+    TransactionAge {
+        /// How long it has been open.
+        age: Duration,
+        /// How long it may be.
+        limit: Duration,
+    },
     /// Whatever a test makes up.
     Custom {
         /// Ends the connection, unless it is only an error.
@@ -98,10 +126,23 @@ impl Refusal {
         Self::Token(Flaw::Expired { expiry: now, now })
     }
 
+    pub(crate) fn unsupported(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::Unsupported {
+            message: message.into(),
+        }
+    }
+
     /// Returns whether the connection ends with it.
     pub fn is_fatal(&self) -> bool {
         match self {
-            Self::Conflict | Self::SchemaChanged | Self::ServerUnavailable => false,
+            Self::Conflict
+            | Self::SchemaChanged
+            | Self::ServerUnavailable
+            | Self::Unsupported { .. }
+            | Self::SettingNotSupported { .. }
+            | Self::Unknown { .. }
+            | Self::NotInTransaction { .. }
+            | Self::TransactionAge { .. } => false,
             Self::Custom { fatal, .. } => *fatal,
             _ => true,
         }
@@ -110,7 +151,12 @@ impl Refusal {
     /// Returns the SQLSTATE.
     pub fn sqlstate(&self) -> &str {
         match self {
-            Self::ParameterNotSupported { .. } => "0A000",
+            Self::ParameterNotSupported { .. }
+            | Self::SettingNotSupported { .. }
+            | Self::Unsupported { .. } => "0A000",
+            Self::Unknown { .. } => "42704",
+            Self::NotInTransaction { .. } => "25001",
+            Self::TransactionAge { .. } => "54000",
             Self::TooManyConnections => "53300",
             Self::RateExceeded => "53400",
             Self::RoleMissing { .. }
@@ -142,7 +188,7 @@ impl Refusal {
             Self::DatabaseMissing { database } => {
                 format!("database \"{database}\" does not exist").into()
             }
-            Self::ParameterNotSupported { name } => {
+            Self::ParameterNotSupported { name } | Self::SettingNotSupported { name } => {
                 format!("setting configuration parameter \"{name}\" not supported").into()
             }
             Self::NoSni => "unable to accept connection, sni was not received".into(),
@@ -158,7 +204,27 @@ impl Refusal {
             Self::Conflict => "change conflicts with another transaction (OC000)".into(),
             Self::SchemaChanged => "schema has been updated by another transaction (OC001)".into(),
             Self::ServerUnavailable => "server unavailable".into(),
-            Self::Custom { message, .. } => message.as_ref().into(),
+            Self::Unsupported { message }
+            | Self::Unknown { message }
+            | Self::Custom { message, .. } => message.as_ref().into(),
+            Self::NotInTransaction { what } => {
+                format!("{what} cannot run inside a transaction block").into()
+            }
+            Self::TransactionAge { limit, .. } => {
+                format!("transaction age limit of {}s exceeded", limit.as_secs()).into()
+            }
+        }
+    }
+
+    /// Returns the detail, which few refusals have.
+    pub fn detail(&self) -> Option<String> {
+        match self {
+            Self::TransactionAge { age, limit } => Some(format!(
+                "Current transaction age {}s exceeds {}s",
+                age.as_secs(),
+                limit.as_secs()
+            )),
+            _ => None,
         }
     }
 

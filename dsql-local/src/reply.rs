@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use bytes::{BufMut, BytesMut};
 
 use crate::answer::Reply;
+use crate::count::Entry;
 use crate::ending::Ending;
 use crate::forward::Line;
 use crate::frame::{self, Frame};
@@ -14,14 +15,19 @@ use crate::request::MARKER;
 
 /// The answers of one session.
 pub(crate) struct Replies<'a> {
+    entry: &'a Entry,
     line: &'a Mutex<Line>,
     /// What is left of a frame that passes as it comes.
     passing: usize,
 }
 
 impl<'a> Replies<'a> {
-    pub(crate) fn new(line: &'a Mutex<Line>) -> Self {
-        Self { line, passing: 0 }
+    pub(crate) fn new(entry: &'a Entry, line: &'a Mutex<Line>) -> Self {
+        Self {
+            entry,
+            line,
+            passing: 0,
+        }
     }
 
     /// Takes what arrived, and writes what the client is to see of it.
@@ -75,35 +81,41 @@ impl<'a> Replies<'a> {
         match (frame.tag(), reply) {
             (b'1', Reply::Swallow) => {}
             (b'C', Reply::Tag(tag)) => frame::put_command_complete(out, tag),
-            (b'C', Reply::Instead(refusal)) => frame::put_refusal(out, &refusal),
+            (b'C', Reply::Instead(refusal)) => self.refuse(&refusal, out),
             (b'C', Reply::LoseCommit) if frame.body() == b"COMMIT\0" => return Err(Ending::Cut),
             (b'C', Reply::Misreport(refusal)) if frame.body() == b"COMMIT\0" => {
-                frame::put_refusal(out, &refusal);
+                self.refuse(&refusal, out);
             }
-            (b'E', reply) => put_error(frame, &reply, out),
+            (b'E', reply) => self.error(frame, &reply, out),
             _ => out.put_slice(frame.bytes()),
         }
         Ok(())
     }
-}
 
-fn put_error(error: &Frame, reply: &Reply, out: &mut BytesMut) {
-    let text = |letter| frame::field(error.body(), letter);
-    match reply {
-        Reply::Refuse(refusal) if text(b'M').contains(MARKER) => frame::put_refusal(out, refusal),
-        _ if CONFLICTS.contains(&text(b'C').as_str()) => {
-            frame::put_refusal(out, &Refusal::Conflict);
-        }
-        // The context would tell of the translation.
-        Reply::Tag(_) => frame::put(out, b'E', |out| {
-            for (letter, text) in frame::fields(error.body()).filter(|(letter, _)| *letter != b'W')
-            {
-                out.put_u8(letter);
-                frame::put_string(out, text);
+    fn error(&self, error: &Frame, reply: &Reply, out: &mut BytesMut) {
+        let text = |letter| frame::field(error.body(), letter);
+        match reply {
+            Reply::Refuse(refusal) if text(b'M').contains(MARKER) => self.refuse(refusal, out),
+            _ if CONFLICTS.contains(&text(b'C').as_str()) => self.refuse(&Refusal::Conflict, out),
+            // The context would tell of the translation, or of what the engine does for the rules.
+            _ if *reply != Reply::AsIs || text(b'W').contains("dsql_local") => {
+                frame::put(out, b'E', |out| {
+                    let told =
+                        frame::fields(error.body()).filter(|(letter, _)| !b"Wpq".contains(letter));
+                    for (letter, text) in told {
+                        out.put_u8(letter);
+                        frame::put_string(out, text);
+                    }
+                    out.put_u8(0);
+                });
             }
-            out.put_u8(0);
-        }),
-        _ => out.put_slice(error.bytes()),
+            _ => out.put_slice(error.bytes()),
+        }
+    }
+
+    fn refuse(&self, refusal: &Refusal, out: &mut BytesMut) {
+        self.entry.refused(refusal);
+        frame::put_refusal(out, refusal);
     }
 }
 

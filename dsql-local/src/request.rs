@@ -14,8 +14,9 @@ use crate::fault::{Effect, Stage};
 use crate::forward::Line;
 use crate::frame::{self, Frame};
 use crate::refusal::Refusal;
-use crate::rules::{self, Verdict};
+use crate::rules::{self, Judged, Kind, Verdict};
 use crate::statement::{self, Statement};
+use crate::transaction::Transaction;
 
 /// The frames of one session.
 pub(crate) struct Requests<'a> {
@@ -23,7 +24,8 @@ pub(crate) struct Requests<'a> {
     entry: &'a Entry,
     line: &'a Mutex<Line>,
     flight: Flight,
-    /// The prepared statements that are more than they seem.
+    transaction: Transaction,
+    /// What the prepared statements are.
     prepared: HashMap<Vec<u8>, Prepared>,
     /// The portals whose execution is answered otherwise than by the engine.
     portals: HashMap<Vec<u8>, Reply>,
@@ -50,9 +52,10 @@ struct Flight {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Prepared {
-    Commit,
-    Translated(&'static str),
+struct Prepared {
+    kind: Kind,
+    /// The tag to answer with, if it was translated.
+    tag: Option<&'static str>,
 }
 
 impl<'a> Requests<'a> {
@@ -62,6 +65,7 @@ impl<'a> Requests<'a> {
             entry,
             line,
             flight: Flight::default(),
+            transaction: Transaction::default(),
             prepared: HashMap::new(),
             portals: HashMap::new(),
             skipping: false,
@@ -101,8 +105,14 @@ impl<'a> Requests<'a> {
             self.flight = Flight::default();
         }
         if self.flight.tags.is_empty() {
-            let pipelined = self.line().answers.awaits_ready();
+            let (pipelined, status) = {
+                let line = self.line();
+                (line.answers.awaits_ready(), line.status)
+            };
             self.flight.pipelined = pipelined;
+            if !pipelined {
+                self.transaction.settle(status, self.cluster.uptime.now());
+            }
         }
         let repeated = tag == b'd' && self.flight.tags.ends_with('d');
         let ends = matches!(tag, b'S' | b'Q' | b'F' | b'X');
@@ -121,17 +131,16 @@ impl<'a> Requests<'a> {
         if let Some(refusal) = self.strike_statement()? {
             parts.push((MARKED.to_owned(), Reply::Refuse(refusal)));
         } else {
-            let mut begun = false;
             for statement in statements(sql) {
-                begun |= rules::begins(&statement);
-                let part = self.part(&statement, begun)?;
-                let ends = matches!(part.1, Reply::Instead(_));
+                let part = self.part(&statement)?;
+                let ends = matches!(part.1, Reply::Instead(_) | Reply::Refuse(_));
                 parts.push(part);
                 if ends {
                     break;
                 }
             }
         }
+        self.transaction.end_flight();
         let (texts, replies): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
         if replies.iter().all(is_answered_later) {
             out.put_slice(frame.bytes());
@@ -145,50 +154,76 @@ impl<'a> Requests<'a> {
     }
 
     /// Returns what the engine and the client see of one statement of a simple query.
-    fn part(&self, statement: &Statement<'_>, begun: bool) -> Result<(String, Reply), Ending> {
-        Ok(match rules::judge(statement) {
-            Verdict::Forward => (statement.text.to_owned(), Reply::AsIs),
+    fn part(&mut self, statement: &Statement<'_>) -> Result<(String, Reply), Ending> {
+        let Judged { kind, verdict } = rules::judge(statement);
+        if let Verdict::Refuse(refusal) = verdict {
+            return Ok((MARKED.to_owned(), Reply::Refuse(refusal)));
+        }
+        let (text, reply) = match verdict {
             Verdict::Translate { sql, tag } => (sql, Reply::Tag(tag)),
-            Verdict::Refuse(refusal) => (MARKED.to_owned(), Reply::Refuse(refusal)),
-            Verdict::Commit => match self.commit(begun)? {
-                reply @ Reply::Instead(_) => (ROLLBACK.to_owned(), reply),
-                reply => (statement.text.to_owned(), reply),
-            },
+            _ => (statement.text.to_owned(), Reply::AsIs),
+        };
+        Ok(match self.admit(kind)? {
+            Reply::AsIs => (text, reply),
+            reply @ Reply::Instead(_) => (ROLLBACK.to_owned(), reply),
+            reply @ Reply::Refuse(_) => (MARKED.to_owned(), reply),
+            reply => (text, reply),
         })
+    }
+
+    /// Asks whether a statement may run as part of the transaction, and what becomes of it if it is a commit.
+    fn admit(&mut self, kind: Kind) -> Result<Reply, Ending> {
+        let commits = kind == Kind::Commit && self.transaction.commits();
+        let limit = self.cluster.transaction_age;
+        let admitted = self
+            .transaction
+            .admit(kind, self.cluster.uptime.now(), limit);
+        match admitted {
+            Err(refusal) if commits => Ok(Reply::Instead(refusal)),
+            Err(refusal) => Ok(Reply::Refuse(refusal)),
+            Ok(()) if commits => self.commit(),
+            Ok(()) => Ok(Reply::AsIs),
+        }
     }
 
     fn parse(&mut self, frame: &Frame, out: &mut BytesMut) -> Result<(), Ending> {
         let mut body = frame.body();
         let name = frame::take_string(&mut body)?;
         let sql = frame::take_string(&mut body)?;
-        let verdict = match (self.strike_statement()?, &statements(sql)[..]) {
-            (Some(refusal), _) => Verdict::Refuse(refusal),
+        let judged = match (self.strike_statement()?, &statements(sql)[..]) {
+            (Some(refusal), _) => Judged {
+                kind: Kind::Other,
+                verdict: Verdict::Refuse(refusal),
+            },
             (None, [statement]) => rules::judge(statement),
             // PostgreSQL says itself that there must be one.
-            (None, _) => Verdict::Forward,
+            (None, _) => Judged {
+                kind: Kind::Other,
+                verdict: Verdict::Forward,
+            },
         };
-        self.prepared.remove(name);
-        let reply = match verdict {
+        let kind = judged.kind;
+        let mut tag = None;
+        let reply = match judged.verdict {
             Verdict::Forward => {
                 out.put_slice(frame.bytes());
                 Reply::AsIs
             }
-            Verdict::Commit => {
-                self.prepared.insert(name.to_owned(), Prepared::Commit);
-                out.put_slice(frame.bytes());
-                Reply::AsIs
-            }
-            Verdict::Translate { sql, tag } => {
-                self.prepared
-                    .insert(name.to_owned(), Prepared::Translated(tag));
+            Verdict::Translate {
+                sql,
+                tag: translated,
+            } => {
                 put_parse(out, name, &sql);
-                Reply::Tag(tag)
+                tag = Some(translated);
+                Reply::Tag(translated)
             }
             Verdict::Refuse(refusal) => {
                 put_parse(out, name, MARKED);
                 Reply::Refuse(refusal)
             }
         };
+        self.prepared
+            .insert(name.to_owned(), Prepared { kind, tag });
         self.ask(Due::Parse(reply));
         Ok(())
     }
@@ -203,10 +238,17 @@ impl<'a> Requests<'a> {
             return Ok(());
         }
         self.portals.remove(portal);
-        let reply = match self.prepared.get(name) {
-            Some(Prepared::Commit) => self.commit(false)?,
-            Some(Prepared::Translated(tag)) => Reply::Tag(tag),
-            None => Reply::AsIs,
+        let prepared = self.prepared.get(name).copied();
+        let reply = match self.admit(prepared.map_or(Kind::Other, |prepared| prepared.kind))? {
+            Reply::Refuse(refusal) => {
+                put_bind(out, portal, MARKER.as_bytes());
+                self.ask(Due::Bind(Reply::Refuse(refusal)));
+                return Ok(());
+            }
+            Reply::AsIs => prepared
+                .and_then(|prepared| prepared.tag)
+                .map_or(Reply::AsIs, Reply::Tag),
+            reply => reply,
         };
         if matches!(reply, Reply::Instead(_)) {
             // A statement of the front's own, under a name that no client uses.
@@ -240,6 +282,7 @@ impl<'a> Requests<'a> {
             b'S' => {
                 self.skipping = false;
                 self.portals.clear();
+                self.transaction.end_flight();
                 Some(Due::Sync)
             }
             b'D' => Some(Due::Describe),
@@ -264,19 +307,8 @@ impl<'a> Requests<'a> {
         }
     }
 
-    /// Asks what becomes of a commit. One that ends no transaction, or a failed one, is no commit.
-    fn commit(&self, begun: bool) -> Result<Reply, Ending> {
-        let commits = {
-            let line = self.line();
-            match line.status {
-                b'T' => true,
-                b'E' => false,
-                _ => begun || line.answers.awaits_ready(),
-            }
-        };
-        if !commits {
-            return Ok(Reply::AsIs);
-        }
+    /// Asks what becomes of a commit that would make something last.
+    fn commit(&self) -> Result<Reply, Ending> {
         if let Some(refusal) = self.strike(Stage::Commit)? {
             return Ok(Reply::Instead(refusal));
         }

@@ -201,7 +201,8 @@ fn only_with_createrole(message: &str) -> String {
     )
 }
 
-fn literal(text: &str) -> String {
+/// Quotes a text for SQL.
+pub(crate) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 

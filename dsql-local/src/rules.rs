@@ -1,17 +1,45 @@
 //! Whether the service would run a statement: as it is, in another form, or not at all.
-//! `forward` asks it for each statement of each text.
+//! `request` asks it for each statement of each text; what depends on the transaction is `transaction`'s.
 
+use crate::job;
 use crate::refusal::Refusal;
 use crate::role;
 use crate::statement::Statement;
+
+mod alter;
+mod create;
+mod dialect;
+mod setting;
+
+/// What a statement is and what becomes of it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Judged {
+    pub(crate) kind: Kind,
+    pub(crate) verdict: Verdict,
+}
+
+/// What a transaction has to know of a statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Begin,
+    Commit,
+    Rollback,
+    /// DDL, to which GRANT and REVOKE belong.
+    Definition,
+    /// DML that writes.
+    Change,
+    /// `SET LOCAL role`, which needs an open transaction.
+    LocalRole,
+    /// `CALL sys.wait_for_job`, which needs that there is none.
+    WaitForJob,
+    Other,
+}
 
 /// What becomes of a statement.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// PostgreSQL runs it.
     Forward,
-    /// PostgreSQL runs it, and it ends a transaction for good.
-    Commit,
     /// PostgreSQL runs something else, and the client sees this tag.
     Translate { sql: String, tag: &'static str },
     /// PostgreSQL never sees it.
@@ -19,17 +47,38 @@ pub(crate) enum Verdict {
 }
 
 /// Judges one statement.
-pub(crate) fn judge(statement: &Statement<'_>) -> Verdict {
-    if statement.begins_with(&["commit"]) || statement.begins_with(&["end"]) {
-        return Verdict::Commit;
+pub(crate) fn judge(statement: &Statement<'_>) -> Judged {
+    let refusal = dialect::refuse(statement);
+    let verdict = if let Some(refusal) = refusal {
+        Verdict::Refuse(refusal)
+    } else if let Some((sql, tag)) = role::translate(statement)
+        .or_else(|| job::translate(statement))
+        .or_else(|| setting::translate(statement))
+    {
+        Verdict::Translate { sql, tag }
+    } else {
+        Verdict::Forward
+    };
+    Judged {
+        kind: kind(statement),
+        verdict,
     }
-    if let Some((sql, tag)) = role::translate(statement) {
-        return Verdict::Translate { sql, tag };
-    }
-    Verdict::Forward
 }
 
-/// Returns whether a statement opens a transaction.
-pub(crate) fn begins(statement: &Statement<'_>) -> bool {
-    statement.begins_with(&["begin"]) || statement.begins_with(&["start", "transaction"])
+fn kind(statement: &Statement<'_>) -> Kind {
+    match statement.word(0) {
+        Some("begin") => Kind::Begin,
+        Some("start") if statement.word(1) == Some("transaction") => Kind::Begin,
+        Some("commit" | "end") => Kind::Commit,
+        Some("rollback" | "abort") => Kind::Rollback,
+        Some("create" | "alter" | "drop" | "grant" | "revoke" | "comment" | "aws") => {
+            Kind::Definition
+        }
+        Some("insert" | "update" | "delete" | "merge") => Kind::Change,
+        Some("with") if statement.changes() => Kind::Change,
+        Some("copy") if statement.top_level("from").is_some() => Kind::Change,
+        Some("set") if setting::is_local_role(statement) => Kind::LocalRole,
+        Some("call") if job::waits(statement) => Kind::WaitForJob,
+        _ => Kind::Other,
+    }
 }

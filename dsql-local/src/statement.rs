@@ -6,6 +6,8 @@
 pub(crate) struct Statement<'a> {
     pub(crate) text: &'a str,
     pub(crate) tokens: Vec<Token>,
+    /// Where each token starts in the text.
+    starts: Vec<usize>,
 }
 
 /// What a rule looks at.
@@ -22,6 +24,11 @@ pub(crate) enum Token {
 }
 
 impl Token {
+    /// Returns whether the token is this word, given in lower case.
+    pub(crate) fn is(&self, word: &str) -> bool {
+        matches!(self, Self::Word(text) if text == word)
+    }
+
     /// Returns the name that the token is, if it can be one.
     pub(crate) fn as_name(&self) -> Option<&str> {
         match self {
@@ -38,7 +45,87 @@ impl Statement<'_> {
             && words
                 .iter()
                 .zip(&self.tokens)
-                .all(|(word, token)| matches!(token, Token::Word(text) if text == word))
+                .all(|(word, token)| token.is(word))
+    }
+
+    /// Returns the token at an index, if it is a word.
+    pub(crate) fn word(&self, index: usize) -> Option<&str> {
+        match self.tokens.get(index)? {
+            Token::Word(word) => Some(word),
+            _ => None,
+        }
+    }
+
+    /// Returns where these words stand together, wherever that is.
+    pub(crate) fn find(&self, words: &[&str]) -> Option<usize> {
+        self.tokens
+            .windows(words.len())
+            .position(|tokens| tokens.iter().zip(words).all(|(token, word)| token.is(word)))
+    }
+
+    /// Returns where a word stands outside of parentheses.
+    pub(crate) fn top_level(&self, word: &str) -> Option<usize> {
+        self.outside_parentheses()
+            .find(|(_, token)| token.is(word))
+            .map(|(index, _)| index)
+    }
+
+    /// Returns the words outside of parentheses, cut at the commas there. A quoted name is no word that
+    /// means anything, but has its place.
+    pub(crate) fn top_level_parts(&self) -> Vec<Vec<&str>> {
+        let mut parts = vec![Vec::new()];
+        for (_, token) in self.outside_parentheses() {
+            match token {
+                Token::Symbol(',') => parts.push(Vec::new()),
+                Token::Word(word) => parts.last_mut().expect("never empty").push(word.as_str()),
+                Token::Name(_) => parts.last_mut().expect("never empty").push(QUOTED),
+                Token::Literal(_) | Token::Symbol(_) => {}
+            }
+        }
+        parts
+    }
+
+    /// Returns whether some part of the statement writes to a table.
+    pub(crate) fn changes(&self) -> bool {
+        let updates = self.tokens.iter().enumerate().any(|(at, token)| {
+            let before = at.checked_sub(1).and_then(|before| self.word(before));
+            // `FOR UPDATE` and `FOR NO KEY UPDATE` only lock.
+            token.is("update") && !matches!(before, Some("for" | "key"))
+        });
+        updates
+            || self.find(&["insert", "into"]).is_some()
+            || self.find(&["delete", "from"]).is_some()
+    }
+
+    /// Returns what is called like a function, with the first token of its arguments.
+    pub(crate) fn calls(&self) -> impl Iterator<Item = (&str, Option<&Token>)> {
+        self.tokens
+            .windows(2)
+            .enumerate()
+            .filter_map(|(at, pair)| match pair {
+                [name, Token::Symbol('(')] => Some((name.as_name()?, self.tokens.get(at + 2))),
+                _ => None,
+            })
+    }
+
+    /// Returns the text without the first token that is this word.
+    pub(crate) fn without_word(&self, word: &str) -> Option<String> {
+        let index = self.tokens.iter().position(|token| token.is(word))?;
+        let start = self.starts[index];
+        let (before, after) = self.text.split_at(start);
+        Some(format!("{before}{}", &after[word.len()..]))
+    }
+
+    fn outside_parentheses(&self) -> impl Iterator<Item = (usize, &Token)> {
+        let mut depth = 0usize;
+        self.tokens.iter().enumerate().filter(move |(_, token)| {
+            match token {
+                Token::Symbol('(') => depth += 1,
+                Token::Symbol(')') => depth = depth.saturating_sub(1),
+                _ => return depth == 0,
+            }
+            false
+        })
     }
 }
 
@@ -46,12 +133,12 @@ impl Statement<'_> {
 pub(crate) fn split(sql: &str) -> Vec<Statement<'_>> {
     let mut statements = Vec::new();
     let (mut start, mut at, mut depth) = (0, 0, 0usize);
-    let mut tokens = Vec::new();
+    let (mut tokens, mut starts) = (Vec::new(), Vec::new());
     while let Some(first) = sql[at..].chars().next() {
         let rest = &sql[at..];
         let length = match first {
             ';' if depth == 0 => {
-                close(&mut statements, &sql[start..at], &mut tokens);
+                close(&mut statements, &sql[start..at], &mut tokens, &mut starts);
                 start = at + 1;
                 1
             }
@@ -81,16 +168,28 @@ pub(crate) fn split(sql: &str) -> Vec<Statement<'_>> {
                 first.len_utf8()
             }
         };
+        if tokens.len() > starts.len() {
+            starts.push(at - start);
+        }
         at += length;
     }
-    close(&mut statements, &sql[start..], &mut tokens);
+    close(&mut statements, &sql[start..], &mut tokens, &mut starts);
     statements
 }
 
-fn close<'a>(statements: &mut Vec<Statement<'a>>, text: &'a str, tokens: &mut Vec<Token>) {
-    let tokens = std::mem::take(tokens);
+fn close<'a>(
+    statements: &mut Vec<Statement<'a>>,
+    text: &'a str,
+    tokens: &mut Vec<Token>,
+    starts: &mut Vec<usize>,
+) {
+    let (tokens, starts) = (std::mem::take(tokens), std::mem::take(starts));
     if !tokens.is_empty() {
-        statements.push(Statement { text, tokens });
+        statements.push(Statement {
+            text,
+            tokens,
+            starts,
+        });
     }
 }
 
@@ -156,6 +255,8 @@ fn comment(rest: &str) -> usize {
     rest.len()
 }
 
+const QUOTED: &str = "\"";
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -198,6 +299,11 @@ mod tests {
         fn no_text_makes_it_panic(sql in "[-;'\"$/*eE\\\\ (){}a1_\u{e9}\u{1f600}\n]{0,60}") {
             for statement in split(&sql) {
                 prop_assert!(sql.contains(statement.text));
+                prop_assert_eq!(statement.starts.len(), statement.tokens.len());
+                for word in ["a1_", "e", "E"] {
+                    let _text = statement.without_word(word);
+                }
+                let _judged = crate::rules::judge(&statement);
             }
         }
     }

@@ -3,33 +3,16 @@
 mod support;
 
 use dsql_local::{Action, LocalCluster, Refusal};
-use support::{config, connect, connect_as, connect_with, token};
-use tokio_postgres::Client;
-use tokio_postgres::error::DbError;
+use support::{config, connect, connect_as, connect_with, refused, run, token};
 
 const CONNECT: &[Action] = &[Action::DbConnect];
-
-fn database_error<T>(result: Result<T, tokio_postgres::Error>) -> DbError {
-    let error = result.err().expect("it is refused");
-    error.as_db_error().expect("by the cluster").clone()
-}
-
-/// Runs each statement on its own.
-async fn run(client: &Client, statements: &[&str]) {
-    for statement in statements {
-        client
-            .batch_execute(statement)
-            .await
-            .unwrap_or_else(|error| panic!("{statement}: {error:?}"));
-    }
-}
 
 #[tokio::test]
 async fn a_granted_role_connects_and_a_revoked_one_does_not() {
     let cluster = LocalCluster::start().await.unwrap();
     let app = cluster.identity("app-lambda", CONNECT);
     let admin = connect(&cluster).await;
-    let missing = database_error(connect_as(&cluster, "app", &app).await);
+    let missing = refused(connect_as(&cluster, "app", &app).await);
     assert_eq!(
         (missing.severity(), missing.message()),
         ("FATAL", "Role app does not exist")
@@ -40,16 +23,16 @@ async fn a_granted_role_connects_and_a_revoked_one_does_not() {
         "User: {} is not authorized to access this resource",
         app.arn()
     );
-    let refused = database_error(connect_as(&cluster, "app", &app).await);
+    let denied = refused(connect_as(&cluster, "app", &app).await);
     assert_eq!(
-        (refused.severity(), refused.code().code()),
+        (denied.severity(), denied.code().code()),
         ("FATAL", "08006")
     );
     assert_eq!(
-        refused.message(),
+        denied.message(),
         "unable to accept connection, access denied"
     );
-    assert_eq!(refused.hint(), Some(&*not_granted));
+    assert_eq!(denied.hint(), Some(&*not_granted));
 
     run(&admin, &[&format!("AWS IAM GRANT app TO '{}'", app.arn())]).await;
     let client = connect_as(&cluster, "app", &app).await.unwrap();
@@ -64,8 +47,8 @@ async fn a_granted_role_connects_and_a_revoked_one_does_not() {
         &[&format!("aws iam revoke \"app\" from '{}'", app.arn())],
     )
     .await;
-    let refused = database_error(connect_as(&cluster, "app", &app).await);
-    assert_eq!(refused.hint(), Some(&*not_granted));
+    let denied = refused(connect_as(&cluster, "app", &app).await);
+    assert_eq!(denied.hint(), Some(&*not_granted));
     let counted = cluster
         .counts()
         .refused(|refusal| matches!(refusal, Refusal::NotGranted { .. }));
@@ -157,13 +140,12 @@ async fn the_action_must_fit_the_user() {
         ),
     ] {
         let token = token(&cluster, cluster.admin(), action).await;
-        let refused =
-            database_error(connect_with(&cluster, config(&cluster, user).password(token)).await);
+        let denied = refused(connect_with(&cluster, config(&cluster, user).password(token)).await);
         assert_eq!(
-            refused.message(),
+            denied.message(),
             "unable to accept connection, access denied"
         );
-        assert_eq!(refused.hint(), Some(hint));
+        assert_eq!(denied.hint(), Some(hint));
     }
 }
 
@@ -171,13 +153,13 @@ async fn the_action_must_fit_the_user() {
 async fn the_identity_must_be_allowed_the_action() {
     let cluster = LocalCluster::start().await.unwrap();
     let nobody = cluster.iam_user("nobody", &[]);
-    let refused = database_error(connect_as(&cluster, "admin", &nobody).await);
+    let denied = refused(connect_as(&cluster, "admin", &nobody).await);
     let hint = format!(
         "User: arn:aws:iam::123456789012:user/nobody is not authorized to perform: dsql:DbConnectAdmin on resource: {} \
          because no identity-based policy allows the dsql:DbConnectAdmin action",
         cluster.arn(),
     );
-    assert_eq!(refused.hint(), Some(&*hint));
+    assert_eq!(denied.hint(), Some(&*hint));
     assert!(
         cluster
             .arn()
@@ -187,9 +169,9 @@ async fn the_identity_must_be_allowed_the_action() {
     cluster.register(nobody.clone(), &[Action::DbConnectAdmin]);
     connect_as(&cluster, "admin", &nobody).await.unwrap();
     cluster.forget(&nobody);
-    let refused = database_error(connect_as(&cluster, "admin", &nobody).await);
+    let denied = refused(connect_as(&cluster, "admin", &nobody).await);
     assert_eq!(
-        refused.hint(),
+        denied.hint(),
         Some("The security token included in the request is invalid.")
     );
 }
@@ -274,8 +256,8 @@ async fn roles_are_refused_in_the_services_words() {
         ),
     ] {
         for error in [
-            database_error(client.batch_execute(statement).await),
-            database_error(client.execute(statement, &[]).await),
+            refused(client.batch_execute(statement).await),
+            refused(client.execute(statement, &[]).await),
         ] {
             assert_eq!(
                 (error.severity(), error.code().code(), error.message()),
@@ -284,7 +266,7 @@ async fn roles_are_refused_in_the_services_words() {
             assert_eq!(error.where_(), None);
         }
     }
-    let cannot_log_in = database_error(connect_as(&cluster, "team", &app).await);
+    let cannot_log_in = refused(connect_as(&cluster, "team", &app).await);
     assert_eq!(
         cannot_log_in.message(),
         "role \"team\" is not permitted to log in"
@@ -305,7 +287,7 @@ async fn a_dropped_role_is_gone_and_may_come_back() {
         ],
     )
     .await;
-    let missing = database_error(connect_as(&cluster, "app", &app).await);
+    let missing = refused(connect_as(&cluster, "app", &app).await);
     assert_eq!(missing.message(), "Role app does not exist");
     run(&admin, &["CREATE ROLE app WITH LOGIN"]).await;
 }
@@ -323,7 +305,7 @@ async fn clusters_have_their_own_roles() {
     )
     .await;
     connect_as(&one, "app", &app).await.unwrap();
-    let missing = database_error(connect_as(&two, "app", &app).await);
+    let missing = refused(connect_as(&two, "app", &app).await);
     assert_eq!(missing.message(), "Role app does not exist");
 
     let admin = connect(&two).await;
@@ -374,9 +356,9 @@ async fn admin_owns_the_database_and_is_no_superuser() {
     for statement in [
         "SELECT pg_read_file('PG_VERSION')",
         "CREATE ROLE boss WITH SUPERUSER",
-        "CREATE DATABASE other",
+        "ALTER ROLE admin SUPERUSER",
     ] {
-        let refused = database_error(admin.batch_execute(statement).await);
-        assert_eq!(refused.code().code(), "42501", "{statement}");
+        let denied = refused(admin.batch_execute(statement).await);
+        assert_eq!(denied.code().code(), "42501", "{statement}");
     }
 }

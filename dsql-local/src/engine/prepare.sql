@@ -44,6 +44,126 @@ JOIN pg_roles grantor ON grantor.rolname = iam.grantor;
 
 GRANT SELECT ON sys.iam_pg_role_mappings TO PUBLIC;
 
+CREATE FUNCTION dsql_local.count_row(size bigint) RETURNS boolean LANGUAGE plpgsql AS $$
+-- One setting of the transaction's holds both: the rows in the last four digits, the bytes before.
+DECLARE
+    written bigint := coalesce(nullif(current_setting('dsql_local.written', true), '')::bigint, 0) + size * 10000 + 1;
+BEGIN
+    IF session_user = 'dsql_local' THEN
+        RETURN false;
+    END IF;
+    IF written % 10000 > 3000 THEN
+        RAISE program_limit_exceeded USING MESSAGE = 'transaction row limit exceeded';
+    END IF;
+    PERFORM set_config('dsql_local.written', written::text, true);
+    RETURN written / 10000 > 10485760;
+END $$;
+
+CREATE FUNCTION dsql_local.refuse_size() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE program_limit_exceeded USING
+        MESSAGE = 'transaction size limit 10mb exceeded',
+        DETAIL = format('Current transaction size %smb > 10mb',
+            round(current_setting('dsql_local.written')::bigint / 10000 / 1048576.0));
+END $$;
+
+CREATE FUNCTION dsql_local.watch_table() RETURNS event_trigger LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+    relation regclass;
+    type text;
+    is_identity boolean;
+    suffix text;
+BEGIN
+    FOR relation IN
+        SELECT DISTINCT objid::regclass FROM pg_event_trigger_ddl_commands() WHERE object_type = 'table'
+    LOOP
+        SELECT format_type(atttypid, NULL), attidentity <> '' INTO type, is_identity
+        FROM pg_attribute JOIN pg_type ON pg_type.oid = atttypid
+        WHERE attrelid = relation AND attnum > 0 AND NOT attisdropped AND typtype <> 'd'
+        AND (atttypid <> ALL (ARRAY[
+            'int2', 'int4', 'int8', 'float4', 'float8', 'numeric', 'bpchar', 'varchar', 'text', 'date', 'time',
+            'timetz', 'timestamp', 'timestamptz', 'interval', 'bool', 'bytea', 'uuid', 'json', 'jsonb'
+        ]::regtype[]) OR attidentity <> '' AND atttypid <> 'int8'::regtype)
+        ORDER BY attnum LIMIT 1;
+        IF FOUND THEN
+            RAISE feature_not_supported USING MESSAGE = format('datatype %s not supported', type)
+                || CASE WHEN is_identity THEN ', identity column type must be bigint' ELSE '' END;
+        END IF;
+        CONTINUE WHEN EXISTS (SELECT FROM pg_trigger WHERE tgrelid = relation AND tgname = 'dsql_local_written');
+        -- The condition is evaluated at once, for each row that is written: it counts. The trigger itself
+        -- waits for the commit.
+        EXECUTE format(
+            'CREATE CONSTRAINT TRIGGER dsql_local_written AFTER INSERT OR UPDATE ON %1$s
+            DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+            WHEN (dsql_local.count_row(pg_column_size(new))) EXECUTE FUNCTION dsql_local.refuse_size();
+            CREATE CONSTRAINT TRIGGER dsql_local_deleted AFTER DELETE ON %1$s
+            DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+            WHEN (dsql_local.count_row(pg_column_size(old))) EXECUTE FUNCTION dsql_local.refuse_size()',
+            relation);
+        -- Not for the table's owner to see.
+        UPDATE pg_trigger SET tgisinternal = true
+        WHERE tgrelid = relation AND tgname IN ('dsql_local_written', 'dsql_local_deleted');
+    END LOOP;
+END $$;
+
+CREATE EVENT TRIGGER dsql_local_tables ON ddl_command_end
+WHEN TAG IN ('CREATE TABLE', 'CREATE SCHEMA', 'ALTER TABLE')
+EXECUTE FUNCTION dsql_local.watch_table();
+
+CREATE TABLE dsql_local.jobs (
+    job_id text PRIMARY KEY,
+    status text NOT NULL,
+    details text,
+    job_type text NOT NULL,
+    class_id oid NOT NULL,
+    object_id oid NOT NULL,
+    object_name text,
+    start_time timestamptz NOT NULL DEFAULT now(),
+    update_time timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+CREATE FUNCTION dsql_local.job_id() RETURNS text LANGUAGE sql AS $$
+    SELECT string_agg(substr('abcdefghijklmnopqrstuvwxyz234567', (random() * 31)::int + 1, 1), '')
+    FROM generate_series(1, 26)
+$$;
+
+CREATE FUNCTION dsql_local.note_job(job_type text, object text, details text) RETURNS text LANGUAGE sql
+SECURITY DEFINER AS $$
+    INSERT INTO dsql_local.jobs (job_id, status, details, job_type, class_id, object_id, object_name)
+    SELECT dsql_local.job_id(), CASE WHEN details IS NULL THEN 'completed' ELSE 'failed' END, details, job_type,
+        'pg_class'::regclass, coalesce(to_regclass(object), 0), object
+    RETURNING job_id
+$$;
+
+CREATE FUNCTION dsql_local.run_job(job_type text, object text, command text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    details text;
+BEGIN
+    BEGIN
+        EXECUTE command;
+    EXCEPTION WHEN integrity_constraint_violation OR data_exception THEN
+        details := SQLERRM;
+    END;
+    RETURN dsql_local.note_job(job_type, object, details);
+END $$;
+
+CREATE VIEW sys.jobs AS SELECT * FROM dsql_local.jobs;
+
+GRANT SELECT ON sys.jobs TO PUBLIC;
+
+CREATE PROCEDURE sys.wait_for_job(job_id text, INOUT succeeded boolean DEFAULT NULL) LANGUAGE plpgsql
+SECURITY DEFINER AS $$
+BEGIN
+    IF $1 !~ '^[a-z2-7]{26}$' THEN
+        RAISE invalid_text_representation USING MESSAGE = format('invalid job id: "%s"', $1);
+    END IF;
+    SELECT status = 'completed' INTO succeeded FROM dsql_local.jobs WHERE jobs.job_id = $1;
+    IF NOT FOUND THEN
+        RAISE no_data_found USING MESSAGE = format('job "%s" does not exist', $1);
+    END IF;
+END $$;
+
 UPDATE pg_database SET datistemplate = false WHERE datname = 'template0';
 
 DROP DATABASE template0;

@@ -14,6 +14,7 @@ use dsql_local::{Action, Identity, LocalCluster};
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 use tokio_postgres::config::{SslMode, SslNegotiation};
+use tokio_postgres::error::DbError;
 use tokio_postgres::{Client, Config, Error};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -102,4 +103,22 @@ pub(crate) async fn connect_with(cluster: &LocalCluster, config: &Config) -> Res
     let (client, connection) = config.connect(tls).await?;
     tokio::spawn(connection);
     Ok(client)
+}
+
+/// Runs each statement on its own.
+pub(crate) async fn run(client: &Client, statements: &[&str]) {
+    for statement in statements {
+        client
+            .batch_execute(statement)
+            .await
+            .unwrap_or_else(|error| panic!("{statement}: {error:?}"));
+    }
+}
+
+/// Returns what the cluster refused with.
+pub(crate) fn refused<T>(result: Result<T, Error>) -> DbError {
+    let error = result.err().expect("it is refused");
+    let told = error.as_db_error();
+    told.unwrap_or_else(|| panic!("not by the cluster: {error:?}"))
+        .clone()
 }
