@@ -191,8 +191,17 @@ impl Config {
     /// Sets whose keys sign the tokens. Defaults to the environment's (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`,
     /// `AWS_SESSION_TOKEN`), and without those, with the feature `aws-config`, to the SDK's default chain.
     ///
-    /// [`aws_credential_types::Credentials`] is a provider as well. What a provider returns is cached until shortly before
-    /// it expires.
+    /// What a provider returns is cached until shortly before it expires, and fetched once for all who need it at that time.
+    /// [`aws_credential_types::Credentials`] is a provider as well:
+    ///
+    /// ```
+    /// # let endpoint = "abcdefghijklmnopqrstuvwx23.dsql.us-east-1.on.aws".parse()?;
+    /// use aws_credential_types::Credentials;
+    ///
+    /// let keys = Credentials::new("AKIAIOSFODNN7EXAMPLE", "secret", None, None, "vault");
+    /// let config = dsql_conn::Config::new(endpoint).credentials(keys);
+    /// # Ok::<(), dsql_conn::ConfigError>(())
+    /// ```
     #[must_use]
     pub fn credentials(mut self, provider: impl ProvideCredentials + 'static) -> Self {
         let provider = SharedCredentialsProvider::new(provider);

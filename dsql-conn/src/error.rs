@@ -14,6 +14,19 @@ pub use connect::{ConnectError, Reason};
 /// Whatever this crate can answer instead of a result.
 ///
 /// The wording of `Display` may change between versions; match on the variants and on [`Error::reason`].
+///
+/// ```
+/// use dsql_conn::{Error, Reason};
+///
+/// fn status(error: &Error) -> u16 {
+///     match (error, error.reason()) {
+///         (_, Some(Reason::RateExceeded | Reason::TooManyConnections)) => 429,
+///         (_, Some(_)) | (Error::CheckoutTimeout { .. }, None) => 503,
+///         (Error::Conflict { .. }, None) => 409,
+///         _ => 500,
+///     }
+/// }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

@@ -71,3 +71,8 @@ pub use manager::ConnectionManager;
 pub use pool::{Builder, Pool, PooledConnection, Stats};
 pub use retry::{RetryPolicy, retry};
 pub use transaction::Transaction;
+
+/// The README's code, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -93,7 +93,7 @@ impl Watch {
         self.shared.lock().is_closed()
     }
 
-    /// Forgets conflicts, failures and tags: a transaction begins.
+    /// Forgets conflicts, failures, ends and tags: a transaction begins.
     pub(crate) fn begin(&self) {
         self.shared.lock().begin();
     }
@@ -106,6 +106,11 @@ impl Watch {
     /// SQLSTATE and message of the first failure since [`begin`](Self::begin).
     pub(crate) fn failure(&self) -> Option<String> {
         self.shared.lock().failure.clone()
+    }
+
+    /// Whether a transaction has ended since [`begin`](Self::begin).
+    pub(crate) fn has_ended(&self) -> bool {
+        self.shared.lock().has_ended
     }
 
     /// Whether the last command that completed since [`begin`](Self::begin) was tagged `tag`.

@@ -66,6 +66,11 @@ impl Attempt {
         // What the body queued and did not await must not slip in behind the COMMIT.
         self.watch().fence().await;
         self.watch().settled().await;
+        if self.watch().has_ended() {
+            // Before anything else: what the body committed must not be run again, whatever it met since.
+            self.roll_back().await;
+            return Err(Error::TransactionEnded.into());
+        }
         if let Some(conflict) = self.watch().conflict() {
             return Err(self.lost(conflict).await);
         }
@@ -84,17 +89,10 @@ impl Attempt {
                 "the connection was lost before COMMIT was sent",
             ));
         }
-        match self.watch().status() {
-            Status::Open => {}
-            Status::Idle => {
-                self.end();
-                return Err(Error::TransactionEnded.into());
-            }
-            Status::Failed | Status::Unknown => {
-                let failure = self.watch().failure().unwrap_or_default();
-                self.roll_back().await;
-                return Err(rolled_back(failure));
-            }
+        if self.watch().status() != Status::Open {
+            let failure = self.watch().failure().unwrap_or_default();
+            self.roll_back().await;
+            return Err(rolled_back(failure));
         }
 
         self.watch().begin();

@@ -20,6 +20,8 @@ pub(super) struct Ledger {
     pub(super) conflict: Option<Conflict>,
     /// The first failure, as the server put it.
     pub(super) failure: Option<String>,
+    /// A transaction has ended, by whatever statement.
+    pub(super) has_ended: bool,
 
     /// The driver's last act was a flush that went through: nothing is left in its queue.
     pub(super) flushed: bool,
@@ -118,12 +120,14 @@ impl Ledger {
 
     fn ready(&mut self, body: &[u8]) {
         self.copying_in = false;
+        let was_open = matches!(self.status, Status::Open | Status::Failed);
         self.status = match body {
             b"I" => Status::Idle,
             b"T" => Status::Open,
             b"E" => Status::Failed,
             _ => Status::Unknown,
         };
+        self.has_ended |= was_open && self.status == Status::Idle;
         if self.flights.pop_front().is_none() {
             // More answers than questions: whatever is read next belongs to nobody knows what.
             self.close();
@@ -150,6 +154,7 @@ impl Ledger {
         self.tag = None;
         self.conflict = None;
         self.failure = None;
+        self.has_ended = false;
     }
 
     pub(super) fn close(&mut self) {

@@ -112,15 +112,12 @@ async fn a_transient_refusal_is_waited_out_and_named_when_time_is_up() {
     cluster.inject(Fault::refuse(Refusal::WakingUp).always());
     let pool = Pool::new(
         config(&cluster)
-            .connect_timeout(Duration::from_millis(50))
-            .checkout_timeout(Duration::from_secs(2)),
+            .connect_timeout(Duration::from_secs(1))
+            .checkout_timeout(Duration::from_secs(3)),
     );
     let error = pool.get().await.unwrap_err();
     assert!(matches!(error, Error::CheckoutTimeout { .. }), "{error}");
-    assert!(
-        matches!(error.reason(), Some(Reason::WakingUp | Reason::TimedOut)),
-        "{error}"
-    );
+    assert_eq!(error.reason(), Some(Reason::WakingUp), "{error}");
     cluster.clear_faults();
     let pool = crate::support::pool(&cluster, 1);
     cluster.inject(Fault::refuse(Refusal::WakingUp).times(2));
@@ -383,7 +380,7 @@ async fn a_panicking_provider_is_an_error_and_not_a_lost_slot() {
     let cluster = cluster().await;
     let config: Config = config(&cluster)
         .credentials(Panicking)
-        .checkout_timeout(Duration::from_millis(500));
+        .checkout_timeout(Duration::from_secs(2));
     let pool = Pool::builder(config).max_size(1).build();
     for _ in 0..2 {
         let error = pool.get().await.unwrap_err();

@@ -223,6 +223,28 @@ async fn a_body_that_ends_its_transaction_is_told_so() {
 }
 
 #[tokio::test]
+async fn what_the_body_committed_itself_is_not_run_again_after_a_conflict() {
+    for next in ["SELECT 1", "BEGIN"] {
+        let (cluster, pool) = bank().await;
+        let runs = AtomicU32::new(0);
+        let error = pool
+            .transaction(async |tx| {
+                let run = runs.fetch_add(1, Ordering::SeqCst).to_string();
+                tx.execute("INSERT INTO note VALUES ($1)", &[&run]).await?;
+                tx.batch_execute("COMMIT").await?;
+                let conflict = Effect::Refuse(Refusal::Conflict);
+                cluster.inject(Fault::at(Stage::Statement, conflict));
+                tx.batch_execute(next).await?;
+                Ok(())
+            })
+            .await
+            .unwrap_err();
+        assert!(matches!(error, Error::TransactionEnded), "{error}");
+        assert_eq!(notes(&cluster).await, 1);
+    }
+}
+
+#[tokio::test]
 async fn a_handle_that_outlives_its_body_keeps_it_from_being_committed() {
     let (cluster, pool) = bank().await;
     let escaped = std::sync::Mutex::new(None);
