@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::count::Ledger;
 use crate::fault::Faults;
 use crate::identity::Directory;
+use crate::schema::Schema;
 use crate::uptime::Uptime;
 
 /// A cluster as its connections see it.
@@ -25,6 +26,7 @@ pub(crate) struct Cluster {
     pub(crate) clock: Clock,
     pub(crate) uptime: Uptime,
     pub(crate) transaction_age: Duration,
+    pub(crate) schema: Schema,
     pub(crate) directory: Directory,
     pub(crate) faults: Faults,
     pub(crate) ledger: Arc<Ledger>,

@@ -16,6 +16,7 @@ use crate::frame::{self, Frame, Malformed};
 use crate::refusal::Refusal;
 use crate::reply;
 use crate::request::{Next, Requests};
+use crate::schema::Catalog;
 use crate::session::{READ_AHEAD, Session, Wire};
 
 /// What both directions of a line know.
@@ -24,6 +25,7 @@ pub(crate) struct Line {
     pub(crate) answers: Answers,
     /// The engine's last word on the transaction: `I`, `T` or `E`.
     pub(crate) status: u8,
+    pub(crate) catalog: Catalog,
 }
 
 /// Carries a session to its end, which is never an `Ok`.
@@ -45,6 +47,7 @@ pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
     let line = Mutex::new(Line {
         answers: Answers::default(),
         status: b'I',
+        catalog: Catalog::default(),
     });
     let (mut from_engine, mut to_engine) = backend.into_split();
     let (mut from_client, mut to_client) = tokio::io::split(&mut wire.stream);
@@ -82,7 +85,7 @@ pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
     let outward = async {
         let mut unread = BytesMut::new();
         let mut out = corrections;
-        let mut replies = reply::Replies::new(entry, &line);
+        let mut replies = reply::Replies::new(cluster, entry, &line);
         loop {
             unread.reserve(READ_AHEAD);
             if from_engine.read_buf(&mut unread).await.unwrap_or(0) == 0 {

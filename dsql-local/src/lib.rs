@@ -61,6 +61,7 @@ mod reply;
 mod request;
 mod role;
 mod rules;
+mod schema;
 mod session;
 mod sigv4;
 mod socket;

@@ -21,6 +21,7 @@ use crate::fault::{Fault, Faults};
 use crate::front;
 use crate::identity::{ACCOUNT, Action, Directory, Identity};
 use crate::random;
+use crate::schema::Schema;
 use crate::uptime::Uptime;
 
 /// A cluster on this machine, stopped when it is dropped.
@@ -133,7 +134,12 @@ impl LocalCluster {
         self.cluster.uptime.advance(by);
     }
 
-    /// Runs SQL as superuser, past the front, and returns the rows as text.
+    /// Fails the next statement of every session that has run one, as a definition by another session does.
+    pub fn change_schema(&self) {
+        self.cluster.schema.change();
+    }
+
+    /// Runs SQL as superuser, past the front and its rules, and returns the rows as text.
     ///
     /// # Errors
     ///
@@ -236,6 +242,7 @@ pub struct Builder {
     region: String,
     login_deadline: Duration,
     transaction_age: Duration,
+    schema_conflicts: bool,
 }
 
 impl Default for Builder {
@@ -245,6 +252,7 @@ impl Default for Builder {
             region: "us-east-1".to_owned(),
             login_deadline: Duration::from_secs(30),
             transaction_age: Duration::from_secs(300),
+            schema_conflicts: true,
         }
     }
 }
@@ -271,6 +279,13 @@ impl Builder {
     /// Sets how long a transaction may stay open. Defaults to 300 seconds.
     pub fn transaction_age(mut self, limit: Duration) -> Self {
         self.transaction_age = limit;
+        self
+    }
+
+    /// Sets whether a definition that is committed fails the next statement of every other session, once
+    /// ([`Refusal::SchemaChanged`](crate::Refusal::SchemaChanged)). Defaults to true, as it does in the service.
+    pub fn schema_conflicts(mut self, conflicts: bool) -> Self {
+        self.schema_conflicts = conflicts;
         self
     }
 
@@ -302,6 +317,7 @@ impl Builder {
             clock: Clock::default(),
             uptime: Uptime::default(),
             transaction_age: self.transaction_age,
+            schema: Schema::new(self.schema_conflicts),
             directory: Directory::default(),
             faults: Faults::default(),
             ledger: Arc::new(Ledger::default()),

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use bytes::{BufMut, BytesMut};
 
 use crate::answer::Reply;
+use crate::cluster::Cluster;
 use crate::count::Entry;
 use crate::ending::Ending;
 use crate::forward::Line;
@@ -15,6 +16,7 @@ use crate::request::MARKER;
 
 /// The answers of one session.
 pub(crate) struct Replies<'a> {
+    cluster: &'a Cluster,
     entry: &'a Entry,
     line: &'a Mutex<Line>,
     /// What is left of a frame that passes as it comes.
@@ -22,8 +24,9 @@ pub(crate) struct Replies<'a> {
 }
 
 impl<'a> Replies<'a> {
-    pub(crate) fn new(entry: &'a Entry, line: &'a Mutex<Line>) -> Self {
+    pub(crate) fn new(cluster: &'a Cluster, entry: &'a Entry, line: &'a Mutex<Line>) -> Self {
         Self {
+            cluster,
             entry,
             line,
             passing: 0,
@@ -68,13 +71,29 @@ impl<'a> Replies<'a> {
 
     fn answer(&self, frame: &Frame, out: &mut BytesMut) -> Result<(), Ending> {
         let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        let schema = &self.cluster.schema;
         let reply = match frame.tag() {
-            b'C' => line.answers.completed(),
+            b'C' => {
+                let reply = line.answers.completed();
+                let tag = match reply {
+                    Reply::Tag(tag) => tag.into(),
+                    _ => String::from_utf8_lossy(
+                        frame.body().split_last().map_or(&[], |(_, tag)| tag),
+                    ),
+                };
+                line.catalog.completed(&tag, schema);
+                reply
+            }
             b'1' => line.answers.answered(),
-            b'E' => line.answers.failed(),
+            b'E' => {
+                line.catalog.failed();
+                line.answers.failed()
+            }
             _ => {
                 line.answers.ready();
                 line.status = frame.body().first().copied().unwrap_or(b'I');
+                let status = line.status;
+                line.catalog.ready(status, schema);
                 Reply::AsIs
             }
         };
@@ -97,8 +116,8 @@ impl<'a> Replies<'a> {
         match reply {
             Reply::Refuse(refusal) if text(b'M').contains(MARKER) => self.refuse(refusal, out),
             _ if CONFLICTS.contains(&text(b'C').as_str()) => self.refuse(&Refusal::Conflict, out),
-            // The context would tell of the translation, or of what the engine does for the rules.
-            _ if *reply != Reply::AsIs || text(b'W').contains("dsql_local") => {
+            // The context would tell of the translation, or of the rules: no user has functions of this language.
+            _ if *reply != Reply::AsIs || text(b'W').contains("PL/pgSQL") => {
                 frame::put(out, b'E', |out| {
                     let told =
                         frame::fields(error.body()).filter(|(letter, _)| !b"Wpq".contains(letter));

@@ -175,15 +175,24 @@ impl<'a> Requests<'a> {
     fn admit(&mut self, kind: Kind) -> Result<Reply, Ending> {
         let commits = kind == Kind::Commit && self.transaction.commits();
         let limit = self.cluster.transaction_age;
-        let admitted = self
-            .transaction
-            .admit(kind, self.cluster.uptime.now(), limit);
+        let admitted = match self.is_stale(kind) {
+            true => Err(Refusal::SchemaChanged),
+            false => self
+                .transaction
+                .admit(kind, self.cluster.uptime.now(), limit),
+        };
         match admitted {
             Err(refusal) if commits => Ok(Reply::Instead(refusal)),
             Err(refusal) => Ok(Reply::Refuse(refusal)),
             Ok(()) if commits => self.commit(),
             Ok(()) => Ok(Reply::AsIs),
         }
+    }
+
+    /// Returns whether another session changed the schema since this one looked at it.
+    fn is_stale(&self, kind: Kind) -> bool {
+        // A failed transaction does not look.
+        !self.transaction.has_failed() && self.line().catalog.is_stale(kind, &self.cluster.schema)
     }
 
     fn parse(&mut self, frame: &Frame, out: &mut BytesMut) -> Result<(), Ending> {
@@ -195,7 +204,14 @@ impl<'a> Requests<'a> {
                 kind: Kind::Other,
                 verdict: Verdict::Refuse(refusal),
             },
-            (None, [statement]) => rules::judge(statement),
+            (None, [statement]) => match rules::judge(statement) {
+                // A commit is one when it is executed.
+                judged if judged.kind != Kind::Commit && self.is_stale(judged.kind) => Judged {
+                    verdict: Verdict::Refuse(Refusal::SchemaChanged),
+                    ..judged
+                },
+                judged => judged,
+            },
             // PostgreSQL says itself that there must be one.
             (None, _) => Judged {
                 kind: Kind::Other,

@@ -37,6 +37,10 @@ impl Transaction {
         self.open && !self.failed
     }
 
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed
+    }
+
     /// Lets a statement in. In a failed transaction all get in: the engine says itself what is wrong.
     pub(crate) fn admit(
         &mut self,

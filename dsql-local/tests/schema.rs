@@ -1,0 +1,125 @@
+//! A schema that changed fails each other session once (OC001).
+
+mod support;
+
+use dsql_local::{LocalCluster, Refusal};
+use support::{connect, refused, run};
+
+const CHANGED: (&str, &str) = (
+    "40001",
+    "schema has been updated by another transaction (OC001)",
+);
+
+#[tokio::test]
+async fn a_definition_fails_the_next_statement_of_each_other_session_once() {
+    let cluster = LocalCluster::start().await.unwrap();
+    let admin = connect(&cluster).await;
+    run(&admin, &["CREATE TABLE t (id int PRIMARY KEY)"]).await;
+    let client = connect(&cluster).await;
+    let insert = client.prepare("INSERT INTO t VALUES ($1)").await.unwrap();
+    for (definition, way) in [
+        ("CREATE TABLE other (id int)", "simple"),
+        ("GRANT SELECT ON t TO admin", "prepare"),
+        ("CREATE ROLE app WITH LOGIN", "execute"),
+        ("AWS IAM GRANT app TO 'arn:x'", "in a transaction"),
+        ("CREATE INDEX ASYNC ON t (id)", "a definition"),
+        ("BEGIN; DROP TABLE other; COMMIT", "execute"),
+    ] {
+        run(&admin, &["SELECT 1", definition]).await;
+        let error = match way {
+            "simple" => refused(client.batch_execute("SELECT 1").await),
+            "prepare" => refused(client.prepare("SELECT 1").await),
+            "execute" => refused(client.execute(&insert, &[&1]).await),
+            "a definition" => refused(client.batch_execute("DROP TABLE t").await),
+            _ => {
+                run(&client, &["BEGIN READ ONLY"]).await;
+                let error = refused(client.batch_execute("SELECT 1").await);
+                run(&client, &["ROLLBACK"]).await;
+                error
+            }
+        };
+        assert_eq!(
+            (error.code().code(), error.message()),
+            CHANGED,
+            "{definition}: {way}"
+        );
+        // The session goes on, and knows the new schema.
+        run(&client, &["SELECT 1"]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_transaction_that_spans_a_definition_cannot_commit() {
+    let cluster = LocalCluster::start().await.unwrap();
+    let admin = connect(&cluster).await;
+    run(&admin, &["CREATE TABLE t (id int PRIMARY KEY)"]).await;
+    let client = connect(&cluster).await;
+    for prepared in [false, true] {
+        run(&client, &["BEGIN", "INSERT INTO t VALUES (1)"]).await;
+        run(&admin, &["CREATE SCHEMA s"]).await;
+        let committed = match prepared {
+            false => client.batch_execute("COMMIT").await,
+            true => client.execute("COMMIT", &[]).await.map(drop),
+        };
+        let error = refused(committed);
+        assert_eq!((error.code().code(), error.message()), CHANGED);
+        run(&client, &["SELECT 1"]).await;
+        run(&admin, &["DROP SCHEMA s"]).await;
+        refused(client.batch_execute("SELECT 1").await);
+    }
+    assert!(cluster.query("SELECT FROM t").await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_session_knows_its_own_definitions_and_those_before_its_first_statement() {
+    let cluster = LocalCluster::start().await.unwrap();
+    let (admin, early) = (connect(&cluster).await, connect(&cluster).await);
+    run(
+        &admin,
+        &[
+            "CREATE TABLE t (id int PRIMARY KEY)",
+            "INSERT INTO t VALUES (1)",
+            "CREATE TABLE other (id int)",
+            "SELECT 1",
+            "BEGIN",
+            "CREATE TABLE undone (id int)",
+            "ROLLBACK",
+        ],
+    )
+    .await;
+    run(&early, &["SELECT 1"]).await;
+    run(
+        &admin,
+        &["BEGIN", "CREATE TABLE undone (id int)", "ROLLBACK"],
+    )
+    .await;
+    run(&early, &["SELECT 1"]).await;
+    assert_eq!(
+        cluster
+            .counts()
+            .refused(|refusal| *refusal == Refusal::SchemaChanged),
+        0
+    );
+}
+
+#[tokio::test]
+async fn a_test_can_change_the_schema_or_have_it_unnoticed() {
+    let cluster = LocalCluster::start().await.unwrap();
+    let client = connect(&cluster).await;
+    run(&client, &["SELECT 1"]).await;
+    cluster.change_schema();
+    // Not in place of what a failed transaction says.
+    run(&client, &["BEGIN"]).await;
+    refused(client.batch_execute("SELECT nothing").await);
+    run(&client, &["ROLLBACK", "SELECT 1"]).await;
+
+    let cluster = LocalCluster::builder()
+        .schema_conflicts(false)
+        .start()
+        .await
+        .unwrap();
+    let client = connect(&cluster).await;
+    run(&client, &["SELECT 1"]).await;
+    cluster.change_schema();
+    run(&client, &["SELECT 1"]).await;
+}
