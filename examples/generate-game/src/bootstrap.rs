@@ -11,19 +11,20 @@ use std::time::Duration;
 
 use dsql_conn::tokio_postgres::error::SqlState;
 use dsql_conn::tokio_postgres::types::{ToSql, Type};
-use dsql_conn::tokio_postgres::{self, Client};
-use rand::RngExt;
-use tokio::time::sleep;
+use dsql_conn::{Connection, Error, RetryPolicy, retry};
 
-/// Applies what is missing and tells about every step. The client has to be the cluster's admin.
+/// Applies what is missing and tells about every step. The connection has to be the admin's.
 ///
 /// # Errors
 ///
 /// The first statement that failed; those before it stay done, and the next run goes on.
-pub async fn bootstrap(client: &Client, grantee: &Grantee) -> Result<Vec<Step>, BootstrapError> {
+pub async fn bootstrap(
+    connection: &Connection,
+    grantee: &Grantee,
+) -> Result<Vec<Step>, BootstrapError> {
     let Grantee { role, arn } = grantee;
     let mut progress = Progress {
-        client,
+        connection,
         steps: Vec::new(),
     };
 
@@ -213,13 +214,13 @@ pub enum BootstrapError {
     Statement {
         /// The step it belongs to.
         what: String,
-        /// The driver's error.
-        source: tokio_postgres::Error,
+        /// What the cluster said.
+        source: Error,
     },
 }
 
 struct Progress<'a> {
-    client: &'a Client,
+    connection: &'a Connection,
     steps: Vec<Step>,
 }
 
@@ -232,22 +233,22 @@ impl Progress<'_> {
         statement: &str,
     ) -> Result<(), BootstrapError> {
         let what = what.into();
-        let present = async || self.client.query_typed_one(query, params).await?.try_get(0);
-        let created = async || {
-            if patiently(present).await? {
+        let created = async {
+            let found = retry(PATIENCE, || self.connection.query_typed_one(query, params)).await?;
+            if found.try_get(0)? {
                 return Ok(Outcome::Present);
             }
-            patiently(async || self.client.batch_execute(statement).await).await?;
+            self.define(statement).await?;
             Ok(Outcome::Created)
         };
-        let created = created().await;
+        let created = created.await;
         self.note(what, created)
     }
 
     /// Creates the role without looking first: there is no `IF NOT EXISTS` to win a race with.
     async fn create_role(&mut self, role: &RoleName) -> Result<(), BootstrapError> {
         let statement = format!("CREATE ROLE {role} WITH LOGIN");
-        let created = match patiently(async || self.client.batch_execute(&statement).await).await {
+        let created = match self.define(&statement).await {
             Ok(()) => Ok(Outcome::Created),
             Err(error) if error.code() == Some(&SqlState::DUPLICATE_OBJECT) => Ok(Outcome::Present),
             Err(error) => Err(error),
@@ -267,30 +268,49 @@ impl Progress<'_> {
             statement,
         )
         .await?;
-        patiently(async || {
-            let record = "INSERT INTO games.migrations (name) VALUES ($1) ON CONFLICT DO NOTHING";
-            self.client
-                .query_typed(record, &[(&name, Type::TEXT)])
-                .await
+        let record = "INSERT INTO games.migrations (name) VALUES ($1) ON CONFLICT DO NOTHING";
+        let name_param = [(&name as _, Type::TEXT)];
+        retry(PATIENCE, || {
+            self.connection.query_typed(record, &name_param)
         })
         .await
         .map_err(|source| BootstrapError::Statement {
             what: format!("record of migration {name}"),
-            source,
+            source: source.into(),
         })?;
         Ok(())
     }
 
     /// Runs the statement in any case.
     async fn repeat(&mut self, what: String, statement: &str) -> Result<(), BootstrapError> {
-        let done = patiently(async || self.client.batch_execute(statement).await).await;
+        let done = self.define(statement).await;
         self.note(what, done.map(|()| Outcome::Granted))
+    }
+
+    /// Runs a DDL statement, and waits for the job that an index is built by.
+    ///
+    /// An index that an earlier run left under construction is there already and not waited for.
+    async fn define(&self, statement: &str) -> Result<(), Error> {
+        let mut repeats = 0..MAX_REPEATS;
+        loop {
+            match self.connection.execute_ddl(statement).await {
+                Ok(Some(job)) => return self.connection.wait_for_job(&job).await,
+                Ok(None) => return Ok(()),
+                // No statement here can violate a constraint of ours. Two bootstraps that create
+                // the same thing at once meet in the catalog, whose constraints PostgreSQL
+                // reports as any other; the next attempt finds the other one's work.
+                Err(error)
+                    if error.code() == Some(&SqlState::UNIQUE_VIOLATION)
+                        && repeats.next().is_some() => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     fn note(
         &mut self,
         what: String,
-        outcome: Result<Outcome, tokio_postgres::Error>,
+        outcome: Result<Outcome, Error>,
     ) -> Result<(), BootstrapError> {
         match outcome {
             Ok(outcome) => self.steps.push(Step { what, outcome }),
@@ -300,42 +320,27 @@ impl Progress<'_> {
     }
 }
 
-/// Repeats a statement that lost against another transaction, for about twenty seconds.
-///
-/// A session meets `40001 (OC001)` after every DDL statement of any other session, and on a real
-/// cluster more than once in a row while a schema change spreads.
-async fn patiently<T>(
-    statement: impl AsyncFn() -> Result<T, tokio_postgres::Error>,
-) -> Result<T, tokio_postgres::Error> {
-    let mut waits = (1..=MAX_REPEATS).map(|repeat| repeat * FIRST_WAIT);
-    loop {
-        match (statement().await, waits.next()) {
-            (Err(error), Some(wait)) if lost_a_race(&error) => {
-                sleep(wait.mul_f64(rand::rng().random_range(0.5..1.0))).await;
-            }
-            (result, _) => return result,
-        }
-    }
-}
-
-fn lost_a_race(error: &tokio_postgres::Error) -> bool {
-    // No statement here can violate a constraint of ours, but two bootstraps that create the same
-    // thing at once meet in the catalog, whose constraints PostgreSQL reports as any other.
-    error.code() == Some(&SqlState::T_R_SERIALIZATION_FAILURE)
-        || error.code() == Some(&SqlState::UNIQUE_VIOLATION)
-}
-
 /// In the order in which they are applied; a name is never used again.
-const MIGRATIONS: [(&str, &str); 1] = [(
-    "0001_games",
-    include_str!("../schema/migrations/0001_games.sql"),
-)];
+const MIGRATIONS: [(&str, &str); 2] = [
+    (
+        "0001_games",
+        include_str!("../schema/migrations/0001_games.sql"),
+    ),
+    (
+        "0002_games_newest",
+        include_str!("../schema/migrations/0002_games_newest.sql"),
+    ),
+];
 
 const LONGEST_IDENTIFIER: usize = 63;
 
-const MAX_REPEATS: u32 = 22;
+/// A session meets `40001 (OC001)` after every DDL statement of any other session, and on a real
+/// cluster more than once in a row while a schema change spreads.
+const PATIENCE: RetryPolicy = RetryPolicy::new()
+    .attempts(12)
+    .backoff(Duration::from_millis(50), Duration::from_secs(2));
 
-const FIRST_WAIT: Duration = Duration::from_millis(100);
+const MAX_REPEATS: u32 = 5;
 
 #[cfg(test)]
 mod tests {

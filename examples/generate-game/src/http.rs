@@ -3,9 +3,9 @@
 use std::error::Error as _;
 use std::time::{Duration, SystemTime};
 
+use dsql_conn::tokio_postgres;
 use dsql_conn::tokio_postgres::error::SqlState;
-use dsql_conn::tokio_postgres::{self, Client};
-use dsql_conn::{Error, Pool};
+use dsql_conn::{Connection, Error, Pool, RetryPolicy, retry};
 use lambda_http::http::{HeaderValue, StatusCode, header};
 use lambda_http::{Body, Request, RequestExt, Response};
 use serde::Serialize;
@@ -38,44 +38,37 @@ async fn carry_out(
     deadline: SystemTime,
 ) -> Result<Response<Body>, Failure> {
     let connection = pool.get_by(deadline).await.map_err(Failure::Unreachable)?;
-    let mut repeats = 0;
-    loop {
-        // Behind a clock that jumped nothing is left: the statement fails instead of hanging.
-        let left = deadline
-            .duration_since(SystemTime::now())
-            .unwrap_or_default();
-        return match timeout(left, run(route, &connection)).await {
-            Ok(Ok(response)) => response.ok_or(Failure::NoSuchGame),
-            // Rolled back, so nothing is saved twice. The usual cause is a migration since the
-            // last statement of this session, which the next statement already knows.
-            Ok(Err(error)) if is_conflict(&error) && repeats < MAX_REPEATS => {
-                repeats += 1;
-                continue;
-            }
-            Ok(Err(error)) if is_conflict(&error) => Err(Failure::Conflict(error)),
-            Ok(Err(error)) if is_answer(&error) => Err(Failure::Statement(error)),
-            Ok(Err(error)) => Err(Failure::no_answer(route, Some(error))),
-            Err(_) => Err(Failure::no_answer(route, None)),
-        };
+    // Behind a clock that jumped nothing is left: the statement fails instead of hanging.
+    let left = deadline
+        .duration_since(SystemTime::now())
+        .unwrap_or_default();
+    // Each conflict is rolled back, so nothing is saved twice. The usual cause is a migration since
+    // the last statement of this session, which the next statement already knows.
+    match timeout(left, retry(RETRIES, || run(route, &connection))).await {
+        Ok(Ok(response)) => response.ok_or(Failure::NoSuchGame),
+        Ok(Err(error)) if is_conflict(&error) => Err(Failure::Conflict(error)),
+        Ok(Err(error)) if is_answer(&error) => Err(Failure::Statement(error)),
+        Ok(Err(error)) => Err(Failure::no_answer(route, Some(error))),
+        Err(_) => Err(Failure::no_answer(route, None)),
     }
 }
 
 /// Returns nothing when the game that was asked for does not exist.
 async fn run(
     route: &Route,
-    client: &Client,
+    connection: &Connection,
 ) -> Result<Option<Response<Body>>, tokio_postgres::Error> {
     Ok(match route {
         Route::Generate { title } => {
             let game = NewGame::random(title.clone(), &mut rand::rng());
-            let game = store::insert(client, &game).await?;
+            let game = store::insert(connection, &game).await?;
             Some(json(StatusCode::CREATED, &game))
         }
-        Route::Find { id } => store::find(client, *id)
+        Route::Find { id } => store::find(connection, *id)
             .await?
             .map(|game| json(StatusCode::OK, &game)),
         Route::Newest { limit } => {
-            let games = store::newest(client, *limit).await?;
+            let games = store::newest(connection, *limit).await?;
             Some(json(StatusCode::OK, &json!({ "games": games })))
         }
     })
@@ -203,6 +196,7 @@ const MARGIN: Duration = Duration::from_millis(300);
 /// How long an answer may take where no Lambda deadline is known.
 const WITHOUT_CONTEXT: Duration = Duration::from_secs(10);
 
-const MAX_REPEATS: u32 = 2;
+/// Few: the caller waits, and can ask again.
+const RETRIES: RetryPolicy = RetryPolicy::new().attempts(4);
 
 const RETRY_AFTER: Duration = Duration::from_secs(5);

@@ -1,18 +1,21 @@
 //! Saves and reads games: the only place of the function that speaks SQL.
 //!
 //! Each function is one statement of its own and one flight to the server: the types of the
-//! parameters are named, so nothing has to be prepared first, not even on a cold start.
+//! parameters are named, so nothing has to be prepared first. `Connection::query` would prepare
+//! a text at its first use, for one round trip more, and remember it for the next ones; a Lambda
+//! has a first use with every cold start and every new connection.
 //! Tables are found through the connection's `search_path`.
 
+use dsql_conn::Connection;
 use dsql_conn::tokio_postgres::types::Type;
-use dsql_conn::tokio_postgres::{Client, Error, Row};
+use dsql_conn::tokio_postgres::{Error, Row};
 use uuid::Uuid;
 
 use crate::game::{Game, NewGame};
 
 /// Saves the game and returns its row.
-pub async fn insert(client: &Client, game: &NewGame) -> Result<Game, Error> {
-    let row = client
+pub async fn insert(connection: &Connection, game: &NewGame) -> Result<Game, Error> {
+    let row = connection
         .query_typed_one(
             "INSERT INTO games (title, genre, players, minutes) VALUES ($1, $2, $3, $4)
              RETURNING id, title, genre, players, minutes, created_at",
@@ -28,8 +31,8 @@ pub async fn insert(client: &Client, game: &NewGame) -> Result<Game, Error> {
 }
 
 /// Returns the game of this id, if there is one.
-pub async fn find(client: &Client, id: Uuid) -> Result<Option<Game>, Error> {
-    let row = client
+pub async fn find(connection: &Connection, id: Uuid) -> Result<Option<Game>, Error> {
+    let row = connection
         .query_typed_opt(
             "SELECT id, title, genre, players, minutes, created_at FROM games WHERE id = $1",
             &[(&id, Type::UUID)],
@@ -39,8 +42,8 @@ pub async fn find(client: &Client, id: Uuid) -> Result<Option<Game>, Error> {
 }
 
 /// Returns at most `limit` games, the newest first.
-pub async fn newest(client: &Client, limit: u8) -> Result<Vec<Game>, Error> {
-    let rows = client
+pub async fn newest(connection: &Connection, limit: u8) -> Result<Vec<Game>, Error> {
+    let rows = connection
         .query_typed(
             "SELECT id, title, genre, players, minutes, created_at FROM games
              ORDER BY created_at DESC, id DESC LIMIT $1",

@@ -57,7 +57,7 @@ async fn migration_without_its_record_is_applied_again() {
         .query_one("SELECT count(*) FROM games.migrations", &[])
         .await
         .unwrap();
-    assert_eq!(row.get::<_, i64>(0), 1);
+    assert_eq!(row.get::<_, i64>(0), 2);
     let newest = body(games.call("GET", "/games", "").await);
     assert_eq!(newest["games"], json!([saved]));
 }

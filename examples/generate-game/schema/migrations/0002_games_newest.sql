@@ -1,0 +1,1 @@
+CREATE INDEX ASYNC IF NOT EXISTS games_newest ON games.games (created_at, id)
