@@ -1,75 +1,159 @@
 //! The events that an API Gateway of kind REST sends to a Lambda, and the answers it expects.
+//! <https://docs.aws.amazon.com/lambda/latest/dg/services-apigateway.html>
 
+use std::collections::BTreeMap;
+
+use axum::http::{HeaderMap, Request, StatusCode};
 use serde_json::{Value, json};
+use url::form_urlencoded;
 use uuid::Uuid;
 
-/// Builds the event of a request to `/games` or below it.
-pub(crate) fn event(method: &str, target: &str, body: Option<Value>) -> Value {
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let parameters: Vec<(&str, &str)> = query
-        .split('&')
-        .filter_map(|pair| pair.split_once('='))
-        .collect();
-    let single: Value = parameters
-        .iter()
-        .map(|(name, value)| (*name, json!(value)))
-        .collect();
-    let multi: Value = parameters
-        .iter()
-        .map(|(name, value)| (*name, json!([value])))
-        .collect();
-    let (resource, path_parameters) = match path.strip_prefix("/games/") {
-        Some(id) => ("/games/{id}", json!({ "id": id })),
-        None => ("/games", Value::Null),
-    };
+/// What the API has at a path; everything else is refused before it reaches the function.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) struct Resource<'a> {
+    template: &'static str,
+    id: Option<&'a str>,
+}
+
+impl<'a> Resource<'a> {
+    pub(crate) fn of<B>(request: &'a Request<B>) -> Option<Self> {
+        let segments: Vec<&str> = request.uri().path().split('/').skip(1).collect();
+        match (request.method().as_str(), segments.as_slice()) {
+            ("GET" | "POST", ["games"]) => Some(Self {
+                template: "/games",
+                id: None,
+            }),
+            ("GET", ["games", id]) if !id.is_empty() => Some(Self {
+                template: "/games/{id}",
+                id: Some(id),
+            }),
+            _ => None,
+        }
+    }
+}
+
+/// Builds the event of a request to this resource, as behind a domain name of one's own: the
+/// path has no stage.
+pub(crate) fn event(request: &Request<String>, resource: &Resource<'_>) -> Value {
+    let (uri, headers) = (request.uri(), headers(request.headers()));
+    let mut query: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for (name, value) in form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
+        query
+            .entry(name.into_owned())
+            .or_default()
+            .push(value.into_owned());
+    }
     json!({
-        "resource": resource,
-        "path": path,
-        "httpMethod": method,
-        "headers": { "content-type": "application/json", "host": HOST, "x-api-key": "demo" },
-        "multiValueHeaders": {
-            "content-type": ["application/json"], "host": [HOST], "x-api-key": ["demo"],
-        },
-        "queryStringParameters": if parameters.is_empty() { Value::Null } else { single },
-        "multiValueQueryStringParameters": if parameters.is_empty() { Value::Null } else { multi },
-        "pathParameters": path_parameters,
+        "resource": resource.template,
+        "path": uri.path(),
+        "httpMethod": request.method().as_str(),
+        "headers": last_of_each(&headers),
+        "multiValueHeaders": headers,
+        "queryStringParameters": (!query.is_empty()).then(|| last_of_each(&query)),
+        "multiValueQueryStringParameters": (!query.is_empty()).then_some(&query),
+        "pathParameters": resource.id.map(|id| json!({ "id": id })),
         "stageVariables": null,
         "requestContext": {
             "accountId": "111122223333",
             "apiId": "demo",
-            "domainName": HOST,
-            "httpMethod": method,
-            "identity": { "apiKey": "demo", "sourceIp": "127.0.0.1" },
-            "path": format!("/prod{path}"),
+            "domainName": headers.get("host").and_then(|hosts| hosts.last()),
+            "httpMethod": request.method().as_str(),
+            "identity": {
+                "apiKey": headers.get(API_KEY).and_then(|keys| keys.last()),
+                "sourceIp": "127.0.0.1",
+            },
+            "path": uri.path(),
             "protocol": "HTTP/1.1",
             "requestId": Uuid::new_v4().to_string(),
-            "resourcePath": resource,
+            "resourcePath": resource.template,
             "stage": "prod",
         },
-        "body": body.map(|body| body.to_string()),
+        "body": (!request.body().is_empty()).then_some(request.body()),
         "isBase64Encoded": false,
     })
 }
 
-/// What the API Gateway would send to the client.
-#[derive(Debug)]
+/// Builds the event of a request that the demo makes itself.
+pub(crate) fn get(target: &str) -> Value {
+    own("GET", target, "")
+}
+
+/// Builds the event of a request that the demo makes itself.
+pub(crate) fn post(target: &str, body: &str) -> Value {
+    own("POST", target, body)
+}
+
+fn own(method: &str, target: &str, body: &str) -> Value {
+    let request = Request::builder()
+        .method(method)
+        .uri(target)
+        .header("content-type", "application/json")
+        .header("host", "demo.execute-api.us-east-1.amazonaws.com")
+        .header(API_KEY, "demo")
+        .body(body.to_owned())
+        .expect("the demo writes its requests well");
+    let resource = Resource::of(&request).expect("the demo asks for what the API has");
+    event(&request, &resource)
+}
+
+fn headers(headers: &HeaderMap) -> BTreeMap<String, Vec<String>> {
+    let mut named: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for (name, value) in headers {
+        let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+        named.entry(name.to_string()).or_default().push(value);
+    }
+    named
+}
+
+fn last_of_each(values: &BTreeMap<String, Vec<String>>) -> Value {
+    values
+        .iter()
+        .map(|(name, values)| (name.clone(), json!(values.last())))
+        .collect()
+}
+
+/// What the API Gateway is to send to the client.
+#[derive(Debug, Eq, PartialEq)]
 pub(crate) struct Answer {
-    pub(crate) status: u64,
-    pub(crate) body: Value,
+    pub(crate) status: StatusCode,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: String,
 }
 
 impl Answer {
-    /// Reads the function's response, which wraps status and body in JSON of its own.
+    /// Reads the function's response, which wraps status, headers and body in JSON of its own.
     pub(crate) fn parse(response: &Value) -> Option<Self> {
-        let body = response.get("body")?.as_str()?;
+        let status = response.get("statusCode")?.as_u64()?.try_into().ok()?;
+        let single = response["headers"].as_object().into_iter().flatten();
+        let several = response["multiValueHeaders"].as_object();
+        let is_single = |name: &str| several.is_none_or(|several| !several.contains_key(name));
+        let single = single.filter(|(name, _)| is_single(name));
+        let several = several.into_iter().flatten().flat_map(|(name, values)| {
+            values
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(move |v| (name, v))
+        });
+        let headers = single
+            .chain(several)
+            .map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
+            .collect::<Option<_>>()?;
         Some(Self {
-            status: response.get("statusCode")?.as_u64()?,
-            body: serde_json::from_str(body).ok()?,
+            status: StatusCode::from_u16(status).ok()?,
+            headers,
+            body: response.get("body")?.as_str()?.to_owned(),
         })
+    }
+
+    /// Returns the body, or null where it is no JSON.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_default()
     }
 }
 
-const HOST: &str = "demo.execute-api.us-east-1.amazonaws.com";
+/// The header that a client names its API key in.
+pub(crate) const API_KEY: &str = "x-api-key";
 
 #[cfg(test)]
 mod tests {
@@ -77,29 +161,71 @@ mod tests {
 
     #[test]
     fn event_names_resource_and_parameters() {
-        let find = event("GET", "/games/7", None);
+        let find = get("/games/7");
         assert_eq!(find["resource"], "/games/{id}");
         assert_eq!(find["pathParameters"]["id"], "7");
         assert_eq!(find["queryStringParameters"], Value::Null);
         assert_eq!(find["body"], Value::Null);
+        assert_eq!(find["requestContext"]["identity"]["apiKey"], "demo");
 
-        let newest = event("GET", "/games?limit=3", None);
+        let newest = get("/games?limit=3&limit=%34");
         assert_eq!(newest["path"], "/games");
-        assert_eq!(newest["queryStringParameters"], json!({ "limit": "3" }));
+        assert_eq!(newest["queryStringParameters"], json!({ "limit": "4" }));
         assert_eq!(
             newest["multiValueQueryStringParameters"],
-            json!({ "limit": ["3"] })
+            json!({ "limit": ["3", "4"] })
         );
 
-        let generate = event("POST", "/games", Some(json!({ "title": "Go" })));
+        let generate = post("/games", r#"{"title":"Go"}"#);
         assert_eq!(generate["body"], r#"{"title":"Go"}"#);
+        assert_eq!(generate["headers"]["content-type"], "application/json");
+    }
+
+    #[test]
+    fn only_the_methods_of_the_api_have_a_resource() {
+        for (method, path, template) in [
+            ("POST", "/games", Some("/games")),
+            ("GET", "/games", Some("/games")),
+            ("GET", "/games?limit=1", Some("/games")),
+            ("GET", "/games/7", Some("/games/{id}")),
+            ("POST", "/games/7", None),
+            ("DELETE", "/games", None),
+            ("GET", "/", None),
+            ("GET", "/games/", None),
+            ("GET", "/games/7/8", None),
+            ("GET", "/prod/games", None),
+        ] {
+            let request = Request::builder()
+                .method(method)
+                .uri(path)
+                .body(())
+                .unwrap();
+            let resource = Resource::of(&request).map(|resource| resource.template);
+            assert_eq!(resource, template, "{method} {path}");
+        }
     }
 
     #[test]
     fn answer_is_unwrapped() {
-        let response = json!({ "statusCode": 503, "body": r#"{"reason":"x"}"#, "headers": {} });
+        let response = json!({
+            "statusCode": 503,
+            "headers": { "retry-after": "5", "x": "replaced" },
+            "multiValueHeaders": { "x": ["1", "2"] },
+            "body": r#"{"reason":"x"}"#,
+        });
         let answer = Answer::parse(&response).unwrap();
-        assert_eq!((answer.status, &answer.body["reason"]), (503, &json!("x")));
-        assert!(Answer::parse(&json!({ "statusCode": 200, "body": "no JSON" })).is_none());
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(answer.json()["reason"], "x");
+        let headers = [("retry-after", "5"), ("x", "1"), ("x", "2")];
+        let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(answer.headers, headers);
+
+        for wrong in [
+            json!({}),
+            json!({ "statusCode": 20, "body": "" }),
+            json!("x"),
+        ] {
+            assert_eq!(Answer::parse(&wrong), None, "{wrong}");
+        }
     }
 }

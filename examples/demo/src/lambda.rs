@@ -4,11 +4,12 @@ use std::error::Error;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use crate::event::Answer;
@@ -56,16 +57,42 @@ impl Lambda {
         }
     }
 
-    /// Sends an event and returns the function's answer.
+    /// Sends an event and returns the function's answer. After an error the environment is of no
+    /// more use.
     pub(crate) async fn invoke(&mut self, event: Value) -> Result<Answer, Box<dyn Error>> {
         tokio::select! {
-            response = self.api.invoke(event, Self::TIMEOUT) => {
-                let response = response?;
+            response = timeout(Self::TIMEOUT, self.api.invoke(event, Self::TIMEOUT)) => {
+                let response = response.map_err(|_| {
+                    format!("no answer within the function's {} s", Self::TIMEOUT.as_secs())
+                })??;
                 Answer::parse(&response)
                     .ok_or_else(|| format!("not an answer to an API Gateway: {response}").into())
             }
             status = self.process.wait() => Err(self.ended(status?)),
         }
+    }
+
+    /// Tells whether the process is gone.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        !matches!(self.process.try_wait(), Ok(None))
+    }
+
+    /// Stops the process, as Lambda does between two invocations, and waits until it stands still.
+    pub(crate) async fn freeze(&self) -> Result<(), Box<dyn Error>> {
+        let pid = self.pid()?;
+        kill_process(pid, Signal::STOP)?;
+        // What is only looked at is left to the process handle to reap.
+        let changes = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        let seen = spawn_blocking(move || waitid(WaitId::Pid(pid), changes)).await??;
+        match seen.is_some_and(|status| status.stopped()) {
+            true => Ok(()),
+            false => Err("the function ended instead of standing still".into()),
+        }
+    }
+
+    /// Lets the process go on.
+    pub(crate) fn thaw(&self) -> Result<(), Box<dyn Error>> {
+        Ok(kill_process(self.pid()?, Signal::CONT)?)
     }
 
     /// Waits for the line of the log in which the search finds something.
@@ -78,12 +105,7 @@ impl Lambda {
 
     /// Ends the function as Lambda does: SIGTERM, and SIGKILL when the grace period is over.
     pub(crate) async fn shut_down(mut self) -> Result<ExitStatus, Box<dyn Error>> {
-        let pid = self
-            .process
-            .id()
-            .and_then(|id| Pid::from_raw(id.try_into().ok()?));
-        let pid = pid.ok_or("the function had ended before")?;
-        kill_process(pid, Signal::TERM)?;
+        kill_process(self.pid()?, Signal::TERM)?;
         match timeout(Self::GRACE, self.process.wait()).await {
             Ok(status) => Ok(status?),
             Err(_) => {
@@ -91,6 +113,12 @@ impl Lambda {
                 Err(format!("still running {} ms after SIGTERM", Self::GRACE.as_millis()).into())
             }
         }
+    }
+
+    fn pid(&self) -> Result<Pid, &'static str> {
+        let pid = self.process.id();
+        pid.and_then(|id| Pid::from_raw(id.try_into().ok()?))
+            .ok_or("the function had ended before")
     }
 
     fn ended(&self, status: ExitStatus) -> Box<dyn Error> {

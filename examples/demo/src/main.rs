@@ -1,4 +1,4 @@
-//! The life of the generate-game Lambda on this machine, in five steps.
+//! The life of the generate-game Lambda on this machine, step by step.
 //!
 //! Nothing is played: the Lambda and its bootstrap are the programs that would be deployed, the
 //! Runtime API hands them API Gateway events, and every connection goes through TLS and a
@@ -7,9 +7,11 @@
 mod binaries;
 mod environment;
 mod event;
+mod gateway;
 mod lambda;
 mod life;
 mod runtime_api;
+mod serve;
 mod step;
 
 use std::error::Error;
@@ -24,20 +26,45 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::binaries::Binaries;
 use crate::environment::Environment;
 use crate::life::Life;
-use crate::step::{Steps, chain};
+use crate::step::{Form, Steps, chain};
 
-/// Runs the generate-game Lambda on this machine: bootstrap, cold start, warm invocations,
-/// missing permission, shutdown.
+/// Runs the generate-game Lambda on this machine, from its bootstrap to its end.
 ///
 /// Builds the Lambda's programs first, with the profile `lambda`. Prints one line a step: what it
-/// proved and how long it took. Exits with 1 when a step failed.
+/// proved and how long it took. Exits with 1 when a step failed, and with 128 and its number
+/// when a signal ended it.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, after_long_help = NOTES)]
 struct Args {
-    /// Show what the Lambda logs
+    /// Print one JSON object a step, and nothing else, on standard output
+    #[arg(long)]
+    json: bool,
+    /// Instead of the whole life: bootstrap, cold start, and an HTTP port for curl until Ctrl-C
+    #[arg(long)]
+    serve: bool,
+    /// Port on 127.0.0.1 for --serve; 0 takes a free one
+    #[arg(long, default_value_t = 0, requires = "serve")]
+    port: u16,
+    /// Show what the Lambda logs, on standard error
     #[arg(long)]
     log: bool,
 }
+
+const NOTES: &str = "\
+The fields of --json:
+  step    the step's name
+  ok      whether it proved what it is there for
+  ms      how long it took
+  proves  in words, what it proved; not there if it failed
+  error   why it failed; not there if it did not
+and what was measured: numbers of invocations, connections, statements (flights: the client's
+messages up to each one that asks for an answer), .. and times, in _ms and _us. For --serve: url,
+api_key, curl (ready commands).
+
+The freeze:
+  SIGSTOP stops the process for real seconds while the network swallows everything. Its clocks go
+  on meanwhile. Lambda may stop the guest's monotonic clock as well, and with it every timer: that
+  is not imitated here, but covered by dsql-conn's tests, which move the clock.";
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -81,21 +108,43 @@ async fn demo(args: &Args) -> Result<usize, Box<dyn Error>> {
     };
     eprintln!("demo: ready after {} ms", start.elapsed().as_millis());
 
-    let mut steps = Steps::new(5);
+    let form = if args.json { Form::Json } else { Form::Text };
+    if args.serve {
+        return serve(&life, form, args.port).await;
+    }
+    let mut steps = Steps::new(form, 12);
     steps.run("bootstrap as admin", life.bootstrap()).await;
     let mut started = steps.run("cold start", life.cold_start()).await;
     steps
-        .run("ten warm invocations", life.warm(started.as_mut()))
+        .run("warm invocations", life.warm(started.as_mut()))
         .await;
-    steps.run("role without permission", life.denied()).await;
+    steps
+        .run("read back", life.read_back(started.as_mut()))
+        .await;
+    steps
+        .run("bad requests", life.bad_requests(started.as_mut()))
+        .await;
+    steps.run("conflict", life.conflict(started.as_mut())).await;
     steps.run("SIGTERM", life.shut_down(started)).await;
+    // After the end of the environment above: it would lose its network too.
+    steps.run("freeze and thaw", life.freeze()).await;
+    steps.run("lifetime", life.lifetime()).await;
+    steps.run("waking cluster", life.waking()).await;
+    steps.run("throttled connect", life.throttled()).await;
+    steps.run("role without permission", life.denied()).await;
+    steps.sum_up(start.elapsed());
+    Ok(steps.failed())
+}
 
-    let (failed, time) = (steps.failed(), start.elapsed().as_secs_f32());
-    match failed {
-        0 => println!("all steps ok, {time:.1} s in all"),
-        _ => println!("{failed} of 5 steps failed, {time:.1} s in all"),
+/// Runs the steps up to the open port and serves there. Returns only when one of them failed.
+async fn serve(life: &Life, form: Form, port: u16) -> Result<usize, Box<dyn Error>> {
+    let mut steps = Steps::new(form, 3);
+    steps.run("bootstrap as admin", life.bootstrap()).await;
+    let started = steps.run("cold start", life.cold_start()).await;
+    if let Some(open) = steps.run("serve", life.open(port, started)).await {
+        life.serve(open).await?;
     }
-    Ok(failed)
+    Ok(steps.failed())
 }
 
 /// Returns the number of the signal that asks the demo to end.

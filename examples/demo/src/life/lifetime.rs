@@ -1,0 +1,77 @@
+//! A connection that comes to its age, which the service would end in its 60th minute.
+
+use std::time::{Duration, Instant};
+
+use dsql_local::ConnectionLog;
+use serde_json::json;
+use tokio::time::sleep;
+
+use super::{Life, Outcome, expect};
+use crate::event::post;
+use crate::step::Proof;
+
+impl Life {
+    /// A connection past its lifetime is replaced before it is lent.
+    pub(crate) async fn lifetime(&self) -> Outcome<()> {
+        let seconds = LIFETIME.as_secs().to_string();
+        let settings = [("DSQL_MAX_LIFETIME_SECONDS", seconds.as_str())];
+        let mut lambda = self.lambda(NAME, &self.function, &settings).await?;
+        lambda.initialized().await?;
+        expect(&lambda.invoke(post("/games", "")).await?, 201)?;
+
+        sleep(LIFETIME).await;
+        let start = Instant::now();
+        let answer = lambda.invoke(post("/games", "")).await?;
+        let answered = start.elapsed();
+        expect(&answer, 201)?;
+
+        // Its goodbye may still be on its way to the cluster's book.
+        let used = loop {
+            let mut used = self.connections(NAME);
+            used.retain(|connection| statements(connection) > 0);
+            if used.first().is_some_and(said_goodbye) {
+                break used;
+            }
+            sleep(Duration::from_millis(1)).await;
+        };
+        if !matches!(used.as_slice(), [one, other] if statements(one) == 1 && statements(other) == 1)
+        {
+            return Err(
+                format!("2 connections for 1 statement each were expected: {used:?}").into(),
+            );
+        }
+        let proof = Proof {
+            words: format!(
+                "{} s after the first invocation its connection was past its lifetime: it got a \
+                 goodbye and no statement, the next invocation was answered 201 in {} ms on \
+                 another",
+                LIFETIME.as_secs(),
+                answered.as_millis(),
+            ),
+            numbers: json!({
+                "lifetime_ms": LIFETIME.as_millis(),
+                "answered_ms": answered.as_millis(),
+                "connections": used.len(),
+                "failed_invocations": 0,
+            }),
+        };
+        Ok(((), proof))
+    }
+}
+
+fn statements(connection: &ConnectionLog) -> usize {
+    let flights = connection.flights.iter();
+    flights.filter(|flight| *flight != "X").count()
+}
+
+fn said_goodbye(connection: &ConnectionLog) -> bool {
+    connection
+        .flights
+        .last()
+        .is_some_and(|flight| flight == "X")
+}
+
+const NAME: &str = "demo-lifetime";
+
+/// What production has is 55 minutes.
+const LIFETIME: Duration = Duration::from_secs(1);

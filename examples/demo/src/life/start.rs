@@ -1,0 +1,103 @@
+//! The cold start, and what every invocation after it may rely on.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::{Life, Outcome, WARM, expect, text};
+use crate::event::{get, post};
+use crate::lambda::Lambda;
+use crate::step::Proof;
+
+/// A Lambda that answered, and the game that it saved.
+pub(crate) struct Started {
+    pub(crate) lambda: Lambda,
+    pub(crate) game: Value,
+}
+
+impl Started {
+    /// Returns the environment of the cold start, for the steps that go on with it.
+    pub(crate) fn or_missing(started: Option<&mut Self>) -> Result<&mut Self, &'static str> {
+        started.ok_or("there is no Lambda, the cold start failed")
+    }
+
+    /// Returns the path of the game.
+    pub(crate) fn path(&self) -> Result<String, String> {
+        Ok(format!("/games/{}", text(&self.game, "id")?))
+    }
+}
+
+impl Life {
+    /// From the start of the process to the first saved game.
+    pub(crate) async fn cold_start(&self) -> Outcome<Started> {
+        let start = Instant::now();
+        let mut lambda = self.lambda(WARM, &self.function, &[]).await?;
+        lambda.initialized().await?;
+        let initialized = start.elapsed();
+        let answer = lambda.invoke(post("/games", r#"{"title":"Demo"}"#)).await?;
+        let answered = start.elapsed();
+
+        let game = expect(&answer, 201)?;
+        let flights = self.connection(WARM)?.flights;
+        let proof = Proof {
+            words: format!(
+                "201 and a saved game, {} ms after the process began, {} ms of them init; \
+                 1 connection, flights {flights:?}",
+                answered.as_millis(),
+                initialized.as_millis(),
+            ),
+            numbers: json!({
+                "init_ms": initialized.as_millis(),
+                "answered_ms": answered.as_millis(),
+                "connections": 1,
+                "flights": flights,
+            }),
+        };
+        Ok((Started { lambda, game }, proof))
+    }
+
+    /// Requests of each kind use the connection of the cold start, and only for their statement.
+    pub(crate) async fn warm(&self, started: Option<&mut Started>) -> Outcome<()> {
+        let started = Started::or_missing(started)?;
+        let find = started.path()?;
+        let before = self.connection(WARM)?.flights.len();
+        let mut slowest = Duration::ZERO;
+        let start = Instant::now();
+        for n in 0..INVOCATIONS {
+            let (event, status) = match n % 3 {
+                0 => (post("/games", ""), 201),
+                1 => (get(&find), 200),
+                _ => (get("/games?limit=3"), 200),
+            };
+            let start = Instant::now();
+            let answer = started.lambda.invoke(event).await?;
+            slowest = slowest.max(start.elapsed());
+            expect(&answer, status)?;
+        }
+        let average = start.elapsed() / u32::try_from(INVOCATIONS)?;
+        let flights = self.connection(WARM)?.flights.split_off(before);
+        // Closing a statement is told to the server along the way; nobody waits for the answer.
+        let statements = flights.iter().filter(|flight| *flight != "CS").count();
+        let Some(of_checkouts @ 0) = statements.checked_sub(INVOCATIONS) else {
+            return Err(format!("{INVOCATIONS} flights were expected, not {flights:?}").into());
+        };
+        let proof = Proof {
+            words: format!(
+                "{INVOCATIONS} statements in {statements} flights on the same connection, so \
+                 round trips of the checkout: {of_checkouts}; {} us on average, {} us at most",
+                average.as_micros(),
+                slowest.as_micros(),
+            ),
+            numbers: json!({
+                "invocations": INVOCATIONS,
+                "flights": statements,
+                "checkout_round_trips": of_checkouts,
+                "average_us": average.as_micros(),
+                "slowest_us": slowest.as_micros(),
+            }),
+        };
+        Ok(((), proof))
+    }
+}
+
+const INVOCATIONS: usize = 10;

@@ -1,0 +1,126 @@
+//! `--serve`: keeps the Lambda behind an HTTP port, for curl, with one execution environment.
+
+use std::error::Error;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use crate::gateway::{self, Invocation};
+use crate::lambda::Lambda;
+use crate::life::{Life, Outcome, Started};
+use crate::step::{Proof, chain};
+
+/// A port that is open, and the Lambda that is to answer there.
+pub(crate) struct Open {
+    listener: TcpListener,
+    key: String,
+    lambda: Lambda,
+}
+
+impl Life {
+    /// Opens the port and says how to use it.
+    pub(crate) async fn open(&self, port: u16, started: Option<Started>) -> Outcome<Open> {
+        let started = started.ok_or("there is no Lambda, the cold start failed")?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
+        let listener = listener.map_err(|error| {
+            format!("cannot listen on 127.0.0.1:{port}: {error}; choose another --port, or 0")
+        })?;
+        let address = listener.local_addr()?;
+        let key = Uuid::new_v4().simple().to_string();
+        let lines = curl_lines(address, &key, &started.path()?);
+        let proof = Proof {
+            words: format!("answering until Ctrl-C, try:\n{}", lines.join("\n")),
+            numbers: json!({
+                "url": format!("http://{address}"), "api_key": key, "curl": lines,
+            }),
+        };
+        let lambda = started.lambda;
+        Ok((
+            Open {
+                listener,
+                key,
+                lambda,
+            },
+            proof,
+        ))
+    }
+
+    /// Answers requests for as long as it is polled.
+    pub(crate) async fn serve(&self, open: Open) -> io::Result<()> {
+        let (sender, invocations) = mpsc::unbounded_channel();
+        tokio::select! {
+            served = gateway::serve(open.listener, open.key, sender) => served,
+            () = self.work(open.lambda, invocations) => Ok(()),
+        }
+    }
+
+    /// Hands one event at a time to the one environment, which a new one follows when it fails.
+    /// Lambda would start more of them instead of letting requests wait, up to the concurrency
+    /// that it is allowed.
+    async fn work(&self, lambda: Lambda, mut invocations: mpsc::UnboundedReceiver<Invocation>) {
+        let mut environment = Some(lambda);
+        while let Some(Invocation { event, answer }) = invocations.recv().await {
+            if environment.as_mut().is_some_and(Lambda::has_ended) {
+                environment = None;
+            }
+            let answered = async {
+                let lambda = match &mut environment {
+                    Some(lambda) => lambda,
+                    None => environment.insert(self.replacement().await?),
+                };
+                lambda.invoke(event).await
+            };
+            match answered.await {
+                // Who asked may have left.
+                Ok(answered) => drop(answer.send(answered)),
+                Err(error) => {
+                    eprintln!("demo: {}; the next request gets a new one", chain(&*error));
+                    environment = None;
+                }
+            }
+        }
+    }
+
+    async fn replacement(&self) -> Result<Lambda, Box<dyn Error>> {
+        let mut lambda = self.lambda("demo-serve", &self.function, &[]).await?;
+        lambda.initialized().await?;
+        Ok(lambda)
+    }
+}
+
+/// Writes commands that can be copied to a shell as they are.
+fn curl_lines(address: SocketAddr, key: &str, game: &str) -> Vec<String> {
+    let url = format!("http://{address}/games");
+    let key = format!("-H 'x-api-key: {key}'");
+    vec![
+        format!(r#"curl -i {url} {key} -d '{{"title":"Go"}}'"#),
+        format!("curl -i http://{address}{game} {key}"),
+        format!("curl -i '{url}?limit=3' {key}"),
+        format!("curl -i {url} {key} -d '{{'"),
+        format!("curl -i {url} -H 'x-api-key: wrong'"),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn curl_lines_need_no_more_quotes() {
+        let lines = curl_lines(([127, 0, 0, 1], 80).into(), "secret", "/games/7");
+        assert_eq!(
+            lines,
+            [
+                r#"curl -i http://127.0.0.1:80/games -H 'x-api-key: secret' -d '{"title":"Go"}'"#,
+                "curl -i http://127.0.0.1:80/games/7 -H 'x-api-key: secret'",
+                "curl -i 'http://127.0.0.1:80/games?limit=3' -H 'x-api-key: secret'",
+                "curl -i http://127.0.0.1:80/games -H 'x-api-key: secret' -d '{'",
+                "curl -i http://127.0.0.1:80/games -H 'x-api-key: wrong'",
+            ]
+        );
+    }
+}
