@@ -59,6 +59,7 @@ pub struct Config {
     pub(crate) checkout_timeout: Duration,
     pub(crate) ping_timeout: Duration,
     pub(crate) ping_after: Duration,
+    pub(crate) settle_timeout: Duration,
     pub(crate) max_lifetime: Duration,
     /// Without one of the caller's, the system's.
     time: Option<Arc<dyn TimeSource>>,
@@ -108,6 +109,7 @@ impl Config {
             checkout_timeout: Duration::from_secs(30),
             ping_timeout: Duration::from_secs(1),
             ping_after: Duration::from_secs(30),
+            settle_timeout: Duration::from_millis(100),
             max_lifetime: Duration::from_secs(55 * 60),
             time: None,
         }
@@ -283,28 +285,36 @@ impl Config {
     /// and to 5 seconds in [`Pool::lambda`](crate::Pool::lambda).
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_timeout = Some(timeout);
+        self.connect_timeout = Some(timeout.min(FOREVER));
         self
     }
 
     /// Sets how long a checkout waits for a connection. Defaults to 30 seconds.
     #[must_use]
     pub fn checkout_timeout(mut self, timeout: Duration) -> Self {
-        self.checkout_timeout = timeout;
+        self.checkout_timeout = timeout.min(FOREVER);
         self
     }
 
     /// Sets how long a connection may stay unused before a checkout asks it for a sign of life. Defaults to 30 seconds.
     #[must_use]
     pub fn ping_after(mut self, idle: Duration) -> Self {
-        self.ping_after = idle;
+        self.ping_after = idle.min(FOREVER);
         self
     }
 
     /// Sets how long that sign of life may take before the connection is replaced. Defaults to 1 second.
     #[must_use]
     pub fn ping_timeout(mut self, timeout: Duration) -> Self {
-        self.ping_timeout = timeout;
+        self.ping_timeout = timeout.min(FOREVER);
+        self
+    }
+
+    /// Sets how long a statement that its caller gave up, or did not await, may still run before its connection is replaced.
+    /// Defaults to 100 milliseconds: the server cannot cancel it, and soon a new connection is there sooner.
+    #[must_use]
+    pub fn settle_timeout(mut self, timeout: Duration) -> Self {
+        self.settle_timeout = timeout.min(FOREVER);
         self
     }
 
@@ -312,10 +322,10 @@ impl Config {
     /// [60 minutes](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/CHAP_quotas.html).
     ///
     /// Each connection gets a random share, up to two elevenths, less (10 of 55 minutes), so that a fleet that started
-    /// together does not reconnect together.
+    /// together does not reconnect together. Less than a second counts as one.
     #[must_use]
     pub fn max_lifetime(mut self, lifetime: Duration) -> Self {
-        self.max_lifetime = lifetime;
+        self.max_lifetime = lifetime.clamp(Duration::from_secs(1), FOREVER);
         self
     }
 
@@ -366,6 +376,9 @@ impl TryFrom<&str> for Config {
         Ok(url.parse::<Self>()?)
     }
 }
+
+/// Ten years: no clock can hold the longest duration there is.
+pub(crate) const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 const SEARCH_PATH: &str = "search_path";
 
@@ -451,6 +464,7 @@ mod tests {
             config().search_path("games"),
             config().connect_timeout(Duration::from_secs(1)),
             config().max_lifetime(Duration::from_secs(1)),
+            config().settle_timeout(Duration::from_secs(1)),
         ];
         for other in others {
             assert!(!other.is_same(&config()), "{other:?}");

@@ -1,8 +1,10 @@
 //! Opens one connection: credentials, token, address, TLS and login under one deadline, refusals told apart.
 
 mod address;
+mod startup;
 
 use std::{
+    error::Error as StdError,
     fmt,
     future::Future,
     io,
@@ -20,7 +22,6 @@ use tokio::{
 };
 use tokio_postgres::{
     Client,
-    config::SslMode,
     tls::{MakeTlsConnect, TlsConnect},
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -30,7 +31,7 @@ use crate::{
     config::Config,
     credentials::CredentialsCache,
     driver::{Driver, Drivers},
-    error::{ConfigError, ConnectError, Reason},
+    error::{ConfigError, ConnectError, Failure, Reason},
     refusal::classify,
     tls::client_config,
     token::Token,
@@ -74,61 +75,63 @@ impl Connector {
         let mut renewed = false;
         loop {
             attempts += 1;
-            let error = match timeout_at(deadline, self.attempt(&phase)).await {
+            let failure = match timeout_at(deadline, self.attempt(&phase)).await {
                 Ok(Ok(session)) => return Ok(session),
-                Ok(Err(error)) => error,
-                Err(_) => return Err(self.timed_out(&phase, attempts, last)),
+                Ok(Err(failure)) => failure,
+                // What the server kept saying tells more than that the time was up.
+                Err(_) => {
+                    return Err(last
+                        .unwrap_or_else(|| self.timed_out(&phase))
+                        .after(attempts)
+                        .into());
+                }
             };
-            // Once, because what a fresh signature cannot mend is this machine's clock.
-            if error.reason() == Reason::TokenExpired && !renewed {
-                renewed = true;
+            let reason = failure.reason();
+            if reason.is_about_credentials() {
+                // They may have been replaced where they come from.
                 self.credentials.forget();
+            }
+            // Once, because what a fresh signature cannot mend is this machine's clock.
+            if reason == Reason::TokenExpired && !renewed {
+                renewed = true;
                 continue;
             }
             let wait = BACKOFF.delay(attempts, rand::random());
-            if !error.reason().is_transient() || Instant::now() + wait >= deadline {
-                return Err(error.after(attempts));
+            if !reason.is_transient() || Instant::now() + wait >= deadline {
+                return Err(failure.after(attempts).into());
             }
-            last = Some(error);
+            last = Some(failure);
             sleep(wait).await;
         }
     }
 
-    async fn attempt(&self, phase: &Phase) -> Result<Session, ConnectError> {
-        let tls = self.tls.clone().map_err(|error| {
-            self.error(Reason::Tls)
-                .detail(error.to_string())
-                .caused_by(error)
-        })?;
+    async fn attempt(&self, phase: &Phase) -> Result<Session, Failure> {
+        let tls = self
+            .tls
+            .clone()
+            .map_err(|error| self.because(Reason::Tls, error))?;
         let opened = self.config.now();
 
         phase.enter(Phase::CREDENTIALS);
-        let credentials = self.credentials.get(opened).await.map_err(|error| {
-            self.error(Reason::Credentials)
-                .detail(error.to_string())
-                .caused_by(error)
-        })?;
+        let credentials = self
+            .credentials
+            .get(opened)
+            .await
+            .map_err(|error| self.because(Reason::Credentials, error))?;
         let token = Token::sign(&self.config, credentials, opened)
             .await
-            .map_err(|error| {
-                self.error(Reason::Credentials)
-                    .detail(error.to_string())
-                    .caused_by(error)
-            })?;
+            .map_err(|error| self.because(Reason::Credentials, error))?;
 
         phase.enter(Phase::NAME);
-        let addresses = self.addresses().await.map_err(|error| {
-            self.error(Reason::NameResolution)
-                .detail(error.to_string())
-                .caused_by(error)
-        })?;
+        let addresses = self
+            .addresses()
+            .await
+            .map_err(|error| self.because(Reason::NameResolution, error))?;
 
         phase.enter(Phase::TCP);
-        let stream = address::connect(addresses).await.map_err(|error| {
-            self.error(Reason::Unreachable)
-                .detail(error.to_string())
-                .caused_by(error)
-        })?;
+        let stream = address::connect(addresses)
+            .await
+            .map_err(|error| self.because(Reason::Unreachable, error))?;
 
         self.login(stream, tls, &token, opened, phase).await
     }
@@ -151,11 +154,11 @@ impl Connector {
         token: &Token,
         opened: SystemTime,
         phase: &Phase,
-    ) -> Result<Session, ConnectError> {
+    ) -> Result<Session, Failure> {
         let Ok(rustls) =
             MakeTlsConnect::<TcpStream>::make_tls_connect(&mut tls, self.config.endpoint.host());
         let (watched, watch) = WatchedTls::new(rustls, phase);
-        let settings = self.settings(token);
+        let settings = startup::settings(&self.config, token);
 
         phase.enter(Phase::TLS);
         let (client, connection) =
@@ -165,10 +168,10 @@ impl Connector {
                 .map_err(|error| {
                     let (reason, said) = classify(&error);
                     let said = said.unwrap_or_else(|| format!("during {phase}"));
-                    self.error(reason).detail(said).caused_by(error)
+                    self.failure(reason).detail(said).caused_by(error)
                 })?;
         let watch = watch.take().ok_or_else(|| {
-            self.error(Reason::Protocol)
+            self.failure(Reason::Protocol)
                 .detail("the session started without TLS")
         })?;
         Ok(Session {
@@ -179,72 +182,22 @@ impl Connector {
         })
     }
 
-    fn settings(&self, token: &Token) -> tokio_postgres::Config {
-        let mut settings = tokio_postgres::Config::new();
-        settings
-            .host(self.config.endpoint.host())
-            .user(&self.config.user)
-            .dbname(&self.config.database)
-            .password(token.as_str())
-            .ssl_mode(SslMode::Require)
-            .ssl_negotiation(self.config.negotiation);
-        if let Some(application_name) = &self.config.application_name {
-            settings.application_name(application_name);
-        }
-        let options = options(&self.config);
-        if !options.is_empty() {
-            settings.options(options);
-        }
-        settings
-    }
-
-    fn timed_out(&self, phase: &Phase, attempts: u32, last: Option<ConnectError>) -> ConnectError {
-        match last {
-            // What the server kept saying tells more than that the time was up.
-            Some(last) => last.after(attempts),
-            None => self
-                .error(Reason::TimedOut)
-                .detail(format!(
-                    "after {:?}, during {phase}",
-                    self.config.connect_deadline()
-                ))
-                .after(attempts),
-        }
+    fn timed_out(&self, phase: &Phase) -> Failure {
+        let timeout = self.config.connect_deadline();
+        self.failure(Reason::TimedOut)
+            .detail(format!("after {timeout:?}, during {phase}"))
     }
 
     /// The start of an error about this connector's endpoint and user.
-    pub(crate) fn error(&self, reason: Reason) -> ConnectError {
-        ConnectError::new(self.config.endpoint.host(), &self.config.user, reason)
+    pub(crate) fn failure(&self, reason: Reason) -> Failure {
+        Failure::new(self.config.endpoint.host(), &self.config.user, reason)
     }
-}
 
-/// Writes the session's settings as the `options` of its startup packet.
-fn options(config: &Config) -> String {
-    // https://docs.aws.amazon.com/aurora-dsql/latest/userguide/privatelink-managing-clusters.html
-    let cluster = config
-        .endpoint
-        .is_via_interface()
-        .then_some(("amzn-cluster-id", config.endpoint.cluster_id()));
-    let settings = config.settings.iter();
-    let settings = settings.map(|(name, value)| (name.as_str(), value.as_str()));
-    let options: Vec<String> = cluster
-        .into_iter()
-        .chain(settings)
-        .map(|(name, value)| format!("-c {name}={}", escaped(value)))
-        .collect();
-    options.join(" ")
-}
-
-/// Escapes a value for the `options` of a startup packet, which are split at blanks.
-fn escaped(value: &str) -> String {
-    let mut escaped = String::with_capacity(value.len());
-    for c in value.chars() {
-        if c == '\\' || c.is_ascii_whitespace() {
-            escaped.push('\\');
-        }
-        escaped.push(c);
+    fn because(&self, reason: Reason, cause: impl StdError + Send + Sync + 'static) -> Failure {
+        self.failure(reason)
+            .detail(cause.to_string())
+            .caused_by(cause)
     }
-    escaped
 }
 
 /// How far an attempt has come, for the error of one that did not come further.

@@ -44,6 +44,8 @@ pub struct Connection {
     opened_monotonic: Instant,
     lifetime: Duration,
     last_used: SystemTime,
+    /// Whether it was ever found fit to be lent.
+    pub(crate) proven: bool,
     /// Whether the client may have been used since the connection was last found clean.
     touched: AtomicBool,
 }
@@ -91,6 +93,7 @@ impl Connection {
             opened_monotonic: Instant::now(),
             lifetime: lifetime - lifetime.mul_f64(LIFETIME_JITTER * rand::random::<f64>()),
             last_used: connector.config.now(),
+            proven: false,
             touched: AtomicBool::new(false),
             connector,
         }
@@ -131,9 +134,11 @@ impl Connection {
         self.is_expired() || self.connector.config.now() + lead >= self.expires_at()
     }
 
-    /// Notes that the connection came back.
+    /// Notes that the connection came back. Only use proves it alive: it may have been held through a freeze.
     pub(crate) fn returned(&mut self) {
-        self.last_used = self.connector.config.now();
+        if *self.touched.get_mut() {
+            self.last_used = self.connector.config.now();
+        }
     }
 
     /// Makes sure that the connection is alive, young and clean. Without I/O if it was left clean.
@@ -150,15 +155,21 @@ impl Connection {
         }
     }
 
-    /// Waits for what the last borrower left behind, such as the rollback of a transaction that was dropped.
-    async fn clean(&mut self) -> Result<(), Unfit> {
+    /// Waits, for [`Config::settle_timeout`], until nothing is queued, under way or untaken. Returns whether that is so.
+    pub(crate) async fn settle(&self) -> bool {
         let settled = async {
             self.watch.fence().await;
             self.watch.settled().await;
         };
-        timeout(SETTLE_TIMEOUT, settled)
-            .await
-            .map_err(|_| Unfit::Unsettled)?;
+        let patience = self.connector.config.settle_timeout;
+        timeout(patience, settled).await.is_ok()
+    }
+
+    /// Waits for what the last borrower left behind, such as the rollback of a transaction that was dropped.
+    async fn clean(&mut self) -> Result<(), Unfit> {
+        if !self.settle().await {
+            return Err(Unfit::Unsettled);
+        }
         if self.is_closed() {
             return Err(Unfit::Closed);
         }
@@ -180,9 +191,12 @@ impl Connection {
     /// Asks the peer for a sign of life.
     pub(crate) async fn ping(&mut self) -> Result<(), Unfit> {
         let config = &self.connector.config;
+        // Until the answer is there: a checkout that is given up meanwhile must not pass for a sign of life.
+        *self.touched.get_mut() = true;
         match timeout(config.ping_timeout, self.client.simple_query("")).await {
             Ok(Ok(_)) => {
                 self.last_used = config.now();
+                *self.touched.get_mut() = false;
                 Ok(())
             }
             Ok(Err(_)) => Err(Unfit::Closed),
@@ -253,7 +267,3 @@ const LIFETIME_JITTER: f64 = 2.0 / 11.0;
 
 /// How long before its age a connection is replaced when it comes back.
 const REPLACEMENT_LEAD: Duration = Duration::from_secs(60);
-
-/// How long a checkout waits for what the last borrower left behind. A little more than a round trip: past that, a new
-/// connection is there sooner.
-const SETTLE_TIMEOUT: Duration = Duration::from_millis(100);

@@ -124,7 +124,11 @@ impl FromStr for Endpoint {
                 interface: None,
             }),
             Err(problem) => Err(ConfigError::Endpoint {
-                value: value.to_owned(),
+                // What looks like a URL may have a password in it.
+                value: match value.contains(['@', '?']) {
+                    true => "(not repeated)".to_owned(),
+                    false => value.to_owned(),
+                },
                 problem,
             }),
         }
@@ -312,6 +316,13 @@ mod tests {
         ] {
             assert_eq!(problem(&host), expected, "{host:?}");
         }
+    }
+
+    #[test]
+    fn a_password_in_what_was_given_is_not_repeated() {
+        let url = format!("postgres://admin:hunter2@{ID}.dsql.us-east-1.on.aws");
+        let error = url.parse::<Endpoint>().unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("hunter2"));
     }
 
     #[test]

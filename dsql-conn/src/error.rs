@@ -9,6 +9,7 @@ mod connect;
 use std::time::Duration;
 
 pub use config::{ConfigError, EndpointProblem};
+pub(crate) use connect::Failure;
 pub use connect::{ConnectError, Reason};
 
 /// Whatever this crate can answer instead of a result.
@@ -85,13 +86,10 @@ pub enum Error {
     /// `COMMIT` was sent and its outcome never arrived: the transaction may or may not have been applied.
     ///
     /// Running it again is safe only if a second run changes nothing, for example through a unique key.
-    #[error(
-        "the outcome of COMMIT is unknown: {}; look whether it was applied before running it again",
-        .source.as_ref().map_or_else(|| "no answer within the deadline".to_owned(), ToString::to_string)
-    )]
+    #[error("the outcome of COMMIT is unknown{}; look whether it was applied before running it again", Statement(.source))]
     CommitUnknown {
-        /// What ended the wait; `None` if a deadline passed.
-        source: Option<tokio_postgres::Error>,
+        /// What came instead of the answer.
+        source: tokio_postgres::Error,
     },
 
     /// A background job, such as the build of an index, ended without success.
@@ -113,6 +111,8 @@ pub enum Error {
     TransactionEnded,
 
     /// A handle of the transaction was still alive after the body returned: nothing was applied.
+    ///
+    /// The pool has the connection's place back when the handle is dropped.
     #[error(
         "the transaction's handle outlived its body, so it was not committed; await what uses the handle before returning"
     )]

@@ -7,14 +7,15 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
-use tokio::{sync::watch, task::AbortHandle};
+use tokio::{sync::watch, task::AbortHandle, time::sleep};
 
 use crate::{
+    backoff::Backoff,
     config::Config,
     connect::Connector,
     connection::{Connection, Unfit},
@@ -41,6 +42,8 @@ pub(crate) struct Dialer {
     pub(crate) connector: Arc<Connector>,
     dials: Mutex<Vec<Dial>>,
     opened: AtomicU64,
+    /// How many connections in a row were unfit before they were ever lent.
+    stillborn: AtomicU32,
     outcome: watch::Sender<Outcome>,
     /// When an idle connection was last found dead.
     peer_lost: Mutex<Option<SystemTime>>,
@@ -69,14 +72,13 @@ impl ConnectionManager {
                 connector: Arc::new(Connector::new(config)),
                 dials: Mutex::default(),
                 opened: AtomicU64::new(0),
+                stillborn: AtomicU32::new(0),
                 outcome: watch::Sender::default(),
                 peer_lost: Mutex::default(),
             }),
         }
     }
-}
 
-impl ConnectionManager {
     pub(crate) fn sharing(dialer: &Arc<Dialer>) -> Self {
         Self {
             dialer: Arc::clone(dialer),
@@ -92,7 +94,9 @@ impl Dialer {
             return Err(Error::PoolClosed);
         }
         let connector = Arc::clone(&self.connector);
+        let pause = self.pause();
         let dialing = tokio::spawn(async move {
+            sleep(pause).await;
             let session = connector.open().await?;
             Ok(Connection::new(session, connector))
         });
@@ -100,6 +104,7 @@ impl Dialer {
         self.enter(dialing.abort_handle());
 
         let error = match dialing.await {
+            Ok(Ok(_)) if self.is_closed() => return Err(Error::PoolClosed),
             Ok(Ok(connection)) => {
                 self.opened.fetch_add(1, Ordering::Relaxed);
                 return Ok(connection);
@@ -112,10 +117,8 @@ impl Dialer {
                         "its deadline passed while this process was paused, or the pool was closed"
                     }
                 };
-                self.connector
-                    .error(Reason::Aborted)
-                    .detail(how)
-                    .caused_by(ended)
+                let failure = self.connector.failure(Reason::Aborted);
+                ConnectError::from(failure.detail(how).caused_by(ended))
             }
         };
         self.outcome.send_modify(|outcome| {
@@ -130,6 +133,17 @@ impl Dialer {
     /// After a freeze or a network's outage every connection is due for a sign of life, and mostly they are all dead. Each
     /// would cost a ping's timeout, so that the first one that is found dead speaks for those that were idle as long.
     async fn judge(&self, connection: &mut Connection) -> Result<(), Unfit> {
+        let judged = self.judge_as_it_stands(connection).await;
+        if judged.is_ok() {
+            connection.proven = true;
+            self.stillborn.store(0, Ordering::Relaxed);
+        } else if !connection.proven {
+            self.stillborn.fetch_add(1, Ordering::Relaxed);
+        }
+        judged
+    }
+
+    async fn judge_as_it_stands(&self, connection: &mut Connection) -> Result<(), Unfit> {
         connection.fit().await?;
         let Some(unseen_since) = connection.unseen_since() else {
             return Ok(());
@@ -142,6 +156,15 @@ impl Dialer {
             *self.peer_lost() = Some(self.connector.config.now());
         }
         pinged
+    }
+
+    /// How long the next dial waits. bb8 dials at once for a connection that was found unfit, and a peer that hangs up after
+    /// each login would be dialed without end.
+    fn pause(&self) -> Duration {
+        match self.stillborn.load(Ordering::Relaxed) {
+            0 => Duration::ZERO,
+            stillborn => PAUSE.delay(stillborn, rand::random()),
+        }
     }
 
     fn enter(&self, task: AbortHandle) {
@@ -211,8 +234,8 @@ impl bb8::ManageConnection for ConnectionManager {
         }
         self.dialer.judge(connection).await.map_err(|unfit| {
             tracing::debug!(%unfit, "connection replaced");
-            let error = self.dialer.connector.error(Reason::Interrupted);
-            error.detail(unfit.to_string()).into()
+            let failure = self.dialer.connector.failure(Reason::Interrupted);
+            ConnectError::from(failure.detail(unfit.to_string())).into()
         })
     }
 
@@ -240,3 +263,8 @@ impl Drop for AbortOnDrop {
         self.0.abort();
     }
 }
+
+const PAUSE: Backoff = Backoff {
+    base: Duration::from_millis(100),
+    cap: Duration::from_secs(5),
+};

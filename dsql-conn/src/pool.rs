@@ -17,12 +17,12 @@ use bb8::RunError;
 use tokio::{
     runtime::Handle,
     sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError},
-    time::{Instant, sleep_until, timeout_at},
+    time::{Instant, sleep_until, timeout, timeout_at},
 };
 
 use crate::{
     backoff::Backoff,
-    config::Config,
+    config::{Config, FOREVER},
     connection::Connection,
     error::{ConnectError, Error},
     manager::{ConnectionManager, Dialer},
@@ -49,6 +49,9 @@ pub use builder::Builder;
 ///   [`Config::ping_after`] is asked for a sign of life, one past its lifetime is replaced.
 /// - A connection with a transaction left open, or with a statement still running, is not lent again.
 /// - If no connection can be opened and trying again would not help, it fails at once and says why.
+///
+/// A pool belongs to the runtime of its first checkout, whose tasks drive its connections: make another one for another
+/// runtime.
 #[derive(Clone)]
 pub struct Pool(Arc<Shared>);
 
@@ -64,10 +67,9 @@ struct Shared {
 
 /// A connection on loan. Dropping it gives it back.
 pub struct PooledConnection {
-    // In this order: who gets the permit next must find the connection or its successor's slot.
+    // In this order: who gets the place next must find the connection in the pool.
     connection: bb8::PooledConnection<'static, ConnectionManager>,
-    successor: Successor,
-    _permit: OwnedSemaphorePermit,
+    place: Place,
 }
 
 /// How a pool stands.
@@ -134,10 +136,13 @@ impl Pool {
         self.drop_idle().await;
 
         let drivers = &self.0.dialer.connector.drivers;
-        if tokio::time::timeout(patience, drivers.ended())
-            .await
-            .is_ok()
-        {
+        let all_ended = async {
+            // A dial that had just come to its end may have left a connection since.
+            while timeout(DRAIN_INTERVAL, drivers.ended()).await.is_err() {
+                self.drop_idle().await;
+            }
+        };
+        if timeout(patience, all_ended).await.is_ok() {
             return 0;
         }
         let cut = drivers.abort();
@@ -147,7 +152,10 @@ impl Pool {
 
     /// Returns how the pool stands.
     pub fn stats(&self) -> Stats {
-        let state = self.connections().state();
+        let state = match self.0.connections.get() {
+            Some(connections) => connections.state(),
+            None => return Stats::of_unused(self.0.settings.max_size),
+        };
         let opened = self.0.dialer.opened();
         Stats {
             max_size: self.0.settings.max_size,
@@ -252,11 +260,11 @@ impl Pool {
         match result {
             Ok(connection) => Ok(PooledConnection {
                 connection,
-                successor: Successor {
+                place: Place {
                     pool: self.clone(),
-                    is_due: false,
+                    permit: Some(permit),
+                    needs_successor: false,
                 },
-                _permit: permit,
             }),
             Err(RunError::User(error)) => Err(error),
             Err(RunError::TimedOut) => Err(patience.exhausted(cause)),
@@ -278,24 +286,27 @@ impl Pool {
     }
 }
 
-/// Opens a connection in the place of one that is about to come to its age, before somebody has to wait for it.
-struct Successor {
+/// One of the places that a pool has for connections, given up with the connection that held it.
+struct Place {
     pool: Pool,
-    is_due: bool,
+    permit: Option<OwnedSemaphorePermit>,
+    needs_successor: bool,
 }
 
-impl Drop for Successor {
+impl Drop for Place {
+    /// Where a connection came to its age, the next one is opened before somebody asks for it, and holds the place meanwhile.
     fn drop(&mut self) {
-        if !self.is_due || self.pool.0.permits.is_closed() {
+        if !self.needs_successor || self.pool.0.permits.is_closed() {
             return;
         }
-        let pool = self.pool.clone();
+        let (pool, permit) = (self.pool.clone(), self.permit.take());
         if let Ok(runtime) = Handle::try_current() {
             runtime.spawn(async move {
-                // A failure is published like any other, and there may be no room for a connection any more.
+                // A failure is published like any other.
                 if let Ok(connection) = pool.0.dialer.dial().await {
                     let _ = pool.connections().add(connection);
                 }
+                drop(permit);
             });
         }
     }
@@ -303,7 +314,20 @@ impl Drop for Successor {
 
 impl Drop for PooledConnection {
     fn drop(&mut self) {
-        self.successor.is_due = self.connection.is_about_to_expire();
+        self.place.needs_successor = self.connection.is_about_to_expire();
+    }
+}
+
+impl Stats {
+    fn of_unused(max_size: u32) -> Self {
+        Self {
+            max_size,
+            connections: 0,
+            idle: 0,
+            opened: 0,
+            failed: 0,
+            closed: 0,
+        }
     }
 }
 
@@ -347,7 +371,7 @@ impl Patience {
         let started = Instant::now();
         Self {
             started,
-            deadline: started.checked_add(patience).unwrap_or(started + FOREVER),
+            deadline: started + patience.min(FOREVER),
         }
     }
 
@@ -365,5 +389,5 @@ const REDIAL: Backoff = Backoff {
     cap: Duration::from_secs(2),
 };
 
-/// Ten years: a deadline that no clock can hold is none.
-const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+/// How often a pool that closes looks for connections that came back.
+const DRAIN_INTERVAL: Duration = Duration::from_millis(10);

@@ -85,7 +85,11 @@ fn interrupted(error: &io::Error) -> (Reason, Option<String>) {
     match tls {
         Some(rustls::Error::InvalidCertificate(_)) => (Reason::Certificate, said),
         Some(_) => (Reason::Tls, said),
-        None if error.kind() == io::ErrorKind::InvalidData => (Reason::Protocol, said),
-        None => (Reason::Interrupted, said),
+        None => match error.kind() {
+            // The driver could not write the startup packet: there is a NUL in a name or a setting.
+            io::ErrorKind::InvalidInput => (Reason::SettingRefused, said),
+            io::ErrorKind::InvalidData => (Reason::Protocol, said),
+            _ => (Reason::Interrupted, said),
+        },
     }
 }

@@ -62,10 +62,11 @@ impl<S> Wire<S> {
 }
 
 impl Watch {
-    /// Waits until the driver has written everything that was queued before this call.
+    /// Waits until the driver has written everything that was queued before this call, and handed on everything it has read.
     ///
-    /// The ledger sees what is written, not what is queued. A statement whose future was polled once and dropped sits in the
-    /// driver's queue: before the fence the ledger would call that connection clean.
+    /// The ledger sees what passes here, not what the driver holds. A statement whose future was polled once and dropped sits
+    /// in the driver's queue, and rows that nobody takes hold up what comes after them: before the fence the ledger would call
+    /// such a connection clean.
     pub(crate) async fn fence(&self) {
         let wanted = {
             let mut ledger = self.shared.lock();
@@ -179,8 +180,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
             }
             this.received
                 .follow(new, |tag, body| ledger.received(tag, body));
+            ledger.drained = false;
             drop(ledger);
             this.shared.changed.wake();
+        } else {
+            this.shared.lock().drained = true;
         }
         polled
     }

@@ -25,6 +25,7 @@ impl Config {
             checkout_timeout,
             ping_timeout,
             ping_after,
+            settle_timeout,
             max_lifetime,
             time,
         } = self;
@@ -48,6 +49,7 @@ impl Config {
             && *checkout_timeout == other.checkout_timeout
             && *ping_timeout == other.ping_timeout
             && *ping_after == other.ping_after
+            && *settle_timeout == other.settle_timeout
             && *max_lifetime == other.max_lifetime
             && is_same_time
     }

@@ -8,7 +8,8 @@ use std::{error::Error as StdError, fmt, sync::Arc};
 #[derive(Clone)]
 pub struct ConnectError(Arc<Failure>);
 
-struct Failure {
+/// A [`ConnectError`] that is still being put together.
+pub(crate) struct Failure {
     host: String,
     user: String,
     reason: Reason,
@@ -17,39 +18,46 @@ struct Failure {
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
-impl ConnectError {
+impl Failure {
     pub(crate) fn new(host: &str, user: &str, reason: Reason) -> Self {
-        Self(Arc::new(Failure {
+        Self {
             host: host.to_owned(),
             user: user.to_owned(),
             reason,
             detail: None,
             attempts: 1,
             source: None,
-        }))
+        }
     }
 
     /// Adds what the peer said, or where it happened.
-    pub(crate) fn detail(self, detail: impl Into<String>) -> Self {
-        self.change(|failure| failure.detail = Some(detail.into()))
-    }
-
-    pub(crate) fn caused_by(self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        self.change(|failure| failure.source = Some(source.into()))
-    }
-
-    pub(crate) fn after(self, attempts: u32) -> Self {
-        self.change(|failure| failure.attempts = attempts)
-    }
-
-    /// Changes an error that nobody else holds yet, as is so while it is put together.
-    fn change(mut self, change: impl FnOnce(&mut Failure)) -> Self {
-        if let Some(failure) = Arc::get_mut(&mut self.0) {
-            change(failure);
-        }
+    pub(crate) fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
         self
     }
 
+    pub(crate) fn caused_by(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    pub(crate) fn after(mut self, attempts: u32) -> Self {
+        self.attempts = attempts;
+        self
+    }
+
+    pub(crate) fn reason(&self) -> Reason {
+        self.reason
+    }
+}
+
+impl From<Failure> for ConnectError {
+    fn from(failure: Failure) -> Self {
+        Self(Arc::new(failure))
+    }
+}
+
+impl ConnectError {
     /// What kept the connection from being opened.
     pub fn reason(&self) -> Reason {
         self.0.reason
@@ -169,6 +177,14 @@ impl Reason {
                 | Self::Interrupted
                 | Self::TimedOut
                 | Self::Aborted
+        )
+    }
+
+    /// Whether other credentials might have been let in.
+    pub(crate) fn is_about_credentials(self) -> bool {
+        matches!(
+            self,
+            Self::TokenExpired | Self::AccessDenied | Self::NotAuthorized
         )
     }
 

@@ -91,9 +91,11 @@ impl Builder {
         self
     }
 
-    /// Sets after how long an idle connection is closed, to the half minute. Defaults to 10 minutes; `None` keeps them.
+    /// Sets after how long an idle connection is closed, to the half minute. Defaults to 10 minutes; `None` keeps them; less
+    /// than a second counts as one.
     pub fn idle_timeout(mut self, idle_timeout: impl Into<Option<Duration>>) -> Self {
-        self.idle_timeout = idle_timeout.into();
+        let idle_timeout = idle_timeout.into();
+        self.idle_timeout = idle_timeout.map(|timeout| timeout.max(Duration::from_secs(1)));
         self
     }
 

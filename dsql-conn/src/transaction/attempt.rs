@@ -58,14 +58,21 @@ impl Attempt {
         })
         .await;
 
-        if Arc::get_mut(&mut self.connection).is_none() {
-            self.connection.abort();
-            self.ended = true;
-            return Err(Error::TransactionEscaped.into());
+        if self.has_escaped() {
+            // Dropping the attempt cuts the connection.
+            return Err(match result {
+                Ok(_) => Error::TransactionEscaped.into(),
+                Err(error) => Failed::For(error),
+            });
         }
         // What the body queued and did not await must not slip in behind the COMMIT.
-        self.watch().fence().await;
-        self.watch().settled().await;
+        if !self.connection.settle().await {
+            self.connection.abort();
+            return Err(match result {
+                Ok(_) => rolled_back("a statement of it was still running"),
+                Err(error) => Failed::For(error),
+            });
+        }
         if self.watch().has_ended() {
             // Before anything else: what the body committed must not be run again, whatever it met since.
             self.roll_back().await;
@@ -107,17 +114,11 @@ impl Attempt {
         if let Some(conflict) = self.watch().conflict() {
             return Err(self.lost(conflict).await);
         }
-        // "Server unavailable" leaves the connection alive and the outcome open:
-        // https://docs.aws.amazon.com/aurora-dsql/latest/userguide/troubleshooting.html
-        let is_unavailable = error.code() == Some(&SqlState::INTERNAL_ERROR);
-        let is_unknown =
-            is_unavailable || self.watch().is_closed() || error.as_db_error().is_none();
+        let is_refused = is_refusal(&error) && !self.watch().is_closed();
         self.roll_back().await;
-        Err(match is_unknown {
-            true => Error::CommitUnknown {
-                source: Some(error),
-            },
-            false => Error::Query(error),
+        Err(match is_refused {
+            true => Error::Query(error),
+            false => Error::CommitUnknown { source: error },
         }
         .into())
     }
@@ -131,9 +132,9 @@ impl Attempt {
     ///
     /// A rollback that fails is no news: the connection is lost then, and the transaction with it.
     async fn roll_back(self) -> Option<Arc<PooledConnection>> {
-        self.watch().settled().await;
-        if self.watch().status() != Status::Idle && !self.watch().is_closed() {
-            let _ = self.connection.batch_execute("ROLLBACK").await;
+        if self.connection.settle().await && self.watch().status() != Status::Idle {
+            let _ = self.connection.batch_execute("ROLLBACK").now_or_never();
+            self.connection.settle().await;
         }
         let is_good = self.watch().status() == Status::Idle && !self.watch().is_closed();
         let connection = self.end();
@@ -146,6 +147,11 @@ impl Attempt {
         Arc::clone(&self.connection)
     }
 
+    /// Whether a handle outlived the body.
+    fn has_escaped(&mut self) -> bool {
+        Arc::get_mut(&mut self.connection).is_none()
+    }
+
     fn watch(&self) -> &Watch {
         self.connection.watch()
     }
@@ -155,8 +161,13 @@ impl Drop for Attempt {
     /// A body that was dropped or panicked must not leave its transaction to the next borrower. One poll queues the
     /// statement; the next checkout waits for its answer.
     fn drop(&mut self) {
-        if !self.ended {
-            let _ = self.connection.batch_execute("ROLLBACK").now_or_never();
+        if self.ended {
+            return;
+        }
+        match self.has_escaped() {
+            // Whoever holds the handle would go on outside of the transaction.
+            true => self.connection.abort(),
+            false => drop(self.connection.batch_execute("ROLLBACK").now_or_never()),
         }
     }
 }
@@ -170,4 +181,17 @@ impl<E: From<Error>> From<Error> for Failed<E> {
 fn rolled_back<E: From<Error>>(failure: impl Into<String>) -> Failed<E> {
     let failure = failure.into();
     Error::RolledBack { failure }.into()
+}
+
+/// Whether the server refused a `COMMIT` in a way that leaves no doubt that nothing was applied.
+///
+/// Anything else leaves it open: a lost connection, SQLSTATE classes for connections, operators and systems, 40003, and
+/// `XX000 server unavailable`, after which the connection lives on:
+/// [troubleshooting](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/troubleshooting.html).
+fn is_refusal(error: &tokio_postgres::Error) -> bool {
+    const REFUSING: [&str; 10] = ["0A", "22", "23", "25", "40", "42", "44", "53", "54", "55"];
+    error.code().is_some_and(|state| {
+        let is_refusing = REFUSING.iter().any(|class| state.code().starts_with(class));
+        is_refusing && *state != SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN
+    })
 }

@@ -25,6 +25,8 @@ pub(super) struct Ledger {
 
     /// The driver's last act was a flush that went through: nothing is left in its queue.
     pub(super) flushed: bool,
+    /// There was nothing more to read when the driver last tried. It does not try while somebody leaves their rows untaken.
+    pub(super) drained: bool,
     pub(super) fence_wanted: u64,
     fence_begun: u64,
     pub(super) fence_reached: u64,
@@ -88,6 +90,8 @@ impl Ledger {
             }
             // A password and a farewell belong to no flight.
             b'p' | b'X' => return,
+            // A COPY given up. How many answers are due for it depends on how far it came.
+            b'f' => return self.close(),
             _ => {
                 self.unfinished = Unfinished::Work;
                 return;
@@ -181,12 +185,13 @@ impl Ledger {
     pub(super) fn driver_begins(&mut self) {
         self.fence_begun = self.fence_wanted;
         self.flushed = false;
+        self.drained = false;
     }
 
     /// The fence holds only for what was queued before the driver's turn began: it empties its queue first and flushes
     /// last, and something may have been queued in between. A flush in the middle of a full queue is followed by a write.
     pub(super) fn driver_rests(&mut self) {
-        if self.flushed {
+        if self.flushed && self.drained {
             self.fence_reached = self.fence_begun;
         }
     }
@@ -328,14 +333,19 @@ mod tests {
         let mut ledger = ready();
         ledger.driver_begins();
         ledger.fence_wanted += 1;
-        ledger.flushed = true;
+        (ledger.drained, ledger.flushed) = (true, true);
         ledger.driver_rests();
         assert_eq!(ledger.fence_reached, 0, "wanted in the middle of a turn");
         ledger.driver_begins();
+        ledger.drained = true;
         ledger.driver_rests();
         assert_eq!(ledger.fence_reached, 0, "the flush did not go through");
         ledger.driver_begins();
         ledger.flushed = true;
+        ledger.driver_rests();
+        assert_eq!(ledger.fence_reached, 0, "rows wait to be taken");
+        ledger.driver_begins();
+        (ledger.drained, ledger.flushed) = (true, true);
         ledger.driver_rests();
         assert_eq!(ledger.fence_reached, 1);
     }

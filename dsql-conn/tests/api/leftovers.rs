@@ -1,9 +1,12 @@
 //! What a borrower leaves behind never reaches the next one.
 
-use dsql_local::{Effect, Fault, Stage};
+use std::time::Duration;
+
+use dsql_conn::Pool;
+use dsql_local::{Effect, Fault, LocalCluster, Stage};
 use futures_util::{FutureExt, SinkExt, pin_mut};
 
-use crate::support::{cluster, pool, until};
+use crate::support::{cluster, config, pool, until};
 
 /// The wire calls this connection clean: `BEGIN` sits in the driver's queue when the connection comes back.
 #[tokio::test]
@@ -69,6 +72,7 @@ async fn a_stock_transaction_that_was_dropped_is_rolled_back_before_the_next_loa
             .unwrap();
         assert_eq!(row.get::<_, i64>(0), 0);
     }
+    assert_eq!(cluster.counts().logins, 1, "on the same connection");
 }
 
 #[tokio::test]
@@ -92,12 +96,13 @@ async fn a_query_that_was_dropped_does_not_answer_the_next_one() {
         let row = connection.query_one("SELECT 'mine'", &[]).await.unwrap();
         assert_eq!(row.get::<_, &str>(0), "mine");
     }
+    assert_eq!(cluster.counts().logins, 1, "on the same connection");
 }
 
 #[tokio::test]
 async fn a_statement_that_still_runs_is_not_waited_for() {
     let cluster = cluster().await;
-    let pool = pool(&cluster, 1);
+    let pool = impatient_pool(&cluster);
     let connection = pool.get().await.unwrap();
     cluster.inject(Fault::at(Stage::Statement, Effect::Stall));
     {
@@ -112,7 +117,7 @@ async fn a_statement_that_still_runs_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn a_copy_in_returns_a_clean_connection_and_an_abandoned_one_a_new() {
+async fn a_copy_in_that_was_finished_leaves_a_clean_connection() {
     let cluster = cluster().await;
     let pool = pool(&cluster, 1);
     let connection = pool.get().await.unwrap();
@@ -120,10 +125,7 @@ async fn a_copy_in_returns_a_clean_connection_and_an_abandoned_one_a_new() {
         .batch_execute("CREATE TABLE note (text text)")
         .await
         .unwrap();
-    let copy = connection
-        .copy_in::<_, bytes::Bytes>("COPY note FROM STDIN")
-        .await
-        .unwrap();
+    let copy = connection.copy_in::<_, bytes::Bytes>(COPY).await.unwrap();
     pin_mut!(copy);
     copy.send(bytes::Bytes::from_static(b"one\ntwo\n"))
         .await
@@ -132,26 +134,91 @@ async fn a_copy_in_returns_a_clean_connection_and_an_abandoned_one_a_new() {
     drop(connection);
 
     let connection = pool.get().await.unwrap();
-    assert_eq!(cluster.counts().logins, 1, "the same connection");
-    let copy = connection
-        .copy_in::<_, bytes::Bytes>("COPY note FROM STDIN")
+    let rows = connection
+        .query("SELECT text FROM note", &[])
         .await
         .unwrap();
+    assert_eq!(rows.len(), 2);
+    assert_eq!(cluster.counts().logins, 1, "on the same connection");
+}
+
+#[tokio::test]
+async fn a_connection_whose_copy_in_goes_on_is_not_lent() {
+    let cluster = cluster().await;
+    let pool = impatient_pool(&cluster);
+    let connection = pool.get().await.unwrap();
+    connection
+        .batch_execute("CREATE TABLE note (text text)")
+        .await
+        .unwrap();
+    let copy = connection.copy_in::<_, bytes::Bytes>(COPY).await.unwrap();
     drop(connection);
     let connection = pool.get().await.unwrap();
-    let row = connection
-        .query_one("SELECT count(*) FROM note", &[])
+    let rows = connection
+        .query("SELECT text FROM note", &[])
         .await
         .unwrap();
-    assert_eq!(row.get::<_, i64>(0), 2);
+    assert_eq!(rows.len(), 0);
     drop(copy);
+}
+
+/// A pool of one connection that waits but a moment for what was left running on it.
+fn impatient_pool(cluster: &LocalCluster) -> Pool {
+    let config = config(cluster).settle_timeout(Duration::from_millis(50));
+    Pool::builder(config).max_size(1).build()
+}
+
+/// The driver stops to read while the rows that it has are not taken: the next statement would wait for as long.
+#[tokio::test]
+async fn a_connection_whose_rows_nobody_takes_is_not_lent() {
+    const ROWS: &str = "SELECT repeat('x', 1000) FROM generate_series(1, $1::int)";
+
+    let cluster = cluster().await;
+    let pool = impatient_pool(&cluster);
+    for rows in [1, 10, 20, 30, 100, 1000_i32] {
+        let connection = pool.get().await.unwrap();
+        let untaken = connection.query_raw(ROWS, [rows]).await.unwrap();
+        drop(connection);
+        let connection = pool.get().await.unwrap();
+        let query = connection.query("SELECT 1", &[]);
+        assert_eq!(
+            tokio::time::timeout(Duration::from_secs(60), query)
+                .await
+                .unwrap()
+                .unwrap()
+                .len(),
+            1
+        );
+        drop(untaken);
+    }
+}
+
+/// The driver gives such a COPY up, and dies of the answers that it did not expect.
+#[tokio::test]
+async fn a_connection_whose_copy_failed_is_not_lent() {
+    let cluster = cluster().await;
+    let pool = pool(&cluster, 1);
+    for _ in 0..50 {
+        let connection = pool.get().await.unwrap();
+        let copy = connection
+            .copy_in::<_, bytes::Bytes>("COPY nothing FROM STDIN")
+            .await;
+        assert!(copy.is_err());
+        drop(connection);
+        pool.get()
+            .await
+            .unwrap()
+            .query("SELECT 1", &[])
+            .await
+            .unwrap();
+    }
 }
 
 /// A driver whose client is gone would wait for the answer that is due.
 #[tokio::test]
 async fn closing_in_the_middle_of_a_query_leaves_no_socket() {
     let cluster = cluster().await;
-    let connection = crate::support::config(&cluster).connect().await.unwrap();
+    let connection = config(&cluster).connect().await.unwrap();
     {
         let query = connection.batch_execute("SELECT pg_sleep(3600)");
         let written = until(&cluster, |counts| counts.statements == 1);
@@ -166,10 +233,12 @@ async fn closing_in_the_middle_of_a_query_leaves_no_socket() {
 #[tokio::test]
 async fn closing_an_idle_connection_says_farewell() {
     let cluster = cluster().await;
-    let connection = crate::support::config(&cluster).connect().await.unwrap();
+    let connection = config(&cluster).connect().await.unwrap();
     connection.query("SELECT 1", &[]).await.unwrap();
     drop(connection);
     until(&cluster, |counts| counts.open == 0).await;
     let connections = cluster.connections();
     assert_eq!(connections[0].flights.last().map(String::as_str), Some("X"));
 }
+
+const COPY: &str = "COPY note FROM STDIN";

@@ -125,19 +125,122 @@ async fn a_transient_refusal_is_waited_out_and_named_when_time_is_up() {
 }
 
 #[tokio::test]
-async fn a_failure_does_not_reach_those_who_wait_for_a_busy_connection() {
+async fn a_failure_does_not_reach_those_who_wait_while_others_are_served() {
     let cluster = cluster().await;
     let pool = pool(&cluster, 2);
     let busy = pool.get().await.unwrap();
-    cluster.inject(Fault::refuse(Refusal::NoSni));
-    let other = pool.get().await.unwrap();
-    assert_eq!(
-        cluster
-            .counts()
-            .refused(|refusal| *refusal == Refusal::NoSni),
-        1
-    );
-    drop((busy, other));
+    cluster.inject(Fault::refuse(Refusal::NoSni).always());
+    let waiting = tokio::spawn({
+        let pool = pool.clone();
+        async move { pool.get().await.map(|connection| connection.expires_at()) }
+    });
+    // The waiter's dial has failed, for a cause that will not pass; what comes back still serves it.
+    until(&cluster, |counts| {
+        counts.refused(|refusal| *refusal == Refusal::NoSni) >= 1
+    })
+    .await;
+    let expires_at = busy.expires_at();
+    drop(busy);
+    assert_eq!(waiting.await.unwrap().unwrap(), expires_at);
+}
+
+#[tokio::test]
+async fn a_checkout_that_was_given_up_during_its_ping_is_no_sign_of_life() {
+    let cluster = cluster().await;
+    let clock = Clock::default();
+    let config = config(&cluster)
+        .time_source(clock.clone())
+        .settle_timeout(Duration::from_millis(50));
+    let pool = Pool::builder(config).max_size(1).build();
+    drop(pool.get().await.unwrap());
+    cluster.black_hole_all();
+    clock.advance(Duration::from_secs(600));
+    cluster.clock().advance(Duration::from_secs(600));
+    let given_up = tokio::time::timeout(Duration::from_millis(50), pool.get()).await;
+    assert!(given_up.is_err());
+    pool.get()
+        .await
+        .unwrap()
+        .query("SELECT 1", &[])
+        .await
+        .unwrap();
+    assert_eq!(cluster.counts().logins, 2);
+}
+
+#[tokio::test]
+async fn a_connection_held_through_a_freeze_unused_gives_a_sign_of_life() {
+    let cluster = cluster().await;
+    let clock = Clock::default();
+    let pool = Pool::builder(config(&cluster).time_source(clock.clone()))
+        .max_size(1)
+        .build();
+    let held = pool.get().await.unwrap();
+    clock.advance(Duration::from_secs(600));
+    drop(held);
+    drop(pool.get().await.unwrap());
+    assert_eq!(flights(&cluster), ["Q"]);
+}
+
+#[tokio::test]
+async fn a_peer_that_hangs_up_after_each_login_is_not_dialed_without_end() {
+    let cluster = cluster().await;
+    let clock = Clock::default();
+    // Each connection is past its age when it is there: what it is unfit for does not matter.
+    let config = config(&cluster)
+        .time_source(Leaping(clock))
+        .max_lifetime(Duration::from_secs(1))
+        .checkout_timeout(Duration::from_secs(2));
+    let pool = Pool::builder(config).max_size(1).build();
+    pool.get().await.unwrap_err();
+    let dials = cluster.counts().accepted;
+    assert!((2..100).contains(&dials), "{dials}");
+}
+
+#[tokio::test]
+async fn durations_without_bound_are_bounded() {
+    let cluster = cluster().await;
+    let config = config(&cluster)
+        .connect_timeout(Duration::MAX)
+        .checkout_timeout(Duration::MAX)
+        .ping_after(Duration::MAX)
+        .ping_timeout(Duration::MAX)
+        .settle_timeout(Duration::MAX)
+        .max_lifetime(Duration::MAX);
+    let pool = Pool::builder(config).idle_timeout(Duration::ZERO).build();
+    for _ in 0..2 {
+        pool.get()
+            .await
+            .unwrap()
+            .query("SELECT 1", &[])
+            .await
+            .unwrap();
+    }
+}
+
+#[test]
+fn statistics_need_no_runtime() {
+    let endpoint = "abcdefghijklmnopqrstuvwx23.dsql.us-east-1.on.aws";
+    let pool = Pool::new(Config::new(endpoint.parse().unwrap()));
+    assert_eq!(pool.stats().connections, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pool_that_closes_while_it_dials_waits_for_nothing() {
+    let cluster = cluster().await;
+    for _ in 0..100 {
+        let pool = pool(&cluster, 1);
+        let asking = tokio::spawn({
+            let pool = pool.clone();
+            async move { drop(pool.get().await) }
+        });
+        let opened = cluster.counts().logins;
+        until(&cluster, |counts| {
+            counts.logins > opened || asking.is_finished()
+        })
+        .await;
+        assert_eq!(pool.close(Duration::from_secs(60)).await, 0);
+        asking.await.unwrap();
+    }
 }
 
 #[tokio::test]
@@ -229,9 +332,7 @@ async fn a_connection_that_comes_back_shortly_before_its_age_is_replaced_in_the_
     drop(connection);
     // Without a checkout.
     until(&cluster, |counts| counts.logins == 2 && counts.open == 1).await;
-    while pool.stats().idle == 0 {
-        tokio::task::yield_now().await;
-    }
+    until(&cluster, |_| pool.stats().idle == 1).await;
     assert!(pool.get().now_or_never().is_some_and(|lent| lent.is_ok()));
     assert_eq!(pool.stats().opened, 2);
 }
@@ -485,4 +586,15 @@ async fn a_lambdas_pool_keeps_its_one_connection() {
         clock.advance(Duration::from_secs(900));
     }
     assert_eq!(flights(&cluster), ["Q", "Q"]);
+}
+
+/// A clock that is two seconds later each time it is read.
+#[derive(Debug)]
+struct Leaping(Clock);
+
+impl TimeSource for Leaping {
+    fn now(&self) -> std::time::SystemTime {
+        self.0.advance(Duration::from_secs(2));
+        self.0.now()
+    }
 }

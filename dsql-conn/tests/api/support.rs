@@ -34,6 +34,7 @@ pub(crate) fn config(cluster: &LocalCluster) -> Config {
         .connect_timeout(Duration::from_secs(60))
         .checkout_timeout(Duration::from_secs(60))
         .ping_timeout(Duration::from_secs(60))
+        .settle_timeout(Duration::from_secs(60))
 }
 
 pub(crate) fn credentials(identity: &Identity) -> Credentials {
