@@ -4,6 +4,7 @@ mod connect;
 mod leftovers;
 mod pool;
 mod retry;
+mod schema;
 mod statements;
 mod support;
 mod transaction;
