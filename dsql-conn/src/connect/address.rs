@@ -7,6 +7,7 @@
 use std::{collections::VecDeque, io, net::SocketAddr, time::Duration};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
+use socket2::{SockRef, TcpKeepalive};
 use tokio::{net::TcpStream, time::sleep};
 
 /// Connects to one of these addresses. The error is the first one's, not the last one's: the rest mostly fail for having
@@ -27,7 +28,7 @@ pub(super) async fn connect(addresses: Vec<SocketAddr>) -> io::Result<TcpStream>
         tokio::select! {
             Some(connected) = under_way.next() => match connected {
                 Ok(stream) => {
-                    stream.set_nodelay(true)?;
+                    tune(&stream)?;
                     return Ok(stream);
                 }
                 Err(error) => {
@@ -37,6 +38,21 @@ pub(super) async fn connect(addresses: Vec<SocketAddr>) -> io::Result<TcpStream>
             () = sleep(CONNECTION_ATTEMPT_DELAY), if !waiting.is_empty() => {}
         }
     }
+}
+
+/// Sends at once, and notices a peer that is gone: a statement that waits for its answer has no deadline of its own.
+fn tune(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    let keepalive = TcpKeepalive::new()
+        .with_time(Duration::from_secs(30))
+        .with_interval(Duration::from_secs(10))
+        .with_retries(3);
+    socket.set_tcp_keepalive(&keepalive)?;
+    // What was sent and not acknowledged keeps the probes from being sent.
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(Duration::from_secs(60)))?;
+    Ok(())
 }
 
 /// Orders addresses so that the two families alternate, starting with the family of the first.
@@ -82,6 +98,7 @@ mod tests {
         let stream = connect(vec![refused, address]).await.unwrap();
         assert_eq!(stream.peer_addr().unwrap(), address);
         assert!(stream.nodelay().unwrap());
+        assert!(SockRef::from(&stream).keepalive().unwrap());
 
         let error = connect(vec![refused]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
