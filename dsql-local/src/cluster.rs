@@ -1,5 +1,5 @@
 //! What every connection knows of its cluster: names, clock, identities, faults, book, engine.
-//! `local` makes one; `session`, `forward` and `front` read it.
+//! `builder` makes one; `session`, `forward` and `front` read it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use tokio_postgres::Client;
 use crate::clock::Clock;
 use crate::count::Ledger;
 use crate::fault::Faults;
+use crate::gate::Gate;
 use crate::identity::Directory;
 use crate::schema::Schema;
 use crate::uptime::Uptime;
@@ -27,6 +28,8 @@ pub(crate) struct Cluster {
     pub(crate) uptime: Uptime,
     pub(crate) transaction_age: Duration,
     pub(crate) schema: Schema,
+    pub(crate) session_limit: Duration,
+    pub(crate) gate: Gate,
     pub(crate) directory: Directory,
     pub(crate) faults: Faults,
     pub(crate) ledger: Arc<Ledger>,

@@ -88,6 +88,8 @@ pub enum Outcome {
     LoginTimedOut,
     /// Ended by a fault or by the cluster's end.
     Cut,
+    /// Ended because the session had grown too old.
+    Expired,
     /// Ended by a network error or by bytes that are no protocol.
     Failed(String),
 }

@@ -20,6 +20,8 @@ pub(crate) enum Ending {
     Reset,
     /// The socket stays open until stalls are released.
     Stalled,
+    /// The socket closes: the session is too old.
+    Expired,
     /// The client gets nonsense, and the socket closes.
     Garbage,
     /// TLS was not agreed on.
@@ -40,6 +42,7 @@ impl Ending {
             Self::Closed => Outcome::Closed,
             Self::Refused(refusal) => Outcome::Refused(refusal.clone()),
             Self::Cut | Self::Reset | Self::Stalled | Self::Garbage => Outcome::Cut,
+            Self::Expired => Outcome::Expired,
             Self::TlsFailed(error) => Outcome::TlsFailed(error.to_string()),
             Self::LoginTimedOut => Outcome::LoginTimedOut,
             Self::Failed(error) => Outcome::Failed(error.to_string()),

@@ -1,11 +1,12 @@
 //! A session's life after the login: its own backend, and bytes in both directions.
 //! Statements are judged on the way in (`request`) and answers put right on the way out (`reply`).
 
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::{BufMut, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::UnixStream;
+use tokio::sync::Notify;
 
 use crate::answer::Answers;
 use crate::cluster::Cluster;
@@ -28,12 +29,63 @@ pub(crate) struct Line {
     pub(crate) catalog: Catalog,
 }
 
+impl Line {
+    fn new() -> Self {
+        Self {
+            answers: Answers::default(),
+            status: b'I',
+            catalog: Catalog::default(),
+        }
+    }
+
+    /// Returns whether no transaction is open and no answer due.
+    fn is_idle(&self) -> bool {
+        self.status == b'I' && !self.answers.awaits_ready()
+    }
+}
+
 /// Carries a session to its end, which is never an `Ok`.
 pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
     cluster: &Cluster,
     wire: &mut Wire<S>,
     session: &Session,
     entry: &Entry,
+) -> Ending {
+    let line = Mutex::new(Line::new());
+    let answered = Notify::new();
+    tokio::select! {
+        biased;
+        ending = carry(cluster, wire, session, entry, &line, &answered) => ending,
+        () = expire(cluster, session, &line, &answered) => Ending::Expired,
+    }
+}
+
+/// Waits until the session has to go: when it is too old and idle, or has been in a transaction for too
+/// long since.
+async fn expire(cluster: &Cluster, session: &Session, line: &Mutex<Line>, answered: &Notify) {
+    let end = session.opened.saturating_add(cluster.session_limit);
+    cluster.uptime.reached(end).await;
+    let last = cluster
+        .uptime
+        .reached(end.saturating_add(cluster.transaction_age));
+    let idle = async {
+        while !locked(line).is_idle() {
+            answered.notified().await;
+        }
+    };
+    tokio::select! {
+        () = last => {}
+        () = idle => {}
+    }
+}
+
+async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
+    cluster: &Cluster,
+    wire: &mut Wire<S>,
+    session: &Session,
+    entry: &Entry,
+    line: &Mutex<Line>,
+    answered: &Notify,
 ) -> Ending {
     match first_statement(wire, entry).await {
         Ok(()) => {}
@@ -44,16 +96,11 @@ pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
         Ok(opened) => opened,
         Err(ending) => return ending,
     };
-    let line = Mutex::new(Line {
-        answers: Answers::default(),
-        status: b'I',
-        catalog: Catalog::default(),
-    });
     let (mut from_engine, mut to_engine) = backend.into_split();
     let (mut from_client, mut to_client) = tokio::io::split(&mut wire.stream);
 
     let inward = async {
-        let mut requests = Requests::new(cluster, entry, &line);
+        let mut requests = Requests::new(cluster, entry, line);
         let unread = &mut wire.unread;
         let mut out = BytesMut::new();
         loop {
@@ -85,7 +132,7 @@ pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
     let outward = async {
         let mut unread = BytesMut::new();
         let mut out = corrections;
-        let mut replies = reply::Replies::new(cluster, entry, &line);
+        let mut replies = reply::Replies::new(cluster, entry, line);
         loop {
             unread.reserve(READ_AHEAD);
             if from_engine.read_buf(&mut unread).await.unwrap_or(0) == 0 {
@@ -99,6 +146,7 @@ pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
                 out.clear();
             }
             ended?;
+            answered.notify_one();
         }
     };
     tokio::pin!(outward);
@@ -186,6 +234,10 @@ fn refused_by_engine(body: &[u8]) -> Refusal {
         hint: Some(frame::field(body, b'H').into())
             .filter(|hint: &std::borrow::Cow<'_, str>| !hint.is_empty()),
     }
+}
+
+fn locked(line: &Mutex<Line>) -> MutexGuard<'_, Line> {
+    line.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn delay(cluster: &Cluster, direction: Direction) {

@@ -31,16 +31,19 @@
 //! - `SHOW server_version` tells the engine's version, where the login reports 16.15.
 //! - Where the service's SQLSTATE for a refusal is not known, 08006 stands in.
 
+pub use builder::{Builder, StartError};
 pub use clock::Clock;
 pub use count::{ConnectionLog, Counts, Outcome};
 pub use engine::EngineError;
 pub use fault::{Direction, Effect, Fault, Stage};
+pub use gate::WakeUp;
 pub use identity::{Action, Identity};
-pub use local::{Builder, LocalCluster, StartError};
+pub use local::LocalCluster;
 pub use refusal::Refusal;
 pub use sigv4::{Flaw, PresignedToken, sign};
 
 mod answer;
+mod builder;
 mod certificate;
 mod clock;
 mod cluster;
@@ -51,6 +54,7 @@ mod fault;
 mod forward;
 mod frame;
 mod front;
+mod gate;
 mod identity;
 mod job;
 mod local;

@@ -1,40 +1,35 @@
-//! The local cluster that tests and the binary start: everything public comes together here.
-//! It wires engine, certificates and front, and stops them when it is dropped.
+//! The local cluster that tests and the binary hold: what they read of it and what they do to it.
+//! `builder` makes it of engine, certificates and front, which it stops when it is dropped.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
-use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio_postgres::SimpleQueryMessage;
 
+use crate::builder::{Builder, StartError};
 use crate::certificate::Certificates;
 use crate::clock::Clock;
 use crate::cluster::{Cluster, Fate};
-use crate::count::{ConnectionLog, Counts, Ledger};
-use crate::engine::{Engine, EngineError};
-use crate::fault::{Fault, Faults};
-use crate::front;
-use crate::identity::{ACCOUNT, Action, Directory, Identity};
-use crate::random;
-use crate::schema::Schema;
-use crate::uptime::Uptime;
+use crate::count::{ConnectionLog, Counts};
+use crate::engine::Engine;
+use crate::fault::Fault;
+use crate::identity::{Action, Identity};
 
 /// A cluster on this machine, stopped when it is dropped.
 ///
 /// It works on threads of its own: it can be shared between tests with a runtime each, and a test that
 /// pauses its clock does not pause the cluster's.
 pub struct LocalCluster {
-    cluster: Arc<Cluster>,
-    certificates: Certificates,
-    admin: Identity,
-    address: SocketAddr,
-    front: AbortHandle,
-    engine: Arc<Engine>,
+    pub(crate) cluster: Arc<Cluster>,
+    pub(crate) certificates: Certificates,
+    pub(crate) admin: Identity,
+    pub(crate) address: SocketAddr,
+    pub(crate) front: AbortHandle,
+    pub(crate) engine: Arc<Engine>,
 }
 
 impl LocalCluster {
@@ -139,6 +134,12 @@ impl LocalCluster {
         self.cluster.schema.change();
     }
 
+    /// Puts the cluster to sleep, as after a long time without connections: the next connections are refused
+    /// with [`Refusal::WakingUp`](crate::Refusal::WakingUp) until it has woken up. Sessions that are open stay.
+    pub fn sleep(&self) {
+        self.cluster.gate.sleep();
+    }
+
     /// Runs SQL as superuser, past the front and its rules, and returns the rows as text.
     ///
     /// # Errors
@@ -233,152 +234,3 @@ impl std::fmt::Debug for LocalCluster {
             .finish_non_exhaustive()
     }
 }
-
-/// What a cluster may be told before it starts.
-#[derive(Debug, Clone)]
-#[must_use]
-pub struct Builder {
-    port: u16,
-    region: String,
-    login_deadline: Duration,
-    transaction_age: Duration,
-    schema_conflicts: bool,
-}
-
-impl Default for Builder {
-    fn default() -> Self {
-        Self {
-            port: 0,
-            region: "us-east-1".to_owned(),
-            login_deadline: Duration::from_secs(30),
-            transaction_age: Duration::from_secs(300),
-            schema_conflicts: true,
-        }
-    }
-}
-
-impl Builder {
-    /// Sets the port on 127.0.0.1. Defaults to a free one.
-    pub fn port(mut self, port: u16) -> Self {
-        self.port = port;
-        self
-    }
-
-    /// Sets the Region. Defaults to `us-east-1`.
-    pub fn region(mut self, region: impl Into<String>) -> Self {
-        self.region = region.into();
-        self
-    }
-
-    /// Sets how long a client may take from connect to login. Defaults to 30 seconds.
-    pub fn login_deadline(mut self, deadline: Duration) -> Self {
-        self.login_deadline = deadline;
-        self
-    }
-
-    /// Sets how long a transaction may stay open. Defaults to 300 seconds.
-    pub fn transaction_age(mut self, limit: Duration) -> Self {
-        self.transaction_age = limit;
-        self
-    }
-
-    /// Sets whether a definition that is committed fails the next statement of every other session, once
-    /// ([`Refusal::SchemaChanged`](crate::Refusal::SchemaChanged)). Defaults to true, as it does in the service.
-    pub fn schema_conflicts(mut self, conflicts: bool) -> Self {
-        self.schema_conflicts = conflicts;
-        self
-    }
-
-    /// Starts the cluster, and the engine if this process has none yet.
-    ///
-    /// # Errors
-    ///
-    /// [`StartError`] names what is missing.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future leaves nothing behind.
-    pub async fn start(self) -> Result<LocalCluster, StartError> {
-        let engine = tokio::task::spawn_blocking(Engine::shared)
-            .await
-            .expect("starting the engine does not panic")?;
-        let cluster_id = random::text(26, CLUSTER_ID);
-        let endpoint = format!("{cluster_id}.dsql.{}.on.aws", self.region);
-        let certificates = Certificates::for_host(&endpoint)?;
-        let database = format!("dsql_{cluster_id}");
-        let cluster = Arc::new(Cluster {
-            arn: format!(
-                "arn:aws:dsql:{}:{ACCOUNT}:cluster/{cluster_id}",
-                self.region
-            ),
-            region: self.region,
-            login_deadline: self.login_deadline,
-            tls: certificates.server_config(&endpoint),
-            clock: Clock::default(),
-            uptime: Uptime::default(),
-            transaction_age: self.transaction_age,
-            schema: Schema::new(self.schema_conflicts),
-            directory: Directory::default(),
-            faults: Faults::default(),
-            ledger: Arc::new(Ledger::default()),
-            fate: watch::Sender::default(),
-            superuser: engine.create_database(&database).await?,
-            socket: engine.socket(),
-            database,
-            endpoint,
-        });
-        let admin = Identity::role("admin");
-        let both = [Action::DbConnect, Action::DbConnectAdmin];
-        cluster.directory.put(admin.clone(), &both);
-
-        let listener =
-            std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)).map_err(|source| {
-                StartError::Listen {
-                    port: self.port,
-                    source,
-                }
-            })?;
-        let listen = |source| StartError::Listen {
-            port: self.port,
-            source,
-        };
-        listener.set_nonblocking(true).map_err(listen)?;
-        let address = listener.local_addr().map_err(listen)?;
-        // A listener belongs to the runtime that it is registered on: the engine's, not the caller's.
-        let _on_the_engines = engine.runtime().enter();
-        let listener = TcpListener::from_std(listener).map_err(listen)?;
-        let front = tokio::spawn(front::listen(listener, cluster.clone())).abort_handle();
-        Ok(LocalCluster {
-            cluster,
-            certificates,
-            admin,
-            address,
-            front,
-            engine,
-        })
-    }
-}
-
-/// Why a cluster did not start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// There is no engine.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-    /// The port is taken, or not ours to take.
-    #[error(
-        "could not listen on 127.0.0.1:{port}: {source}; choose another port, or 0 for a free one"
-    )]
-    Listen {
-        /// The port.
-        port: u16,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// No certificate, for a Region that makes no host name.
-    #[error("no certificate for this Region: {0}")]
-    Certificate(#[from] rcgen::Error),
-}
-
-const CLUSTER_ID: &[u8] = b"abcdefghijklmnopqrstuvwxyz234567";

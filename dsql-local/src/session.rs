@@ -1,6 +1,8 @@
 //! The login, inside TLS: startup packet, token, and the words that a client waits for before its first statement.
 //! `front` brings the stream; `forward` takes over with the session that comes out.
 
+use std::time::Duration;
+
 use bytes::{BufMut, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -9,6 +11,7 @@ use crate::count::Entry;
 use crate::ending::Ending;
 use crate::fault::{Effect, Stage};
 use crate::frame::{self, Frame, Malformed, Parameters, Startup};
+use crate::gate::Place;
 use crate::identity::Action;
 use crate::options;
 use crate::random;
@@ -77,6 +80,10 @@ pub(crate) struct Session {
     pub(crate) parameters: Vec<(String, String)>,
     /// What the client was told, until the engine knows better.
     pub(crate) told: Vec<(String, String)>,
+    /// When it began, by the cluster's uptime.
+    pub(crate) opened: Duration,
+    /// Held until it ends.
+    _place: Place,
 }
 
 /// Logs a client in.
@@ -97,6 +104,7 @@ pub(crate) async fn login<S: AsyncRead + AsyncWrite + Unpin>(
     if !has_sni {
         return Err(Refusal::NoSni.into());
     }
+    cluster.gate.knock(cluster.uptime.now())?;
     let user = parameters
         .get("user")
         .filter(|user| !user.is_empty())
@@ -120,6 +128,7 @@ pub(crate) async fn login<S: AsyncRead + AsyncWrite + Unpin>(
     let password = wire.frame(LONGEST_PASSWORD).await?;
     strike(cluster, Stage::Password)?;
     authenticate(cluster, &user, &password).await?;
+    let place = cluster.gate.enter()?;
     strike(cluster, Stage::Ready)?;
     entry.count(|counts| counts.logins += 1);
 
@@ -141,7 +150,12 @@ pub(crate) async fn login<S: AsyncRead + AsyncWrite + Unpin>(
         ("database".to_owned(), cluster.database.clone()),
     ];
     parameters.extend(settings);
-    Ok(Session { parameters, told })
+    Ok(Session {
+        parameters,
+        told,
+        opened: cluster.uptime.now(),
+        _place: place,
+    })
 }
 
 /// Ends the conversation if a fault is due.

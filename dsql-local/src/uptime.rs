@@ -32,7 +32,6 @@ impl Uptime {
             .send_modify(|ahead| *ahead = ahead.saturating_add(by));
     }
 
-    #[cfg_attr(not(test), expect(dead_code, reason = "sessions will end by it"))]
     /// Waits until it is this late.
     pub(crate) async fn reached(&self, time: Duration) {
         let mut moved = self.ahead.subscribe();

@@ -267,18 +267,19 @@ async fn an_old_transaction_can_only_be_rolled_back() {
             true => client.execute(last, &[]).await.map(drop),
         });
         assert_eq!(
-            (error.code().code(), error.message(), error.detail()),
-            (
-                "54000",
-                "transaction age limit of 300s exceeded",
-                Some("Current transaction age 301s exceeds 300s")
-            )
+            (error.code().code(), error.message()),
+            ("54000", "transaction age limit of 300s exceeded")
+        );
+        let detail = error.detail().unwrap();
+        assert!(
+            detail.starts_with("Current transaction age 3") && detail.ends_with("s exceeds 300s"),
+            "{detail}"
         );
         run(&client, &["ROLLBACK"]).await;
     }
     assert_eq!(rows(&cluster).await, 0);
     run(&client, &["BEGIN"]).await;
-    cluster.pass_time(Duration::from_secs(299));
+    cluster.pass_time(Duration::from_secs(200));
     run(&client, &["COMMIT"]).await;
     let told = cluster
         .counts()
