@@ -129,6 +129,8 @@ pub(crate) async fn login<S: AsyncRead + AsyncWrite + Unpin>(
     strike(cluster, Stage::Password)?;
     authenticate(cluster, &user, &password).await?;
     let place = cluster.gate.enter()?;
+    // Before the client knows: whatever it lets pass, the session has seen.
+    let opened = cluster.uptime.now();
     strike(cluster, Stage::Ready)?;
     entry.count(|counts| counts.logins += 1);
 
@@ -153,7 +155,7 @@ pub(crate) async fn login<S: AsyncRead + AsyncWrite + Unpin>(
     Ok(Session {
         parameters,
         told,
-        opened: cluster.uptime.now(),
+        opened,
         _place: place,
     })
 }

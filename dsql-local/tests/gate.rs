@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dsql_local::{Builder, LocalCluster, Outcome, Refusal, WakeUp};
 use support::{connect, connect_as, refused, run};
@@ -20,9 +20,13 @@ async fn try_connect(cluster: &LocalCluster) -> Result<Client, Error> {
 
 /// Waits for the end of the connection that was accepted as the `index`th.
 async fn ended(cluster: &LocalCluster, index: usize) -> Outcome {
+    let give_up = Instant::now() + Duration::from_secs(60);
     loop {
         match &cluster.connections()[index].outcome {
-            Outcome::LoggingIn | Outcome::Open => tokio::task::yield_now().await,
+            open @ (Outcome::LoggingIn | Outcome::Open) => {
+                assert!(Instant::now() < give_up, "{open:?}");
+                tokio::task::yield_now().await;
+            }
             ended => return ended.clone(),
         }
     }
