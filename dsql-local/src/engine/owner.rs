@@ -95,6 +95,26 @@ impl Owner {
         }
     }
 
+    /// Makes a folder for files that outlast this process, or finds it. What is in there gets run, so nobody
+    /// else may have made it.
+    pub(super) fn cache(&self, parent: &Path, name: &str) -> Result<PathBuf, EngineError> {
+        let cache = parent.join(name);
+        match fs::create_dir(&cache) {
+            Ok(()) => self.take(&cache)?,
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error.into()),
+        }
+        if !self.has_for_itself(&cache) {
+            return Err(EngineError::ForeignCache(cache));
+        }
+        Ok(cache)
+    }
+
+    /// Returns whether this process is root and steps down for the engine, which its home is closed to.
+    pub(super) fn steps_down(&self) -> bool {
+        self.step_down.is_some()
+    }
+
     pub(super) fn uid(&self) -> u32 {
         self.uid
     }

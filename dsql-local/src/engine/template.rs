@@ -14,18 +14,9 @@ use super::{EngineError, SUPERUSER, TEMPLATE};
 
 /// Returns the template's folder, which it makes if it is not there.
 pub(super) fn ensure(installation: &Installation, owner: &Owner) -> Result<PathBuf, EngineError> {
-    let cache = owner
-        .temp_dir()
-        .join(format!("dsql-local-templates-{}", owner.uid()));
-    match fs::create_dir(&cache) {
-        Ok(()) => owner.take(&cache)?,
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(error.into()),
-    }
-    // What is in there gets run, and the name is everybody's to guess.
-    if !owner.has_for_itself(&cache) {
-        return Err(EngineError::ForeignCache(cache));
-    }
+    // The name is everybody's to guess.
+    let name = format!("dsql-local-templates-{}", owner.uid());
+    let cache = owner.cache(&owner.temp_dir(), &name)?;
     let template = cache.join(fingerprint(installation));
     if !template.join("PG_VERSION").exists() {
         build(installation, owner, &cache, &template)?;

