@@ -16,6 +16,7 @@ use crate::engine::{Engine, EngineError};
 use crate::fault::Faults;
 use crate::front;
 use crate::gate::{Gate, Quotas, WakeUp};
+use crate::host::Hosts;
 use crate::identity::{ACCOUNT, Action, Directory, Identity};
 use crate::local::LocalCluster;
 use crate::random;
@@ -28,6 +29,7 @@ use crate::uptime::Uptime;
 pub struct Builder {
     port: u16,
     region: String,
+    private_link: Option<String>,
     login_deadline: Duration,
     transaction_age: Duration,
     schema_conflicts: bool,
@@ -40,6 +42,7 @@ impl Default for Builder {
         Self {
             port: 0,
             region: "us-east-1".to_owned(),
+            private_link: None,
             login_deadline: Duration::from_secs(30),
             transaction_age: Duration::from_secs(300),
             schema_conflicts: true,
@@ -59,6 +62,13 @@ impl Builder {
     /// Sets the Region. Defaults to `us-east-1`.
     pub fn region(mut self, region: impl Into<String>) -> Self {
         self.region = region.into();
+        self
+    }
+
+    /// Lets clients in by PrivateLink, too: by the name `<id>.dsql-<suffix>.<region>.on.aws`, or by a VPC
+    /// endpoint's, with the startup option `-c amzn-cluster-id=<id>`. Defaults to none.
+    pub fn private_link(mut self, suffix: impl Into<String>) -> Self {
+        self.private_link = Some(suffix.into());
         self
     }
 
@@ -124,8 +134,12 @@ impl Builder {
             .await
             .expect("starting the engine does not panic")?;
         let cluster_id = random::text(26, CLUSTER_ID);
-        let endpoint = format!("{cluster_id}.dsql.{}.on.aws", self.region);
-        let certificates = Certificates::for_host(&endpoint)?;
+        let hosts = Hosts::new(
+            cluster_id.clone(),
+            &self.region,
+            self.private_link.as_deref(),
+        );
+        let certificates = Certificates::for_hosts(&hosts)?;
         let database = format!("dsql_{cluster_id}");
         let cluster = Arc::new(Cluster {
             arn: format!(
@@ -134,7 +148,7 @@ impl Builder {
             ),
             region: self.region,
             login_deadline: self.login_deadline,
-            tls: certificates.server_config(&endpoint),
+            tls: certificates.server_config(&hosts),
             clock: Clock::default(),
             uptime: Uptime::default(),
             transaction_age: self.transaction_age,
@@ -148,7 +162,7 @@ impl Builder {
             superuser: engine.create_database(&database).await?,
             socket: engine.socket(),
             database,
-            endpoint,
+            hosts,
         });
         let admin = Identity::role("admin");
         let both = [Action::DbConnect, Action::DbConnectAdmin];

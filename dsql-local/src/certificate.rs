@@ -1,4 +1,4 @@
-//! The cluster's certificate authority and its certificate for the service's host name.
+//! The cluster's certificate authority and its certificate for the service's host names.
 //! `front` serves with them; a client trusts the authority.
 
 use std::sync::Arc;
@@ -13,6 +13,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
+use crate::host::Hosts;
+
 /// A private certificate authority and one certificate that it signed.
 pub(crate) struct Certificates {
     pub(crate) ca_pem: String,
@@ -21,7 +23,7 @@ pub(crate) struct Certificates {
 }
 
 impl Certificates {
-    pub(crate) fn for_host(host: &str) -> Result<Self, rcgen::Error> {
+    pub(crate) fn for_hosts(hosts: &Hosts) -> Result<Self, rcgen::Error> {
         let mut authority = CertificateParams::default();
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -32,8 +34,9 @@ impl Certificates {
         let authority_certificate = authority.self_signed(&authority_key)?;
         let issuer = Issuer::new(authority, authority_key);
 
-        let mut leaf = CertificateParams::new([host.to_owned()])?;
-        leaf.distinguished_name.push(DnType::CommonName, host);
+        let mut leaf = CertificateParams::new(hosts.certified())?;
+        leaf.distinguished_name
+            .push(DnType::CommonName, &hosts.public);
         leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         let leaf_key = KeyPair::generate()?;
         let leaf_certificate = leaf.signed_by(&leaf_key, &issuer)?;
@@ -52,14 +55,14 @@ impl Certificates {
     }
 
     /// Returns the server side of TLS: TLS 1.2 and 1.3, tickets for resumption, ALPN `postgresql`.
-    pub(crate) fn server_config(&self, host: &str) -> Arc<ServerConfig> {
+    pub(crate) fn server_config(&self, hosts: &Hosts) -> Arc<ServerConfig> {
         let provider = Arc::new(ring::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .expect("ring supports TLS 1.2 and 1.3")
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(HostCertificate {
-                host: host.to_owned(),
+                hosts: hosts.clone(),
                 certificate: self.leaf.clone(),
             }));
         config.alpn_protocols = vec![ALPN.to_vec()];
@@ -74,11 +77,11 @@ impl std::fmt::Debug for Certificates {
     }
 }
 
-/// Serves the one host. A hello without SNI gets the certificate too,
+/// Serves the cluster's hosts. A hello without SNI gets the certificate too,
 /// so that the session can be told in words why it is refused.
 #[derive(Debug)]
 struct HostCertificate {
-    host: String,
+    hosts: Hosts,
     certificate: Arc<CertifiedKey>,
 }
 
@@ -86,7 +89,7 @@ impl ResolvesServerCert for HostCertificate {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         hello
             .server_name()
-            .is_none_or(|name| name.eq_ignore_ascii_case(&self.host))
+            .is_none_or(|name| self.hosts.answers_to(name))
             .then(|| self.certificate.clone())
     }
 }

@@ -13,13 +13,14 @@ use crate::clock::Clock;
 use crate::count::Ledger;
 use crate::fault::Faults;
 use crate::gate::Gate;
+use crate::host::Hosts;
 use crate::identity::Directory;
 use crate::schema::Schema;
 use crate::uptime::Uptime;
 
 /// A cluster as its connections see it.
 pub(crate) struct Cluster {
-    pub(crate) endpoint: String,
+    pub(crate) hosts: Hosts,
     pub(crate) region: String,
     pub(crate) arn: String,
     pub(crate) login_deadline: Duration,

@@ -98,9 +98,9 @@ async fn converse(cluster: &Cluster, socket: Socket, entry: &Entry) -> Ending {
         Ok(Err(ending)) => return ending,
         Err(_) => return Ending::LoginTimedOut,
     };
-    let has_sni = tls.get_ref().1.server_name().is_some();
+    let name = tls.get_ref().1.server_name().map(str::to_owned);
     let mut wire = Wire::new(tls);
-    let login = session::login(cluster, &mut wire, entry, has_sni);
+    let login = session::login(cluster, &mut wire, entry, name.as_deref());
     let ending = match timeout_at(deadline, login).await {
         Ok(Ok(session)) => {
             entry.log(|log| log.outcome = Outcome::Open);

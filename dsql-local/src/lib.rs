@@ -38,6 +38,7 @@
 //!   parse node; `RELEASE`; `SET SESSION CHARACTERISTICS`; `SELECT INTO`; partitions and inheritance; `ASC` and
 //!   `DESC` in an index; `sys.wait_for_job` of an unknown job (P0002), of a bad id (22P02, its words), and in a
 //!   transaction (25001).
+//! - A name of PrivateLink's without the right `amzn-cluster-id` is answered as if there was no server name.
 //! - The age of a transaction is noticed at its next statement. Its 10 MiB are the rows', without indexes.
 //! - Every committed definition makes other sessions' catalogs stale, one with `IF NOT EXISTS` that did
 //!   nothing, too.
@@ -70,6 +71,7 @@ mod forward;
 mod frame;
 mod front;
 mod gate;
+mod host;
 mod identity;
 mod job;
 mod local;

@@ -53,12 +53,18 @@ impl LocalCluster {
 
     /// Returns the host name, which tokens are signed for and TLS must name.
     pub fn endpoint(&self) -> &str {
-        &self.cluster.endpoint
+        &self.cluster.hosts.public
+    }
+
+    /// Returns the host name in the private domain, if the cluster has
+    /// [`private_link`](Builder::private_link). TLS and tokens may name it instead.
+    pub fn private_endpoint(&self) -> Option<&str> {
+        self.cluster.hosts.private.as_deref()
     }
 
     /// Returns the 26 characters that the endpoint begins with.
     pub fn cluster_id(&self) -> &str {
-        self.cluster.endpoint.split('.').next().unwrap_or_default()
+        &self.cluster.hosts.id
     }
 
     /// Returns the Region.

@@ -22,6 +22,13 @@ pub(crate) fn settings(parameters: &Parameters) -> Result<Vec<(String, String)>,
     Ok(settings)
 }
 
+/// Returns the cluster that the packet's `options` name.
+pub(crate) fn cluster_id(parameters: &Parameters) -> Option<String> {
+    let options = parse_options(parameters.get("options")?).ok()?;
+    let (_, id) = options.into_iter().rfind(|(name, _)| name == CLUSTER_ID)?;
+    Some(id)
+}
+
 /// Returns the names that are about the protocol itself, none of which is known here.
 pub(crate) fn of_the_protocol(parameters: &Parameters) -> impl Iterator<Item = &str> {
     parameters
@@ -101,6 +108,7 @@ fn words(options: &str) -> Vec<String> {
     words
 }
 
+const CLUSTER_ID: &str = "amzn-cluster-id";
 const PROTOCOL_PREFIX: &str = "_pq_.";
 const OF_POSTGRES: &[&str] = &[
     "application_name",
@@ -121,7 +129,7 @@ const OF_POSTGRES: &[&str] = &[
 ];
 /// Taken, and not for the engine.
 const OF_THE_SERVICE: &[&str] = &[
-    "amzn-cluster-id",
+    CLUSTER_ID,
     "disable_sync_create_index",
     "dsql.enable_batched_nestloop",
 ];

@@ -91,7 +91,7 @@ pub(crate) async fn login<S: AsyncRead + AsyncWrite + Unpin>(
     cluster: &Cluster,
     wire: &mut Wire<S>,
     entry: &Entry,
-    has_sni: bool,
+    name: Option<&str>,
 ) -> Result<Session, Ending> {
     let Startup::Session(parameters) = wire.startup().await? else {
         return Err(Refusal::Protocol("invalid startup packet").into());
@@ -101,9 +101,11 @@ pub(crate) async fn login<S: AsyncRead + AsyncWrite + Unpin>(
         log.application_name = parameters.get("application_name").map(str::to_owned);
     });
     strike(cluster, Stage::Startup)?;
-    if !has_sni {
-        return Err(Refusal::NoSni.into());
-    }
+    let cluster_id = options::cluster_id(&parameters);
+    let host = cluster
+        .hosts
+        .signed(name, cluster_id.as_deref())
+        .ok_or(Refusal::NoSni)?;
     cluster.gate.knock(cluster.uptime.now())?;
     let user = parameters
         .get("user")
@@ -127,7 +129,7 @@ pub(crate) async fn login<S: AsyncRead + AsyncWrite + Unpin>(
     wire.send(&out).await?;
     let password = wire.frame(LONGEST_PASSWORD).await?;
     strike(cluster, Stage::Password)?;
-    authenticate(cluster, &user, &password).await?;
+    authenticate(cluster, host, &user, &password).await?;
     let place = cluster.gate.enter()?;
     // Before the client knows: whatever it lets pass, the session has seen.
     let opened = cluster.uptime.now();
@@ -195,7 +197,12 @@ fn negotiate_version(parameters: &Parameters, out: &mut BytesMut) {
     });
 }
 
-async fn authenticate(cluster: &Cluster, user: &str, password: &Frame) -> Result<(), Ending> {
+async fn authenticate(
+    cluster: &Cluster,
+    host: &str,
+    user: &str,
+    password: &Frame,
+) -> Result<(), Ending> {
     if password.tag() != b'p' {
         return Err(Refusal::Protocol("expected password response").into());
     }
@@ -209,12 +216,7 @@ async fn authenticate(cluster: &Cluster, user: &str, password: &Frame) -> Result
         .find(token.access_key_id())
         .ok_or(Refusal::Token(Flaw::UnknownAccessKey))?;
     token
-        .verify(
-            &known.identity,
-            &cluster.endpoint,
-            &cluster.region,
-            cluster.clock.now(),
-        )
+        .verify(&known.identity, host, &cluster.region, cluster.clock.now())
         .map_err(Refusal::Token)?;
 
     let action = token.action();
