@@ -136,7 +136,24 @@ const OF_THE_SERVICE: &[&str] = &[
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn no_options_make_it_panic(name in "[-a-z_. ]{0,12}|options", value in "[-c= \\\\a_.\u{e9}\n]{0,40}") {
+            let packet = Parameters {
+                minor_version: 0,
+                pairs: vec![(name, value.clone()), ("options".to_owned(), value)],
+            };
+            if let Ok(settings) = settings(&packet) {
+                let known = |(name, _): &(String, String)| setting(name) == Some(Setting::OfPostgres);
+                prop_assert!(settings.iter().all(known));
+            }
+            let _id = cluster_id(&packet);
+        }
+    }
 
     fn of(pairs: &[(&str, &str)]) -> Result<Vec<(String, String)>, Refusal> {
         settings(&Parameters {

@@ -82,3 +82,95 @@ fn kind(statement: &Statement<'_>) -> Kind {
         _ => Kind::Other,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::statement;
+
+    /// Words and signs that rules look for, in any order.
+    const PARTS: &[&str] = &[
+        "create",
+        "alter",
+        "drop",
+        "table",
+        "index",
+        "async",
+        "unique",
+        "on",
+        "if",
+        "not",
+        "exists",
+        "add",
+        "column",
+        "constraint",
+        "validate",
+        "type",
+        "set",
+        "data",
+        "local",
+        "role",
+        "to",
+        "session",
+        "transaction",
+        "isolation",
+        "level",
+        "read",
+        "begin",
+        "commit",
+        "rollback",
+        "aws",
+        "iam",
+        "grant",
+        "revoke",
+        "from",
+        "with",
+        "select",
+        "for",
+        "share",
+        "update",
+        "into",
+        "language",
+        "as",
+        "identity",
+        "cache",
+        "1",
+        "serial",
+        "call",
+        "sys",
+        "wait_for_job",
+        "set_config",
+        "pg_advisory_lock",
+        "user",
+        "'x'",
+        "'",
+        "\"n\"",
+        "\"",
+        "(",
+        ")",
+        ",",
+        ".",
+        ";",
+        "=",
+        "$$",
+        "--",
+        "/*",
+        "\u{e9}",
+        "\n",
+    ];
+
+    proptest! {
+        #[test]
+        fn no_statement_makes_it_panic(parts in proptest::collection::vec(proptest::sample::select(PARTS), 0..20)) {
+            for statement in statement::split(&parts.join(" ")) {
+                let judged = judge(&statement);
+                if let Verdict::Translate { sql, .. } = judged.verdict {
+                    // What is made of it is one statement, whatever was in it.
+                    prop_assert_eq!(statement::split(&sql).len(), 1, "{}", sql);
+                }
+            }
+        }
+    }
+}

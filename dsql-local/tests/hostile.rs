@@ -3,6 +3,7 @@
 mod support;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use dsql_local::{Action, LocalCluster, Outcome};
 use rand::rngs::StdRng;
@@ -118,6 +119,50 @@ async fn the_listener_survives_any_bytes() {
     for log in &connections[..connections.len() - 1] {
         assert_ne!(log.outcome, Outcome::LoggingIn, "seed {seed}: {log:?}");
         assert_ne!(log.outcome, Outcome::Open, "seed {seed}: {log:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_announces_too_much_is_closed_before_it_comes() {
+    let cluster = LocalCluster::start().await.unwrap();
+    let connector = TlsConnector::from(Arc::new(tls(cluster.ca_der())));
+    let startup = login("");
+    let startup = &startup[..startup.len() - 6];
+    let too_long_a_password = [startup, b"p\x7f\xff\xff\xff"].concat();
+    for announced in [
+        &b"\x7f\xff\xff\xff\0\x03\0\0"[..],
+        b"\xff\xff\xff\xff",
+        &too_long_a_password,
+    ] {
+        let stream = TcpStream::connect(cluster.address()).await.unwrap();
+        let name = ServerName::try_from(cluster.endpoint().to_owned()).unwrap();
+        let mut stream = connector.connect(name, stream).await.unwrap();
+        stream.write_all(announced).await.unwrap();
+        // Nothing more is sent, and nothing more waited for.
+        let _either_way = stream.read_to_end(&mut Vec::new()).await;
+    }
+    let mut stream = TcpStream::connect(cluster.address()).await.unwrap();
+    stream.write_all(b"\x7f\xff\xff\xff").await.unwrap();
+    let _either_way = stream.read_to_end(&mut Vec::new()).await;
+    for log in cluster.connections() {
+        assert!(matches!(log.outcome, Outcome::Failed(_)), "{log:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_login_that_never_comes_is_given_up() {
+    let cluster = LocalCluster::builder()
+        .login_deadline(Duration::from_millis(20))
+        .start()
+        .await
+        .unwrap();
+    for beginning in [&b""[..], &[0x16, 3, 1], b"\0\0\0"] {
+        let mut stream = TcpStream::connect(cluster.address()).await.unwrap();
+        stream.write_all(beginning).await.unwrap();
+        let _either_way = stream.read_to_end(&mut Vec::new()).await;
+    }
+    for log in cluster.connections() {
+        assert_eq!(log.outcome, Outcome::LoginTimedOut);
     }
 }
 
