@@ -47,6 +47,10 @@ struct Token {
     /// Seconds for which the token opens connections.
     #[arg(long, default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..=604_800))]
     expires: u64,
+    /// Seconds by which the signing clock is ahead, or, with a minus, behind: for a token of the future, or
+    /// an expired one.
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+    clock_offset: i32,
 }
 
 fn main() -> ExitCode {
@@ -145,10 +149,18 @@ fn token(arguments: &Token) -> Result<(), Error> {
         &variable("DSQL_ENDPOINT")?,
         &variable("AWS_REGION")?,
         Action::for_user(&arguments.user),
-        SystemTime::now(),
+        signing_time(arguments.clock_offset),
         Duration::from_secs(arguments.expires),
     );
     Ok(writeln!(io::stdout(), "{token}")?)
+}
+
+fn signing_time(clock_offset: i32) -> SystemTime {
+    let by = Duration::from_secs(clock_offset.unsigned_abs().into());
+    match clock_offset < 0 {
+        true => SystemTime::now() - by,
+        false => SystemTime::now() + by,
+    }
 }
 
 fn variable(name: &'static str) -> Result<String, Error> {

@@ -127,6 +127,27 @@ fn a_token_is_all_that_token_prints() {
 }
 
 #[test]
+fn a_token_of_another_time_is_refused() {
+    let mut served = serve(&[]);
+    for (offset, hint) in [
+        ("-3600", "Signature expired: "),
+        ("3600", "Signature not yet current: "),
+    ] {
+        let psql = served
+            .psql
+            .replace(" token)", &format!(" token --clock-offset={offset})"));
+        let output = served.shell(&format!("{psql} -c 'SELECT 1'"));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            said.contains("unable to accept connection, access denied"),
+            "{said}"
+        );
+        assert!(said.contains(hint), "{said}");
+    }
+    served.signal("-TERM");
+}
+
+#[test]
 fn what_is_missing_is_one_clear_error() {
     let without_endpoint = Command::new(PROGRAM)
         .arg("token")
