@@ -7,7 +7,7 @@ use dsql_conn::{
     rustls::{self, ClientConfig, RootCertStore},
     tokio_postgres::config::SslNegotiation,
 };
-use dsql_local::{Action, Effect, Fault, Refusal, Stage};
+use dsql_local::{Action, Effect, Fault, LocalCluster, Refusal, Stage};
 use futures_util::future::join_all;
 
 use crate::support::{Counting, cluster, config, credentials};
@@ -42,6 +42,50 @@ async fn the_search_path_holds_from_the_start() {
         .unwrap();
     let row = connection.query_one("SHOW search_path", &[]).await.unwrap();
     assert_eq!(row.get::<_, &str>(0), "games, \"a b\"");
+}
+
+/// The configuration for a cluster with a private name, by another endpoint of it.
+fn by(cluster: &LocalCluster, endpoint: Endpoint) -> Config {
+    Config::new(endpoint)
+        .address(cluster.address().ip())
+        .port(cluster.address().port())
+        .root_certificates([cluster.ca_der().clone()])
+        .credentials(credentials(cluster.admin()))
+        .connect_timeout(Duration::from_secs(60))
+}
+
+#[tokio::test]
+async fn a_private_name_is_signed_for_and_verified() {
+    let cluster = LocalCluster::builder()
+        .private_link("fnh4")
+        .start()
+        .await
+        .unwrap();
+    let private: Endpoint = cluster.private_endpoint().unwrap().parse().unwrap();
+    by(&cluster, private.clone()).connect().await.unwrap();
+    assert_eq!(
+        cluster.connections()[0].sni.as_deref(),
+        Some(private.host())
+    );
+}
+
+#[tokio::test]
+async fn an_interface_endpoint_is_told_the_public_name_and_the_cluster() {
+    let cluster = LocalCluster::builder()
+        .private_link("fnh4")
+        .start()
+        .await
+        .unwrap();
+    let public: Endpoint = cluster.endpoint().parse().unwrap();
+    let endpoint = public
+        .via("vpce-0123456789abcdef0-abcdefgh.dsql-fnh4.us-east-1.vpce.amazonaws.com")
+        .unwrap();
+    let connection = by(&cluster, endpoint).connect().await.unwrap();
+    connection.query_one("SELECT 1", &[]).await.unwrap();
+    assert_eq!(
+        cluster.connections()[0].sni.as_deref(),
+        Some(cluster.endpoint())
+    );
 }
 
 #[tokio::test]

@@ -588,6 +588,67 @@ async fn a_lambdas_pool_keeps_its_one_connection() {
     assert_eq!(flights(&cluster), ["Q", "Q"]);
 }
 
+#[tokio::test]
+async fn a_cluster_that_sleeps_is_woken_and_waited_for() {
+    let cluster = cluster().await;
+    let pool = pool(&cluster, 1);
+    cluster.sleep();
+    pool.get()
+        .await
+        .unwrap()
+        .query("SELECT 1", &[])
+        .await
+        .unwrap();
+    assert!(
+        cluster
+            .counts()
+            .refused(|refusal| *refusal == Refusal::WakingUp)
+            >= 1
+    );
+}
+
+#[tokio::test]
+async fn a_crowd_is_let_in_at_the_rate_that_the_cluster_allows() {
+    let cluster = LocalCluster::builder()
+        .connection_rate(5, 20)
+        .start()
+        .await
+        .unwrap();
+    let pool = pool(&cluster, 20);
+    let connections = join_all((0..20).map(|_| pool.get())).await;
+    assert!(connections.iter().all(Result::is_ok));
+    assert!(
+        cluster
+            .counts()
+            .refused(|refusal| *refusal == Refusal::RateExceeded)
+            >= 1
+    );
+}
+
+#[tokio::test]
+async fn the_services_own_limit_of_an_hour_reaches_nobody() {
+    let cluster = cluster().await;
+    let clock = Clock::default();
+    let pool = Pool::builder(config(&cluster).time_source(clock.clone())).build();
+    for _ in 0..30 {
+        pool.get()
+            .await
+            .unwrap()
+            .query("SELECT 1", &[])
+            .await
+            .unwrap();
+        let minutes = Duration::from_secs(7 * 60);
+        clock.advance(minutes);
+        cluster.clock().advance(minutes);
+        cluster.pass_time(minutes);
+    }
+    assert!(
+        (4..=9).contains(&cluster.counts().logins),
+        "{:?}",
+        cluster.counts()
+    );
+}
+
 /// A clock that is two seconds later each time it is read.
 #[derive(Debug)]
 struct Leaping(Clock);
