@@ -45,7 +45,8 @@ impl Owner {
     pub(super) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         if let Some(gid) = self.step_down {
-            command.uid(self.uid).gid(gid);
+            // Root's own PATH may lead through folders that are closed to this user.
+            command.uid(self.uid).gid(gid).env("PATH", SYSTEM_PATH);
         }
         command
             .process_group(0)
@@ -143,6 +144,7 @@ fn free_kilobytes(folder: &str) -> Option<u64> {
         .ok()
 }
 
+const SYSTEM_PATH: &str = "/usr/bin:/bin:/usr/sbin:/sbin";
 /// Linux only; containers often have 64 megabytes there.
 const MEMORY_DIR: &str = "/dev/shm";
 /// A gibibyte.

@@ -27,7 +27,7 @@ impl Running {
         template: &Path,
     ) -> Result<Self, EngineError> {
         let folder = owner.folder(&owner.data_dir(), "dsql-local-")?;
-        let mut keeper = owner.command("sh");
+        let mut keeper = owner.command("/bin/sh");
         keeper
             .args(["-c", KEEPER, "dsql-local-keeper"])
             .arg(folder.path())
