@@ -1,11 +1,11 @@
 //! What a program finds in its environment: the cluster and credentials, and nothing of ours.
 
-use std::io::{self, Write};
-use std::path::Path;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use dsql_local::{Identity, LocalCluster};
-use tempfile::NamedTempFile;
 use tokio::process::Command;
 
 /// A cluster, as a deployment would describe it to the programs that use it.
@@ -15,13 +15,13 @@ pub(crate) struct Environment {
     hostaddr: String,
     port: String,
     region: String,
-    ca_file: NamedTempFile,
+    ca_file: PathBuf,
 }
 
 impl Environment {
     pub(crate) fn of(cluster: &LocalCluster) -> io::Result<Self> {
-        let mut ca_file = NamedTempFile::with_prefix("demo-ca-")?;
-        ca_file.write_all(cluster.ca_pem().as_bytes())?;
+        let ca_file = cluster.folder().join("ca.pem");
+        fs::write(&ca_file, cluster.ca_pem())?;
         Ok(Self {
             endpoint: cluster.endpoint().to_string(),
             hostaddr: cluster.address().ip().to_string(),
@@ -50,7 +50,7 @@ impl Environment {
             .env("DSQL_ENDPOINT", &self.endpoint)
             .env("DSQL_HOSTADDR", &self.hostaddr)
             .env("DSQL_PORT", &self.port)
-            .env("DSQL_CA_FILE", self.ca_file.path())
+            .env("DSQL_CA_FILE", &self.ca_file)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

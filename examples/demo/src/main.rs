@@ -142,6 +142,9 @@ async fn serve(life: &Life, form: Form, port: u16) -> Result<usize, Box<dyn Erro
     steps.run("bootstrap as admin", life.bootstrap()).await;
     let started = steps.run("cold start", life.cold_start()).await;
     if let Some(open) = steps.run("serve", life.open(port, started)).await {
+        if form == Form::Text {
+            println!("{}", open.lines.join("\n"));
+        }
         life.serve(open).await?;
     }
     Ok(steps.failed())

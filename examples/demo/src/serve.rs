@@ -19,6 +19,8 @@ pub(crate) struct Open {
     listener: TcpListener,
     key: String,
     lambda: Lambda,
+    /// Commands for people to try.
+    pub(crate) lines: Vec<String>,
 }
 
 impl Life {
@@ -33,20 +35,18 @@ impl Life {
         let key = Uuid::new_v4().simple().to_string();
         let lines = curl_lines(address, &key, &started.path()?);
         let proof = Proof {
-            words: format!("answering until Ctrl-C, try:\n{}", lines.join("\n")),
+            words: format!("http://{address} answers clients with the API key until Ctrl-C"),
             numbers: json!({
                 "url": format!("http://{address}"), "api_key": key, "curl": lines,
             }),
         };
-        let lambda = started.lambda;
-        Ok((
-            Open {
-                listener,
-                key,
-                lambda,
-            },
-            proof,
-        ))
+        let open = Open {
+            listener,
+            key,
+            lambda: started.lambda,
+            lines,
+        };
+        Ok((open, proof))
     }
 
     /// Answers requests for as long as it is polled.
@@ -78,7 +78,10 @@ impl Life {
                 // Who asked may have left.
                 Ok(answered) => drop(answer.send(answered)),
                 Err(error) => {
-                    eprintln!("demo: {}; the next request gets a new one", chain(&*error));
+                    eprintln!(
+                        "demo: {}; the next request starts a new environment",
+                        chain(&*error)
+                    );
                     environment = None;
                 }
             }

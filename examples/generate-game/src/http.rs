@@ -1,5 +1,6 @@
 //! Answers a request: its route, carried out on a pooled connection, as a JSON response.
 
+use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::time::{Duration, SystemTime};
 
@@ -69,7 +70,7 @@ async fn run(
             .map(|game| json(StatusCode::OK, &game)),
         Route::Newest { limit } => {
             let games = store::newest(connection, *limit).await?;
-            Some(json(StatusCode::OK, &json!({ "games": games })))
+            Some(json(StatusCode::OK, &BTreeMap::from([("games", games)])))
         }
     })
 }
