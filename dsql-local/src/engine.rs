@@ -60,9 +60,12 @@ impl Engine {
     }
 
     /// Creates a database as the template prepared it, and connects to it as superuser.
+    /// Nothing here is synchronized to disk, so that copying files takes half as long as logging pages.
     pub(crate) async fn create_database(&self, name: &str) -> Result<Client, EngineError> {
         self.maintenance
-            .batch_execute(&format!("CREATE DATABASE {name} OWNER admin"))
+            .batch_execute(&format!(
+                "CREATE DATABASE {name} OWNER admin STRATEGY FILE_COPY"
+            ))
             .await?;
         let directory = self.socket_directory().to_owned();
         let database = name.to_owned();
