@@ -1,6 +1,8 @@
 //! The library against a local cluster, over the network: one file a room.
 
+mod age;
 mod connect;
+mod dial;
 mod leftovers;
 mod pool;
 mod retry;

@@ -1,16 +1,11 @@
 //! Prepared statements: one round trip when warm, and none that is stale.
 
 use dsql_conn::{Config, Connection, Error};
-use dsql_local::LocalCluster;
 
-use crate::support::{cluster, config};
+use crate::support::{cluster, config, flights};
 
 async fn connected(config: Config) -> Connection {
     config.connect().await.unwrap()
-}
-
-fn flights(cluster: &LocalCluster) -> Vec<String> {
-    cluster.connections()[0].flights.clone()
 }
 
 #[tokio::test]

@@ -52,6 +52,21 @@ pub(crate) fn pool(cluster: &LocalCluster, size: u32) -> Pool {
     Pool::builder(config(cluster)).max_size(size).build()
 }
 
+/// A pool of one connection, and the clock that it reads.
+pub(crate) fn clocked_pool(cluster: &LocalCluster) -> (Clock, Pool) {
+    let clock = Clock::default();
+    let config = config(cluster).time_source(clock.clone());
+    (clock, Pool::builder(config).max_size(1).build())
+}
+
+/// What the client sent on its only connection, less the driver's housekeeping, which nobody waits for.
+pub(crate) fn flights(cluster: &LocalCluster) -> Vec<String> {
+    let connections = cluster.connections();
+    assert_eq!(connections.len(), 1, "one connection");
+    let flights = connections[0].flights.iter();
+    flights.filter(|flight| *flight != "CS").cloned().collect()
+}
+
 /// A provider that counts how often it is asked.
 #[derive(Debug, Clone)]
 pub(crate) struct Counting {

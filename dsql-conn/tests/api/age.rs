@@ -1,0 +1,194 @@
+//! Age, idleness and freezes, by a clock that the test moves: what is pinged, what is replaced, what is lent as it is.
+
+use std::time::Duration;
+
+use aws_smithy_async::time::TimeSource;
+use dsql_conn::Pool;
+use futures_util::{FutureExt, future::join_all};
+
+use crate::support::{Clock, clocked_pool, cluster, config, flights, pool, until};
+
+#[tokio::test]
+async fn an_old_connection_is_replaced_before_it_is_lent() {
+    let cluster = cluster().await;
+    let (clock, pool) = clocked_pool(&cluster);
+    let connection = pool.get().await.unwrap();
+
+    let lifetime = connection.expires_at().duration_since(clock.now()).unwrap();
+    assert!(lifetime >= Duration::from_secs(45 * 60) && lifetime <= Duration::from_secs(55 * 60));
+    drop(connection);
+
+    clock.advance(lifetime - Duration::from_secs(61));
+    drop(pool.get().await.unwrap());
+    assert_eq!(cluster.counts().logins, 1);
+    clock.advance(Duration::from_secs(61));
+    cluster.clock().advance(lifetime);
+    drop(pool.get().await.unwrap());
+    assert_eq!(cluster.counts().logins, 2);
+}
+
+#[tokio::test]
+async fn a_connection_that_comes_back_shortly_before_its_age_is_replaced_in_the_background() {
+    let cluster = cluster().await;
+    let (clock, pool) = clocked_pool(&cluster);
+    let connection = pool.get().await.unwrap();
+    let lifetime = connection.expires_at().duration_since(clock.now()).unwrap();
+    clock.advance(lifetime - Duration::from_secs(59));
+    cluster.clock().advance(lifetime);
+    drop(connection);
+    // Without a checkout.
+    until(&cluster, |counts| counts.logins == 2 && counts.open == 1).await;
+    until(&cluster, |_| pool.stats().idle == 1).await;
+    assert!(pool.get().now_or_never().is_some_and(|lent| lent.is_ok()));
+    assert_eq!(pool.stats().opened, 2);
+}
+
+#[tokio::test]
+async fn a_clock_that_steps_back_makes_no_connection_immortal() {
+    let cluster = cluster().await;
+    let (clock, pool) = clocked_pool(&cluster);
+    drop(pool.get().await.unwrap());
+    clock.step_back(Duration::from_secs(1));
+    drop(pool.get().await.unwrap());
+    assert_eq!(cluster.counts().logins, 2);
+}
+
+#[tokio::test]
+async fn lifetimes_are_spread() {
+    let cluster = cluster().await;
+    let pool = pool(&cluster, 20);
+    let connections = join_all((0..20).map(|_| pool.get())).await;
+    let mut ends: Vec<_> = connections
+        .iter()
+        .map(|connection| connection.as_ref().unwrap().expires_at())
+        .collect();
+    ends.sort_unstable();
+    let spread = ends[19].duration_since(ends[0]).unwrap();
+    assert!(spread > Duration::from_secs(60), "{spread:?}");
+}
+
+#[tokio::test]
+async fn the_services_own_limit_of_an_hour_reaches_nobody() {
+    let cluster = cluster().await;
+    let clock = Clock::default();
+    let pool = Pool::builder(config(&cluster).time_source(clock.clone())).build();
+    for _ in 0..30 {
+        pool.get()
+            .await
+            .unwrap()
+            .query("SELECT 1", &[])
+            .await
+            .unwrap();
+        let minutes = Duration::from_secs(7 * 60);
+        clock.advance(minutes);
+        cluster.clock().advance(minutes);
+        cluster.pass_time(minutes);
+    }
+    assert!(
+        (4..=9).contains(&cluster.counts().logins),
+        "{:?}",
+        cluster.counts()
+    );
+}
+
+#[tokio::test]
+async fn a_connection_that_was_idle_for_long_gives_a_sign_of_life() {
+    let cluster = cluster().await;
+    let (clock, pool) = clocked_pool(&cluster);
+    drop(pool.get().await.unwrap());
+    clock.advance(Duration::from_secs(31));
+    drop(pool.get().await.unwrap());
+    drop(pool.get().await.unwrap());
+    assert_eq!(flights(&cluster), ["Q"]);
+}
+
+#[tokio::test]
+async fn a_connection_that_died_unseen_is_replaced() {
+    let cluster = cluster().await;
+    let clock = Clock::default();
+    let config = config(&cluster)
+        .time_source(clock.clone())
+        .ping_timeout(Duration::from_millis(200));
+    let pool = Pool::builder(config).max_size(1).build();
+    drop(pool.get().await.unwrap());
+    cluster.black_hole_all();
+    clock.advance(Duration::from_secs(600));
+    cluster.clock().advance(Duration::from_secs(600));
+    pool.get()
+        .await
+        .unwrap()
+        .batch_execute("SELECT 1")
+        .await
+        .unwrap();
+    assert_eq!(cluster.counts().logins, 2);
+}
+
+#[tokio::test]
+async fn after_a_thaw_one_dead_connection_speaks_for_the_rest() {
+    let cluster = cluster().await;
+    let clock = Clock::default();
+    let config = config(&cluster)
+        .time_source(clock.clone())
+        .ping_timeout(Duration::from_millis(200));
+    let pool = Pool::builder(config).max_size(5).build();
+    drop(join_all((0..5).map(|_| pool.get())).await);
+    cluster.black_hole_all();
+    clock.advance(Duration::from_secs(600));
+    cluster.clock().advance(Duration::from_secs(600));
+
+    pool.get()
+        .await
+        .unwrap()
+        .batch_execute("SELECT 1")
+        .await
+        .unwrap();
+    assert_eq!(pool.stats().closed, 5);
+    assert_eq!(cluster.counts().logins, 6);
+}
+
+#[tokio::test]
+async fn a_checkout_that_was_given_up_during_its_ping_is_no_sign_of_life() {
+    let cluster = cluster().await;
+    let clock = Clock::default();
+    let config = config(&cluster)
+        .time_source(clock.clone())
+        .settle_timeout(Duration::from_millis(50));
+    let pool = Pool::builder(config).max_size(1).build();
+    drop(pool.get().await.unwrap());
+    cluster.black_hole_all();
+    clock.advance(Duration::from_secs(600));
+    cluster.clock().advance(Duration::from_secs(600));
+    let given_up = tokio::time::timeout(Duration::from_millis(50), pool.get()).await;
+    assert!(given_up.is_err());
+    pool.get()
+        .await
+        .unwrap()
+        .query("SELECT 1", &[])
+        .await
+        .unwrap();
+    assert_eq!(cluster.counts().logins, 2);
+}
+
+#[tokio::test]
+async fn a_connection_held_through_a_freeze_unused_gives_a_sign_of_life() {
+    let cluster = cluster().await;
+    let (clock, pool) = clocked_pool(&cluster);
+    let held = pool.get().await.unwrap();
+    clock.advance(Duration::from_secs(600));
+    drop(held);
+    drop(pool.get().await.unwrap());
+    assert_eq!(flights(&cluster), ["Q"]);
+}
+
+#[tokio::test]
+async fn a_lambdas_pool_keeps_its_one_connection() {
+    let cluster = cluster().await;
+    let clock = Clock::default();
+    let pool = Pool::lambda(config(&cluster).time_source(clock.clone()));
+    assert_eq!(pool.stats().max_size, 1);
+    for _ in 0..3 {
+        drop(pool.get().await.unwrap());
+        clock.advance(Duration::from_secs(900));
+    }
+    assert_eq!(flights(&cluster), ["Q", "Q"]);
+}
