@@ -150,6 +150,9 @@ impl Answers {
     }
 }
 
+/// Stands in for what is refused: the engine complains of it by this name.
+pub(crate) const MARKER: &str = "dsql_local_refused";
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,48 +1,21 @@
 //! A session's life after the login: its own backend, and bytes in both directions.
 //! Statements are judged on the way in (`request`) and answers put right on the way out (`reply`).
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use bytes::{BufMut, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::Notify;
 
-use crate::answer::Answers;
 use crate::cluster::Cluster;
 use crate::count::Entry;
 use crate::ending::Ending;
 use crate::fault::Direction;
 use crate::frame::{self, Frame, Malformed};
+use crate::line::SharedLine;
 use crate::refusal::Refusal;
 use crate::reply;
 use crate::request::{Next, Requests};
-use crate::schema::Catalog;
 use crate::session::{READ_AHEAD, Session, Wire};
-
-/// What both directions of a line know.
-#[derive(Debug)]
-pub(crate) struct Line {
-    pub(crate) answers: Answers,
-    /// The engine's last word on the transaction: `I`, `T` or `E`.
-    pub(crate) status: u8,
-    pub(crate) catalog: Catalog,
-}
-
-impl Line {
-    fn new() -> Self {
-        Self {
-            answers: Answers::default(),
-            status: b'I',
-            catalog: Catalog::default(),
-        }
-    }
-
-    /// Returns whether no transaction is open and no answer due.
-    fn is_idle(&self) -> bool {
-        self.status == b'I' && !self.answers.awaits_ready()
-    }
-}
 
 /// Carries a session to its end, which is never an `Ok`.
 pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
@@ -51,7 +24,7 @@ pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
     session: &Session,
     entry: &Entry,
 ) -> Ending {
-    let line = Mutex::new(Line::new());
+    let line = SharedLine::default();
     let answered = Notify::new();
     tokio::select! {
         biased;
@@ -62,14 +35,14 @@ pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
 
 /// Waits until the session has to go: when it is too old and idle, or has been in a transaction for too
 /// long since.
-async fn expire(cluster: &Cluster, session: &Session, line: &Mutex<Line>, answered: &Notify) {
+async fn expire(cluster: &Cluster, session: &Session, line: &SharedLine, answered: &Notify) {
     let end = session.opened.saturating_add(cluster.session_limit);
     cluster.uptime.reached(end).await;
     let last = cluster
         .uptime
         .reached(end.saturating_add(cluster.transaction_age));
     let idle = async {
-        while !locked(line).is_idle() {
+        while !line.lock().is_idle() {
             answered.notified().await;
         }
     };
@@ -84,7 +57,7 @@ async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
     wire: &mut Wire<S>,
     session: &Session,
     entry: &Entry,
-    line: &Mutex<Line>,
+    line: &SharedLine,
     answered: &Notify,
 ) -> Ending {
     match first_statement(wire, entry).await {
@@ -234,10 +207,6 @@ fn refused_by_engine(body: &[u8]) -> Refusal {
         hint: Some(frame::field(body, b'H').into())
             .filter(|hint: &std::borrow::Cow<'_, str>| !hint.is_empty()),
     }
-}
-
-fn locked(line: &Mutex<Line>) -> MutexGuard<'_, Line> {
-    line.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn delay(cluster: &Cluster, direction: Direction) {

@@ -74,6 +74,7 @@ mod gate;
 mod host;
 mod identity;
 mod job;
+mod line;
 mod local;
 mod options;
 mod random;

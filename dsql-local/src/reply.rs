@@ -1,30 +1,27 @@
 //! The engine's frames on their way out: conflicts in the service's words, and answers to statements
 //! that the engine saw in another form. `forward` sends on what comes out.
 
-use std::sync::{Mutex, PoisonError};
-
 use bytes::{BufMut, BytesMut};
 
-use crate::answer::Reply;
+use crate::answer::{MARKER, Reply};
 use crate::cluster::Cluster;
 use crate::count::Entry;
 use crate::ending::Ending;
-use crate::forward::Line;
 use crate::frame::{self, Frame};
+use crate::line::SharedLine;
 use crate::refusal::Refusal;
-use crate::request::MARKER;
 
 /// The answers of one session.
 pub(crate) struct Replies<'a> {
     cluster: &'a Cluster,
     entry: &'a Entry,
-    line: &'a Mutex<Line>,
+    line: &'a SharedLine,
     /// What is left of a frame that passes as it comes.
     passing: usize,
 }
 
 impl<'a> Replies<'a> {
-    pub(crate) fn new(cluster: &'a Cluster, entry: &'a Entry, line: &'a Mutex<Line>) -> Self {
+    pub(crate) fn new(cluster: &'a Cluster, entry: &'a Entry, line: &'a SharedLine) -> Self {
         Self {
             cluster,
             entry,
@@ -56,7 +53,7 @@ impl<'a> Replies<'a> {
     }
 
     fn note(&self, tag: u8) {
-        let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut line = self.line.lock();
         match tag {
             b'2' | b'3' | b'n' | b'T' => {
                 line.answers.answered();
@@ -70,7 +67,7 @@ impl<'a> Replies<'a> {
     }
 
     fn answer(&self, frame: &Frame, out: &mut BytesMut) -> Result<(), Ending> {
-        let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut line = self.line.lock();
         let schema = &self.cluster.schema;
         let reply = match frame.tag() {
             b'C' => {

@@ -2,17 +2,17 @@
 //! `forward` sends on what comes out, and `answer` learns what to expect for it.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::MutexGuard;
 
 use bytes::{BufMut, BytesMut};
 
-use crate::answer::{Due, Reply};
+use crate::answer::{Due, MARKER, Reply};
 use crate::cluster::Cluster;
 use crate::count::Entry;
 use crate::ending::Ending;
 use crate::fault::{Effect, Stage};
-use crate::forward::Line;
 use crate::frame::{self, Frame};
+use crate::line::{Line, SharedLine};
 use crate::refusal::Refusal;
 use crate::rules::{self, Judged, Kind, Verdict};
 use crate::statement::{self, Statement};
@@ -22,7 +22,7 @@ use crate::transaction::Transaction;
 pub(crate) struct Requests<'a> {
     cluster: &'a Cluster,
     entry: &'a Entry,
-    line: &'a Mutex<Line>,
+    line: &'a SharedLine,
     flight: Flight,
     transaction: Transaction,
     /// What the prepared statements are.
@@ -59,7 +59,7 @@ struct Prepared {
 }
 
 impl<'a> Requests<'a> {
-    pub(crate) fn new(cluster: &'a Cluster, entry: &'a Entry, line: &'a Mutex<Line>) -> Self {
+    pub(crate) fn new(cluster: &'a Cluster, entry: &'a Entry, line: &'a SharedLine) -> Self {
         Self {
             cluster,
             entry,
@@ -352,7 +352,7 @@ impl<'a> Requests<'a> {
     }
 
     fn line(&self) -> MutexGuard<'_, Line> {
-        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+        self.line.lock()
     }
 }
 
@@ -385,8 +385,6 @@ fn put_bind(out: &mut BytesMut, portal: &[u8], name: &[u8]) {
     });
 }
 
-/// Stands in for what is refused: the engine complains of it by this name.
-pub(crate) const MARKER: &str = "dsql_local_refused";
 /// Fails when it is analysed, so that a failed transaction still says that it is one.
 const MARKED: &str = "SELECT dsql_local_refused";
 const ROLLBACK: &str = "ROLLBACK";
