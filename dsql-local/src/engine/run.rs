@@ -98,16 +98,18 @@ pub(super) const PORT: u16 = 5432;
 const START_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Copies the template, runs the engine, and ends it when standard input does.
-/// A shell starts background jobs deaf to SIGINT until they install their own handler:
-/// the SIGTERM is for an engine that did not get that far, the SIGINT does not wait for clients.
+///
+/// The engine is told until it is gone: a signal that comes before it has its own handlers is lost, because a shell starts
+/// background jobs deaf to SIGINT. A signal to the keeper itself must not end the wait: the folder is the engine's until then.
 const KEEPER: &str = r#"
 folder=$1 template=$2; shift 2
 trap : HUP INT TERM
 if cp -Rp "$template" "$folder/data"; then
     "$@" </dev/null >"$folder/log" 2>&1 & engine=$!
     cat >/dev/null
-    kill -TERM $engine; kill -INT $engine
-    wait $engine
+    (while kill -INT $engine; do sleep 1; done) </dev/null 2>/dev/null & teller=$!
+    while kill -0 $engine; do wait $engine; done 2>/dev/null
+    kill $teller
 fi
 rm -rf "$folder"
 "#;
