@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use aws_smithy_async::time::TimeSource;
 use dsql_conn::Pool;
+use dsql_local::{Effect, Fault, Stage};
 use futures_util::{FutureExt, future::join_all};
 
 use crate::support::{Clock, clocked_pool, cluster, config, flights, pool, until};
@@ -132,18 +133,20 @@ async fn after_a_thaw_one_dead_connection_speaks_for_the_rest() {
         .ping_timeout(Duration::from_millis(200));
     let pool = Pool::builder(config).max_size(5).build();
     drop(join_all((0..5).map(|_| pool.get())).await);
-    cluster.black_hole_all();
+    cluster.inject(Fault::at(Stage::Statement, Effect::Stall).always());
     clock.advance(Duration::from_secs(600));
     cluster.clock().advance(Duration::from_secs(600));
 
-    pool.get()
-        .await
-        .unwrap()
-        .batch_execute("SELECT 1")
-        .await
-        .unwrap();
+    let connection = pool.get().await.unwrap();
+    until(&cluster, |counts| counts.logins == 6).await;
     assert_eq!(pool.stats().closed, 5);
-    assert_eq!(cluster.counts().logins, 6);
+    let connections = cluster.connections();
+    let is_pinged = |flights: &[String]| flights.iter().any(|flight| flight == "Q");
+    let pinged = connections
+        .iter()
+        .filter(|connection| is_pinged(&connection.flights));
+    assert_eq!(pinged.count(), 1);
+    drop(connection);
 }
 
 #[tokio::test]
