@@ -96,7 +96,9 @@ impl Dialer {
         let connector = Arc::clone(&self.connector);
         let pause = self.pause();
         let dialing = tokio::spawn(async move {
-            sleep(pause).await;
+            if let Some(pause) = pause {
+                sleep(pause).await;
+            }
             let session = connector.open().await?;
             Ok(Connection::new(session, connector))
         });
@@ -158,13 +160,11 @@ impl Dialer {
         pinged
     }
 
-    /// How long the next dial waits. bb8 dials at once for a connection that was found unfit, and a peer that hangs up after
+    /// How long the next dial waits, if at all. bb8 dials at once for a connection that was found unfit, and a peer that hangs up after
     /// each login would be dialed without end.
-    fn pause(&self) -> Duration {
-        match self.stillborn.load(Ordering::Relaxed) {
-            0 => Duration::ZERO,
-            stillborn => PAUSE.delay(stillborn, rand::random()),
-        }
+    fn pause(&self) -> Option<Duration> {
+        let stillborn = self.stillborn.load(Ordering::Relaxed);
+        (stillborn > 0).then(|| PAUSE.delay(stillborn, rand::random()))
     }
 
     fn enter(&self, task: AbortHandle) {
