@@ -21,10 +21,7 @@ use rustls::{ClientConfig, pki_types::CertificateDer};
 
 use tokio_postgres::config::SslNegotiation;
 
-use crate::{
-    endpoint::Endpoint,
-    error::{ConfigError, Error},
-};
+use crate::{endpoint::Endpoint, error::ConfigError};
 
 /// How to connect to one cluster as one user.
 ///
@@ -366,14 +363,6 @@ impl fmt::Debug for Config {
             .field("application_name", &self.application_name)
             .field("settings", &self.settings)
             .finish_non_exhaustive()
-    }
-}
-
-impl TryFrom<&str> for Config {
-    type Error = Error;
-
-    fn try_from(url: &str) -> Result<Self, Error> {
-        Ok(url.parse::<Self>()?)
     }
 }
 

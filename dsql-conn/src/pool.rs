@@ -133,13 +133,14 @@ impl Pool {
     pub async fn close(&self, patience: Duration) -> usize {
         self.0.permits.close();
         self.0.dialer.close();
-        self.drop_idle().await;
-
         let drivers = &self.0.dialer.connector.drivers;
         let all_ended = async {
-            // A dial that had just come to its end may have left a connection since.
-            while timeout(DRAIN_INTERVAL, drivers.ended()).await.is_err() {
+            // More than once: a dial that had just come to its end may leave a connection behind.
+            loop {
                 self.drop_idle().await;
+                if timeout(DRAIN_INTERVAL, drivers.ended()).await.is_ok() {
+                    return;
+                }
             }
         };
         if timeout(patience, all_ended).await.is_ok() {
@@ -152,19 +153,19 @@ impl Pool {
 
     /// Returns how the pool stands.
     pub fn stats(&self) -> Stats {
-        let state = match self.0.connections.get() {
-            Some(connections) => connections.state(),
-            None => return Stats::of_unused(self.0.settings.max_size),
+        let (connections, idle) = match self.0.connections.get().map(bb8::Pool::state) {
+            Some(state) => (state.connections, state.idle_connections),
+            None => (0, 0),
         };
         let opened = self.0.dialer.opened();
         Stats {
             max_size: self.0.settings.max_size,
-            connections: state.connections,
-            idle: state.idle_connections,
+            connections,
+            idle,
             opened,
             failed: self.0.dialer.failures(),
             // One may be counted as opened that bb8 does not hold yet, or no longer, for a moment.
-            closed: opened.saturating_sub(state.connections.into()),
+            closed: opened.saturating_sub(connections.into()),
         }
     }
 
@@ -315,19 +316,6 @@ impl Drop for Place {
 impl Drop for PooledConnection {
     fn drop(&mut self) {
         self.place.needs_successor = self.connection.is_about_to_expire();
-    }
-}
-
-impl Stats {
-    fn of_unused(max_size: u32) -> Self {
-        Self {
-            max_size,
-            connections: 0,
-            idle: 0,
-            opened: 0,
-            failed: 0,
-            closed: 0,
-        }
     }
 }
 
