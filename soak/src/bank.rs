@@ -135,7 +135,12 @@ impl Transfer {
         }
     }
 
-    async fn record(&self, connection: &Connection) -> Result<(), Error> {
+    /// Enters it in the ledger, and moves no money.
+    ///
+    /// # Errors
+    ///
+    /// That of the statement.
+    pub async fn record(&self, connection: &Connection) -> Result<(), Error> {
         let row: [&(dyn ToSql + Sync); 4] = [&self.id, &self.from, &self.to, &self.amount];
         connection.execute(RECORD, &row).await?;
         Ok(())

@@ -13,7 +13,7 @@ use dsql_local::LocalCluster;
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::SliceRandom};
 use tokio::time::{sleep, timeout};
 
-use crate::hazard::Hazard;
+use crate::{floor::Floor, hazard::Hazard};
 
 /// The source of all trouble.
 #[derive(Debug)]
@@ -23,6 +23,7 @@ pub(crate) struct Chaos {
     pub(crate) next_door: Config,
     /// The longest pause between two hazards.
     pub(crate) pause: Duration,
+    pub(crate) floor: Arc<Floor>,
     pub(crate) definitions: AtomicU64,
 }
 
@@ -45,6 +46,8 @@ impl Chaos {
                 }
                 // What stalls, and what stalled since an earlier hazard without being seen to.
                 self.cluster.release();
+                // A machine that is slow has more time for the work in between.
+                let _ = timeout(BREATH, self.floor.answers(BREATHS)).await;
             }
         }
     }
@@ -79,3 +82,6 @@ impl Chaos {
 
 /// Stalls are released by the one who would wait here.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How many answers come between two hazards, if they come in time.
+const BREATHS: u64 = 10;
+const BREATH: Duration = Duration::from_secs(1);

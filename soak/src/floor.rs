@@ -68,6 +68,14 @@ impl Floor {
             .fetch_add(u64::from(is_committed), Ordering::Relaxed);
     }
 
+    /// Returns once so many more answers came.
+    pub(crate) async fn answers(&self, more: u64) {
+        let enough = self.answered.load(Ordering::Relaxed) + more;
+        while self.answered.load(Ordering::Relaxed) < enough {
+            sleep(LOOK).await;
+        }
+    }
+
     pub(crate) fn committed(&self) -> u64 {
         self.committed.load(Ordering::Relaxed)
     }
@@ -156,6 +164,8 @@ impl fmt::Display for Step {
         })
     }
 }
+
+const LOOK: Duration = Duration::from_millis(5);
 
 #[cfg(test)]
 mod tests {

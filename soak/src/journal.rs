@@ -9,6 +9,8 @@ use crate::bank::Transfer;
 pub struct Entry {
     /// The transfer.
     pub transfer: Transfer,
+    /// How it was made.
+    pub manner: &'static str,
     /// The answer.
     pub answer: Answer,
 }
@@ -54,6 +56,7 @@ impl Answer {
             Error::CommitUnknown { .. } => (Told::Unknown, "commit unknown"),
             Error::Conflict { .. } => (Told::NotCommitted, "conflict, given up"),
             Error::RolledBack { .. } => (Told::NotCommitted, "rolled back"),
+            Error::TransactionEnded => (Told::NotCommitted, "ended by its body"),
             Error::TransactionEscaped => (Told::NotCommitted, "handle escaped"),
             Error::Query(error) if error.is_closed() => (Told::NotCommitted, "connection lost"),
             Error::Query(error) if error.as_db_error().is_none() => {

@@ -30,6 +30,7 @@ mod chaos;
 mod floor;
 mod hazard;
 mod journal;
+mod manner;
 mod reconcile;
 mod report;
 mod retries;

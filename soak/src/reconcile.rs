@@ -54,7 +54,10 @@ pub fn reconcile(journal: &[Entry], books: &Books, opening: Opening) -> Verdict 
     for row in &books.ledger {
         rows.entry(row.id).or_default().push(row);
     }
-    for Entry { transfer, answer } in journal {
+    for Entry {
+        transfer, answer, ..
+    } in journal
+    {
         let applied = rows.remove(&transfer.id).unwrap_or_default();
         if applied.iter().any(|row| *row != transfer) {
             verdict.foreign.push(transfer.id);
@@ -119,6 +122,7 @@ mod tests {
             };
             journal.push(Entry {
                 transfer,
+                manner: "test",
                 answer: Answer::new(*told, "test"),
             });
             ledger.extend(std::iter::repeat_n(transfer, *times));

@@ -86,13 +86,14 @@ impl Soak {
         let pool = Pool::builder(config.clone())
             .max_size(self.connections)
             .build();
+        let floor = Arc::new(Floor::new(self.workers));
         let chaos = Chaos {
             cluster: Arc::clone(&cluster),
             next_door: config,
             pause: self.pause,
+            floor: Arc::clone(&floor),
             definitions: 0.into(),
         };
-        let floor = Arc::new(Floor::new(self.workers));
         let stuck = async {
             floor.stuck_for(PATIENCE).await;
             let pool = pool.stats();

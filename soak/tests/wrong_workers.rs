@@ -113,6 +113,7 @@ async fn write(client: &Client) -> Result<(), Error> {
 async fn verdict(cluster: &LocalCluster) -> Verdict {
     let entry = Entry {
         transfer: TRANSFER,
+        manner: "wrong",
         answer: Answer::new(Told::Committed, "committed"),
     };
     reconcile(&[entry], &Books::read(cluster).await.unwrap(), OPENING)
