@@ -39,7 +39,7 @@ pub(crate) enum Manner {
     Impatient,
     /// By hand on a connection that is given back with the transaction open.
     Abandoning,
-    /// As soon as `BEGIN` is in the driver's queue, the connection is given back.
+    /// By a single statement, just after a connection was given back with a `BEGIN` in the driver's queue.
     Beginning,
     /// The body lets its handle out, which then tries to commit.
     Escaping,
@@ -80,7 +80,7 @@ impl Manner {
     }
 
     pub(crate) fn moves_money(self) -> bool {
-        self != Self::Single
+        !matches!(self, Self::Single | Self::Beginning)
     }
 
     pub(crate) fn name(self) -> &'static str {
@@ -238,7 +238,8 @@ impl Call<'_> {
         if let Ok(connection) = self.pool.get().await {
             let _ = connection.batch_execute("BEGIN").now_or_never();
         }
-        Answer::new(Told::NotCommitted, "abandoned at BEGIN")
+        // At once, before the driver had a chance to send it.
+        self.single().await
     }
 
     async fn escaping(&self) -> Answer {
