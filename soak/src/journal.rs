@@ -56,6 +56,7 @@ impl Answer {
             Error::CommitUnknown { .. } => (Told::Unknown, "commit unknown"),
             Error::Conflict { .. } => (Told::NotCommitted, "conflict, given up"),
             Error::RolledBack { .. } => (Told::NotCommitted, "rolled back"),
+            Error::TransactionTimedOut { .. } => (Told::NotCommitted, "past its deadline"),
             Error::TransactionEnded => (Told::NotCommitted, "ended by its body"),
             Error::TransactionEscaped => (Told::NotCommitted, "handle escaped"),
             Error::Query(error) if error.is_closed() => (Told::NotCommitted, "connection lost"),

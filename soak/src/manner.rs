@@ -26,7 +26,9 @@ pub(crate) enum Manner {
     Plain,
     /// As many statements at once as can be, and more patience with conflicts.
     AtOnce,
-    /// Under a key, again and again until the outcome is known.
+    /// Under a key, by a policy that says so.
+    Idempotent,
+    /// Under a key, by a caller who asks again until the outcome is known.
     Keyed,
     /// A row in the ledger and no money, by one statement without a transaction. It is lost if another borrower's transaction
     /// is open on its connection.
@@ -37,6 +39,8 @@ pub(crate) enum Manner {
     Swallowing,
     /// The caller drops the call after a while.
     Impatient,
+    /// The policy allows little time.
+    Hurried,
     /// By hand on a connection that is given back with the transaction open.
     Abandoning,
     /// By a single statement, just after a connection was given back with a `BEGIN` in the driver's queue.
@@ -87,11 +91,13 @@ impl Manner {
         match self {
             Self::Plain => "plain",
             Self::AtOnce => "at once",
+            Self::Idempotent => "idempotent",
             Self::Keyed => "keyed",
             Self::Single => "single",
             Self::Refusing => "refusing",
             Self::Swallowing => "swallowing",
             Self::Impatient => "impatient",
+            Self::Hurried => "hurried",
             Self::Abandoning => "abandoning",
             Self::Beginning => "beginning",
             Self::Escaping => "escaping",
@@ -107,11 +113,13 @@ impl Call<'_> {
         match manner {
             Manner::Plain => self.plain().await,
             Manner::AtOnce => self.at_once().await,
+            Manner::Idempotent => self.idempotent().await,
             Manner::Keyed => self.keyed().await,
             Manner::Single => self.single().await,
             Manner::Refusing => self.refusing().await,
             Manner::Swallowing => self.swallowing().await,
             Manner::Impatient => self.impatient().await,
+            Manner::Hurried => self.hurried().await,
             Manner::Abandoning => self.abandoning().await,
             Manner::Beginning => self.beginning().await,
             Manner::Escaping => self.escaping().await,
@@ -134,6 +142,17 @@ impl Call<'_> {
             .pool
             .transaction_with(policy, async |tx| {
                 self.runs.run(self.transfer.book_at_once(&tx)).await
+            })
+            .await;
+        Answer::of(&result)
+    }
+
+    async fn idempotent(&self) -> Answer {
+        let policy = RetryPolicy::new().idempotent();
+        let result = self
+            .pool
+            .transaction_with(policy, async |tx| {
+                self.runs.run(self.transfer.book_once(&tx)).await
             })
             .await;
         Answer::of(&result)
@@ -168,8 +187,7 @@ impl Call<'_> {
         })
         .await;
         match &result {
-            // Without a transaction around it there is no telling how far it came.
-            Err(Error::Query(error)) if error.as_db_error().is_none() => {
+            Err(error) if error.may_have_applied() => {
                 Answer::new(Told::Unknown, "single statement lost")
             }
             _ => Answer::of(&result),
@@ -218,6 +236,17 @@ impl Call<'_> {
             }
             Err(_) => Answer::new(Told::NotCommitted, "dropped in its body"),
         }
+    }
+
+    async fn hurried(&self) -> Answer {
+        let policy = RetryPolicy::new().deadline(self.patience);
+        let result = self
+            .pool
+            .transaction_with(policy, async |tx| {
+                self.runs.run(self.transfer.book(&tx)).await
+            })
+            .await;
+        Answer::of(&result)
     }
 
     async fn abandoning(&self) -> Answer {
@@ -306,14 +335,16 @@ impl From<Error> for BodyError {
 }
 
 /// How often each manner comes, among all.
-const WEIGHTS: [(Manner, u32); 12] = [
-    (Manner::Plain, 36),
+const WEIGHTS: [(Manner, u32); 14] = [
+    (Manner::Plain, 34),
     (Manner::AtOnce, 15),
-    (Manner::Keyed, 14),
+    (Manner::Idempotent, 10),
+    (Manner::Keyed, 4),
     (Manner::Single, 8),
     (Manner::Refusing, 5),
     (Manner::Swallowing, 5),
     (Manner::Impatient, 6),
+    (Manner::Hurried, 2),
     (Manner::Abandoning, 2),
     (Manner::Beginning, 3),
     (Manner::Escaping, 2),
