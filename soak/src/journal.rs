@@ -1,5 +1,7 @@
 //! What a worker was told about each of its transfers.
 
+use std::borrow::Cow;
+
 use dsql_conn::Error;
 
 use crate::bank::Transfer;
@@ -21,7 +23,7 @@ pub struct Answer {
     /// What it promises.
     pub told: Told,
     /// Its kind, to be counted by.
-    pub kind: &'static str,
+    pub kind: Cow<'static, str>,
     /// Its words, for whoever looks for the cause of a broken promise.
     pub words: String,
 }
@@ -42,7 +44,7 @@ impl Answer {
     pub fn new(told: Told, kind: &'static str) -> Self {
         Self {
             told,
-            kind,
+            kind: kind.into(),
             words: String::new(),
         }
     }
@@ -59,7 +61,6 @@ impl Answer {
             Error::TransactionTimedOut { .. } => (Told::NotCommitted, "past its deadline"),
             Error::TransactionEnded => (Told::NotCommitted, "ended by its body"),
             Error::TransactionEscaped => (Told::NotCommitted, "handle escaped"),
-            Error::Query(error) if error.is_closed() => (Told::NotCommitted, "connection lost"),
             Error::Query(error) if error.as_db_error().is_none() => {
                 (Told::NotCommitted, "connection lost")
             }
@@ -67,6 +68,10 @@ impl Answer {
             Error::Connect(_) => (Told::NotCommitted, "no connection opened"),
             Error::CheckoutTimeout { .. } => (Told::NotCommitted, "no connection in time"),
             _ => (Told::NotCommitted, "another error"),
+        };
+        let kind = match error.code() {
+            Some(state) => format!("{kind}, {}", state.code()).into(),
+            None => kind.into(),
         };
         Self {
             told,

@@ -17,7 +17,7 @@ pub struct Report {
     /// What the reconciliation said.
     pub verdict: Verdict,
     /// How many answers of each kind the workers got.
-    pub answers: BTreeMap<&'static str, u64>,
+    pub answers: BTreeMap<String, u64>,
     /// What was answered to the transfers whose promise was broken.
     pub broken: Vec<String>,
     /// How often bodies ran.

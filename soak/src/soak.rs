@@ -149,7 +149,7 @@ impl Soak {
         let verdict = reconcile(&journal, &books, self.opening);
         let mut answers = BTreeMap::new();
         for entry in &journal {
-            *answers.entry(entry.answer.kind).or_default() += 1;
+            *answers.entry(entry.answer.kind.to_string()).or_default() += 1;
         }
         Ok(Report {
             seed: self.seed,
