@@ -16,13 +16,13 @@ struct Args {
     #[arg(long, default_value_t = 1.0, value_parser = minutes)]
     minutes: f64,
     /// Workers, each with one transfer at a time
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(2..))]
     workers: u16,
     /// Accounts; the fewer, the more conflicts
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(i64).range(2..=100_000))]
     accounts: i64,
     /// Connections that the workers share
-    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=200))]
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(2..=200))]
     connections: u32,
     /// What decides all that is left to chance; drawn and printed if not given
     #[arg(long)]
