@@ -29,7 +29,10 @@ pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
     tokio::select! {
         biased;
         ending = carry(cluster, wire, session, entry, &line, &answered) => ending,
-        () = expire(cluster, session, &line, &answered) => Ending::Expired,
+        () = expire(cluster, session, &line, &answered) => {
+            entry.count(|counts| counts.expired += 1);
+            Ending::Expired
+        }
     }
 }
 

@@ -184,6 +184,11 @@ impl LocalCluster {
         self.cluster.faults.clear();
     }
 
+    /// Returns how often faults that are equal to this one, but for how often they are due, have struck.
+    pub fn struck(&self, fault: &Fault) -> u64 {
+        self.cluster.faults.struck(fault)
+    }
+
     /// Ends all stalls and black holes: their sockets close.
     pub fn release(&self) {
         self.cluster.faults.release();

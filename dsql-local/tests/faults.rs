@@ -377,6 +377,8 @@ async fn open_connections_can_be_cut_reset_or_swallowed() {
         .unwrap();
     cluster.release();
     assert!(query.await.is_err());
+    let counts = cluster.counts();
+    assert_eq!((counts.cut, counts.reset, counts.black_holed), (1, 1, 1));
 }
 
 #[tokio::test]
