@@ -228,3 +228,6 @@ impl<S: TlsStream + Unpin> TlsStream for Wire<S> {
         self.stream.channel_binding()
     }
 }
+
+#[cfg(test)]
+mod tests;
