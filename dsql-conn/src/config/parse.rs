@@ -37,20 +37,20 @@ pub(super) fn certificates_of_file(
     setting: &'static str,
     path: &str,
 ) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
-    let pem = read(path).map_err(|error| ConfigError::Certificates {
-        setting,
-        origin: path.to_owned(),
-        problem: error.to_string(),
-    })?;
+    let pem = File::open(path)
+        .and_then(read)
+        .map_err(|error| ConfigError::Certificates {
+            setting,
+            origin: path.to_owned(),
+            problem: error.to_string(),
+        })?;
     certificates(setting, path, &pem)
 }
 
 /// Reads a file, unless it is so large that it is another one than was meant, or has no end.
-fn read(path: &str) -> io::Result<Vec<u8>> {
+fn read(file: impl Read) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?
-        .take(LARGEST_FILE + 1)
-        .read_to_end(&mut bytes)?;
+    file.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
     match bytes.len() as u64 > LARGEST_FILE {
         true => Err(io::Error::other("it is larger than 4 MiB")),
         false => Ok(bytes),
@@ -124,6 +124,21 @@ mod tests {
         };
         assert!(read_as(LARGEST_FILE).contains("no certificate"));
         assert!(read_as(LARGEST_FILE + 1).contains("larger"));
+        assert!(read(Endless { read: 0 }).is_err());
+    }
+
+    /// A file that goes on, as `/dev/zero` does, and notices who reads on.
+    struct Endless {
+        read: u64,
+    }
+
+    impl Read for Endless {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.read += buffer.len() as u64;
+            assert!(self.read < 4 * LARGEST_FILE, "it is read for ever");
+            buffer.fill(0);
+            Ok(buffer.len())
+        }
     }
 
     /// What is left of a bundle that was cut short would trust some of its authorities and not others.
