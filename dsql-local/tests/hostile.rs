@@ -86,9 +86,7 @@ async fn said_over_tls(cluster: &LocalCluster, bytes: &[u8]) {
 
 /// Checks that the last connection ended in order, which one that panicked did not, and left no socket and no backend.
 async fn assert_ended(cluster: &LocalCluster, said: &[u8]) {
-    while cluster.counts().open > 0 {
-        tokio::task::yield_now().await;
-    }
+    until_all_ended(cluster).await;
     let said = said.escape_ascii();
     assert_eq!(cluster.counts().backends, 0, "{said}");
     let connections = cluster.connections();
@@ -98,6 +96,17 @@ async fn assert_ended(cluster: &LocalCluster, said: &[u8]) {
         Outcome::Closed | Outcome::Refused(_) | Outcome::Failed(_)
     );
     assert!(ended, "{said}: {log:?}");
+}
+
+/// Waits until every socket is closed, which a task that is left would not let happen.
+async fn until_all_ended(cluster: &LocalCluster) {
+    let ended = async {
+        while cluster.counts().open > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let ended = tokio::time::timeout(Duration::from_secs(60), ended).await;
+    assert!(ended.is_ok(), "left open: {:?}", cluster.connections());
 }
 
 async fn assert_serves(cluster: &LocalCluster) {
@@ -121,9 +130,7 @@ async fn the_listener_survives_any_bytes() {
         let _either_way = stream.shutdown().await;
         let _either_way = stream.read_to_end(&mut Vec::new()).await;
     }
-    while cluster.counts().open > 0 {
-        tokio::task::yield_now().await;
-    }
+    until_all_ended(&cluster).await;
     for log in cluster.connections() {
         assert_ne!(log.outcome, Outcome::LoggingIn, "seed {seed}: {log:?}");
         assert_ne!(log.outcome, Outcome::Open, "seed {seed}: {log:?}");
