@@ -368,4 +368,38 @@ mod tests {
         }
         assert!(from_variables(|_| None).unwrap().is_none());
     }
+
+    #[test]
+    fn every_state_of_the_variables_is_keys_or_none_or_an_error() {
+        let states = [None, Some(""), Some("x y\n\u{e9}")];
+        for id in states {
+            for secret in states {
+                for session in states {
+                    let variable = |name: &str| {
+                        let value = match name {
+                            ACCESS_KEY_ID => id,
+                            SECRET_ACCESS_KEY => secret,
+                            _ => session,
+                        };
+                        value.map(str::to_owned)
+                    };
+                    let is_set =
+                        |value: Option<&'static str>| value.filter(|value| !value.is_empty());
+                    let read = from_variables(variable);
+                    match (is_set(id), is_set(secret)) {
+                        (Some(id), Some(secret)) => {
+                            let keys = read.unwrap().unwrap();
+                            assert_eq!(
+                                (keys.access_key_id(), keys.secret_access_key()),
+                                (id, secret)
+                            );
+                            assert_eq!(keys.session_token(), is_set(session));
+                        }
+                        (None, None) => assert!(read.unwrap().is_none()),
+                        _ => assert!(read.is_err()),
+                    }
+                }
+            }
+        }
+    }
 }

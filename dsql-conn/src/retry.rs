@@ -380,3 +380,41 @@ mod tests {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::scripted::{error, login_error};
+
+    /// An error of the caller's own, with others beneath it.
+    #[derive(Debug, thiserror::Error)]
+    #[error("it failed")]
+    struct Own(#[source] Option<Box<dyn StdError>>);
+
+    proptest! {
+        #[test]
+        fn a_conflict_is_found_beneath_any_errors_by_its_code_alone(
+            depth in 0..20,
+            code in prop_oneof![Just("40001".to_owned()), "4000[0-9]", "[0-9A-Z]{5}"],
+            text in prop_oneof![Just("change conflicts with another transaction (OC000) 40001".to_owned()), "[^\0]{0,20}"],
+        ) {
+            let conflict = login_error(&error("ERROR", &code, &text, Some("40001"))).unwrap();
+            let mut wrapped: Box<dyn StdError> = Box::new(conflict);
+            for _ in 0..depth {
+                wrapped = Box::new(Own(Some(wrapped)));
+            }
+            prop_assert_eq!(is_conflict(&*wrapped), code == "40001");
+        }
+    }
+
+    #[test]
+    fn what_is_not_the_servers_word_is_no_conflict() {
+        assert!(!is_conflict(&Own(None)));
+        assert!(!is_conflict(&login_error(b"").unwrap()));
+        assert!(!is_conflict(
+            &login_error(b"E\xff\xff\xff\xff40001").unwrap()
+        ));
+    }
+}
