@@ -135,6 +135,16 @@ impl Transfer {
         }
     }
 
+    /// Does what [`book`](Self::book) does, and fails if that was done before.
+    ///
+    /// # Errors
+    ///
+    /// That of the first statement that failed.
+    pub async fn book_first(&self, connection: &Connection) -> Result<(), Error> {
+        connection.execute(CLAIM_FIRST, &[&self.id]).await?;
+        self.book(connection).await
+    }
+
     /// Enters it in the ledger, and moves no money.
     ///
     /// # Errors
@@ -183,6 +193,7 @@ pub const RECORD: &str =
     "INSERT INTO ledger (transfer, debited, credited, amount) VALUES ($1, $2, $3, $4)";
 /// Claims a transfer's number: changes a row for the first who does.
 const CLAIM: &str = "INSERT INTO claim (transfer) VALUES ($1) ON CONFLICT DO NOTHING";
+const CLAIM_FIRST: &str = "INSERT INTO claim (transfer) VALUES ($1)";
 /// Fails: the word is taken.
 pub const COLLIDE: &str = "INSERT INTO word (word) VALUES ('taken')";
 

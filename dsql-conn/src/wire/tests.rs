@@ -89,7 +89,8 @@ fn read(said: &[u8], answered: &[u8]) {
     assert!(watch.is_closed());
     let shared = watch.shared.lock();
     // Lossy text is up to three times as long.
-    let words = shared.failure.as_ref().map_or(0, String::len);
+    let words = shared.failure.as_ref();
+    let words = words.map_or(0, |failure| failure.code.len() + failure.message.len());
     let tag = shared.tag.as_ref().map_or(0, Vec::len);
     assert!(words.max(tag) <= 3 * 1024 + 1);
 }
@@ -131,7 +132,10 @@ proptest! {
         let Ended { answer, watch } = session(&greeting(), &answered);
         let error = answer.unwrap().unwrap_err();
         let error = error.as_db_error().unwrap();
-        let told = format!("{} {}", error.code().code(), error.message());
+        let told = Refusal {
+            code: error.code().code().to_owned(),
+            message: error.message().to_owned(),
+        };
         prop_assert_eq!(watch.failure(), Some(told));
         let conflict = watch.conflict().map(|conflict| conflict.message);
         prop_assert_eq!(conflict, (code == "40001").then_some(text));
@@ -156,7 +160,7 @@ proptest! {
             let mut ledger = Ledger::default();
             let mut frames = Frames::starting_untagged();
             for piece in cut(&sent, at) {
-                frames.follow(piece, |tag, _| ledger.sent(tag));
+                frames.follow(piece, |tag, body| ledger.sent(tag, body));
             }
             let mut frames = Frames::default();
             for piece in cut(&received, at) {
