@@ -13,9 +13,8 @@ use dsql_conn::Pool;
 use dsql_local::{Action, Identity, LocalCluster};
 use futures_util::future::join_all;
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
-use tokio::net::UdpSocket;
 
-use crate::support::{Clock, Rotating, cluster, config, until};
+use crate::support::{Clock, Rotating, cluster, config, next_packet, until};
 
 /// What becomes of the connection while the function is frozen.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -146,7 +145,7 @@ impl<'a> Life<'a> {
             // The network has told by the time that the function is thawed.
             until(self.cluster, |counts| counts.open == 0).await;
         }
-        next_request().await;
+        next_packet().await;
 
         self.clock.set(self.cluster.clock().now() - self.behind);
         if self.cluster.clock().now() > self.expiry {
@@ -156,14 +155,6 @@ impl<'a> Life<'a> {
             *self.credentials.0.lock().unwrap() = next;
         }
     }
-}
-
-/// Waits for a packet, as the function does that is woken by one: the runtime sees with it what came before.
-async fn next_request() {
-    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let address = socket.local_addr().unwrap();
-    socket.send_to(b"request", address).await.unwrap();
-    socket.recv(&mut [0; 7]).await.unwrap();
 }
 
 /// Issues credentials that end after minutes or hours; some do not say so.

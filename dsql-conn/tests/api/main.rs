@@ -1,6 +1,7 @@
 //! The library against a local cluster, over the network: one file a room.
 
 mod age;
+mod cancellation;
 mod connect;
 mod dial;
 mod freezes;

@@ -15,6 +15,7 @@ use aws_credential_types::{
 use aws_smithy_async::time::TimeSource;
 use dsql_conn::{Config, Pool};
 use dsql_local::{Counts, Identity, LocalCluster};
+use tokio::net::UdpSocket;
 
 /// A cluster of the test's own.
 pub(crate) async fn cluster() -> LocalCluster {
@@ -170,4 +171,12 @@ pub(crate) async fn until(cluster: &LocalCluster, condition: impl Fn(&Counts) ->
     };
     let seen = tokio::time::timeout(Duration::from_secs(60), seen).await;
     assert!(seen.is_ok(), "never seen: {:?}", cluster.counts());
+}
+
+/// Waits for a packet, as a function does that is woken by one: the runtime sees with it what came before.
+pub(crate) async fn next_packet() {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    socket.send_to(b"packet", address).await.unwrap();
+    socket.recv(&mut [0; 6]).await.unwrap();
 }
