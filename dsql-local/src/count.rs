@@ -33,6 +33,8 @@ pub struct Counts {
     pub statements: u64,
     /// Cancel requests, all ignored.
     pub cancel_requests: u64,
+    /// Faults that struck.
+    pub struck: u64,
     refusals: Vec<(Refusal, u64)>,
 }
 

@@ -9,13 +9,14 @@ use tokio::sync::Notify;
 use crate::cluster::Cluster;
 use crate::count::Entry;
 use crate::ending::Ending;
-use crate::fault::Direction;
+use crate::fault::{Direction, Stage};
 use crate::frame::{self, Frame, Malformed};
 use crate::line::SharedLine;
 use crate::refusal::Refusal;
 use crate::reply;
 use crate::request::{Next, Requests};
 use crate::session::{READ_AHEAD, Session, Wire};
+use crate::socket::Pace;
 
 /// Carries a session to its end, which is never an `Ok`.
 pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
@@ -26,10 +27,36 @@ pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> Ending {
     let line = SharedLine::default();
     let answered = Notify::new();
+    let pace = wire.pace.clone();
     tokio::select! {
         biased;
         ending = carry(cluster, wire, session, entry, &line, &answered) => ending,
         () = expire(cluster, session, &line, &answered) => Ending::Expired,
+        ending = strike_at_rest(cluster, &pace, &line, &answered) => ending,
+    }
+}
+
+/// Lets faults strike while no answer is due, and returns when one ends the session.
+async fn strike_at_rest(
+    cluster: &Cluster,
+    pace: &Pace,
+    line: &SharedLine,
+    answered: &Notify,
+) -> Ending {
+    let mut added = cluster.faults.added();
+    loop {
+        let at_rest = !line.lock().answers.awaits_ready();
+        if at_rest
+            && let Some(effect) = cluster.faults.at(Stage::Idle)
+            && let Err(ending) = effect.strike(pace)
+        {
+            return ending;
+        }
+        tokio::select! {
+            () = answered.notified() => {}
+            // An error means that the cluster is gone, and with it this session.
+            Ok(()) = added.changed() => {}
+        }
     }
 }
 
@@ -72,8 +99,9 @@ async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
     let (mut from_engine, mut to_engine) = backend.into_split();
     let (mut from_client, mut to_client) = tokio::io::split(&mut wire.stream);
 
+    let pace = &wire.pace;
     let inward = async {
-        let mut requests = Requests::new(cluster, entry, line);
+        let mut requests = Requests::new(cluster, entry, line, pace);
         let unread = &mut wire.unread;
         let mut out = BytesMut::new();
         loop {
@@ -88,11 +116,6 @@ async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
             match next {
                 Ok(Next::More) => {}
                 Ok(Next::Terminate) => return Ok(()),
-                // The backend stays open meanwhile, and keeps what it locked.
-                Err(Ending::Stalled) => {
-                    cluster.faults.released().await;
-                    return Err(Ending::Cut);
-                }
                 Err(ending) => return Err(ending),
             }
             unread.reserve(READ_AHEAD);
@@ -105,7 +128,7 @@ async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
     let outward = async {
         let mut unread = BytesMut::new();
         let mut out = corrections;
-        let mut replies = reply::Replies::new(cluster, entry, line);
+        let mut replies = reply::Replies::new(cluster, entry, line, pace);
         loop {
             unread.reserve(READ_AHEAD);
             if from_engine.read_buf(&mut unread).await.unwrap_or(0) == 0 {
@@ -119,11 +142,11 @@ async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
                 out.clear();
             }
             ended?;
-            answered.notify_one();
+            answered.notify_waiters();
         }
     };
     tokio::pin!(outward);
-    tokio::select! {
+    let ending = tokio::select! {
         ended = &mut outward => ended.err().unwrap_or(Ending::EngineClosed),
         ended = inward => match ended {
             // The engine answers what came before the goodbye, and then closes.
@@ -133,7 +156,13 @@ async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
             },
             Err(ending) => ending,
         },
+    };
+    if matches!(ending, Ending::Stalled) {
+        // The backend stays open meanwhile, and keeps what it locked.
+        cluster.faults.released().await;
+        return Ending::Cut;
     }
+    ending
 }
 
 /// Waits for a reason to open a backend.

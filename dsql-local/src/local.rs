@@ -184,7 +184,7 @@ impl LocalCluster {
         self.cluster.faults.clear();
     }
 
-    /// Ends all stalls and black holes: their sockets close.
+    /// Ends all stalls, trickles and black holes: their sockets close.
     pub fn release(&self) {
         self.cluster.faults.release();
     }
@@ -206,7 +206,9 @@ impl LocalCluster {
 
     /// Returns what was counted so far.
     pub fn counts(&self) -> Counts {
-        self.cluster.ledger.counts()
+        let mut counts = self.cluster.ledger.counts();
+        counts.struck = self.cluster.faults.struck();
+        counts
     }
 
     /// Returns what became of each connection, in the order in which they were accepted.
