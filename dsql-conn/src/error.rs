@@ -12,6 +12,8 @@ pub use config::{ConfigError, EndpointProblem};
 pub(crate) use connect::Failure;
 pub use connect::{ConnectError, Reason};
 
+use crate::outcome::is_refused;
+
 /// Whatever this crate can answer instead of a result.
 ///
 /// The wording of `Display` may change between versions; match on the variants and on [`Error::reason`].
@@ -85,11 +87,26 @@ pub enum Error {
 
     /// `COMMIT` was sent and its outcome never arrived: the transaction may or may not have been applied.
     ///
-    /// Running it again is safe only if a second run changes nothing, for example through a unique key.
-    #[error("the outcome of COMMIT is unknown{}; look whether it was applied before running it again", Statement(.source))]
+    /// Running it again is safe only if a second run changes nothing, for example through a unique key: see
+    /// [`Pool::transaction`](crate::Pool::transaction#what-an-unknown-outcome-asks-for).
+    #[error(
+        "the outcome of COMMIT is unknown{}; look whether it was applied before running it again", Unanswered(.source.as_ref())
+    )]
     CommitUnknown {
-        /// What came instead of the answer.
-        source: tokio_postgres::Error,
+        /// What came instead of the answer; nothing if the policy's deadline passed first.
+        source: Option<tokio_postgres::Error>,
+    },
+
+    /// The deadline of the [`RetryPolicy`](crate::RetryPolicy) passed before `COMMIT` was sent: nothing was applied.
+    #[error(
+        "transaction did not come to its COMMIT within {}, in {attempts} attempts, and was rolled back; make it shorter, or allow more \
+         time by RetryPolicy::deadline", Seconds(.after)
+    )]
+    TransactionTimedOut {
+        /// How long it took.
+        after: Duration,
+        /// How often the body began.
+        attempts: u32,
     },
 
     /// A background job, such as the build of an index, ended without success.
@@ -134,10 +151,22 @@ impl Error {
         }
     }
 
+    /// Whether a statement by itself, or a transaction, may have been applied although this error came.
+    ///
+    /// Of a statement by itself: what a transaction's body failed by was rolled back.
+    pub fn may_have_applied(&self) -> bool {
+        match self {
+            Self::Query(error) => !is_refused(error),
+            Self::CommitUnknown { .. } | Self::TransactionEnded => true,
+            _ => false,
+        }
+    }
+
     /// The SQLSTATE that the server answered to a statement.
     pub fn code(&self) -> Option<&tokio_postgres::error::SqlState> {
         match self {
             Self::Query(error) => error.code(),
+            Self::CommitUnknown { source } => source.as_ref()?.code(),
             _ => None,
         }
     }
@@ -149,6 +178,18 @@ struct Seconds<'a>(&'a Duration);
 impl std::fmt::Display for Seconds<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:.3} s", self.0.as_secs_f64())
+    }
+}
+
+/// What came instead of the answer to `COMMIT`.
+struct Unanswered<'a>(Option<&'a tokio_postgres::Error>);
+
+impl std::fmt::Display for Unanswered<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Some(error) => Statement(error).fmt(f),
+            None => f.write_str(": the deadline passed"),
+        }
     }
 }
 

@@ -51,6 +51,7 @@ mod driver;
 mod endpoint;
 mod error;
 mod manager;
+mod outcome;
 mod pool;
 mod refusal;
 mod retry;

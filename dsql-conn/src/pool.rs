@@ -8,7 +8,10 @@ use std::{
     future::poll_fn,
     ops::{Deref, DerefMut},
     pin::pin,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
     task::Poll,
     time::{Duration, SystemTime},
 };
@@ -26,6 +29,7 @@ use crate::{
     connection::Connection,
     error::{ConnectError, Error},
     manager::{ConnectionManager, Dialer},
+    retry::Cause,
 };
 
 pub use builder::Builder;
@@ -63,6 +67,16 @@ struct Shared {
     /// One permit for each connection that may be lent. bb8 alone lets newcomers overtake those who wait.
     permits: Arc<Semaphore>,
     dialer: Arc<Dialer>,
+    met: Met,
+}
+
+/// How often transactions were kept from committing, by cause.
+#[derive(Default)]
+struct Met {
+    data_conflicts: AtomicU64,
+    schema_conflicts: AtomicU64,
+    lost_connections: AtomicU64,
+    unknown_commits: AtomicU64,
 }
 
 /// A connection on loan. Dropping it gives it back.
@@ -88,6 +102,14 @@ pub struct Stats {
     pub failed: u64,
     /// How many of those opened have been closed since: lost, old, left dirty, silent or idle for too long.
     pub closed: u64,
+    /// How many attempts at a transaction so far lost to another writer (OC000).
+    pub data_conflicts: u64,
+    /// How many attempts at a transaction so far met a schema that had changed (OC001).
+    pub schema_conflicts: u64,
+    /// How many attempts at a transaction so far lost their connection before `COMMIT`.
+    pub lost_connections: u64,
+    /// How many `COMMIT`s so far were sent and never answered.
+    pub unknown_commits: u64,
 }
 
 impl Pool {
@@ -158,6 +180,7 @@ impl Pool {
             None => (0, 0),
         };
         let opened = self.0.dialer.opened();
+        let met = &self.0.met;
         Stats {
             max_size: self.0.settings.max_size,
             connections,
@@ -166,7 +189,30 @@ impl Pool {
             failed: self.0.dialer.failures(),
             // One may be counted as opened that bb8 does not hold yet, or no longer, for a moment.
             closed: opened.saturating_sub(connections.into()),
+            data_conflicts: met.data_conflicts.load(Ordering::Relaxed),
+            schema_conflicts: met.schema_conflicts.load(Ordering::Relaxed),
+            lost_connections: met.lost_connections.load(Ordering::Relaxed),
+            unknown_commits: met.unknown_commits.load(Ordering::Relaxed),
         }
+    }
+
+    /// Counts what kept an attempt at a transaction from committing.
+    pub(crate) fn met(&self, cause: Cause) {
+        let met = &self.0.met;
+        let count = match cause {
+            Cause::Data => &met.data_conflicts,
+            Cause::Schema => &met.schema_conflicts,
+            Cause::Lost => &met.lost_connections,
+            Cause::Unknown => &met.unknown_commits,
+            Cause::Outdated | Cause::Unavailable => return,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Lends a connection as [`get`](Self::get) does, and not for longer than `most`.
+    pub(crate) async fn get_within(&self, most: Duration) -> Result<PooledConnection, Error> {
+        self.checkout(self.config().checkout_timeout.min(most))
+            .await
     }
 
     /// Makes bb8 pop every idle connection: each is found unfit in turn, all within one poll.

@@ -13,7 +13,7 @@ use crate::{
     connection::Connection,
     error::Error,
     pool::{Pool, PooledConnection},
-    retry::RetryPolicy,
+    retry::{Cause, RetryPolicy},
 };
 
 /// A transaction under way, handed to the body. Statements run through `Deref` to [`Connection`].
@@ -42,10 +42,48 @@ impl Pool {
     /// # }
     /// ```
     ///
-    /// The body runs again, from its start and on the same connection, whenever a statement or the `COMMIT` met a conflict:
-    /// whatever else it does must be fit to be done twice. That is read off the server's answers, so that it holds for a
-    /// body that swallows or renames the error, too. If the body returns an error, the transaction is rolled back and the
-    /// error returned as it is.
+    /// If the body returns an error, the transaction is rolled back and the error returned as it is.
+    ///
+    /// # What runs again
+    ///
+    /// The body, from its start, by the default [`RetryPolicy`]:
+    ///
+    /// - after a conflict at `BEGIN`, at a statement or at `COMMIT`, on the same connection. That is read off the server's answers, so
+    ///   that it holds for a body that swallows or renames the error, too;
+    /// - after its connection was lost before `COMMIT` was sent, on another one; the server then rolls back;
+    /// - after a statement that the server was unavailable for, or whose preparation it had forgotten.
+    ///
+    /// # What the body may do
+    ///
+    /// Whatever is fit to be done twice: it borrows its surroundings and does not consume them, sends no mail, and counts in
+    /// variables of its own. It leaves `COMMIT` and `ROLLBACK` to this function, awaits each statement, and gives its handle to nothing
+    /// that outlives it. It may give a statement up (a `timeout`, a `select`): then the transaction cannot be committed, and its
+    /// connection is replaced, because the server goes on with the statement.
+    ///
+    /// # What an unknown outcome asks for
+    ///
+    /// When the connection is lost while `COMMIT` is under way, nobody can tell whether it was applied, and this function does not
+    /// guess: [`Error::CommitUnknown`]. To go on, make the second run harmless: write by a key that the caller chose, and say so by
+    /// [`RetryPolicy::idempotent`]. A request to create a game brings its key; a second run finds the first one's row:
+    ///
+    /// ```no_run
+    /// use dsql_conn::{Error, Pool, RetryPolicy};
+    ///
+    /// async fn create(pool: &Pool, key: &str, title: &str) -> Result<i64, Error> {
+    ///     const INSERT: &str = "INSERT INTO games (request, title) VALUES ($1, $2) ON CONFLICT (request) DO NOTHING";
+    ///     const SELECT: &str = "SELECT id FROM games WHERE request = $1";
+    ///     pool.transaction_with(RetryPolicy::new().idempotent(), async |tx| {
+    ///         tx.execute(INSERT, &[&key, &title]).await?;
+    ///         Ok(tx.query_one(SELECT, &[&key]).await?.get(0))
+    ///     })
+    ///     .await
+    /// }
+    /// ```
+    ///
+    /// The key must come from whoever would ask again, such as a client that got no answer: a key that is drawn in here is a new one
+    /// each time.
+    ///
+    /// # How it is written
     ///
     /// The closure borrows its surroundings (`async |tx|`); `async move |tx|` does not compile, because the body must be
     /// able to run again:
@@ -64,7 +102,7 @@ impl Pool {
     /// # Errors
     ///
     /// - The body's own, and those of [`Pool::get`]: nothing was applied.
-    /// - [`Error::Conflict`], [`Error::RolledBack`], [`Error::TransactionEscaped`]: nothing was applied.
+    /// - [`Error::Conflict`], [`Error::RolledBack`], [`Error::TransactionEscaped`], [`Error::TransactionTimedOut`]: nothing was applied.
     /// - [`Error::Query`]: `BEGIN` or `COMMIT` was refused, nothing was applied.
     /// - [`Error::CommitUnknown`]: `COMMIT` was sent and no answer came.
     /// - [`Error::TransactionEnded`]: the body's own `COMMIT` or `ROLLBACK` decided.
@@ -102,23 +140,34 @@ impl Pool {
             // meet it anew.
             let connection = match kept.take() {
                 Some(connection) => connection,
-                None => Arc::new(self.get().await?),
+                None => Arc::new(self.get_within(retries.left()).await?),
             };
-            let conflict = match Attempt::on(connection).run(&body).await {
+            let attempt = Attempt::on(connection).run(&body, retries.deadline());
+            let (cause, error, connection) = match attempt.await {
                 Ok(value) => return Ok(value),
                 Err(Failed::For(error)) => return Err(error),
+                Err(Failed::InTime) => {
+                    return Err(Error::TransactionTimedOut {
+                        after: retries.elapsed(),
+                        attempts: retries.attempts(),
+                    }
+                    .into());
+                }
                 Err(Failed::ByConflict(conflict, connection)) => {
-                    kept = connection;
-                    conflict
+                    let cause = Cause::of_conflict(&conflict.message);
+                    let error = Error::Conflict {
+                        attempts: retries.attempts(),
+                        last: conflict.message,
+                    };
+                    (cause, error.into(), connection)
                 }
+                Err(Failed::ByChance(cause, error, connection)) => (cause, error, connection),
             };
-            if retries.again().await.is_break() {
-                return Err(Error::Conflict {
-                    attempts: retries.attempts(),
-                    last: conflict.message,
-                }
-                .into());
+            self.met(cause);
+            if retries.again(cause).await.is_break() {
+                return Err(error);
             }
+            kept = connection;
         }
     }
 }

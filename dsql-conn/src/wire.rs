@@ -18,7 +18,7 @@ use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, TlsStream};
 
-pub(crate) use self::ledger::{Conflict, Status};
+pub(crate) use self::ledger::{Conflict, Refusal, Status};
 use self::{frames::Frames, ledger::Ledger};
 
 /// A stream that notes every message on its way through.
@@ -104,14 +104,19 @@ impl Watch {
         self.shared.lock().conflict.clone()
     }
 
-    /// SQLSTATE and message of the first failure since [`begin`](Self::begin).
-    pub(crate) fn failure(&self) -> Option<String> {
+    /// The first failure since [`begin`](Self::begin).
+    pub(crate) fn failure(&self) -> Option<Refusal> {
         self.shared.lock().failure.clone()
     }
 
     /// Whether a transaction has ended since [`begin`](Self::begin).
     pub(crate) fn has_ended(&self) -> bool {
         self.shared.lock().has_ended
+    }
+
+    /// Whether anything was sent since [`begin`](Self::begin) that may commit a transaction.
+    pub(crate) fn may_have_committed(&self) -> bool {
+        self.shared.lock().may_have_committed
     }
 
     /// Whether the last command that completed since [`begin`](Self::begin) was tagged `tag`.
@@ -203,7 +208,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
         match &polled {
             Poll::Ready(Ok(written)) => {
                 let written = &buf[..*written];
-                this.sent.follow(written, |tag, _| ledger.sent(tag));
+                this.sent
+                    .follow(written, |tag, body| ledger.sent(tag, body));
             }
             Poll::Ready(Err(_)) => ledger.close(),
             Poll::Pending => {}

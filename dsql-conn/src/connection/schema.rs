@@ -4,8 +4,6 @@
 //! to sessions that have not seen the last change:
 //! [DDL and distributed transactions](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/working-with-ddl.html).
 
-use std::time::Duration;
-
 use tokio_postgres::types::Type;
 
 use super::Connection;
@@ -34,14 +32,14 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// [`Error::Query`] with what the server said, after a dozen attempts over some seconds if it was a conflict.
+    /// [`Error::Query`] with what the server said, after sixteen attempts over some seconds if it was a conflict.
     ///
     /// # Cancel safety
     ///
     /// A statement that was sent is carried out though its future is dropped.
     pub async fn execute_ddl(&self, statement: &str) -> Result<Option<String>, Error> {
         // In the extended protocol, which takes no second statement behind a semicolon.
-        let rows = retry(PATIENCE, || self.query_typed(statement, &[])).await?;
+        let rows = retry(RetryPolicy::new(), || self.query_typed(statement, &[])).await?;
         let row = rows.first();
         Ok(row.and_then(|row| row.try_get("job_id").ok()))
     }
@@ -61,7 +59,7 @@ impl Connection {
         const DETAILS: &str = "SELECT details::text FROM sys.jobs WHERE job_id = $1";
 
         let job = (&job_id as _, Type::TEXT);
-        let rows = retry(PATIENCE, || {
+        let rows = retry(RetryPolicy::new(), || {
             self.query_typed(WAIT, std::slice::from_ref(&job))
         })
         .await?;
@@ -72,7 +70,7 @@ impl Connection {
         if succeeded == Some(true) {
             return Ok(());
         }
-        let rows = retry(PATIENCE, || {
+        let rows = retry(RetryPolicy::new(), || {
             self.query_typed(DETAILS, std::slice::from_ref(&job))
         })
         .await?;
@@ -86,8 +84,3 @@ impl Connection {
         })
     }
 }
-
-/// AWS's own tests needed about a dozen attempts to outlast the conflicts that follow a change of the schema.
-const PATIENCE: RetryPolicy = RetryPolicy::new()
-    .attempts(12)
-    .backoff(Duration::from_millis(50), Duration::from_secs(2));

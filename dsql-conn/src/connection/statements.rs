@@ -8,7 +8,7 @@ use std::{
 use tokio_postgres::{Error, Row, Statement, types::ToSql};
 
 use super::Connection;
-use crate::wire::Status;
+use crate::{outcome, wire::Status};
 
 /// What a statement method of [`Connection`] takes: the text of a query, or a statement that was prepared before.
 pub trait Query: sealed::Sealed + Sync {}
@@ -54,8 +54,9 @@ mod sealed {
 }
 
 /// The statements of the driver's client, with a cache: a text is prepared at its first use on a connection and then sent in
-/// one round trip. A statement that the server has forgotten, or whose result changed its columns, is prepared anew and, outside
-/// of a transaction, run again, because it had not run.
+/// one round trip. A statement that the server has forgotten, or whose result changed its columns, is prepared anew and run again,
+/// because it had not run; inside a transaction, which it has doomed, it fails, and [`Pool::transaction`](crate::Pool::transaction)
+/// runs the whole body again.
 ///
 /// # Cancel safety
 ///
@@ -149,10 +150,12 @@ impl Connection {
         let result = run(self.prepare_cached(text).await?).await;
         match result {
             Err(error) if is_outdated(&error) => {
-                self.statements.forget(text);
                 if is_in_transaction {
+                    // One of them for each run of the transaction would be too many runs.
+                    self.statements.clear();
                     return Err(error);
                 }
+                self.statements.forget(text);
                 run(self.prepare_cached(text).await?).await
             }
             result => result,
@@ -160,15 +163,11 @@ impl Connection {
     }
 }
 
-/// Whether the server refused to run a statement for being prepared too long ago. It has not run then.
+/// Whether the server refused to run a statement for being prepared too long ago.
 fn is_outdated(error: &Error) -> bool {
     error
         .as_db_error()
-        .is_some_and(|error| match error.code().code() {
-            INVALID_STATEMENT_NAME => true,
-            FEATURE_NOT_SUPPORTED => error.message() == "cached plan must not change result type",
-            _ => false,
-        })
+        .is_some_and(|error| outcome::is_outdated(error.code().code(), error.message()))
 }
 
 /// The prepared statements of one connection, by their text.
@@ -217,13 +216,14 @@ impl Statements {
         self.lock().entries.remove(query);
     }
 
+    fn clear(&self) {
+        self.lock().entries.clear();
+    }
+
     fn lock(&self) -> MutexGuard<'_, Cache> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-const INVALID_STATEMENT_NAME: &str = "26000";
-const FEATURE_NOT_SUPPORTED: &str = "0A000";
 
 /// More than most programs have; few enough that a program which writes values into its texts does no harm.
 const CAPACITY: usize = 256;

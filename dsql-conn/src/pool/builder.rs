@@ -9,7 +9,7 @@ use std::{
 use bb8::QueueStrategy;
 use tokio::sync::Semaphore;
 
-use super::{Pool, Shared};
+use super::{Met, Pool, Shared};
 use crate::{config::Config, error::Error, manager::ConnectionManager};
 
 /// Settings of a [`Pool`]. By [`Pool::builder`].
@@ -107,6 +107,7 @@ impl Builder {
             permits: Arc::new(Semaphore::new(self.max_size as usize)),
             settings: self,
             dialer: manager.dialer,
+            met: Met::default(),
         }))
     }
 

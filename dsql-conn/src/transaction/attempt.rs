@@ -6,12 +6,14 @@
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use tokio_postgres::error::SqlState;
+use tokio::time::{Instant, timeout_at};
 
 use super::Transaction;
 use crate::{
     error::Error,
+    outcome::is_refused,
     pool::PooledConnection,
+    retry::Cause,
     wire::{Conflict, Status, Watch},
 };
 
@@ -24,10 +26,14 @@ pub(super) struct Attempt {
 
 /// Why an attempt did not commit.
 pub(super) enum Failed<E> {
-    /// Another transaction won. With the connection for the next attempt, if it is still good.
-    ByConflict(Conflict, Option<Arc<PooledConnection>>),
     /// For good.
     For(E),
+    /// The deadline passed before `COMMIT` was sent.
+    InTime,
+    /// Another transaction won. With the connection for the next attempt, if it is still good.
+    ByConflict(Conflict, Option<Arc<PooledConnection>>),
+    /// By what another attempt may be spared, and the error if there is none.
+    ByChance(Cause, E, Option<Arc<PooledConnection>>),
 }
 
 impl Attempt {
@@ -39,24 +45,33 @@ impl Attempt {
     }
 
     /// Runs `BEGIN`, the body and `COMMIT`.
-    pub(super) async fn run<T, E, F, Fut>(mut self, body: &F) -> Result<T, Failed<E>>
+    pub(super) async fn run<T, E, F, Fut>(
+        mut self,
+        body: &F,
+        deadline: Instant,
+    ) -> Result<T, Failed<E>>
     where
         E: From<Error>,
         F: Fn(Transaction) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
         self.watch().begin();
-        if let Err(error) = self.connection.batch_execute("BEGIN").await {
+        let begun = timeout_at(deadline, self.connection.batch_execute("BEGIN")).await;
+        if let Err(error) = begun.map_err(|_| Failed::InTime)? {
             return Err(match self.watch().conflict() {
-                Some(conflict) => self.lost(conflict).await,
-                None => Error::Query(error).into(),
+                Some(conflict) => self.lost_to(conflict).await,
+                None if self.is_lost() => lost(Error::Query(error)),
+                None => self.doomed_by(Error::Query(error).into()).await,
             });
         }
 
-        let result = body(Transaction {
+        let body = body(Transaction {
             connection: Arc::clone(&self.connection),
-        })
-        .await;
+        });
+        // Dropping the attempt rolls back what a body that ran out of time left, or cuts the connection.
+        let result = timeout_at(deadline, body)
+            .await
+            .map_err(|_| Failed::InTime)?;
 
         if self.has_escaped() {
             // Dropping the attempt cuts the connection.
@@ -69,7 +84,7 @@ impl Attempt {
         if !self.connection.settle().await {
             self.connection.abort();
             return Err(match result {
-                Ok(_) => rolled_back("a statement of it was still running"),
+                Ok(_) => rolled_back("a statement of it was still running").into(),
                 Err(error) => Failed::For(error),
             });
         }
@@ -79,53 +94,82 @@ impl Attempt {
             return Err(Error::TransactionEnded.into());
         }
         if let Some(conflict) = self.watch().conflict() {
-            return Err(self.lost(conflict).await);
+            return Err(self.lost_to(conflict).await);
+        }
+        if self.watch().is_closed() {
+            if !self.is_lost() {
+                return Err(Error::TransactionEnded.into());
+            }
+            return Err(match result {
+                Ok(_) => lost(rolled_back(
+                    "the connection was lost before COMMIT was sent",
+                )),
+                Err(error) => Failed::ByChance(Cause::Lost, error, None),
+            });
         }
         match result {
-            Ok(value) => self.commit().await.map(|()| value),
-            Err(error) => {
-                self.roll_back().await;
-                Err(Failed::For(error))
-            }
+            Ok(value) => self.commit(deadline).await.map(|()| value),
+            Err(error) => Err(self.doomed_by(error).await),
         }
     }
 
-    async fn commit<E: From<Error>>(self) -> Result<(), Failed<E>> {
-        if self.watch().is_closed() {
-            return Err(rolled_back(
-                "the connection was lost before COMMIT was sent",
-            ));
-        }
+    async fn commit<E: From<Error>>(self, deadline: Instant) -> Result<(), Failed<E>> {
         if self.watch().status() != Status::Open {
-            let failure = self.watch().failure().unwrap_or_default();
-            self.roll_back().await;
-            return Err(rolled_back(failure));
+            let failure = self.watch().failure();
+            let failure = failure.map(|failure| format!("{} {}", failure.code, failure.message));
+            let error = rolled_back(failure.unwrap_or_default()).into();
+            return Err(self.doomed_by(error).await);
         }
 
+        if Instant::now() >= deadline {
+            return Err(Failed::InTime);
+        }
         self.watch().begin();
-        let Err(error) = self.connection.batch_execute("COMMIT").await else {
+        let Ok(answer) = timeout_at(deadline, self.connection.batch_execute("COMMIT")).await else {
+            self.connection.abort();
+            return Err(unknown(None));
+        };
+        let Err(error) = answer else {
             let is_committed = self.watch().completed("COMMIT");
             self.end();
             return match is_committed {
                 true => Ok(()),
-                false => Err(rolled_back("the server answered COMMIT with ROLLBACK")),
+                false => Err(rolled_back("the server answered COMMIT with ROLLBACK").into()),
             };
         };
         if let Some(conflict) = self.watch().conflict() {
-            return Err(self.lost(conflict).await);
+            return Err(self.lost_to(conflict).await);
         }
-        let is_refused = is_refusal(&error) && !self.watch().is_closed();
+        if self.is_lost() {
+            return Err(lost(Error::Query(error)));
+        }
+        let is_refused = is_refused(&error) && !self.watch().is_closed();
         self.roll_back().await;
         Err(match is_refused {
-            true => Error::Query(error),
-            false => Error::CommitUnknown { source: error },
-        }
-        .into())
+            true => Error::Query(error).into(),
+            false => unknown(Some(error)),
+        })
     }
 
     /// Gives way to the transaction that won.
-    async fn lost<E>(self, conflict: Conflict) -> Failed<E> {
+    async fn lost_to<E>(self, conflict: Conflict) -> Failed<E> {
         Failed::ByConflict(conflict, self.roll_back().await)
+    }
+
+    /// Rolls back because of an error, which the server may have an excuse for.
+    async fn doomed_by<E>(self, error: E) -> Failed<E> {
+        let failure = self.watch().failure();
+        let cause = failure.and_then(|failure| Cause::of_failure(&failure.code, &failure.message));
+        let connection = self.roll_back().await;
+        match cause {
+            Some(cause) => Failed::ByChance(cause, error, connection),
+            None => Failed::For(error),
+        }
+    }
+
+    /// Whether the connection is gone and nothing was sent that may have committed the transaction.
+    fn is_lost(&self) -> bool {
+        self.connection.is_closed() && !self.watch().may_have_committed()
     }
 
     /// Rolls back what is still open, and returns the connection if it is good for another attempt.
@@ -178,20 +222,15 @@ impl<E: From<Error>> From<Error> for Failed<E> {
     }
 }
 
-fn rolled_back<E: From<Error>>(failure: impl Into<String>) -> Failed<E> {
-    let failure = failure.into();
-    Error::RolledBack { failure }.into()
+fn lost<E: From<Error>>(error: Error) -> Failed<E> {
+    Failed::ByChance(Cause::Lost, error.into(), None)
 }
 
-/// Whether the server refused a `COMMIT` in a way that leaves no doubt that nothing was applied.
-///
-/// Anything else leaves it open: a lost connection, SQLSTATE classes for connections, operators and systems, 40003, and
-/// `XX000 server unavailable`, after which the connection lives on:
-/// [troubleshooting](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/troubleshooting.html).
-fn is_refusal(error: &tokio_postgres::Error) -> bool {
-    const REFUSING: [&str; 10] = ["0A", "22", "23", "25", "40", "42", "44", "53", "54", "55"];
-    error.code().is_some_and(|state| {
-        let is_refusing = REFUSING.iter().any(|class| state.code().starts_with(class));
-        is_refusing && *state != SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN
-    })
+fn unknown<E: From<Error>>(source: Option<tokio_postgres::Error>) -> Failed<E> {
+    Failed::ByChance(Cause::Unknown, Error::CommitUnknown { source }.into(), None)
+}
+
+fn rolled_back(failure: impl Into<String>) -> Error {
+    let failure = failure.into();
+    Error::RolledBack { failure }
 }

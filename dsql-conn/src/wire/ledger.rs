@@ -18,10 +18,14 @@ pub(super) struct Ledger {
     /// The tag of the last command that completed.
     pub(super) tag: Option<Vec<u8>>,
     pub(super) conflict: Option<Conflict>,
-    /// The first failure, as the server put it.
-    pub(super) failure: Option<String>,
+    /// The first failure.
+    pub(super) failure: Option<Refusal>,
     /// A transaction has ended, by whatever statement.
     pub(super) has_ended: bool,
+    /// Something was sent that may commit a transaction.
+    pub(super) may_have_committed: bool,
+    /// Such a statement was prepared, and may be run from now on without being sent again.
+    commit_prepared: bool,
 
     /// The driver's last act was a flush that went through: nothing is left in its queue.
     pub(super) flushed: bool,
@@ -76,8 +80,30 @@ pub(crate) struct Conflict {
     pub(crate) message: String,
 }
 
+/// An error that the server answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// Its SQLSTATE.
+    pub(crate) code: String,
+    /// Its message.
+    pub(crate) message: String,
+}
+
 impl Ledger {
-    pub(super) fn sent(&mut self, tag: u8) {
+    pub(super) fn sent(&mut self, tag: u8, body: &[u8]) {
+        match tag {
+            b'Q' => {
+                let is_whole = body.ends_with(&[0]);
+                self.may_have_committed |=
+                    !is_whole || body.split(|&byte| byte == b';').any(may_commit);
+            }
+            b'P' => {
+                let name = body.iter().position(|&byte| byte == 0);
+                self.commit_prepared |= name.is_none_or(|end| may_commit(&body[end + 1..]));
+                self.may_have_committed |= self.commit_prepared;
+            }
+            _ => {}
+        }
         let flight = match tag {
             STARTUP | b'Q' | b'F' => Flight::Simple,
             b'S' => match self.unfinished {
@@ -146,7 +172,10 @@ impl Ledger {
             });
         }
         if self.failure.is_none() {
-            self.failure = Some(format!("{} {}", fields.code, fields.message));
+            self.failure = Some(Refusal {
+                code: fields.code,
+                message: fields.message,
+            });
         }
         // How many Syncs a failed COPY leaves unanswered depends on when it failed.
         if self.copying_in || matches!(&*fields.severity, "FATAL" | "PANIC") {
@@ -159,6 +188,7 @@ impl Ledger {
         self.conflict = None;
         self.failure = None;
         self.has_ended = false;
+        self.may_have_committed = self.commit_prepared;
     }
 
     pub(super) fn close(&mut self) {
@@ -225,6 +255,25 @@ impl Fields {
     }
 }
 
+/// Whether a statement may commit a transaction, by its first word. In doubt it may.
+fn may_commit(statement: &[u8]) -> bool {
+    let statement = statement.trim_ascii_start();
+    let length = statement
+        .iter()
+        .take_while(|byte| byte.is_ascii_alphabetic())
+        .count();
+    match &statement[..length] {
+        // Nothing, or a comment in front.
+        [] => !matches!(statement, [] | [0, ..]),
+        word => COMMITTING
+            .iter()
+            .any(|commit| word.eq_ignore_ascii_case(commit)),
+    }
+}
+
+/// The first words of statements that commit a transaction. `CALL` may do what it likes.
+const COMMITTING: [&[u8]; 4] = [b"COMMIT", b"END", b"PREPARE", b"CALL"];
+
 const SERIALIZATION_FAILURE: &str = "40001";
 
 #[cfg(test)]
@@ -234,9 +283,9 @@ mod tests {
     /// A ledger after its startup packet was answered.
     fn ready() -> Ledger {
         let mut ledger = Ledger::default();
-        ledger.sent(STARTUP);
+        ledger.sent(STARTUP, b"");
         assert!(!ledger.is_settled());
-        ledger.sent(b'p');
+        ledger.sent(b'p', b"");
         ledger.received(b'R', &[0; 4]);
         ledger.received(b'Z', b"I");
         assert!(ledger.is_settled());
@@ -245,7 +294,7 @@ mod tests {
 
     fn sent(ledger: &mut Ledger, tags: &[u8]) {
         for &tag in tags {
-            ledger.sent(tag);
+            ledger.sent(tag, b"\0\0");
         }
     }
 
@@ -297,7 +346,7 @@ mod tests {
         assert!(failed_copy.is_closed(), "an error inside a COPY");
 
         let mut simple_copy = ready();
-        simple_copy.sent(b'Q');
+        simple_copy.sent(b'Q', b"\0");
         simple_copy.received(b'G', b"");
         assert!(simple_copy.is_closed(), "a COPY whose rows never come");
 
@@ -323,9 +372,49 @@ mod tests {
             message,
             Some("change conflicts with another transaction (OC000)")
         );
-        assert!(ledger.failure.as_deref().unwrap().starts_with("40001 "));
+        let failure = ledger.failure.as_ref();
+        assert!(failure.is_some_and(|failure| failure.code == "40001"));
         ledger.begin();
         assert!(ledger.conflict.is_none() && ledger.failure.is_none());
+    }
+
+    #[test]
+    fn what_may_commit_is_told_from_what_does_not() {
+        let may = |tag: u8, body: &[u8]| {
+            let mut ledger = ready();
+            ledger.sent(tag, body);
+            ledger.may_have_committed
+        };
+        for text in [
+            "COMMIT\0",
+            " \n commit work\0",
+            "-- why\nCOMMIT\0",
+            "/* why */ COMMIT\0",
+            "CALL finish()\0",
+        ] {
+            assert!(may(b'Q', text.as_bytes()), "{text:?}");
+            assert!(may(b'P', format!("s1\0{text}\0\0").as_bytes()), "{text:?}");
+        }
+        for text in ["INSERT INTO note VALUES ('commit')\0", "COMMITTED\0", "\0"] {
+            assert!(!may(b'Q', text.as_bytes()), "{text:?}");
+            assert!(!may(b'P', format!("s1\0{text}\0\0").as_bytes()), "{text:?}");
+        }
+        assert!(may(b'Q', b"INSERT INTO note VALUES (1); end;\0"));
+        assert!(!may(b'Q', b"SELECT 1; ROLLBACK;\0"));
+        assert!(may(b'Q', b"SELECT 'longer than is kept"));
+        assert!(!may(b'P', b"s1\0SELECT 'longer than is kept"));
+        assert!(!may(b'B', b"\0s1\0"));
+    }
+
+    #[test]
+    fn a_commit_that_was_prepared_may_run_in_any_later_transaction() {
+        let mut ledger = ready();
+        ledger.sent(b'Q', b"COMMIT\0");
+        ledger.begin();
+        assert!(!ledger.may_have_committed);
+        ledger.sent(b'P', b"s1\0COMMIT\0\0\0");
+        ledger.begin();
+        assert!(ledger.may_have_committed);
     }
 
     #[test]

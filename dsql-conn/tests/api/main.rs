@@ -5,6 +5,7 @@ mod connect;
 mod dial;
 mod leftovers;
 mod pool;
+mod rerun;
 mod retry;
 mod schema;
 mod statements;

@@ -10,7 +10,7 @@ use std::{
 use dsql_conn::{Error, RetryPolicy, retry, tokio_postgres};
 use dsql_local::{Effect, Fault, Refusal, Stage};
 
-use crate::support::{cluster, config};
+use crate::support::{bank, cluster, config};
 
 #[tokio::test]
 async fn a_statement_that_met_conflicts_is_run_again_and_applied_once() {
@@ -88,6 +88,44 @@ async fn a_lost_connection_is_not_run_again() {
     .unwrap_err();
     assert!(error.is_closed(), "{error}");
     assert_eq!(runs.get(), 1);
+}
+
+#[tokio::test]
+async fn an_unknown_outcome_is_run_again_only_if_that_was_declared_harmless() {
+    for fault in [Effect::Cut, Effect::Refuse(Refusal::ServerUnavailable)] {
+        let (cluster, pool) = bank().await;
+        let runs = AtomicU32::new(0);
+        let insert = async || {
+            runs.fetch_add(1, Ordering::SeqCst);
+            let connection = pool.get().await?;
+            const INSERT: &str = "INSERT INTO note VALUES ('one') ON CONFLICT DO NOTHING";
+            Ok::<_, Error>(connection.execute(INSERT, &[]).await?)
+        };
+        cluster.inject(Fault::at(Stage::Statement, fault.clone()));
+        let error = retry(RetryPolicy::new(), insert).await.unwrap_err();
+        assert!(error.may_have_applied(), "{error}");
+        assert_eq!(runs.load(Ordering::SeqCst), 1, "{fault:?}");
+
+        cluster.inject(Fault::at(Stage::Statement, fault.clone()));
+        let policy = RetryPolicy::new().idempotent();
+        assert_eq!(retry(policy, insert).await.unwrap(), 1);
+        assert_eq!(runs.load(Ordering::SeqCst), 3, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_refused_statement_was_not_applied() {
+    let (_cluster, pool) = bank().await;
+    let connection = pool.get().await.unwrap();
+    for statement in [
+        "INSERT INTO note VALUES (NULL)",
+        "INSERT INTO missing VALUES (1)",
+        "SELECT 1 / 0",
+        "BEGIN; SAVEPOINT here",
+    ] {
+        let error = Error::from(connection.batch_execute(statement).await.unwrap_err());
+        assert!(!error.may_have_applied(), "{error}");
+    }
 }
 
 #[tokio::test]

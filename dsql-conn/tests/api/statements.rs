@@ -1,6 +1,6 @@
 //! Prepared statements: one round trip when warm, and none that is stale.
 
-use dsql_conn::{Config, Connection, Error};
+use dsql_conn::{Config, Connection};
 
 use crate::support::{cluster, config, flights};
 
@@ -70,22 +70,6 @@ async fn a_statement_whose_columns_changed_is_prepared_anew() {
         .unwrap();
     let rows = connection.query("SELECT * FROM note", &[]).await.unwrap();
     assert_eq!(rows[0].len(), 2);
-}
-
-#[tokio::test]
-async fn inside_a_transaction_the_failure_is_told_and_the_next_attempt_is_fresh() {
-    let cluster = cluster().await;
-    let pool = crate::support::pool(&cluster, 1);
-    let connection = pool.get().await.unwrap();
-    connection.query_one("SELECT 1", &[]).await.unwrap();
-    connection.batch_execute("DEALLOCATE ALL").await.unwrap();
-    drop(connection);
-    let select = async || {
-        let row = pool.transaction(async |tx| Ok(tx.query_one("SELECT 1", &[]).await?));
-        row.await.map(|row| row.get::<_, i32>(0))
-    };
-    assert!(matches!(select().await, Err(Error::Query(_))));
-    assert_eq!(select().await.unwrap(), 1);
 }
 
 #[tokio::test]

@@ -52,6 +52,24 @@ pub(crate) fn pool(cluster: &LocalCluster, size: u32) -> Pool {
     Pool::builder(config(cluster)).max_size(size).build()
 }
 
+/// A cluster with an empty table, and a pool of one connection to it.
+pub(crate) async fn bank() -> (LocalCluster, Pool) {
+    let cluster = cluster().await;
+    let pool = pool(&cluster, 1);
+    let connection = pool.get().await.unwrap();
+    connection
+        .batch_execute("CREATE TABLE note (text text PRIMARY KEY)")
+        .await
+        .unwrap();
+    drop(connection);
+    (cluster, pool)
+}
+
+/// How many notes there are.
+pub(crate) async fn notes(cluster: &LocalCluster) -> usize {
+    cluster.query("SELECT text FROM note").await.unwrap().len()
+}
+
 /// A pool of one connection, and the clock that it reads.
 pub(crate) fn clocked_pool(cluster: &LocalCluster) -> (Clock, Pool) {
     let clock = Clock::default();

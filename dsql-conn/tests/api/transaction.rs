@@ -6,27 +6,10 @@ use std::sync::{
 };
 
 use dsql_conn::{Error, Pool, RetryPolicy, tokio_postgres::error::SqlState};
-use dsql_local::{Effect, Fault, LocalCluster, Refusal, Stage};
+use dsql_local::{Effect, Fault, Refusal, Stage};
 use futures_util::FutureExt;
 
-use crate::support::{cluster, pool, until};
-
-/// A cluster with an empty table, and a pool of one connection to it.
-async fn bank() -> (LocalCluster, Pool) {
-    let cluster = cluster().await;
-    let pool = pool(&cluster, 1);
-    let connection = pool.get().await.unwrap();
-    connection
-        .batch_execute("CREATE TABLE note (text text PRIMARY KEY)")
-        .await
-        .unwrap();
-    drop(connection);
-    (cluster, pool)
-}
-
-async fn notes(cluster: &LocalCluster) -> usize {
-    cluster.query("SELECT text FROM note").await.unwrap().len()
-}
+use crate::support::{bank, cluster, notes, pool, until};
 
 #[tokio::test]
 async fn a_transaction_borrows_its_surroundings_inside_a_spawned_task() {
@@ -414,22 +397,6 @@ async fn an_unavailable_server_at_commit_is_an_unknown_outcome() {
         .await
         .unwrap_err();
     assert!(matches!(error, Error::CommitUnknown { .. }), "{error}");
-}
-
-#[tokio::test]
-async fn a_connection_lost_in_the_body_is_no_unknown_outcome() {
-    let (cluster, pool) = bank().await;
-    let error = pool
-        .transaction(async |tx| {
-            tx.execute("INSERT INTO note VALUES ('one')", &[]).await?;
-            cluster.cut_all();
-            let _ = tx.batch_execute("SELECT 1").await;
-            Ok(())
-        })
-        .await
-        .unwrap_err();
-    assert!(matches!(error, Error::RolledBack { .. }), "{error}");
-    assert_eq!(notes(&cluster).await, 0);
 }
 
 #[tokio::test]

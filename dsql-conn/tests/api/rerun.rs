@@ -1,0 +1,304 @@
+//! What a transaction's body is run again for, how often and for how long.
+
+use std::{
+    future::pending,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use dsql_conn::{Error, Pool, RetryPolicy, Stats, Transaction};
+use dsql_local::{Effect, Fault, LocalCluster, Refusal, Stage};
+
+use crate::support::{bank, notes};
+
+/// Inserts the note, and counts the runs of the body in `runs`.
+async fn insert(pool: &Pool, policy: RetryPolicy, runs: &AtomicU32) -> Result<(), Error> {
+    pool.transaction_with(policy, async |tx: Transaction| {
+        runs.fetch_add(1, Ordering::SeqCst);
+        tx.execute("INSERT INTO note VALUES ('one')", &[]).await?;
+        Ok(())
+    })
+    .await
+}
+
+/// Inserts the note under these faults; it must be there once in the end. Returns how often the body ran.
+async fn runs_under(faults: impl IntoIterator<Item = Fault>) -> (u32, LocalCluster, Stats) {
+    let (cluster, pool) = bank().await;
+    for fault in faults {
+        cluster.inject(fault);
+    }
+    let runs = AtomicU32::new(0);
+    insert(&pool, RetryPolicy::new(), &runs).await.unwrap();
+    assert_eq!(notes(&cluster).await, 1);
+    let stats = pool.stats();
+    (runs.into_inner(), cluster, stats)
+}
+
+fn refuse(refusal: Refusal) -> Fault {
+    Fault::at(Stage::Statement, Effect::Refuse(refusal))
+}
+
+#[tokio::test]
+async fn a_conflict_at_begin_is_no_run_of_the_body() {
+    let (runs, cluster, stats) = runs_under([refuse(Refusal::Conflict)]).await;
+    assert_eq!((runs, cluster.counts().logins), (1, 1));
+    assert_eq!(stats.data_conflicts, 1);
+}
+
+#[tokio::test]
+async fn a_connection_that_is_lost_at_begin_is_replaced() {
+    let (runs, cluster, stats) = runs_under([Fault::at(Stage::Statement, Effect::Cut)]).await;
+    assert_eq!((runs, cluster.counts().logins), (1, 2));
+    assert_eq!(stats.lost_connections, 1);
+}
+
+#[tokio::test]
+async fn a_connection_that_is_lost_in_the_body_is_replaced() {
+    let (cluster, pool) = bank().await;
+    let runs = AtomicU32::new(0);
+    pool.transaction(async |tx| {
+        tx.execute("INSERT INTO note VALUES ('one')", &[]).await?;
+        if runs.fetch_add(1, Ordering::SeqCst) == 0 {
+            cluster.cut_all();
+        }
+        tx.execute("INSERT INTO note VALUES ('two')", &[]).await?;
+        Ok(())
+    })
+    .await
+    .unwrap();
+    assert_eq!(runs.into_inner(), 2);
+    assert_eq!(notes(&cluster).await, 2);
+}
+
+#[tokio::test]
+async fn a_body_that_loses_each_connection_is_run_four_times() {
+    let (cluster, pool) = bank().await;
+    let runs = AtomicU32::new(0);
+    let error = pool
+        .transaction(async |tx| {
+            runs.fetch_add(1, Ordering::SeqCst);
+            tx.execute("INSERT INTO note VALUES ('one')", &[]).await?;
+            cluster.cut_all();
+            // It keeps the failure to itself.
+            let _ = tx.batch_execute("SELECT 1").await;
+            Ok(())
+        })
+        .await
+        .unwrap_err();
+    assert!(matches!(error, Error::RolledBack { .. }), "{error}");
+    assert_eq!(runs.into_inner(), 4);
+    assert_eq!(notes(&cluster).await, 0);
+    assert_eq!(pool.stats().lost_connections, 4);
+}
+
+#[tokio::test]
+async fn what_the_body_may_have_committed_is_not_run_again_when_its_connection_is_lost() {
+    for commit in ["COMMIT", "SELECT 1; end", "/* now */ COMMIT"] {
+        let (cluster, pool) = bank().await;
+        cluster.inject(Fault::lose_commit_reply());
+        let runs = AtomicU32::new(0);
+        let error = pool
+            .transaction(async |tx| {
+                runs.fetch_add(1, Ordering::SeqCst);
+                tx.execute("INSERT INTO note VALUES ('one')", &[]).await?;
+                tx.batch_execute(commit).await?;
+                Ok(())
+            })
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(error, Error::TransactionEnded),
+            "{commit}: {error}"
+        );
+        assert!(error.may_have_applied());
+        assert_eq!(runs.into_inner(), 1, "{commit}");
+        assert_eq!(notes(&cluster).await, 1, "{commit}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_was_unavailable_for_a_statement_is_asked_again() {
+    let (runs, cluster, _) = runs_under([refuse(Refusal::ServerUnavailable)]).await;
+    assert_eq!((runs, cluster.counts().logins), (1, 1), "at BEGIN");
+
+    let (cluster, pool) = bank().await;
+    let runs = AtomicU32::new(0);
+    pool.transaction(async |tx| {
+        if runs.fetch_add(1, Ordering::SeqCst) < 3 {
+            cluster.inject(refuse(Refusal::ServerUnavailable));
+        }
+        tx.execute("INSERT INTO note VALUES ('one')", &[]).await?;
+        Ok(())
+    })
+    .await
+    .unwrap();
+    assert_eq!((runs.into_inner(), cluster.counts().logins), (4, 1));
+}
+
+#[tokio::test]
+async fn statements_that_the_server_forgot_cost_one_more_run() {
+    let (cluster, pool) = bank().await;
+    let runs = AtomicU32::new(0);
+    let count = async || {
+        let body = async |tx: Transaction| {
+            runs.fetch_add(1, Ordering::SeqCst);
+            let one: i32 = tx.query_one("SELECT 1", &[]).await?.get(0);
+            let two: i32 = tx.query_one("SELECT 2", &[]).await?.get(0);
+            Ok::<_, Error>(one + two)
+        };
+        pool.transaction(body).await
+    };
+    count().await.unwrap();
+    let connection = pool.get().await.unwrap();
+    connection.batch_execute("DEALLOCATE ALL").await.unwrap();
+    drop(connection);
+    assert_eq!(count().await.unwrap(), 3);
+    assert_eq!((runs.into_inner(), cluster.counts().logins), (3, 1));
+}
+
+#[tokio::test]
+async fn a_changed_schema_is_met_with_more_patience_than_the_writers_are() {
+    let schema_changes = refuse(Refusal::SchemaChanged).times(12);
+    let (runs, _, stats) = runs_under([schema_changes]).await;
+    assert_eq!(runs, 1);
+    assert_eq!((stats.schema_conflicts, stats.data_conflicts), (12, 0));
+}
+
+#[tokio::test]
+async fn the_last_of_many_conflicts_comes_out() {
+    let (cluster, pool) = bank().await;
+    cluster.inject(refuse(Refusal::SchemaChanged).always());
+    let nothing = Duration::ZERO;
+    let policy = RetryPolicy::new().schema_backoff(nothing, nothing);
+    let error = insert(&pool, policy, &AtomicU32::new(0)).await.unwrap_err();
+    assert!(
+        matches!(&error, Error::Conflict { attempts: 16, last } if last.contains("OC001")),
+        "{error}"
+    );
+    assert_eq!(pool.stats().schema_conflicts, 16);
+}
+
+#[tokio::test]
+async fn conflicts_end_at_the_deadline() {
+    let (cluster, pool) = bank().await;
+    cluster.inject(Fault::conflict_commits(usize::MAX));
+    let policy = RetryPolicy::new()
+        .attempts(u32::MAX)
+        .deadline(Duration::from_millis(300));
+    let runs = AtomicU32::new(0);
+    let error = insert(&pool, policy, &runs).await.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::Conflict { .. } | Error::TransactionTimedOut { .. }
+        ),
+        "{error}"
+    );
+    assert!(!error.may_have_applied());
+    assert_eq!(notes(&cluster).await, 0);
+}
+
+#[tokio::test]
+async fn a_body_past_the_deadline_is_rolled_back() {
+    let (cluster, pool) = bank().await;
+    let policy = RetryPolicy::new().deadline(Duration::from_millis(300));
+    let error = pool
+        .transaction_with(policy, async |tx| {
+            tx.execute("INSERT INTO note VALUES ('one')", &[]).await?;
+            pending::<Result<(), Error>>().await
+        })
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, Error::TransactionTimedOut { attempts: 1, .. }),
+        "{error}"
+    );
+    let connection = pool.get().await.unwrap();
+    connection.batch_execute("SELECT 1").await.unwrap();
+    assert_eq!(notes(&cluster).await, 0);
+    assert_eq!(cluster.counts().logins, 1);
+}
+
+#[tokio::test]
+async fn a_deadline_that_has_passed_sends_no_commit() {
+    let (cluster, pool) = bank().await;
+    let policy = RetryPolicy::new().deadline(Duration::ZERO);
+    let error = insert(&pool, policy, &AtomicU32::new(0)).await.unwrap_err();
+    assert!(!error.may_have_applied(), "{error}");
+    let connection = pool.get().await.unwrap();
+    connection.batch_execute("SELECT 1").await.unwrap();
+    assert_eq!(notes(&cluster).await, 0);
+}
+
+#[tokio::test]
+async fn a_commit_past_the_deadline_is_an_unknown_outcome() {
+    let (cluster, pool) = bank().await;
+    cluster.inject(Fault::at(Stage::Commit, Effect::Stall));
+    let policy = RetryPolicy::new().deadline(Duration::from_millis(300));
+    let error = insert(&pool, policy, &AtomicU32::new(0)).await.unwrap_err();
+    assert!(
+        matches!(error, Error::CommitUnknown { source: None }),
+        "{error}"
+    );
+    assert!(error.may_have_applied());
+    let connection = pool.get().await.unwrap();
+    connection.batch_execute("SELECT 1").await.unwrap();
+    assert_eq!(pool.stats().unknown_commits, 1);
+}
+
+#[tokio::test]
+async fn waiting_for_a_connection_ends_at_the_deadline() {
+    let (_cluster, pool) = bank().await;
+    let lent = pool.get().await.unwrap();
+    let policy = RetryPolicy::new().deadline(Duration::from_millis(50));
+    let error = insert(&pool, policy, &AtomicU32::new(0)).await.unwrap_err();
+    assert!(matches!(error, Error::CheckoutTimeout { .. }), "{error}");
+    drop(lent);
+}
+
+/// Inserts the note, unless it is there.
+async fn insert_once(pool: &Pool, policy: RetryPolicy, runs: &AtomicU32) -> Result<(), Error> {
+    pool.transaction_with(policy, async |tx: Transaction| {
+        runs.fetch_add(1, Ordering::SeqCst);
+        tx.execute(
+            "INSERT INTO note VALUES ('one') ON CONFLICT DO NOTHING",
+            &[],
+        )
+        .await?;
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_unknown_outcome_is_run_again_if_that_was_declared_harmless() {
+    for fault in [
+        Fault::lose_commit_reply(),
+        Fault::misreport_commit(Refusal::ServerUnavailable),
+        Fault::at(Stage::Commit, Effect::Cut),
+    ] {
+        let (cluster, pool) = bank().await;
+        cluster.inject(fault.clone());
+        let runs = AtomicU32::new(0);
+        insert_once(&pool, RetryPolicy::new().idempotent(), &runs)
+            .await
+            .unwrap();
+        assert_eq!(runs.into_inner(), 2, "{fault:?}");
+        assert_eq!(notes(&cluster).await, 1, "{fault:?}");
+        assert_eq!(pool.stats().unknown_commits, 1);
+    }
+}
+
+#[tokio::test]
+async fn an_outcome_that_stays_unknown_comes_out() {
+    let (cluster, pool) = bank().await;
+    cluster.inject(Fault::at(Stage::Commit, Effect::Cut).always());
+    let runs = AtomicU32::new(0);
+    let policy = RetryPolicy::new().idempotent();
+    let error = insert_once(&pool, policy, &runs).await.unwrap_err();
+    assert!(
+        matches!(error, Error::CommitUnknown { source: Some(_) }),
+        "{error}"
+    );
+    assert_eq!(runs.into_inner(), 4);
+}
