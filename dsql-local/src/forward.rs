@@ -45,6 +45,8 @@ async fn strike_at_rest(
 ) -> Ending {
     let mut added = cluster.faults.added();
     loop {
+        // What was added before is asked for now, and only once.
+        added.mark_unchanged();
         let at_rest = !line.lock().answers.awaits_ready();
         if at_rest
             && let Some(effect) = cluster.faults.at(Stage::Idle)
