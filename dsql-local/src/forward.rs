@@ -118,7 +118,13 @@ async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
             match next {
                 Ok(Next::More) => {}
                 Ok(Next::Terminate) => return Ok(()),
-                Err(ending) => return Err(ending),
+                Err(ending) => {
+                    if matches!(ending, Ending::Refused(_)) {
+                        // It answers the last question, not one before.
+                        all_answered(line, answered).await;
+                    }
+                    return Err(ending);
+                }
             }
             unread.reserve(READ_AHEAD);
             if from_client.read_buf(unread).await? == 0 {
@@ -165,6 +171,13 @@ async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
         return Ending::Cut;
     }
     ending
+}
+
+/// Waits until no answer is due.
+async fn all_answered(line: &SharedLine, answered: &Notify) {
+    while line.lock().answers.awaits_ready() {
+        answered.notified().await;
+    }
 }
 
 /// Waits for a reason to open a backend.
