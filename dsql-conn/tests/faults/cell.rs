@@ -8,8 +8,8 @@ use std::{
 };
 
 use aws_credential_types::Credentials;
-use dsql_conn::{Config, Error, Pool, PooledConnection, RetryPolicy, Transaction};
-use dsql_local::{Counts, Fault as Injected, LocalCluster};
+use dsql_conn::{Config, Error, Pool, PooledConnection, Reason, RetryPolicy, Transaction};
+use dsql_local::{Fault as Injected, LocalCluster};
 use futures_util::{
     FutureExt, StreamExt,
     future::{join_all, select},
@@ -20,6 +20,7 @@ use tokio::{
 };
 
 use crate::{
+    door::{Bar, Door},
     fault::Fault,
     seen::{Bound, Expected, Seen},
     stage::{Stage, Way},
@@ -38,18 +39,23 @@ pub(crate) struct Cell {
 /// What a cell is run on.
 pub(crate) struct Bench {
     pub(crate) cluster: LocalCluster,
+    /// How many faults had struck in the cells before.
+    struck_before: u64,
+    door: Door,
     pub(crate) config: Config,
     pub(crate) pool: Pool,
 }
 
 impl Cell {
     /// Runs the cell on a runtime of its own and returns what was not as expected.
-    pub(crate) fn run(&self) -> Result<(), String> {
+    ///
+    /// A cluster that is as it was before is left to the next cell: making one takes longer than most cells.
+    pub(crate) fn run(&self, spare: &mut Option<LocalCluster>) -> Result<(), String> {
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .expect("a runtime");
-        let run = catch_unwind(AssertUnwindSafe(|| runtime.block_on(self.check())));
+        let run = catch_unwind(AssertUnwindSafe(|| runtime.block_on(self.check(spare))));
         run.unwrap_or_else(|panic| {
             let words = panic.downcast_ref::<String>().map(String::as_str);
             let words = words.or_else(|| panic.downcast_ref::<&str>().copied());
@@ -57,8 +63,8 @@ impl Cell {
         })
     }
 
-    async fn check(&self) -> Result<(), String> {
-        let bench = self.bench().await;
+    async fn check(&self, spare: &mut Option<LocalCluster>) -> Result<(), String> {
+        let bench = self.bench(spare.take()).await;
         let told = timeout(GUARD, self.observe(&bench)).await;
         let Ok(told) = told else {
             return Err(format!(
@@ -67,28 +73,45 @@ impl Cell {
             ));
         };
         let seen = match &told {
-            Some(result) => Seen::of(result),
+            Some(result) => self.told_by_chance(Seen::of(result)),
             None => Seen::GivenUp,
         };
         if seen != self.expected.seen {
             return Err(format!("the caller saw {seen}"));
         }
-        if bench.cluster.counts().struck == 0 {
+        if bench.struck() == 0 {
             return Err("the fault did not strike".to_owned());
         }
         bench.cluster.clear_faults();
+        bench.door.clear();
         whole::check(&bench, self.fault.is_silent()).await?;
-        self.check_notes(&bench, told).await
+        self.check_notes(&bench, told).await?;
+        *spare = Some(bench.cluster);
+        Ok(())
+    }
+
+    /// A reset may overtake the end of connecting, and is then told as that.
+    fn told_by_chance(&self, seen: Seen) -> Seen {
+        match (self.stage, self.fault, seen) {
+            (Stage::Tcp, Fault::Reset, Seen::Connect(Reason::Unreachable)) => {
+                Seen::Connect(Reason::Interrupted)
+            }
+            (Stage::Tcp, Fault::Reset, Seen::CheckoutTimeout(Some(Reason::Unreachable))) => {
+                Seen::CheckoutTimeout(Some(Reason::Interrupted))
+            }
+            (_, _, seen) => seen,
+        }
     }
 
     /// Makes a cluster with a table, and a pool whose deadlines are generous but for the one that is to end the call.
-    async fn bench(&self) -> Bench {
-        let cluster = LocalCluster::start()
-            .await
-            .expect("the tests need a PostgreSQL on this machine");
-        let table =
-            "CREATE TABLE public.note (text text PRIMARY KEY); GRANT ALL ON public.note TO admin";
-        cluster.query(table).await.expect("a table");
+    async fn bench(&self, spare: Option<LocalCluster>) -> Bench {
+        let cluster = match spare {
+            Some(cluster) => cluster,
+            None => LocalCluster::start()
+                .await
+                .expect("the tests need a PostgreSQL on this machine"),
+        };
+        cluster.query(TABLE).await.expect("an empty table");
 
         let admin = cluster.admin();
         let credentials = Credentials::new(
@@ -109,6 +132,8 @@ impl Cell {
             // A cause is known once a dial has come to its end.
             Bound::Checkout if !self.fault.is_silent() => (4 * SHORT, 12 * SHORT),
             Bound::Checkout => (SHORT, 6 * SHORT),
+            // A dial that was given up keeps its place until it has come to its end.
+            Bound::Caller if self.way == Way::GetGivenUp => (5 * SHORT, GENEROUS),
             _ => (GENEROUS, GENEROUS),
         };
         let settle = match self.expected.bound {
@@ -120,9 +145,10 @@ impl Cell {
             Way::PingDue => Duration::ZERO,
             _ => GENEROUS,
         };
+        let door = Door::to(cluster.address());
+        let resolving = door.clone();
         let config = Config::new(cluster.endpoint().parse().expect("the cluster's own"))
-            .address(cluster.address().ip())
-            .port(cluster.address().port())
+            .resolver(move |_, _| resolving.clone().resolve())
             .root_certificates([cluster.ca_der().clone()])
             .credentials(credentials)
             .connect_timeout(connect)
@@ -143,7 +169,9 @@ impl Cell {
             .idle_timeout(None)
             .build();
         Bench {
+            struck_before: cluster.counts().struck,
             cluster,
+            door,
             config,
             pool,
         }
@@ -158,7 +186,7 @@ impl Cell {
         }
         // The caller's patience begins with the fault: before, there is nothing to be patient with.
         let given_up = async {
-            until(&bench.cluster, |counts| counts.struck > 0).await;
+            bench.until_struck(1).await;
             sleep(SHORT).await;
         };
         tokio::select! {
@@ -169,16 +197,16 @@ impl Cell {
 
     /// Brings the pool into the state that the fault strikes, and where it strikes before the call lets it.
     async fn prepare(&self, bench: &Bench) {
-        let Bench { cluster, pool, .. } = bench;
+        let pool = &bench.pool;
         match self.way {
-            Way::Get | Way::Statement | Way::ByHand | Way::Begin => {}
+            Way::Get | Way::GetGivenUp | Way::Statement | Way::ByHand | Way::Begin => {}
             Way::GetWhileItLasts | Way::ConnectWhileItLasts | Way::TransactionWhileItLasts => {}
-            Way::Transaction | Way::Idempotent => {}
+            Way::Transaction | Way::TransactionGivenUp | Way::Idempotent => {}
             Way::UsedLately | Way::PingDue => {
                 warm(pool).await;
                 let connections = u64::from(pool.stats().connections);
-                cluster.inject(self.once().times(connections as usize));
-                until(cluster, |counts| counts.struck == connections).await;
+                self.inject(bench, Due::Times(connections as usize));
+                bench.until_struck(connections).await;
                 if !self.fault.leaves_the_connection_open() {
                     // The client has noticed when the drivers have ended.
                     whole::until_alive(0).await.expect("the drivers end");
@@ -187,7 +215,7 @@ impl Cell {
             }
             Way::AfterStatement => {
                 let connection = borrow(pool).await;
-                cluster.inject(self.once());
+                self.inject(bench, Due::Times(1));
                 assert!(
                     connection
                         .batch_execute("SELECT 1")
@@ -197,32 +225,32 @@ impl Cell {
             }
             Way::AfterRows => {
                 let connection = borrow(pool).await;
-                cluster.inject(self.once());
+                self.inject(bench, Due::Times(1));
                 let taking = async {
                     if let Ok(rows) = connection.query_raw(ROWS, NO_PARAMETERS).await {
                         let _ = pin!(rows).next().await;
                     }
                 };
                 // The first row comes along, or is on its way.
-                let struck = until(cluster, |counts| counts.struck > 0);
+                let struck = bench.until_struck(1);
                 select(pin!(taking), pin!(struck)).await;
             }
             Way::AfterBegin => {
                 let connection = borrow(pool).await;
                 connection.batch_execute("BEGIN").await.expect("BEGIN");
                 connection.execute(LEFT, &[]).await.expect("an insert");
-                cluster.inject(self.once());
+                self.inject(bench, Due::Times(1));
             }
             Way::AfterRollback => {
                 let mut connection = borrow(pool).await;
                 let transaction = connection.transaction().await.expect("BEGIN");
                 transaction.execute(LEFT, &[]).await.expect("an insert");
-                cluster.inject(self.once());
+                self.inject(bench, Due::Times(1));
                 drop(transaction);
             }
         }
         match self.stage {
-            Stage::ReturnToPool => until(cluster, |counts| counts.struck > 0).await,
+            Stage::ReturnToPool => bench.until_struck(1).await,
             Stage::Idle => {}
             Stage::QuerySent | Stage::RowsHalfRead | Stage::CommitSent | Stage::CommitApplied => {
                 warm(pool).await;
@@ -232,22 +260,18 @@ impl Cell {
     }
 
     async fn call(&self, bench: &Bench) -> Result<(), Error> {
-        let Bench {
-            cluster,
-            config,
-            pool,
-        } = bench;
+        let Bench { config, pool, .. } = bench;
         match self.way {
-            Way::Get => {
-                cluster.inject(self.once());
+            Way::Get | Way::GetGivenUp => {
+                self.inject(bench, Due::Times(1));
                 insert(pool).await
             }
             Way::GetWhileItLasts => {
-                cluster.inject(self.lasting());
+                self.inject(bench, Due::UntilCleared);
                 insert(pool).await
             }
             Way::ConnectWhileItLasts => {
-                cluster.inject(self.lasting());
+                self.inject(bench, Due::UntilCleared);
                 let connection = config.connect().await?;
                 connection.execute(INSERT, &[]).await?;
                 Ok(())
@@ -259,7 +283,7 @@ impl Cell {
             | Way::AfterBegin
             | Way::AfterRollback => insert(pool).await,
             Way::Statement => {
-                cluster.inject(self.once());
+                self.inject(bench, Due::Times(1));
                 let connection = pool.get().await?;
                 match self.stage {
                     Stage::RowsHalfRead => connection.query(ROWS, &[]).await.map(drop)?,
@@ -268,7 +292,7 @@ impl Cell {
                 Ok(())
             }
             Way::ByHand => {
-                cluster.inject(self.once());
+                self.inject(bench, Due::Times(1));
                 let mut connection = pool.get().await?;
                 let transaction = connection.transaction().await?;
                 transaction.execute(INSERT, &[]).await?;
@@ -276,12 +300,14 @@ impl Cell {
                 Ok(())
             }
             Way::Begin => {
-                cluster.inject(self.once());
+                self.inject(bench, Due::Times(1));
                 self.transact(bench, |_| false).await
             }
-            Way::Transaction | Way::Idempotent => self.transact(bench, |run| run == 0).await,
+            Way::Transaction | Way::TransactionGivenUp | Way::Idempotent => {
+                self.transact(bench, |run| run == 0).await
+            }
             Way::TransactionWhileItLasts if self.stage == Stage::QuerySent => {
-                cluster.inject(self.lasting());
+                self.inject(bench, Due::UntilCleared);
                 self.transact(bench, |_| false).await
             }
             Way::TransactionWhileItLasts => self.transact(bench, |_| true).await,
@@ -298,7 +324,7 @@ impl Cell {
                 let is_due = is_due();
                 let strike = || {
                     if is_due {
-                        bench.cluster.inject(self.once());
+                        self.inject(bench, Due::Times(1));
                     }
                 };
                 if self.stage == Stage::QuerySent {
@@ -338,12 +364,24 @@ impl Cell {
         }
     }
 
-    fn once(&self) -> Injected {
-        Injected::at(self.stage.local(self.way), self.fault.effect())
-    }
-
-    fn lasting(&self) -> Injected {
-        self.once().always()
+    fn inject(&self, bench: &Bench, due: Due) {
+        let bar = match (self.stage, self.fault) {
+            (Stage::Dns, Fault::Refuse) => Some(Bar::NoSuchName),
+            (Stage::Dns, Fault::TryAgain) => Some(Bar::TemporaryFailure),
+            (Stage::Dns, Fault::Stall) => Some(Bar::NameStall),
+            (Stage::Tcp, Fault::Refuse) => Some(Bar::NobodyListens),
+            // Elsewhere a full queue may be answered; there it is silence after the connection was accepted.
+            (Stage::Tcp, Fault::Stall) if cfg!(target_os = "linux") => Some(Bar::NobodyAnswers),
+            _ => None,
+        };
+        if let Some(bar) = bar {
+            return bench.door.bar(bar, due == Due::UntilCleared);
+        }
+        let fault = Injected::at(self.stage.local(self.way), self.fault.effect());
+        bench.cluster.inject(match due {
+            Due::Times(times) => fault.times(times),
+            Due::UntilCleared => fault.always(),
+        });
     }
 
     /// The rows that are there are those that the caller was told of.
@@ -395,10 +433,22 @@ async fn warm(pool: &Pool) {
     assert_eq!(alive, size as usize, "a driver each");
 }
 
-/// Waits until the cluster has seen it.
-pub(crate) async fn until(cluster: &LocalCluster, condition: impl Fn(&Counts) -> bool) {
-    while !condition(&cluster.counts()) {
-        sleep(TICK).await;
+/// How often a fault is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Due {
+    Times(usize),
+    UntilCleared,
+}
+
+impl Bench {
+    fn struck(&self) -> u64 {
+        self.cluster.counts().struck - self.struck_before + self.door.struck()
+    }
+
+    async fn until_struck(&self, times: u64) {
+        while self.struck() < times {
+            sleep(TICK).await;
+        }
     }
 }
 
@@ -414,6 +464,10 @@ pub(crate) const GUARD: Duration = Duration::from_secs(30);
 /// How often the test looks. Hundreds of cells that looked all the time would leave no time to run them.
 pub(crate) const TICK: Duration = Duration::from_millis(2);
 
+const TABLE: &str = "
+    CREATE TABLE IF NOT EXISTS public.note (text text PRIMARY KEY);
+    GRANT ALL ON public.note TO admin;
+    TRUNCATE public.note";
 const INSERT: &str = "INSERT INTO note VALUES ('called')";
 const INSERT_IF_ABSENT: &str = "INSERT INTO note VALUES ('called') ON CONFLICT (text) DO NOTHING";
 const LEFT: &str = "INSERT INTO note VALUES ('left')";

@@ -18,16 +18,29 @@ pub(crate) enum Row {
 
 pub(crate) fn row(stage: Stage, fault: Fault) -> Row {
     match stage {
+        _ if fault == Fault::TryAgain && stage != Stage::Dns => Row::Impossible(ONLY_NAMES),
+        _ if fault == Fault::Service(Service::NoTls) => Row::Impossible(ALWAYS_TLS),
+        Stage::Dns => name(fault),
         Stage::Tcp | Stage::TlsHello => before_tls(stage, fault),
         Stage::TlsFinished | Stage::Startup | Stage::Password | Stage::Ready => {
             inside_tls(stage, fault)
         }
         Stage::Idle => idle(fault),
-        Stage::QuerySent => query_sent(fault),
-        Stage::RowsHalfRead => rows_half_read(fault),
+        Stage::QuerySent => statement(fault, |statement| statement.sent()),
+        Stage::RowsHalfRead => statement(fault, |statement| statement.half_read()),
         Stage::CommitSent => commit_sent(fault),
         Stage::CommitApplied => commit_applied(fault),
         Stage::ReturnToPool => return_to_pool(fault),
+    }
+}
+
+fn name(fault: Fault) -> Row {
+    match fault {
+        Fault::Refuse => permanent(Reason::NameResolution),
+        Fault::TryAgain => transient(Reason::NameServer),
+        Fault::Stall => silent(),
+        Fault::Service(_) => Row::Impossible(NO_WORDS_YET),
+        _ => Row::Impossible(ONLY_RESOLVERS),
     }
 }
 
@@ -44,19 +57,8 @@ fn before_tls(stage: Stage, fault: Fault) -> Row {
 fn inside_tls(stage: Stage, fault: Fault) -> Row {
     match fault {
         Fault::Garbage => permanent(Reason::Protocol),
-        Fault::Service(Service::NoTls) => Row::Impossible(ALWAYS_TLS),
         Fault::Service(_) if stage == Stage::TlsFinished => Row::Impossible(NO_WORDS_YET),
-        Fault::Service(service) => match told_at_login(service) {
-            None => Row::Impossible(ANSWERS_A_STATEMENT),
-            // A fresh signature may do, once.
-            Some(Reason::TokenExpired) => Row::Possible(vec![
-                served(),
-                Seen::Connect(Reason::TokenExpired).by(Bound::AtOnce),
-                Seen::Connect(Reason::TokenExpired).by(Bound::AtOnce),
-            ]),
-            Some(reason) if reason.is_transient() => transient(reason),
-            Some(reason) => permanent(reason),
-        },
+        Fault::Service(service) => told_at_login(service),
         fault => dialing(fault),
     }
 }
@@ -64,53 +66,46 @@ fn inside_tls(stage: Stage, fault: Fault) -> Row {
 /// What the network may do to any step of opening a connection.
 fn dialing(fault: Fault) -> Row {
     match fault {
-        Fault::Refuse => Row::Impossible(ALREADY_CONNECTED),
+        Fault::Refuse | Fault::TryAgain => Row::Impossible(ALREADY_CONNECTED),
         Fault::Reset | Fault::Eof => transient(Reason::Interrupted),
-        Fault::Stall | Fault::Crawl => Row::Possible(vec![
-            Seen::Served.by(Bound::Connect),
-            Seen::CheckoutTimeout(Some(Reason::TimedOut)).by(Bound::Checkout),
-            Seen::Connect(Reason::TimedOut).by(Bound::Connect),
-        ]),
-        Fault::Trickle => Row::Possible(vec![served(), served(), served()]),
+        Fault::Stall | Fault::Crawl => silent(),
+        Fault::Trickle => Dial {
+            get: served(),
+            lasting: served(),
+            given_up: Expected::impossible(),
+            unpooled: served(),
+        }
+        .row(),
         Fault::Garbage | Fault::Service(_) => unreachable!("told by the stages"),
     }
 }
 
-/// What may pass by itself: waited out, and named when the time is up.
-fn transient(reason: Reason) -> Row {
-    Row::Possible(vec![
-        Seen::Served.by(Bound::Backoff),
-        Seen::CheckoutTimeout(Some(reason)).by(Bound::Checkout),
-        Seen::Connect(reason).by(Bound::Connect),
-    ])
-}
-
-/// What trying again would not help against.
-fn permanent(reason: Reason) -> Row {
-    Row::Possible(vec![Seen::Connect(reason).by(Bound::AtOnce); 3])
-}
-
-fn told_at_login(service: Service) -> Option<Reason> {
-    Some(match service {
-        Service::SignatureExpired => Reason::TokenExpired,
+fn told_at_login(service: Service) -> Row {
+    match service {
+        // A fresh signature may do, once.
+        Service::SignatureExpired => Dial {
+            get: served(),
+            ..Dial::refused(Reason::TokenExpired)
+        }
+        .row(),
+        Service::WakingUp => transient(Reason::WakingUp),
+        Service::TooManyConnections => transient(Reason::TooManyConnections),
+        Service::RateExceeded => transient(Reason::RateExceeded),
         Service::SignatureNotYetCurrent
         | Service::WrongSignature
         | Service::UnknownAccessKey
         | Service::MalformedToken
-        | Service::IamAuthenticationFailed => Reason::AccessDenied,
-        Service::WrongAction => Reason::WrongAction,
-        Service::NotAuthorized | Service::NotGranted => Reason::NotAuthorized,
-        Service::RoleMissing => Reason::RoleMissing,
-        Service::StartupSetting => Reason::SettingRefused,
-        Service::NoServerName => Reason::ServerNameMissing,
-        Service::WakingUp => Reason::WakingUp,
-        Service::TooManyConnections => Reason::TooManyConnections,
-        Service::RateExceeded => Reason::RateExceeded,
+        | Service::IamAuthenticationFailed => permanent(Reason::AccessDenied),
+        Service::WrongAction => permanent(Reason::WrongAction),
+        Service::NotAuthorized | Service::NotGranted => permanent(Reason::NotAuthorized),
+        Service::RoleMissing => permanent(Reason::RoleMissing),
+        Service::StartupSetting => permanent(Reason::SettingRefused),
+        Service::NoServerName => permanent(Reason::ServerNameMissing),
         Service::RoleCannotLogin
         | Service::DatabaseMissing
-        | Service::NoTls
         | Service::ProtocolViolation
-        | Service::ShuttingDown => Reason::Refused,
+        | Service::ShuttingDown => permanent(Reason::Refused),
+        Service::NoTls => unreachable!("told for every stage"),
         Service::DataConflict
         | Service::SchemaConflict
         | Service::Unavailable
@@ -120,8 +115,59 @@ fn told_at_login(service: Service) -> Option<Reason> {
         | Service::NotInTransaction
         | Service::UnsupportedStatement
         | Service::UnsupportedSetting
-        | Service::UnknownType => return None,
-    })
+        | Service::UnknownType => Row::Impossible(NO_STATEMENT),
+    }
+}
+
+/// What may pass by itself: waited out, and named when the time is up.
+fn transient(reason: Reason) -> Row {
+    Dial {
+        get: Seen::Served.by(Bound::Backoff),
+        lasting: Seen::CheckoutTimeout(Some(reason)).by(Bound::Checkout),
+        given_up: Expected::impossible(),
+        unpooled: Seen::Connect(reason).by(Bound::Connect),
+    }
+    .row()
+}
+
+/// What only a deadline tells of.
+fn silent() -> Row {
+    Dial {
+        get: Seen::Served.by(Bound::Connect),
+        lasting: Seen::CheckoutTimeout(Some(Reason::TimedOut)).by(Bound::Checkout),
+        given_up: given_up(),
+        unpooled: Seen::Connect(Reason::TimedOut).by(Bound::Connect),
+    }
+    .row()
+}
+
+/// What trying again would not help against.
+fn permanent(reason: Reason) -> Row {
+    Dial::refused(reason).row()
+}
+
+/// What keeps a connection from being opened.
+struct Dial {
+    get: Expected,
+    lasting: Expected,
+    given_up: Expected,
+    unpooled: Expected,
+}
+
+impl Dial {
+    fn refused(reason: Reason) -> Self {
+        let refused = Seen::Connect(reason).by(Bound::AtOnce);
+        Self {
+            get: refused.clone(),
+            lasting: refused.clone(),
+            given_up: Expected::impossible(),
+            unpooled: refused,
+        }
+    }
+
+    fn row(self) -> Row {
+        Row::Possible(vec![self.get, self.lasting, self.given_up, self.unpooled])
+    }
 }
 
 /// What is told within a session.
@@ -152,168 +198,254 @@ fn told_in_session(service: Service) -> Option<Told> {
 }
 
 fn idle(fault: Fault) -> Row {
-    match fault {
-        Fault::Refuse => Row::Impossible(ALREADY_CONNECTED),
-        Fault::Reset | Fault::Eof | Fault::Garbage | Fault::Trickle => {
-            Row::Possible(vec![served(), served()])
-        }
-        Fault::Stall | Fault::Crawl => Row::Possible(vec![
-            Seen::GivenUp.by(Bound::Caller),
-            Seen::Served.by(Bound::Ping),
-        ]),
+    let (used_lately, ping_due) = match fault {
+        Fault::Refuse | Fault::TryAgain => return Row::Impossible(ALREADY_CONNECTED),
+        Fault::Reset | Fault::Eof | Fault::Garbage | Fault::Trickle => (served(), served()),
+        Fault::Stall | Fault::Crawl => (given_up(), Seen::Served.by(Bound::Ping)),
         Fault::Service(service) => match told_in_session(service) {
-            Some(Told::Farewell(_)) => Row::Possible(vec![served(), served()]),
-            Some(_) => Row::Impossible(ANSWERS_A_STATEMENT),
-            None => Row::Impossible(ANSWERS_A_LOGIN),
+            Some(Told::Farewell(_)) => (served(), served()),
+            Some(_) => return Row::Impossible(NO_STATEMENT),
+            None => return Row::Impossible(LOGGED_IN),
         },
+    };
+    Row::Possible(vec![used_lately, ping_due])
+}
+
+/// What becomes of a statement that is struck, and of a transaction that it is part of.
+struct Statement {
+    alone: Expected,
+    once: Expected,
+    lasting: Expected,
+    given_up: Expected,
+}
+
+impl Statement {
+    /// The transaction fares alike if its `BEGIN` is struck.
+    fn sent(self) -> Vec<Expected> {
+        let begin = self.once.clone();
+        vec![self.alone, begin, self.once, self.lasting, self.given_up]
+    }
+
+    /// A query that has nothing to apply.
+    fn half_read(self) -> Vec<Expected> {
+        vec![self.alone.reading(), self.once, self.lasting, self.given_up]
     }
 }
 
-fn query_sent(fault: Fault) -> Row {
-    let by_transaction = |once: Expected, lasting: Expected| [once.clone(), once, lasting];
-    let (alone, in_transaction) = match fault {
-        Fault::Refuse => return Row::Impossible(ALREADY_CONNECTED),
-        Fault::Reset | Fault::Eof | Fault::Garbage => (
-            Seen::Lost.by(Bound::AtOnce),
-            by_transaction(served(), Seen::Lost.by(Bound::AtOnce)),
-        ),
-        Fault::Stall | Fault::Crawl => (
-            Seen::GivenUp.by(Bound::Caller),
-            by_transaction(timed_out(), timed_out()),
-        ),
-        Fault::Trickle => (served(), by_transaction(served(), served())),
+fn statement(fault: Fault, ways: impl FnOnce(Statement) -> Vec<Expected>) -> Row {
+    let (alone, once, lasting) = match fault {
+        Fault::Refuse | Fault::TryAgain => return Row::Impossible(ALREADY_CONNECTED),
+        Fault::Reset | Fault::Eof | Fault::Garbage => (lost(), served(), lost()),
+        Fault::Stall | Fault::Crawl => (given_up(), timed_out(), timed_out()),
+        Fault::Trickle => (served(), served(), served()),
         Fault::Service(service) => match told_in_session(service) {
-            None => return Row::Impossible(ANSWERS_A_LOGIN),
-            Some(Told::Conflict(code)) => (
-                refused(code),
-                by_transaction(
-                    Seen::Served.by(Bound::Backoff),
-                    Seen::Conflict.by(Bound::Backoff),
-                ),
-            ),
-            Some(Told::Unavailable(code)) => (
-                refused(code),
-                by_transaction(
-                    Seen::Served.by(Bound::Backoff),
-                    Seen::Refused(code.into()).by(Bound::Backoff),
-                ),
-            ),
-            Some(Told::Refusal(code)) => {
-                (refused(code), by_transaction(refused(code), refused(code)))
+            None => return Row::Impossible(LOGGED_IN),
+            Some(Told::Conflict(code)) => (refused(code), served_later(), conflict()),
+            Some(Told::Unavailable(code)) => {
+                let lasting = Seen::Refused(code.into()).by(Bound::Backoff);
+                (refused(code), served_later(), lasting)
             }
-            Some(Told::Farewell(code)) => (refused(code), by_transaction(served(), refused(code))),
+            Some(Told::Refusal(code)) => (refused(code), refused(code), refused(code)),
+            Some(Told::Farewell(code)) => (refused(code), served(), refused(code)),
         },
     };
-    Row::Possible([alone].into_iter().chain(in_transaction).collect())
+    Row::Possible(ways(Statement {
+        alone,
+        once,
+        lasting,
+        given_up: match fault.is_silent() {
+            true => given_up(),
+            false => Expected::impossible(),
+        },
+    }))
 }
 
-fn rows_half_read(fault: Fault) -> Row {
-    // As a query that was not run, but for a transaction's BEGIN.
-    match query_sent(fault) {
-        Row::Impossible(why) => Row::Impossible(why),
-        Row::Possible(mut ways) => {
-            ways.remove(1);
-            ways[0] = ways[0].clone().reading();
-            Row::Possible(ways)
+/// What becomes of a transaction whose `COMMIT` is struck.
+struct Commit {
+    by_hand: Expected,
+    once: Expected,
+    lasting: Expected,
+    given_up: Expected,
+    idempotent: Expected,
+}
+
+impl Commit {
+    /// Nobody knows whether it was applied.
+    fn in_doubt(by_hand: Expected) -> Self {
+        let unknown = Seen::CommitUnknown.by(Bound::AtOnce);
+        Self {
+            by_hand,
+            once: unknown.clone(),
+            lasting: unknown,
+            given_up: Expected::impossible(),
+            idempotent: served(),
         }
+    }
+
+    fn silent() -> Self {
+        let unknown = Seen::CommitUnknown.by(Bound::Deadline);
+        Self {
+            by_hand: given_up(),
+            once: unknown.clone(),
+            lasting: unknown.clone(),
+            given_up: given_up(),
+            // There is no time left for another run.
+            idempotent: unknown,
+        }
+    }
+
+    fn refused(code: &'static str) -> Self {
+        Self {
+            by_hand: refused(code),
+            once: refused(code),
+            lasting: refused(code),
+            given_up: Expected::impossible(),
+            idempotent: refused(code),
+        }
+    }
+
+    fn row(self) -> Row {
+        Row::Possible(vec![
+            self.by_hand,
+            self.once,
+            self.lasting,
+            self.given_up,
+            self.idempotent,
+        ])
+    }
+
+    /// The same of one that was applied.
+    fn applied(self) -> Row {
+        Self {
+            by_hand: self.by_hand.applied(),
+            once: self.once.applied(),
+            lasting: self.lasting.applied(),
+            given_up: self.given_up.applied(),
+            idempotent: self.idempotent.applied(),
+        }
+        .row()
     }
 }
 
 fn commit_sent(fault: Fault) -> Row {
-    let unknown = || Seen::CommitUnknown.by(Bound::AtOnce);
-    Row::Possible(match fault {
-        Fault::Refuse => return Row::Impossible(ALREADY_CONNECTED),
-        Fault::Trickle | Fault::Crawl => return Row::Impossible(TRICKLES_ARE_ANSWERS),
-        Fault::Reset | Fault::Eof | Fault::Garbage => {
-            vec![Seen::Lost.by(Bound::AtOnce), unknown(), unknown(), served()]
-        }
-        Fault::Stall => {
-            let late = Seen::CommitUnknown.by(Bound::Deadline);
-            vec![
-                Seen::GivenUp.by(Bound::Caller),
-                late.clone(),
-                late.clone(),
-                late,
-            ]
-        }
+    match fault {
+        Fault::Refuse | Fault::TryAgain => Row::Impossible(ALREADY_CONNECTED),
+        Fault::Trickle | Fault::Crawl => Row::Impossible(TRICKLES_ARE_ANSWERS),
+        Fault::Reset | Fault::Eof | Fault::Garbage => Commit::in_doubt(lost()).row(),
+        Fault::Stall => Commit::silent().row(),
         Fault::Service(service) => match told_in_session(service) {
-            None => return Row::Impossible(ANSWERS_A_LOGIN),
-            Some(Told::Conflict(code)) => vec![
-                refused(code),
-                Seen::Served.by(Bound::Backoff),
-                Seen::Conflict.by(Bound::Backoff),
-                Seen::Served.by(Bound::Backoff),
-            ],
-            Some(Told::Unavailable(code) | Told::Farewell(code)) => {
-                vec![refused(code), unknown(), unknown(), served()]
+            None => Row::Impossible(LOGGED_IN),
+            Some(Told::Conflict(code)) => Commit {
+                once: served_later(),
+                lasting: conflict(),
+                idempotent: served_later(),
+                ..Commit::refused(code)
             }
-            Some(Told::Refusal(code)) => vec![refused(code); 4],
+            .row(),
+            Some(Told::Unavailable(code) | Told::Farewell(code)) => {
+                Commit::in_doubt(refused(code)).row()
+            }
+            Some(Told::Refusal(code)) => Commit::refused(code).row(),
         },
-    })
+    }
 }
 
 fn commit_applied(fault: Fault) -> Row {
-    let unknown = || Seen::CommitUnknown.by(Bound::AtOnce).applied();
-    Row::Possible(match fault {
-        Fault::Refuse => return Row::Impossible(ALREADY_CONNECTED),
-        Fault::Reset | Fault::Eof | Fault::Garbage => vec![
-            Seen::Lost.by(Bound::AtOnce).applied(),
-            unknown(),
-            unknown(),
-            served(),
-        ],
-        Fault::Stall | Fault::Crawl => {
-            let late = Seen::CommitUnknown.by(Bound::Deadline).applied();
-            vec![
-                Seen::GivenUp.by(Bound::Caller).applied(),
-                late.clone(),
-                late.clone(),
-                late,
-            ]
+    match fault {
+        Fault::Refuse | Fault::TryAgain => Row::Impossible(ALREADY_CONNECTED),
+        Fault::Reset | Fault::Eof | Fault::Garbage => Commit::in_doubt(lost()).applied(),
+        Fault::Stall | Fault::Crawl => Commit::silent().applied(),
+        Fault::Trickle => Commit {
+            by_hand: served(),
+            once: served(),
+            lasting: served(),
+            given_up: Expected::impossible(),
+            idempotent: served(),
         }
-        Fault::Trickle => vec![served(); 4],
+        .row(),
         Fault::Service(service) => match told_in_session(service) {
-            None => return Row::Impossible(ANSWERS_A_LOGIN),
+            None => Row::Impossible(LOGGED_IN),
             Some(Told::Unavailable(code) | Told::Farewell(code)) => {
-                vec![refused(code).applied(), unknown(), unknown(), served()]
+                Commit::in_doubt(refused(code)).applied()
             }
-            Some(Told::Conflict(_) | Told::Refusal(_)) => {
-                return Row::Impossible(VOUCHES_FOR_NOTHING_APPLIED);
-            }
+            Some(Told::Conflict(_) | Told::Refusal(_)) => Row::Impossible(NOTHING_APPLIED),
         },
-    })
+    }
+}
+
+/// What the next borrower meets after each of these was left behind.
+struct Return {
+    statement: Expected,
+    rows: Expected,
+    begin: Expected,
+    rollback: Expected,
 }
 
 fn return_to_pool(fault: Fault) -> Row {
     let settled = || Seen::Served.by(Bound::Settle);
-    Row::Possible(match fault {
-        Fault::Refuse => return Row::Impossible(ALREADY_CONNECTED),
-        // A transaction that is open is seen to be without asking the peer.
-        Fault::Stall | Fault::Crawl => vec![settled(), settled(), served(), settled()],
-        Fault::Service(service) => match told_in_session(service) {
-            None => return Row::Impossible(ANSWERS_A_LOGIN),
-            Some(_) => vec![served(); 4],
+    let at_once = Return {
+        statement: served(),
+        rows: served(),
+        begin: served(),
+        rollback: served(),
+    };
+    let next = match fault {
+        Fault::Refuse | Fault::TryAgain => return Row::Impossible(ALREADY_CONNECTED),
+        Fault::Reset | Fault::Eof | Fault::Garbage | Fault::Trickle => at_once,
+        Fault::Stall | Fault::Crawl => Return {
+            statement: settled(),
+            rows: settled(),
+            // That a transaction is open is known without asking the peer.
+            begin: served(),
+            rollback: settled(),
         },
-        Fault::Reset | Fault::Eof | Fault::Garbage | Fault::Trickle => vec![served(); 4],
-    })
+        Fault::Service(service) => match told_in_session(service) {
+            None => return Row::Impossible(LOGGED_IN),
+            Some(Told::Farewell(_)) => at_once,
+            Some(_) => Return {
+                begin: Expected::impossible(),
+                ..at_once
+            },
+        },
+    };
+    Row::Possible(vec![next.statement, next.rows, next.begin, next.rollback])
 }
 
 fn served() -> Expected {
     Seen::Served.by(Bound::AtOnce)
 }
 
+fn served_later() -> Expected {
+    Seen::Served.by(Bound::Backoff)
+}
+
+fn lost() -> Expected {
+    Seen::Lost.by(Bound::AtOnce)
+}
+
 fn refused(code: &'static str) -> Expected {
     Seen::Refused(code.into()).by(Bound::AtOnce)
+}
+
+fn conflict() -> Expected {
+    Seen::Conflict.by(Bound::Backoff)
 }
 
 fn timed_out() -> Expected {
     Seen::TransactionTimedOut.by(Bound::Deadline)
 }
 
+fn given_up() -> Expected {
+    Seen::GivenUp.by(Bound::Caller)
+}
+
+const ONLY_NAMES: &str = "only a name server says so";
+const ONLY_RESOLVERS: &str =
+    "happens between the resolver and its name server, and comes out of it as one of the others";
 const NO_WORDS_YET: &str = "the service has no words before the startup packet";
 const ALWAYS_TLS: &str = "the client never speaks outside of TLS";
 const ALREADY_CONNECTED: &str = "the connection is made";
-const ANSWERS_A_STATEMENT: &str = "answers a statement";
-const ANSWERS_A_LOGIN: &str = "answers a login";
+const NO_STATEMENT: &str = "there is no statement to answer";
+const LOGGED_IN: &str = "the login is done";
 const TRICKLES_ARE_ANSWERS: &str = "what trickles is an answer, so that `COMMIT` was applied";
-const VOUCHES_FOR_NOTHING_APPLIED: &str = "says that nothing was applied";
+const NOTHING_APPLIED: &str = "they say that nothing was applied";

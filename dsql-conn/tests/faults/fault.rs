@@ -9,6 +9,8 @@ use dsql_local::{Action, Effect, Flaw, Refusal};
 pub(crate) enum Fault {
     /// Nobody is there, and that is told.
     Refuse,
+    /// An answer that asks to come again.
+    TryAgain,
     Reset,
     Eof,
     /// Silence for ever on an open connection.
@@ -56,11 +58,22 @@ pub(crate) enum Service {
     UnknownType,
 }
 
+/// What a refusal of the service answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answers {
+    ClearText,
+    Login,
+    Statement,
+    /// Whatever was said last. The session ends with it.
+    Anything,
+}
+
 impl Fault {
     /// Every fault, in the order of the table.
     pub(crate) fn all() -> impl Iterator<Item = Self> {
         let network = [
             Self::Refuse,
+            Self::TryAgain,
             Self::Reset,
             Self::Eof,
             Self::Stall,
@@ -76,7 +89,7 @@ impl Fault {
     /// What the local cluster does.
     pub(crate) fn effect(self) -> Effect {
         match self {
-            Self::Refuse => unreachable!("a cluster that is there does not refuse to be"),
+            Self::Refuse | Self::TryAgain => unreachable!("this is before the cluster"),
             Self::Reset => Effect::Reset,
             Self::Eof => Effect::Cut,
             Self::Stall => Effect::Stall,
@@ -137,6 +150,41 @@ impl Service {
         Self::UnknownType,
     ];
 
+    /// What it answers.
+    pub(crate) fn answers(self) -> Answers {
+        match self {
+            Self::NoTls => Answers::ClearText,
+            Self::SignatureExpired
+            | Self::SignatureNotYetCurrent
+            | Self::WrongSignature
+            | Self::UnknownAccessKey
+            | Self::MalformedToken
+            | Self::IamAuthenticationFailed
+            | Self::WrongAction
+            | Self::NotAuthorized
+            | Self::NotGranted
+            | Self::RoleMissing
+            | Self::RoleCannotLogin
+            | Self::DatabaseMissing
+            | Self::StartupSetting
+            | Self::NoServerName
+            | Self::WakingUp
+            | Self::TooManyConnections
+            | Self::RateExceeded => Answers::Login,
+            Self::ProtocolViolation | Self::ShuttingDown => Answers::Anything,
+            Self::DataConflict
+            | Self::SchemaConflict
+            | Self::Unavailable
+            | Self::TransactionAge
+            | Self::TransactionSize
+            | Self::TransactionFailed
+            | Self::NotInTransaction
+            | Self::UnsupportedStatement
+            | Self::UnsupportedSetting
+            | Self::UnknownType => Answers::Statement,
+        }
+    }
+
     /// The words of it.
     pub(crate) fn refusal(self) -> Refusal {
         let now = std::time::SystemTime::now();
@@ -175,7 +223,7 @@ impl Service {
             },
             Self::NoServerName => Refusal::NoSni,
             Self::NoTls => Refusal::NoTls,
-            Self::ProtocolViolation => Refusal::Protocol("invalid startup packet"),
+            Self::ProtocolViolation => Refusal::Protocol("invalid message format"),
             Self::WakingUp => Refusal::WakingUp,
             Self::TooManyConnections => Refusal::TooManyConnections,
             Self::RateExceeded => Refusal::RateExceeded,
@@ -214,12 +262,13 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refuse => f.write_str("refused"),
+            Self::TryAgain => f.write_str("temporary failure"),
             Self::Reset => f.write_str("reset"),
             Self::Eof => f.write_str("end of stream"),
             Self::Stall => f.write_str("silence"),
             Self::Garbage => f.write_str("garbage"),
-            Self::Trickle => f.write_str("trickle, in time"),
-            Self::Crawl => f.write_str("trickle, too slow"),
+            Self::Trickle => f.write_str("trickle in time"),
+            Self::Crawl => f.write_str("trickle too slow"),
             Self::Service(service) => service.fmt(f),
         }
     }
@@ -240,11 +289,25 @@ impl fmt::Display for Service {
             _ => "",
         };
         let message = refusal.message();
-        write!(
-            f,
-            "{} {}{particulars}",
-            refusal.sqlstate(),
-            message.trim_end_matches('.')
-        )
+        let message = message.trim_end_matches('.');
+        let message = match message.get(..PREAMBLE.len()) {
+            Some(start) if start.eq_ignore_ascii_case(PREAMBLE) => &message[PREAMBLE.len()..],
+            _ => message,
+        };
+        write!(f, "{} {}{particulars}", refusal.sqlstate(), message)
     }
 }
+
+impl fmt::Display for Answers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ClearText => "refusals of clear text",
+            Self::Login => "refusals of a login",
+            Self::Statement => "refusals of a statement",
+            Self::Anything => "refusals that end a session",
+        })
+    }
+}
+
+/// What most refusals of a login begin with.
+const PREAMBLE: &str = "unable to accept connection, ";

@@ -24,6 +24,8 @@ pub(crate) enum Seen {
     CommitUnknown,
     /// Nothing: the caller gave up.
     GivenUp,
+    /// Nothing: this way does not lead to this fault.
+    Impossible,
     /// Something that no cell expects.
     Otherwise(String),
 }
@@ -92,6 +94,11 @@ impl Seen {
 }
 
 impl Expected {
+    /// The way does not lead to the fault.
+    pub(crate) fn impossible() -> Self {
+        Seen::Impossible.by(Bound::AtOnce)
+    }
+
     /// Although the caller was told otherwise, or nothing.
     pub(crate) fn applied(self) -> Self {
         Self {
@@ -111,6 +118,9 @@ impl Expected {
 
 impl fmt::Display for Expected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.seen == Seen::Impossible {
+            return f.write_str("–");
+        }
         write!(f, "{}, {}", self.seen, self.bound)?;
         match self.applied {
             Some(true) if self.seen != Seen::Served => f.write_str("; applied"),
@@ -141,6 +151,7 @@ impl fmt::Display for Seen {
             Self::TransactionTimedOut => f.write_str("`TransactionTimedOut`"),
             Self::CommitUnknown => f.write_str("`CommitUnknown`"),
             Self::GivenUp => f.write_str("nothing"),
+            Self::Impossible => f.write_str("–"),
             Self::Otherwise(what) => f.write_str(what),
         }
     }

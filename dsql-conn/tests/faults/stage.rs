@@ -5,6 +5,7 @@ use dsql_local::Stage as Local;
 /// A step in the life of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {
+    Dns,
     Tcp,
     TlsHello,
     TlsFinished,
@@ -26,6 +27,8 @@ pub(crate) enum Way {
     Get,
     /// The same while the fault lasts.
     GetWhileItLasts,
+    /// A checkout that has to dial and that its caller gives up; the fault strikes once.
+    GetGivenUp,
     /// A connection without a pool while the fault lasts.
     ConnectWhileItLasts,
     /// A checkout of a connection that was used lately, and an insert.
@@ -42,6 +45,8 @@ pub(crate) enum Way {
     Transaction,
     /// `Pool::transaction` while the fault lasts.
     TransactionWhileItLasts,
+    /// `Pool::transaction` that its caller gives up; the fault strikes once.
+    TransactionGivenUp,
     /// `Pool::transaction_with` of a policy that says that the body is idempotent; the fault strikes once.
     Idempotent,
     /// The next checkout and insert after a statement was left running.
@@ -55,7 +60,8 @@ pub(crate) enum Way {
 }
 
 impl Stage {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
+        Self::Dns,
         Self::Tcp,
         Self::TlsHello,
         Self::TlsFinished,
@@ -72,6 +78,7 @@ impl Stage {
 
     pub(crate) fn title(self) -> &'static str {
         match self {
+            Self::Dns => "DNS",
             Self::Tcp => "TCP",
             Self::TlsHello => "TLS hello",
             Self::TlsFinished => "TLS finished",
@@ -90,7 +97,13 @@ impl Stage {
     /// What has happened and what has not when the fault strikes.
     pub(crate) fn about(self) -> &'static str {
         match self {
-            Self::Tcp => "The connection is being made, or was just accepted; nothing was read.",
+            Self::Dns => {
+                "The endpoint's name is being looked up, by `Config::resolver` or the system's resolver. Refused: there is no such \
+                 name."
+            }
+            Self::Tcp => {
+                "The TCP connection is being made (refused, silence) or was just accepted (the others); nothing was read."
+            }
             Self::TlsHello => "The client's TLS hello was read, and nothing answered.",
             Self::TlsFinished => "The TLS handshake is done, and nothing was read inside of it.",
             Self::Startup => "The startup packet was read.",
@@ -118,28 +131,37 @@ impl Stage {
 
     pub(crate) fn ways(self) -> &'static [Way] {
         match self {
-            Self::Tcp
+            Self::Dns
+            | Self::Tcp
             | Self::TlsHello
             | Self::TlsFinished
             | Self::Startup
             | Self::Password
-            | Self::Ready => &[Way::Get, Way::GetWhileItLasts, Way::ConnectWhileItLasts],
+            | Self::Ready => &[
+                Way::Get,
+                Way::GetWhileItLasts,
+                Way::GetGivenUp,
+                Way::ConnectWhileItLasts,
+            ],
             Self::Idle => &[Way::UsedLately, Way::PingDue],
             Self::QuerySent => &[
                 Way::Statement,
                 Way::Begin,
                 Way::Transaction,
                 Way::TransactionWhileItLasts,
+                Way::TransactionGivenUp,
             ],
             Self::RowsHalfRead => &[
                 Way::Statement,
                 Way::Transaction,
                 Way::TransactionWhileItLasts,
+                Way::TransactionGivenUp,
             ],
             Self::CommitSent | Self::CommitApplied => &[
                 Way::ByHand,
                 Way::Transaction,
                 Way::TransactionWhileItLasts,
+                Way::TransactionGivenUp,
                 Way::Idempotent,
             ],
             Self::ReturnToPool => &[
@@ -154,7 +176,7 @@ impl Stage {
     /// Where the local cluster lets the fault strike.
     pub(crate) fn local(self, way: Way) -> Local {
         match self {
-            Self::Tcp => Local::Accept,
+            Self::Dns | Self::Tcp => Local::Accept,
             Self::TlsHello => Local::TlsHello,
             Self::TlsFinished => Local::TlsFinished,
             Self::Startup => Local::Startup,
@@ -179,6 +201,7 @@ impl Way {
         match self {
             Self::Get => "`Pool::get`, once",
             Self::GetWhileItLasts => "`Pool::get`, while it lasts",
+            Self::GetGivenUp => "`Pool::get`, given up",
             Self::ConnectWhileItLasts => "`Config::connect`, while it lasts",
             Self::UsedLately => "used lately",
             Self::PingDue => "idle for `ping_after`",
@@ -187,6 +210,7 @@ impl Way {
             Self::Begin => "`Pool::transaction`, at `BEGIN`, once",
             Self::Transaction => "`Pool::transaction`, once",
             Self::TransactionWhileItLasts => "`Pool::transaction`, while it lasts",
+            Self::TransactionGivenUp => "`Pool::transaction`, given up",
             Self::Idempotent => "`RetryPolicy::idempotent`, once",
             Self::AfterStatement => "a statement was running",
             Self::AfterRows => "rows were unread",

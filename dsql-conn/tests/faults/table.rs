@@ -38,10 +38,14 @@ fn section(stage: Stage, text: &mut String) -> std::fmt::Result {
     let mut impossible: Vec<(&str, Vec<String>)> = Vec::new();
     for fault in Fault::all() {
         match row(stage, fault) {
-            Row::Impossible(why) => match impossible.iter_mut().find(|(known, _)| *known == why) {
-                Some((_, faults)) => faults.push(fault.to_string()),
-                None => impossible.push((why, vec![fault.to_string()])),
-            },
+            Row::Impossible(why) => {
+                let fault = kind(stage, fault, why);
+                match impossible.iter_mut().find(|(known, _)| *known == why) {
+                    Some((_, faults)) if faults.contains(&fault) => {}
+                    Some((_, faults)) => faults.push(fault),
+                    None => impossible.push((why, vec![fault])),
+                }
+            }
             Row::Possible(expected) => {
                 let expected: Vec<_> = expected.iter().map(ToString::to_string).collect();
                 let expected = expected.join(" | ");
@@ -64,9 +68,22 @@ fn section(stage: Stage, text: &mut String) -> std::fmt::Result {
         writeln!(text, "\nImpossible here:\n")?;
     }
     for (why, faults) in impossible {
-        writeln!(text, "- {}: {why}.", faults.join("; "))?;
+        writeln!(text, "- {}: {why}.", faults.join(", "))?;
     }
     Ok(())
+}
+
+/// The name of what cannot be: of its whole kind, if none of it can be for this cause.
+fn kind(stage: Stage, fault: Fault, why: &str) -> String {
+    let Fault::Service(service) = fault else {
+        return fault.to_string();
+    };
+    let mut kin = Fault::all()
+        .filter(|kin| matches!(kin, Fault::Service(kin) if kin.answers() == service.answers()));
+    match kin.all(|kin| matches!(row(stage, kin), Row::Impossible(cause) if cause == why)) {
+        true => service.answers().to_string(),
+        false => fault.to_string(),
+    }
 }
 
 const INTRODUCTION: &str = "\
@@ -80,6 +97,8 @@ How to read a cell:
 
 - What the caller sees: *served*, or the variant of `dsql_conn::Error`; of `Query` the SQLSTATE, or that the connection was lost;
   of `Connect` and `CheckoutTimeout` the `Reason`. *Nothing* is what a caller sees who gives up.
+- A fault that comes with an SQLSTATE is a refusal of the service's, in its words, less the `unable to accept connection,` that most
+  refusals of a login begin with.
 - What ends the call. *At once*: the peer's answer or its end, before any deadline. *After a backoff*: the same, with pauses between
   attempts. Otherwise the deadline that ends it, or what it waits for; in the test all others are longer than the test waits.
 - *Applied* or *not applied*: whether the row is there that the call was to insert, where the answer does not say so.

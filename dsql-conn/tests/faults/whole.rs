@@ -31,8 +31,9 @@ pub(crate) async fn check(bench: &Bench, are_stuck: bool) -> Result<(), String> 
         if (stats.connections, stats.idle) != (size, size) {
             return Err(format!("a full pool at rest: {stats:?}"));
         }
-        until_open(bench, size.into(), are_stuck).await?;
+        // A connection that was given up goes with its task, whether or not the peer lets go of it.
         until_alive(size as usize).await?;
+        until_open(bench, size.into(), are_stuck).await?;
 
         let next = async {
             let connection = pool.get_by(deadline).await?;
@@ -48,8 +49,8 @@ pub(crate) async fn check(bench: &Bench, are_stuck: bool) -> Result<(), String> 
         if cut > 0 {
             return Err(format!("{cut} connections had to be cut"));
         }
-        until_open(bench, 0, are_stuck).await?;
-        until_alive(0).await
+        until_alive(0).await?;
+        until_open(bench, 0, are_stuck).await
     };
     match timeout(GUARD, whole).await {
         Ok(result) => result,
