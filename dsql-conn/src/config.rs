@@ -9,14 +9,15 @@ mod url;
 
 use std::{
     collections::BTreeMap,
-    fmt,
-    net::IpAddr,
+    fmt, io,
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_smithy_async::time::TimeSource;
+use futures_util::future::BoxFuture;
 use rustls::{ClientConfig, pki_types::CertificateDer};
 
 use tokio_postgres::config::SslNegotiation;
@@ -41,6 +42,8 @@ use crate::{endpoint::Endpoint, error::ConfigError};
 pub struct Config {
     pub(crate) endpoint: Endpoint,
     pub(crate) address: Option<IpAddr>,
+    /// Without one of the caller's, the system's.
+    pub(crate) resolver: Option<Resolver>,
     pub(crate) port: u16,
     pub(crate) user: String,
     pub(crate) database: String,
@@ -61,6 +64,10 @@ pub struct Config {
     /// Without one of the caller's, the system's.
     time: Option<Arc<dyn TimeSource>>,
 }
+
+/// Finds the addresses of a host and port.
+pub(crate) type Resolver = Arc<dyn Fn(String, u16) -> Lookup + Send + Sync>;
+pub(crate) type Lookup = BoxFuture<'static, io::Result<Vec<SocketAddr>>>;
 
 /// Whose keys sign.
 #[derive(Clone)]
@@ -91,6 +98,7 @@ impl Config {
         Self {
             endpoint,
             address: None,
+            resolver: None,
             port: 5432,
             user: "admin".to_owned(),
             // The only database that a cluster has:
@@ -249,6 +257,19 @@ impl Config {
         self
     }
 
+    /// Sets how the endpoint's name is resolved: for a resolver with a cache, or a test. Defaults to the system's.
+    ///
+    /// An error of [`io::ErrorKind::TimedOut`] may pass and is tried again; any other is final.
+    #[must_use]
+    pub fn resolver<F, L>(mut self, resolve: F) -> Self
+    where
+        F: Fn(String, u16) -> L + Send + Sync + 'static,
+        L: Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static,
+    {
+        self.resolver = Some(Arc::new(move |host, port| Box::pin(resolve(host, port))));
+        self
+    }
+
     /// Sets whether TLS starts with the first byte or is asked for first. Defaults to `Direct`, which saves a round trip.
     ///
     /// Either way the connection is encrypted and verified, or fails.
@@ -318,7 +339,7 @@ impl Config {
     /// Sets the age at which a connection is replaced. Defaults to 55 minutes, because the service ends a connection after
     /// [60 minutes](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/CHAP_quotas.html).
     ///
-    /// Each connection gets a random share, up to two elevenths, less (10 of 55 minutes), so that a fleet that started
+    /// Each connection gets a random share, up to a fifth, less (11 of 55 minutes), so that a fleet that started
     /// together does not reconnect together. Less than a second counts as one.
     #[must_use]
     pub fn max_lifetime(mut self, lifetime: Duration) -> Self {

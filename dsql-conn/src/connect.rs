@@ -1,35 +1,34 @@
 //! Opens one connection: credentials, token, address, TLS and login under one deadline, refusals told apart.
 
 mod address;
+mod persist;
 mod startup;
 
 use std::{
     error::Error as StdError,
     fmt,
     future::Future,
-    io,
+    io, mem,
+    net::SocketAddr,
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicBool, AtomicU8, Ordering},
     },
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
-use tokio::{
-    net::TcpStream,
-    time::{Instant, sleep, timeout_at},
-};
+use tokio::net::{TcpStream, lookup_host};
 use tokio_postgres::{
     Client,
     tls::{MakeTlsConnect, TlsConnect},
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use self::persist::{GivenUp, Verdict, persist};
 use crate::{
-    backoff::Backoff,
     config::Config,
-    credentials::CredentialsCache,
+    credentials::{CredentialsCache, CredentialsError},
     driver::{Driver, Drivers},
     error::{ConfigError, ConnectError, Failure, Reason},
     refusal::classify,
@@ -68,44 +67,38 @@ impl Connector {
 
     /// Opens a connection. Tries again, within the connect timeout, what may succeed a little later.
     pub(crate) async fn open(&self) -> Result<Session, ConnectError> {
-        let deadline = Instant::now() + self.config.connect_deadline();
         let phase = Phase::default();
-        let mut last = None;
-        let mut attempts = 0;
+        let were_cached = AtomicBool::new(false);
         let mut renewed = false;
-        loop {
-            attempts += 1;
-            let failure = match timeout_at(deadline, self.attempt(&phase)).await {
-                Ok(Ok(session)) => return Ok(session),
-                Ok(Err(failure)) => failure,
-                // What the server kept saying tells more than that the time was up.
-                Err(_) => {
-                    return Err(last
-                        .unwrap_or_else(|| self.timed_out(&phase))
-                        .after(attempts)
-                        .into());
-                }
-            };
+        let attempt = async || self.attempt(&phase, &were_cached).await;
+        let judge = |failure: &Failure| {
             let reason = failure.reason();
             if reason.is_about_credentials() {
-                // They may have been replaced where they come from.
                 self.credentials.forget();
+                // They may have been replaced where they come from. Once, because what fresh ones cannot mend is this
+                // machine's clock, or a permission.
+                let may_help =
+                    reason == Reason::TokenExpired || were_cached.load(Ordering::Relaxed);
+                if may_help && !mem::replace(&mut renewed, true) {
+                    return Verdict::AtOnce;
+                }
             }
-            // Once, because what a fresh signature cannot mend is this machine's clock.
-            if reason == Reason::TokenExpired && !renewed {
-                renewed = true;
-                continue;
+            match reason.is_transient() {
+                true => Verdict::Later,
+                false => Verdict::Final,
             }
-            let wait = BACKOFF.delay(attempts, rand::random());
-            if !reason.is_transient() || Instant::now() + wait >= deadline {
-                return Err(failure.after(attempts).into());
+        };
+        let timeout = self.config.connect_deadline();
+        match persist(timeout, attempt, judge).await {
+            Ok(session) => Ok(session),
+            Err(GivenUp { attempts, last }) => {
+                let failure = last.unwrap_or_else(|| self.timed_out(&phase));
+                Err(failure.after(attempts).into())
             }
-            last = Some(failure);
-            sleep(wait).await;
         }
     }
 
-    async fn attempt(&self, phase: &Phase) -> Result<Session, Failure> {
+    async fn attempt(&self, phase: &Phase, were_cached: &AtomicBool) -> Result<Session, Failure> {
         let tls = self
             .tls
             .clone()
@@ -113,12 +106,13 @@ impl Connector {
         let opened = self.config.now();
 
         phase.enter(Phase::CREDENTIALS);
-        let credentials = self
+        let found = self
             .credentials
             .get(opened)
             .await
-            .map_err(|error| self.because(Reason::Credentials, error))?;
-        let token = Token::sign(&self.config, credentials, opened)
+            .map_err(|error| self.because(reason_of(&error), error))?;
+        were_cached.store(found.were_cached, Ordering::Relaxed);
+        let token = Token::sign(&self.config, found.credentials, opened)
             .await
             .map_err(|error| self.because(Reason::Credentials, error))?;
 
@@ -126,7 +120,10 @@ impl Connector {
         let addresses = self
             .addresses()
             .await
-            .map_err(|error| self.because(Reason::NameResolution, error))?;
+            .map_err(|error| match is_temporary(&error) {
+                true => self.because(Reason::NameServer, error),
+                false => self.because(Reason::NameResolution, error),
+            })?;
 
         phase.enter(Phase::TCP);
         let stream = address::connect(addresses)
@@ -136,14 +133,15 @@ impl Connector {
         self.login(stream, tls, &token, opened, phase).await
     }
 
-    async fn addresses(&self) -> io::Result<Vec<std::net::SocketAddr>> {
-        let port = self.config.port;
-        match self.config.address {
-            Some(address) => Ok(vec![(address, port).into()]),
-            None => {
-                let host = self.config.endpoint.dialed();
-                Ok(tokio::net::lookup_host((host, port)).await?.collect())
-            }
+    async fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
+        let Config { address, port, .. } = self.config;
+        if let Some(address) = address {
+            return Ok(vec![(address, port).into()]);
+        }
+        let host = self.config.endpoint.dialed();
+        match &self.config.resolver {
+            Some(resolve) => resolve(host.to_owned(), port).await,
+            None => Ok(lookup_host((host, port)).await?.collect()),
         }
     }
 
@@ -198,6 +196,21 @@ impl Connector {
             .detail(cause.to_string())
             .caused_by(cause)
     }
+}
+
+fn reason_of(error: &CredentialsError) -> Reason {
+    match error {
+        CredentialsError::TimedOut(_) => Reason::CredentialsTimedOut,
+        CredentialsError::Missing { .. } | CredentialsError::Provider(_) => Reason::Credentials,
+    }
+}
+
+/// Whether the name may well resolve a little later. The system's resolver says so only in words: glibc's, then musl's.
+fn is_temporary(error: &io::Error) -> bool {
+    let said = error.to_string().to_lowercase();
+    error.kind() == io::ErrorKind::TimedOut
+        || said.contains("temporary failure in name resolution")
+        || said.ends_with("try again")
 }
 
 /// How far an attempt has come, for the error of one that did not come further.
@@ -277,9 +290,3 @@ impl TlsConnect<TcpStream> for WatchedTls {
         })
     }
 }
-
-/// Gentle enough for a cluster that admits 100 connections a second, patient enough for one that wakes up.
-const BACKOFF: Backoff = Backoff {
-    base: Duration::from_millis(100),
-    cap: Duration::from_secs(5),
-};

@@ -43,7 +43,10 @@ pub struct Connection {
     /// A second opinion on the age, for a wall clock that is set back.
     opened_monotonic: Instant,
     lifetime: Duration,
+    /// By the wall clock, which tells for how long it has been idle.
     last_used: SystemTime,
+    /// By the monotonic clock, which tells what came before what.
+    last_used_monotonic: Instant,
     /// Whether it was ever found fit to be lent.
     pub(crate) proven: bool,
     /// Whether the client may have been used since the connection was last found clean.
@@ -83,7 +86,6 @@ impl Connection {
             watch,
             opened,
         } = session;
-        let lifetime = connector.config.max_lifetime;
         Self {
             driver,
             client,
@@ -91,7 +93,8 @@ impl Connection {
             watch,
             opened,
             opened_monotonic: Instant::now(),
-            lifetime: lifetime - lifetime.mul_f64(LIFETIME_JITTER * rand::random::<f64>()),
+            last_used_monotonic: Instant::now(),
+            lifetime: jittered(connector.config.max_lifetime, rand::random()),
             last_used: connector.config.now(),
             proven: false,
             touched: AtomicBool::new(false),
@@ -137,8 +140,13 @@ impl Connection {
     /// Notes that the connection came back. Only use proves it alive: it may have been held through a freeze.
     pub(crate) fn returned(&mut self) {
         if *self.touched.get_mut() {
-            self.last_used = self.connector.config.now();
+            self.used();
         }
+    }
+
+    fn used(&mut self) {
+        self.last_used = self.connector.config.now();
+        self.last_used_monotonic = Instant::now();
     }
 
     /// Makes sure that the connection is alive, young and clean. Without I/O if it was left clean.
@@ -181,11 +189,11 @@ impl Connection {
     }
 
     /// When the peer last proved to be alive, if that is so long ago that it may be gone unnoticed.
-    pub(crate) fn unseen_since(&self) -> Option<SystemTime> {
+    pub(crate) fn unseen_since(&self) -> Option<Instant> {
         let config = &self.connector.config;
         let idle = config.now().duration_since(self.last_used);
         let is_recent = idle.is_ok_and(|idle| idle < config.ping_after);
-        (!is_recent).then_some(self.last_used)
+        (!is_recent).then_some(self.last_used_monotonic)
     }
 
     /// Asks the peer for a sign of life.
@@ -195,7 +203,7 @@ impl Connection {
         *self.touched.get_mut() = true;
         match timeout(config.ping_timeout, self.client.simple_query("")).await {
             Ok(Ok(_)) => {
-                self.last_used = config.now();
+                self.used();
                 *self.touched.get_mut() = false;
                 Ok(())
             }
@@ -262,8 +270,38 @@ impl fmt::Display for Unfit {
     }
 }
 
-/// The greatest share of a connection's lifetime that chance takes away: 10 of 55 minutes.
-const LIFETIME_JITTER: f64 = 2.0 / 11.0;
+/// Takes a share off a lifetime, for a draw from 0 to 1.
+fn jittered(lifetime: Duration, unit: f64) -> Duration {
+    lifetime - lifetime.mul_f64(LIFETIME_JITTER * unit)
+}
+
+/// The greatest share of a connection's lifetime that chance takes away: 11 of 55 minutes, so that a thousand clients which
+/// started together come back over more than 10.
+const LIFETIME_JITTER: f64 = 0.2;
 
 /// How long before its age a connection is replaced when it comes back.
 const REPLACEMENT_LEAD: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thousand_clients_that_started_together_come_back_over_ten_minutes() {
+        const LIFETIME: Duration = Duration::from_secs(55 * 60);
+        const MINUTE: Duration = Duration::from_secs(60);
+
+        let mut ends: Vec<_> = (0..1_000)
+            .map(|_| jittered(LIFETIME, rand::random()))
+            .collect();
+        ends.sort_unstable();
+        assert!(ends[0] >= 44 * MINUTE && ends[999] <= LIFETIME);
+        assert!(ends[999] - ends[0] >= 10 * MINUTE);
+        // Evenly, they would be 91 a minute; a cluster admits 6,000.
+        for from in 44..55 {
+            let minute = from * MINUTE..(from + 1) * MINUTE;
+            let come = ends.iter().filter(|end| minute.contains(*end)).count();
+            assert!((40..160).contains(&come), "{come} in minute {from}");
+        }
+    }
+}

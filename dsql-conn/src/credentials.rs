@@ -13,7 +13,9 @@ use std::{
 
 use aws_credential_types::{
     Credentials,
-    provider::{ProvideCredentials, SharedCredentialsProvider},
+    provider::{
+        ProvideCredentials, SharedCredentialsProvider, error::CredentialsError as ProviderError,
+    },
 };
 use futures_util::{
     FutureExt,
@@ -40,6 +42,12 @@ struct State {
 
 type Flight = BoxFuture<'static, Result<Credentials, CredentialsError>>;
 
+/// Credentials, and whether they were fetched some time ago: they may have been replaced since where they come from.
+pub(crate) struct Found {
+    pub(crate) credentials: Credentials,
+    pub(crate) were_cached: bool,
+}
+
 impl CredentialsCache {
     pub(crate) fn new(source: Source) -> Self {
         Self {
@@ -55,37 +63,47 @@ impl CredentialsCache {
     /// # Cancel safety
     ///
     /// Dropping it loses nothing: others who wait for the same fetch drive it on.
-    pub(crate) async fn get(&self, now: SystemTime) -> Result<Credentials, CredentialsError> {
+    pub(crate) async fn get(&self, now: SystemTime) -> Result<Found, CredentialsError> {
         if matches!(self.source, Source::Found)
             && let Some(credentials) = from_variables(|name| env::var(name).ok())?
         {
-            return Ok(credentials);
+            return Ok(Found {
+                credentials,
+                were_cached: false,
+            });
         }
-        self.fetch_once(now).await
+        let fetching = match self.cached_or_flight(now) {
+            Ok(credentials) => {
+                return Ok(Found {
+                    credentials,
+                    were_cached: true,
+                });
+            }
+            Err(flight) => flight,
+        };
+        Ok(Found {
+            credentials: fetching.await?,
+            were_cached: false,
+        })
     }
 
-    /// Forgets what is cached, because the service called a token that it signed expired.
+    /// Forgets what is cached, because the service refused a token that it signed.
     pub(crate) fn forget(&self) {
         self.lock().cached = None;
     }
 
-    fn fetch_once(
-        &self,
-        now: SystemTime,
-    ) -> impl Future<Output = Result<Credentials, CredentialsError>> + use<> {
+    /// Returns what is cached, or the fetch under way.
+    fn cached_or_flight(&self, now: SystemTime) -> Result<Credentials, Shared<Flight>> {
         let mut state = self.lock();
         if let Some(cached) = state.cached.as_ref().filter(|cached| is_fresh(cached, now)) {
-            return futures_util::future::Either::Left(std::future::ready(Ok(cached.clone())));
+            return Ok(cached.clone());
         }
-        let flight = match state.flight.as_ref().and_then(WeakShared::upgrade) {
-            Some(flight) => flight,
-            None => {
-                let flight = self.start();
-                state.flight = flight.downgrade();
-                flight
-            }
-        };
-        futures_util::future::Either::Right(flight)
+        if let Some(flight) = state.flight.as_ref().and_then(WeakShared::upgrade) {
+            return Err(flight);
+        }
+        let flight = self.start();
+        state.flight = flight.downgrade();
+        Err(flight)
     }
 
     fn start(&self) -> Shared<Flight> {
@@ -126,7 +144,10 @@ async fn provide(provider: &SharedCredentialsProvider) -> Result<Credentials, Cr
     provider
         .provide_credentials()
         .await
-        .map_err(|error| CredentialsError::Provider(Arc::new(error)))
+        .map_err(|error| match error {
+            ProviderError::ProviderTimedOut(_) => CredentialsError::TimedOut(Arc::new(error)),
+            _ => CredentialsError::Provider(Arc::new(error)),
+        })
 }
 
 /// Shared files, SSO, web identity, containers, IMDS: in the SDK's order. Built when it is first needed, because that
@@ -181,6 +202,8 @@ pub(crate) enum CredentialsError {
     Missing { variable: &'static str },
     /// The provider failed.
     Provider(Arc<dyn StdError + Send + Sync>),
+    /// What the provider asked did not answer in time.
+    TimedOut(Arc<dyn StdError + Send + Sync>),
 }
 
 impl fmt::Display for CredentialsError {
@@ -190,6 +213,7 @@ impl fmt::Display for CredentialsError {
                 write!(f, "the environment variable {variable} is not set")
             }
             Self::Provider(_) => f.write_str("the credentials provider failed"),
+            Self::TimedOut(_) => f.write_str("the credentials provider timed out"),
         }
     }
 }
@@ -204,7 +228,7 @@ impl StdError for CredentialsError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
             Self::Missing { .. } => None,
-            Self::Provider(source) => Some(&**source),
+            Self::Provider(source) | Self::TimedOut(source) => Some(&**source),
         }
     }
 }
@@ -223,7 +247,7 @@ mod tests {
         time::UNIX_EPOCH,
     };
 
-    use aws_credential_types::provider::{error::CredentialsError as ProviderError, future};
+    use aws_credential_types::provider::future;
     use futures_util::future::join_all;
     use tokio::sync::Semaphore;
 
@@ -310,7 +334,7 @@ mod tests {
             ..Gated::default()
         });
         for asked in 1..=3 {
-            let error = cache.get(at(0)).await.unwrap_err();
+            let error = cache.get(at(0)).await.err().unwrap();
             let cause = error.source().and_then(StdError::source).unwrap();
             assert_eq!(cause.to_string(), "the instance is gone");
             assert_eq!(provider.asked.load(Ordering::SeqCst), asked);
@@ -343,5 +367,39 @@ mod tests {
             assert!(error.to_string().contains(missing), "{error}");
         }
         assert!(from_variables(|_| None).unwrap().is_none());
+    }
+
+    #[test]
+    fn every_state_of_the_variables_is_keys_or_none_or_an_error() {
+        let states = [None, Some(""), Some("x y\n\u{e9}")];
+        for id in states {
+            for secret in states {
+                for session in states {
+                    let variable = |name: &str| {
+                        let value = match name {
+                            ACCESS_KEY_ID => id,
+                            SECRET_ACCESS_KEY => secret,
+                            _ => session,
+                        };
+                        value.map(str::to_owned)
+                    };
+                    let is_set =
+                        |value: Option<&'static str>| value.filter(|value| !value.is_empty());
+                    let read = from_variables(variable);
+                    match (is_set(id), is_set(secret)) {
+                        (Some(id), Some(secret)) => {
+                            let keys = read.unwrap().unwrap();
+                            assert_eq!(
+                                (keys.access_key_id(), keys.secret_access_key()),
+                                (id, secret)
+                            );
+                            assert_eq!(keys.session_token(), is_set(session));
+                        }
+                        (None, None) => assert!(read.unwrap().is_none()),
+                        _ => assert!(read.is_err()),
+                    }
+                }
+            }
+        }
     }
 }

@@ -57,7 +57,7 @@ impl Endpoint {
             true => Ok(endpoint),
             false => Err(ConfigError::Region {
                 host: endpoint.host,
-                region: region.to_owned(),
+                region: repeatable(region),
             }),
         }
     }
@@ -74,7 +74,7 @@ impl Endpoint {
     /// [`ConfigError::Endpoint`] if the name has another form; [`ConfigError::Region`] if it names another Region.
     pub fn via(mut self, interface: &str) -> Result<Self, ConfigError> {
         let region = interface_region(interface).ok_or_else(|| ConfigError::Endpoint {
-            value: interface.to_owned(),
+            value: repeatable(interface),
             problem: EndpointProblem::Interface,
         })?;
         if region != self.region {
@@ -124,11 +124,7 @@ impl FromStr for Endpoint {
                 interface: None,
             }),
             Err(problem) => Err(ConfigError::Endpoint {
-                // What looks like a URL may have a password in it.
-                value: match value.contains(['@', '?']) {
-                    true => "(not repeated)".to_owned(),
-                    false => value.to_owned(),
-                },
+                value: repeatable(value),
                 problem,
             }),
         }
@@ -144,6 +140,14 @@ impl fmt::Display for Endpoint {
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Endpoint({})", self.host)
+    }
+}
+
+/// Returns what an error may repeat of what was given: what looks like a URL may have a password in it.
+fn repeatable(value: &str) -> String {
+    match value.contains(['@', '?', '=']) {
+        true => "(not repeated)".to_owned(),
+        false => value.to_owned(),
     }
 }
 
@@ -205,12 +209,12 @@ fn interface_region(name: &str) -> Option<&str> {
         return None;
     };
     let id = interface.strip_prefix("vpce-")?;
-    (id.split('-').all(is_alphanumeric) && is_private_service(service) && is_region(region))
-        .then_some(region)
+    let is_interface = interface.len() <= LABEL_LENGTH && id.split('-').all(is_alphanumeric);
+    (is_interface && is_private_service(service) && is_region(region)).then_some(region)
 }
 
 fn is_private_service(service: &str) -> bool {
-    service.strip_prefix("dsql-").is_some_and(is_alphanumeric)
+    service.len() <= LABEL_LENGTH && service.strip_prefix("dsql-").is_some_and(is_alphanumeric)
 }
 
 fn is_cluster_id(label: &str) -> bool {
@@ -221,7 +225,10 @@ fn is_cluster_id(label: &str) -> bool {
 fn is_region(region: &str) -> bool {
     let mut words = region.rsplit('-');
     let is_number = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit());
-    words.next().is_some_and(is_number) && region.contains('-') && words.all(is_alphanumeric)
+    region.len() <= LABEL_LENGTH
+        && words.next().is_some_and(is_number)
+        && region.contains('-')
+        && words.all(is_alphanumeric)
 }
 
 fn is_alphanumeric(label: &str) -> bool {
@@ -234,11 +241,16 @@ fn is_alphanumeric(label: &str) -> bool {
 /// The length of every cluster ID: `[a-z0-9]{26}` in the service's API model.
 const CLUSTER_ID_LENGTH: usize = 26;
 
+/// The most that DNS can hold between two dots. A longer one would be found out by TLS, in other words.
+const LABEL_LENGTH: usize = 63;
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use rustls::pki_types::{DnsName, ServerName};
 
     use super::*;
+    use crate::corpus::{mistaken, walk};
 
     const ID: &str = "abcdefghijklmnopqrstuvwx23";
 
@@ -364,11 +376,67 @@ mod tests {
         assert!(public.via("vpce.example.com").is_err());
     }
 
+    #[test]
+    fn a_password_in_place_of_another_name_is_not_repeated() {
+        let endpoint: Endpoint = format!("{ID}.dsql.us-east-1.on.aws").parse().unwrap();
+        let url = format!("postgres://admin:hunter2@{}", endpoint.host());
+        let as_region = Endpoint::in_region(endpoint.host(), &url).unwrap_err();
+        let as_interface = endpoint.via(&url).unwrap_err();
+        for error in [as_region, as_interface] {
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_read_with_any_mistake() {
+        walk("endpoint", |name| read(&String::from_utf8_lossy(name)));
+    }
+
+    /// Checks that what is taken for a host can be looked up, and verified in a certificate.
+    fn read(name: &str) {
+        let is_dns_name = |name: &str| {
+            let parsed = ServerName::try_from(name.to_owned());
+            let is_same = |parsed: &DnsName<'_>| parsed.as_ref() == name;
+            matches!(&parsed, Ok(ServerName::DnsName(parsed)) if is_same(parsed))
+        };
+        match name.parse::<Endpoint>() {
+            Ok(endpoint) => {
+                assert!(is_dns_name(endpoint.host()), "{name}");
+                assert_eq!(endpoint.host(), name);
+                assert!(name.starts_with(endpoint.cluster_id()));
+                assert_eq!(name.split('.').nth(2), Some(endpoint.region()));
+            }
+            Err(error) => assert!(!name.contains('@') || !error.to_string().contains("hunter2")),
+        }
+        let region = name.split('.').nth(2).unwrap_or("us-east-1");
+        if let Ok(endpoint) =
+            Endpoint::from_cluster_id(ID, region).and_then(|public| public.via(name))
+        {
+            assert!(is_dns_name(endpoint.dialed()), "{name}");
+            assert_eq!((endpoint.dialed(), endpoint.region()), (name, region));
+        }
+    }
+
     proptest! {
         #[test]
         fn no_string_panics(host in ".*", region in ".*") {
-            let _ = host.parse::<Endpoint>();
             let _ = Endpoint::in_region(&host, &region).and_then(|endpoint| endpoint.via(&region));
+            read(&host);
+        }
+
+        #[test]
+        fn no_mistakes_panic(name in mistaken("endpoint")) {
+            read(&String::from_utf8_lossy(&name));
+        }
+
+        #[test]
+        fn a_host_is_one_that_dns_can_hold(
+            service in "dsql(-[a-z0-9]{0,70})?",
+            region in "[a-z]{1,70}-[a-z0-9]{0,9}-[0-9]{0,2}",
+            interface in "vpce-[a-z0-9]{0,70}(-[a-z0-9]{0,3})?",
+        ) {
+            read(&format!("{ID}.{service}.{region}.on.aws"));
+            read(&format!("{interface}.{service}.us-east-1.vpce.amazonaws.com"));
         }
 
         #[test]

@@ -77,3 +77,9 @@ pub use transaction::Transaction;
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+#[cfg(test)]
+#[path = "../tests/corpus/mod.rs"]
+mod corpus;
+#[cfg(test)]
+mod scripted;

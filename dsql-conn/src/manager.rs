@@ -9,7 +9,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, AtomicU64, Ordering},
     },
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use tokio::{sync::watch, task::AbortHandle, time::sleep};
@@ -45,8 +45,9 @@ pub(crate) struct Dialer {
     /// How many connections in a row were unfit before they were ever lent.
     stillborn: AtomicU32,
     outcome: watch::Sender<Outcome>,
-    /// When an idle connection was last found dead.
-    peer_lost: Mutex<Option<SystemTime>>,
+    /// When an idle connection was last found dead. By the monotonic clock: a wall clock that is set back would make those that were
+    /// opened since suspect, too.
+    peer_lost: Mutex<Option<Instant>>,
 }
 
 /// A dial under way.
@@ -155,7 +156,7 @@ impl Dialer {
         }
         let pinged = connection.ping().await;
         if pinged.is_err() {
-            *self.peer_lost() = Some(self.connector.config.now());
+            *self.peer_lost() = Some(Instant::now());
         }
         pinged
     }
@@ -209,7 +210,7 @@ impl Dialer {
         self.outcome.subscribe()
     }
 
-    fn peer_lost(&self) -> MutexGuard<'_, Option<SystemTime>> {
+    fn peer_lost(&self) -> MutexGuard<'_, Option<Instant>> {
         self.peer_lost
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

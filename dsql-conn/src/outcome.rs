@@ -4,16 +4,19 @@ use tokio_postgres::error::SqlState;
 
 /// Whether the server refused a `COMMIT`, or a statement by itself, in a way that leaves no doubt that nothing was applied.
 ///
-/// Anything else leaves it open: a lost connection, SQLSTATE classes for connections, operators and systems, 40003, and
+/// Anything else leaves it open: a lost connection, the last word of a session, SQLSTATE classes for connections, operators and systems, 40003, and
 /// `XX000 server unavailable`, after which the connection lives on:
 /// [troubleshooting](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/troubleshooting.html).
 pub(crate) fn is_refused(error: &tokio_postgres::Error) -> bool {
     const REFUSING: [&str; 14] = [
         "0A", "21", "22", "23", "25", "26", "2B", "3F", "40", "42", "44", "53", "54", "55",
     ];
-    error.code().is_some_and(|state| {
+    error.as_db_error().is_some_and(|error| {
+        let state = error.code();
         let is_refusing = REFUSING.iter().any(|class| state.code().starts_with(class));
-        is_refusing && *state != SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN
+        is_refusing
+            && *state != SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN
+            && !matches!(error.severity(), "FATAL" | "PANIC")
     })
 }
 

@@ -137,7 +137,7 @@ impl Default for RetryPolicy {
 /// # Errors
 ///
 /// The operation's: the last conflict when the attempts are used up or the next one would begin past the deadline, and at once
-/// whatever else it fails by. [`Error::may_have_applied`](crate::Error::may_have_applied) tells what it leaves open. The deadline ends
+/// whatever else it fails by; after an outcome that stayed unknown, the error that left it so. [`Error::may_have_applied`](crate::Error::may_have_applied) tells what it leaves open. The deadline ends
 /// no operation under way.
 ///
 /// # Cancel safety
@@ -150,16 +150,21 @@ where
     Fut: Future<Output = Result<T, E>>,
 {
     let mut retries = policy.start();
+    // An outcome that stays unknown, whatever becomes of later attempts.
+    let mut doubt = None;
     loop {
         let error = match operation().await {
             Ok(value) => return Ok(value),
             Err(error) => error,
         };
         let Some(cause) = Cause::of(&error) else {
-            return Err(error);
+            return Err(doubt.unwrap_or(error));
         };
         if retries.again(cause).await.is_break() {
-            return Err(error);
+            return Err(doubt.unwrap_or(error));
+        }
+        if cause == Cause::Unknown {
+            doubt.get_or_insert(error);
         }
     }
 }
@@ -298,6 +303,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::scripted::{error, login_error};
+
+    /// An error of the caller's own, with others beneath it.
+    #[derive(Debug, thiserror::Error)]
+    #[error("it failed")]
+    struct Own(#[source] Option<Box<dyn StdError>>);
+
+    fn is_conflict(error: &(dyn StdError + 'static)) -> bool {
+        matches!(Cause::of(error), Some(Cause::Data | Cause::Schema))
+    }
 
     const BASE: Duration = Duration::from_millis(100);
 
@@ -352,6 +367,20 @@ mod tests {
 
     proptest! {
         #[test]
+        fn a_conflict_is_found_beneath_any_errors_by_its_code_alone(
+            depth in 0..20,
+            code in prop_oneof![Just("40001".to_owned()), "4000[0-9]", "[0-9A-Z]{5}"],
+            text in prop_oneof![Just("change conflicts with another transaction (OC000) 40001".to_owned()), "[^\0]{0,20}"],
+        ) {
+            let conflict = login_error(&error("ERROR", &code, &text, Some("40001"))).unwrap();
+            let mut wrapped: Box<dyn StdError> = Box::new(conflict);
+            for _ in 0..depth {
+                wrapped = Box::new(Own(Some(wrapped)));
+            }
+            prop_assert_eq!(is_conflict(&*wrapped), code == "40001");
+        }
+
+        #[test]
         fn any_policy_keeps_to_its_attempts_and_its_deadline(
             attempts: u32,
             deadline in 0..100_000_u64,
@@ -378,5 +407,14 @@ mod tests {
                 assert!(waits.iter().sum::<Duration>() <= deadline + ticks);
             });
         }
+    }
+
+    #[test]
+    fn what_is_not_the_servers_word_is_no_conflict() {
+        assert!(!is_conflict(&Own(None)));
+        assert!(!is_conflict(&login_error(b"").unwrap()));
+        assert!(!is_conflict(
+            &login_error(b"E\xff\xff\xff\xff40001").unwrap()
+        ));
     }
 }

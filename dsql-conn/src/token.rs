@@ -142,6 +142,34 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// The local cluster verifies without any code of the SDK's.
+        #[test]
+        fn whatever_signs_is_verified(
+            id in "[A-Z0-9]{16,20}",
+            secret in ".{1,40}",
+            session in prop::option::of("[A-Za-z0-9+/]{1,200}={0,2}"),
+            user in "admin|[a-z]{1,9}",
+            ttl in 1..=604_800_u64,
+            seconds in 0..253_402_300_800_u64,
+        ) {
+            let endpoint: crate::Endpoint = "abcdefghijklmnopqrstuvwx23.dsql.us-east-1.on.aws".parse().unwrap();
+            let config = Config::new(endpoint.clone()).user(user).token_ttl(Duration::from_secs(ttl)).unwrap();
+            let now = UNIX_EPOCH + Duration::from_secs(seconds);
+            let keys = Credentials::new(id.clone(), secret.clone(), session.clone(), None, "test");
+            let signing = Token::sign(&config, keys, now);
+            let token = futures_util::FutureExt::now_or_never(signing).unwrap().unwrap();
+            let parsed = dsql_local::PresignedToken::parse(token.as_str()).unwrap();
+            let identity = dsql_local::Identity::new("arn", id, secret, session);
+            let last = now + Duration::from_secs(ttl - 1);
+            for at in [now, last] {
+                prop_assert_eq!(parsed.verify(&identity, endpoint.host(), endpoint.region(), at), Ok(()));
+            }
+            prop_assert!(parsed.verify(&identity, endpoint.host(), endpoint.region(), last + Duration::from_secs(1)).is_err());
+            prop_assert_eq!(parsed.action(), dsql_local::Action::for_user(&config.user));
+        }
+
         #[test]
         fn no_credentials_panic(id in ".*", secret in ".*", session in ".*", seconds in 0..4_000_000_000_u64) {
             let endpoint = "abcdefghijklmnopqrstuvwx23.dsql.us-east-1.on.aws";

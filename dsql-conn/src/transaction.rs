@@ -80,6 +80,8 @@ impl Pool {
     /// }
     /// ```
     ///
+    /// If a later run fails, too, the outcome of the first stays unknown, and that is the error.
+    ///
     /// The key must come from whoever would ask again, such as a client that got no answer: a key that is drawn in here is a new one
     /// each time.
     ///
@@ -135,23 +137,28 @@ impl Pool {
     {
         let mut retries = policy.start();
         let mut kept = None;
-        loop {
+        // An outcome that stays unknown, whatever becomes of later attempts.
+        let mut doubt = None;
+        let error = loop {
             // The same connection while it lives: the schema change behind a conflict is known to it now, another one would
             // meet it anew.
             let connection = match kept.take() {
                 Some(connection) => connection,
-                None => Arc::new(self.get_within(retries.left()).await?),
+                None => match self.get_within(retries.left()).await {
+                    Ok(connection) => Arc::new(connection),
+                    Err(error) => break error.into(),
+                },
             };
             let attempt = Attempt::on(connection).run(&body, retries.deadline());
             let (cause, error, connection) = match attempt.await {
                 Ok(value) => return Ok(value),
-                Err(Failed::For(error)) => return Err(error),
+                Err(Failed::For(error)) => break error,
                 Err(Failed::InTime) => {
-                    return Err(Error::TransactionTimedOut {
+                    let error = Error::TransactionTimedOut {
                         after: retries.elapsed(),
                         attempts: retries.attempts(),
-                    }
-                    .into());
+                    };
+                    break error.into();
                 }
                 Err(Failed::ByConflict(conflict, connection)) => {
                     let cause = Cause::of_conflict(&conflict.message);
@@ -165,10 +172,14 @@ impl Pool {
             };
             self.met(cause);
             if retries.again(cause).await.is_break() {
-                return Err(error);
+                break error;
+            }
+            if cause == Cause::Unknown {
+                doubt.get_or_insert(error);
             }
             kept = connection;
-        }
+        };
+        Err(doubt.unwrap_or(error))
     }
 }
 

@@ -234,3 +234,6 @@ impl<S: TlsStream + Unpin> TlsStream for Wire<S> {
         self.stream.channel_binding()
     }
 }
+
+#[cfg(test)]
+mod tests;

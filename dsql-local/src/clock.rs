@@ -127,7 +127,74 @@ impl Default for Offset {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::corpus::{mistaken, walk};
+
+    /// Against a calendar that is walked day by day, as people do.
+    #[test]
+    fn every_day_has_its_date() {
+        let mut days = 0;
+        for year in 1970..2401 {
+            let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+            let february = if is_leap { 29 } else { 28 };
+            for (month, length) in (1..).zip([31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
+            {
+                for day in 1..=31 {
+                    let text = format!("{year:04}{month:02}{day:02}T000000Z");
+                    let expected = (day <= length).then(|| at(days * 86_400));
+                    assert_eq!(parse_amz_date(&text), expected, "{text}");
+                    if let Some(time) = expected {
+                        assert_eq!(amz_date(time), text);
+                        days += 1;
+                    }
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_second_is_read_as_it_was_written(seconds in 0..LAST) {
+            let text = amz_date(at(seconds));
+            prop_assert_eq!(parse_amz_date(&text), Some(at(seconds)));
+            let seconds_of_day = [(9, 3_600), (11, 60), (13, 1)].map(|(from, unit)| {
+                text[from..from + 2].parse::<u64>().unwrap() * unit
+            });
+            prop_assert_eq!(seconds_of_day.iter().sum::<u64>(), seconds % 86_400);
+        }
+
+        #[test]
+        fn no_mistakes_make_it_panic(date in mistaken("amz_date")) {
+            read(&date);
+        }
+
+        #[test]
+        fn what_is_read_is_written_alike(date in "[0-9]{4}[01][0-9][0-3][0-9]T[0-2][0-9][0-6][0-9][0-6][0-9]Z") {
+            read(date.as_bytes());
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_read_with_any_mistake() {
+        walk("amz_date", read);
+    }
+
+    fn read(date: &[u8]) {
+        let date = String::from_utf8_lossy(date);
+        if let Some(time) = parse_amz_date(&date) {
+            assert!(time < at(LAST));
+            assert_eq!(amz_date(time), date);
+        }
+    }
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    /// The end of the year 9999, after which there are too many digits.
+    const LAST: u64 = 253_402_300_800;
 
     #[test]
     fn dates_are_read_and_written() {

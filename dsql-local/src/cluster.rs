@@ -50,3 +50,52 @@ pub(crate) enum Fate {
     Reset,
     BlackHole,
 }
+
+#[cfg(test)]
+impl Cluster {
+    /// Returns a cluster without an engine, for what asks nothing of one.
+    pub(crate) fn unplugged() -> Self {
+        let hosts = Hosts::new("a".repeat(26), "us-east-1", None);
+        let certificates = crate::certificate::Certificates::for_hosts(&hosts).unwrap();
+        Self {
+            region: "us-east-1".to_owned(),
+            arn: String::new(),
+            login_deadline: Duration::MAX,
+            tls: certificates.server_config(&hosts),
+            clock: Clock::default(),
+            uptime: Uptime::default(),
+            transaction_age: Duration::MAX,
+            schema: Schema::new(true),
+            session_limit: Duration::MAX,
+            gate: Gate::new(crate::gate::Quotas::default()),
+            directory: Directory::default(),
+            faults: Faults::default(),
+            ledger: Arc::default(),
+            fate: watch::Sender::default(),
+            superuser: nobody(),
+            database: String::new(),
+            socket: PathBuf::new(),
+            hosts,
+        }
+    }
+}
+
+/// Returns a client whose server said all that it ever says.
+#[cfg(test)]
+fn nobody() -> Client {
+    use tokio::io::AsyncWriteExt;
+
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let (near, mut far) = tokio::io::duplex(1_024);
+        let welcome = b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I";
+        far.write_all(welcome).await.unwrap();
+        let mut config = tokio_postgres::Config::new();
+        let connecting = config
+            .user("nobody")
+            .connect_raw(near, tokio_postgres::NoTls);
+        connecting.await.unwrap().0
+    })
+}

@@ -33,8 +33,14 @@ pub struct Counts {
     pub statements: u64,
     /// Cancel requests, all ignored.
     pub cancel_requests: u64,
-    /// Faults that struck.
-    pub struck: u64,
+    /// Sockets closed by [`cut_all`](crate::LocalCluster::cut_all).
+    pub cut: u64,
+    /// Sockets closed by [`reset_all`](crate::LocalCluster::reset_all).
+    pub reset: u64,
+    /// Sockets silenced by [`black_hole_all`](crate::LocalCluster::black_hole_all).
+    pub black_holed: u64,
+    /// Sessions closed because they had grown too old.
+    pub expired: u64,
     refusals: Vec<(Refusal, u64)>,
 }
 

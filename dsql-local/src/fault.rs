@@ -1,7 +1,6 @@
 //! Faults scripted from a test: what goes wrong, where, and how often.
 //! `front`, `session` and `forward` ask at each stage whether a fault is due.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -177,18 +176,24 @@ enum Kind {
     Delay(Direction, Duration),
 }
 
-/// The faults of a cluster that are still due, and the gate that stalled connections wait at.
+/// The faults of a cluster, and the gate that stalled connections wait at.
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
-    due: Mutex<Vec<Fault>>,
+    script: Mutex<Script>,
     added: watch::Sender<()>,
-    struck: AtomicU64,
     released: watch::Sender<u64>,
+}
+
+/// Which faults are still due, and how often which have struck.
+#[derive(Debug, Default)]
+struct Script {
+    due: Vec<Fault>,
+    struck: Vec<(Kind, u64)>,
 }
 
 impl Faults {
     pub(crate) fn add(&self, fault: Fault) {
-        self.due().push(fault);
+        self.script().due.push(fault);
         self.added.send_replace(());
     }
 
@@ -198,7 +203,16 @@ impl Faults {
     }
 
     pub(crate) fn clear(&self) {
-        self.due().clear();
+        self.script().due.clear();
+    }
+
+    /// Returns how often a fault like this one has struck.
+    pub(crate) fn struck(&self, fault: &Fault) -> u64 {
+        let script = self.script();
+        let mut struck = script.struck.iter();
+        struck
+            .find(|(kind, _)| *kind == fault.kind)
+            .map_or(0, |(_, times)| *times)
     }
 
     /// Takes what is due at this stage, if anything.
@@ -226,11 +240,6 @@ impl Faults {
         })
     }
 
-    /// How many were taken so far.
-    pub(crate) fn struck(&self) -> u64 {
-        self.struck.load(Ordering::SeqCst)
-    }
-
     /// Waits until stalls end.
     pub(crate) async fn released(&self) {
         let mut released = self.released.subscribe();
@@ -243,13 +252,18 @@ impl Faults {
     }
 
     fn take<T>(&self, wanted: impl Fn(&Kind) -> Option<T>) -> Option<T> {
-        let mut due = self.due();
+        let mut script = self.script();
+        let Script { due, struck } = &mut *script;
         let (index, taken) = due
             .iter()
             .enumerate()
             .filter(|(_, fault)| fault.left != Some(0))
             .find_map(|(index, fault)| Some((index, wanted(&fault.kind)?)))?;
-        self.struck.fetch_add(1, Ordering::SeqCst);
+        let kind = &due[index].kind;
+        match struck.iter_mut().find(|(known, _)| known == kind) {
+            Some((_, times)) => *times += 1,
+            None => struck.push((kind.clone(), 1)),
+        }
         if let Some(left) = &mut due[index].left {
             *left -= 1;
             if *left == 0 {
@@ -259,8 +273,8 @@ impl Faults {
         Some(taken)
     }
 
-    fn due(&self) -> MutexGuard<'_, Vec<Fault>> {
-        self.due.lock().unwrap_or_else(PoisonError::into_inner)
+    fn script(&self) -> MutexGuard<'_, Script> {
+        self.script.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -281,7 +295,9 @@ mod tests {
             Some(Effect::Refuse(Refusal::WakingUp))
         );
         assert_eq!(faults.at(Stage::Startup), None);
-        assert_eq!(faults.struck(), 3);
+        assert_eq!(faults.struck(&Fault::at(Stage::Startup, Effect::Cut)), 2);
+        assert_eq!(faults.struck(&Fault::refuse(Refusal::WakingUp)), 1);
+        assert_eq!(faults.struck(&Fault::lose_commit_reply()), 0);
     }
 
     #[test]

@@ -1,10 +1,13 @@
 //! A session's life after the login: its own backend, and bytes in both directions.
 //! Statements are judged on the way in (`request`) and answers put right on the way out (`reply`).
 
+use std::time::Duration;
+
 use bytes::{BufMut, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use crate::cluster::Cluster;
 use crate::count::Entry;
@@ -31,7 +34,10 @@ pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
     tokio::select! {
         biased;
         ending = carry(cluster, wire, session, entry, &line, &answered) => ending,
-        () = expire(cluster, session, &line, &answered) => Ending::Expired,
+        () = expire(cluster, session, &line, &answered) => {
+            entry.count(|counts| counts.expired += 1);
+            Ending::Expired
+        }
         ending = strike_at_rest(cluster, &pace, &line, &answered) => ending,
     }
 }
@@ -120,8 +126,8 @@ async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
                 Ok(Next::Terminate) => return Ok(()),
                 Err(ending) => {
                     if matches!(ending, Ending::Refused(_)) {
-                        // It answers the last question, not one before.
-                        all_answered(line, answered).await;
+                        // It answers the last question, not one before; some that are never answered are not waited for.
+                        let _late = timeout(PATIENCE, all_answered(line, answered)).await;
                     }
                     return Err(ending);
                 }
@@ -259,4 +265,5 @@ async fn delay(cluster: &Cluster, direction: Direction) {
     }
 }
 
+const PATIENCE: Duration = Duration::from_secs(2);
 const LONGEST_GREETING: usize = 64 * 1024;

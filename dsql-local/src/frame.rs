@@ -218,6 +218,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::corpus::{mistaken, walk};
 
     proptest! {
         #[test]
@@ -254,6 +255,76 @@ mod tests {
             }
             prop_assert_eq!(read, bodies);
             prop_assert!(buffer.is_empty());
+        }
+
+        #[test]
+        fn a_startup_packet_is_read_as_it_was_written(
+            minor_version in any::<u16>(),
+            pairs in prop::collection::vec(("[^\0]{1,9}", "[^\0]{0,9}"), 0..5),
+        ) {
+            let mut packet = BytesMut::new();
+            packet.put_u16(3);
+            packet.put_u16(minor_version);
+            for (name, value) in &pairs {
+                put_string(&mut packet, name.as_bytes());
+                put_string(&mut packet, value.as_bytes());
+            }
+            packet.put_u8(0);
+            let first = |(name, _): &(String, String)| pairs.iter().find(|pair| pair.0 == *name).unwrap().1.clone();
+            let expected: Vec<_> = pairs.iter().map(first).collect();
+            let Ok(Startup::Session(parameters)) = Startup::parse(&packet) else {
+                panic!("{packet:?}");
+            };
+            let got: Vec<_> = pairs.iter().map(|(name, _)| parameters.get(name).unwrap().to_owned()).collect();
+            prop_assert_eq!(got, expected);
+            prop_assert_eq!(parameters, Parameters { minor_version, pairs });
+        }
+
+        #[test]
+        fn fields_are_read_as_they_were_written(fields in prop::collection::vec((1u8.., "[^\0]{0,9}"), 0..5)) {
+            let mut body = BytesMut::new();
+            for (letter, text) in &fields {
+                body.put_u8(*letter);
+                put_string(&mut body, text.as_bytes());
+            }
+            body.put_u8(0);
+            let read: Vec<_> = super::fields(&body).map(|(letter, text)| (letter, str::from_utf8(text).unwrap().to_owned())).collect();
+            prop_assert_eq!(read, fields);
+        }
+
+        #[test]
+        fn a_refusal_is_one_frame_whatever_it_repeats(name in ".{0,20}", hint in ".{0,20}") {
+            let refusal = Refusal::Custom {
+                fatal: false,
+                sqlstate: "22000".into(),
+                message: name.clone().into(),
+                hint: Some(hint.clone().into()),
+            };
+            let mut out = BytesMut::new();
+            put_refusal(&mut out, &refusal);
+            let frame = Frame::cut(&mut out, usize::MAX).unwrap().unwrap();
+            prop_assert!(out.is_empty());
+            prop_assert_eq!(field(frame.body(), b'M'), name.replace('\0', ""));
+            prop_assert_eq!(field(frame.body(), b'H'), hint.replace('\0', ""));
+        }
+
+        #[test]
+        fn no_mistakes_make_it_panic(packet in mistaken("startup")) {
+            read_startup(&packet);
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_read_with_any_mistake() {
+        walk("startup", read_startup);
+    }
+
+    /// Checks that no more is made of a packet than there is of it.
+    fn read_startup(packet: &[u8]) {
+        if let Ok(Startup::Session(parameters)) = Startup::parse(packet) {
+            let length = |(name, value): &(String, String)| name.len() + value.len() + 2;
+            let pairs = parameters.pairs.iter().map(length).sum::<usize>();
+            assert_eq!(4 + pairs + 1, packet.len());
         }
     }
 

@@ -65,14 +65,21 @@ async fn connection(cluster: Arc<Cluster>, stream: TcpStream, mut fate: watch::R
     let ending = tokio::select! {
         biased;
         fate = befallen(&mut fate) => match fate {
-            Fate::Reset => Ending::Reset,
+            Fate::Reset => {
+                entry.count(|counts| counts.reset += 1);
+                Ending::Reset
+            }
             Fate::BlackHole => {
+                entry.count(|counts| counts.black_holed += 1);
                 // Neither polled nor dropped: the backend keeps what it locked.
                 entry.ended(Outcome::Cut);
                 cluster.faults.released().await;
                 Ending::Cut
             }
-            Fate::Live | Fate::Cut => Ending::Cut,
+            Fate::Live | Fate::Cut => {
+                entry.count(|counts| counts.cut += 1);
+                Ending::Cut
+            }
         },
         () = broken_off => Ending::Cut,
         ending = &mut conversation => ending,

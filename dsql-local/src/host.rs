@@ -57,3 +57,65 @@ impl Hosts {
             .is_some_and(|suffix| name.starts_with("vpce-") && name.ends_with(suffix.as_str()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const PUBLIC: &str = "abcdefghijklmnopqrstuvwx23.dsql.us-east-1.on.aws";
+    const PRIVATE: &str = "abcdefghijklmnopqrstuvwx23.dsql-fnh4.us-east-1.on.aws";
+    const INTERFACE: &str = "vpce-0a1b-c2.dsql-fnh4.us-east-1.vpce.amazonaws.com";
+
+    fn hosts(private_link: Option<&str>) -> Hosts {
+        Hosts::new(PUBLIC[..26].to_owned(), "us-east-1", private_link)
+    }
+
+    /// A name, or one that is nearly it.
+    fn name() -> impl Strategy<Value = String> {
+        let names = prop::sample::select(&[PUBLIC, PRIVATE, INTERFACE][..]);
+        let change = (
+            any::<prop::sample::Index>(),
+            prop::option::of(any::<char>()),
+            any::<bool>(),
+        );
+        (names, prop::option::of(change), any::<bool>()).prop_map(|(name, change, upper)| {
+            let mut name = name.to_owned();
+            if let Some((at, c, inserts)) = change {
+                let at = at.index(name.len());
+                let end = if inserts { at } else { at + 1 };
+                name.replace_range(at..end, &c.map(String::from).unwrap_or_default());
+            }
+            if upper {
+                name.make_ascii_uppercase();
+            }
+            name
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn only_the_clusters_own_names_are_answered_and_signed_for(
+            name in prop_oneof![name(), ".{0,60}"],
+            id in prop::option::of(prop_oneof![Just(PUBLIC[..26].to_owned()), "[a-z0-9]{25,27}"]),
+            private_link in any::<bool>(),
+        ) {
+            let hosts = hosts(private_link.then_some("fnh4"));
+            let lower = name.to_ascii_lowercase();
+            let is_private = private_link && lower == PRIVATE;
+            let is_interface = private_link && lower.starts_with("vpce-") && lower.ends_with(&INTERFACE[12..]);
+            prop_assert_eq!(hosts.answers_to(&name), lower == PUBLIC || is_private || is_interface);
+
+            let names_this = id.as_deref() == Some(&PUBLIC[..26]);
+            let expected = match () {
+                () if id.is_some() && !names_this => None,
+                () if is_private => Some(PRIVATE),
+                () if lower == PUBLIC || names_this => Some(PUBLIC),
+                () => None,
+            };
+            prop_assert_eq!(hosts.signed(Some(&name), id.as_deref()), expected);
+            prop_assert_eq!(hosts.signed(None, id.as_deref()), None);
+        }
+    }
+}

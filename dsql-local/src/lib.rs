@@ -90,3 +90,7 @@ mod socket;
 mod statement;
 mod transaction;
 mod uptime;
+
+#[cfg(test)]
+#[path = "../tests/corpus/mod.rs"]
+mod corpus;

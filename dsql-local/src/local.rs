@@ -184,6 +184,11 @@ impl LocalCluster {
         self.cluster.faults.clear();
     }
 
+    /// Returns how often faults that are equal to this one, but for how often they are due, have struck.
+    pub fn struck(&self, fault: &Fault) -> u64 {
+        self.cluster.faults.struck(fault)
+    }
+
     /// Ends all stalls, trickles and black holes: their sockets close.
     pub fn release(&self) {
         self.cluster.faults.release();
@@ -206,9 +211,7 @@ impl LocalCluster {
 
     /// Returns what was counted so far.
     pub fn counts(&self) -> Counts {
-        let mut counts = self.cluster.ledger.counts();
-        counts.struck = self.cluster.faults.struck();
-        counts
+        self.cluster.ledger.counts()
     }
 
     /// Returns what became of each connection, in the order in which they were accepted.

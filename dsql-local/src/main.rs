@@ -196,3 +196,25 @@ enum Error {
     #[error(transparent)]
     Io(#[from] io::Error),
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        #[test]
+        fn a_shell_reads_what_was_quoted(values in prop::collection::vec(prop_oneof!["['\"$`\\\\!*~ \n]{0,9}", "[^\0]{0,20}"], 1..20)) {
+            let words: Vec<_> = values.iter().map(|value| quoted(value)).collect();
+            let shell = std::process::Command::new("sh")
+                .args(["-c", &format!("printf '%s\\0' {}", words.join(" "))])
+                .output()
+                .unwrap();
+            let expected: String = values.iter().map(|value| format!("{value}\0")).collect();
+            prop_assert_eq!(String::from_utf8(shell.stdout).unwrap(), expected);
+        }
+    }
+}

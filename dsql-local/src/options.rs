@@ -92,7 +92,7 @@ fn parse_options(options: &str) -> Result<Vec<(String, String)>, Refusal> {
     Ok(settings)
 }
 
-/// Splits at white space that no backslash escapes.
+/// Splits at white space that no backslash escapes. To PostgreSQL that is ASCII's, and the vertical tab is part of it.
 fn words(options: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut characters = options.chars();
@@ -100,7 +100,7 @@ fn words(options: &str) -> Vec<String> {
         let last = words.last_mut().expect("never empty");
         match c {
             '\\' => last.extend(characters.next()),
-            _ if c.is_whitespace() => words.push(String::new()),
+            _ if c.is_ascii_whitespace() || c == '\u{b}' => words.push(String::new()),
             _ => last.push(c),
         }
     }
@@ -139,6 +139,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::corpus::{mistaken, walk};
 
     proptest! {
         #[test]
@@ -153,6 +154,65 @@ mod tests {
             }
             let _id = cluster_id(&packet);
         }
+
+        #[test]
+        fn words_are_split_where_postgresql_splits_them(
+            options in prop_oneof![
+                "[ab\\\\ \t\n\r\u{b}\u{c}\u{85}\u{a0}\u{2003}=-]{0,20}",
+                mistaken("options").prop_map(|options| String::from_utf8_lossy(&options).into_owned()),
+            ],
+        ) {
+            prop_assert_eq!(words(&options), split_by_postgresql(&options));
+        }
+
+        #[test]
+        fn escaped_settings_survive(values in prop::collection::vec("[ab \\t\u{b}\u{a0}\\\\]{0,9}|[^\0]{0,9}", 0..4)) {
+            let options = values.iter().map(|value| {
+                let escaped = |c: char| match c {
+                    '\\' | ' ' | '\t'..='\r' => format!("\\{c}"),
+                    _ => c.to_string(),
+                };
+                format!("-c search_path={}\n", value.chars().map(escaped).collect::<String>())
+            });
+            let read = of(&[("options", &options.collect::<String>())]).unwrap();
+            let read: Vec<_> = read.into_iter().map(|(_, value)| value).collect();
+            prop_assert_eq!(read, values);
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_read_with_any_mistake() {
+        walk("options", |options| {
+            let options = String::from_utf8_lossy(options);
+            let read = parse_options(&options).unwrap_or_default();
+            let length = |(name, value): &(String, String)| name.len() + value.len();
+            assert!(read.iter().map(length).sum::<usize>() <= options.len());
+            let _settings = of(&[("options", &options)]);
+        });
+    }
+
+    /// As `pg_split_opts` does it, which has no notion of characters but of bytes.
+    fn split_by_postgresql(options: &str) -> Vec<String> {
+        let is_space = |byte: u8| b" \t\n\r\x0b\x0c".contains(&byte);
+        let mut rest = options.bytes().peekable();
+        let mut words = Vec::new();
+        loop {
+            while rest.next_if(|byte| is_space(*byte)).is_some() {}
+            if rest.peek().is_none() {
+                break;
+            }
+            let (mut word, mut escaped) = (Vec::new(), false);
+            while let Some(byte) = rest.next_if(|byte| escaped || !is_space(*byte)) {
+                escaped = !escaped && byte == b'\\';
+                if !escaped {
+                    word.push(byte);
+                }
+            }
+            words.push(String::from_utf8(word).unwrap());
+        }
+        // A backslash that nothing follows is a word to PostgreSQL, though there is nothing in it.
+        words.retain(|word| !word.is_empty());
+        words
     }
 
     fn of(pairs: &[(&str, &str)]) -> Result<Vec<(String, String)>, Refusal> {

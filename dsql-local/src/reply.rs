@@ -182,3 +182,114 @@ impl<'a> Replies<'a> {
 
 /// Serialization failure, deadlock, lock not available.
 const CONFLICTS: [&str; 3] = ["40001", "40P01", "55P03"];
+
+#[cfg(test)]
+mod tests {
+    use std::sync::LazyLock;
+
+    use proptest::prelude::*;
+    use proptest::sample::Index;
+
+    use super::*;
+    use crate::answer::Due;
+    use crate::corpus::{cut, mistaken, walk};
+
+    static CLUSTER: LazyLock<Cluster> = LazyLock::new(Cluster::unplugged);
+
+    /// What may be due, by number: everything that changes an answer, and what an answer is needed for.
+    fn due(number: u8) -> Due {
+        let reply = || match number / 8 % 6 {
+            0 => Reply::Tag("AWS IAM GRANT"),
+            1 => Reply::Refuse(Refusal::WakingUp),
+            2 => Reply::Instead(Refusal::Conflict),
+            3 => Reply::Committed(Effect::Refuse(Refusal::ServerUnavailable)),
+            4 => Reply::Committed(Effect::Cut),
+            _ => Reply::AsIs,
+        };
+        match number % 8 {
+            0 => Due::Query([reply(), Reply::AsIs, reply()].into()),
+            1 => Due::Parse(Reply::Swallow),
+            2 => Due::Bind(reply()),
+            3 => Due::Describe,
+            4 => Due::Execute(reply()),
+            5 => Due::CopyEnd,
+            6 => Due::Close,
+            _ => Due::Sync,
+        }
+    }
+
+    /// Returns what the client gets, how it went, and what is still due.
+    fn taken(due_first: &[u8], pieces: &[&[u8]]) -> (BytesMut, String, String) {
+        let entry = CLUSTER.ledger.accepted();
+        let line = SharedLine::default();
+        let pace = Pace::default();
+        for number in due_first {
+            line.lock().answers.ask(due(*number));
+        }
+        let mut replies = Replies::new(&CLUSTER, &entry, &line, &pace);
+        let (mut unread, mut out) = (BytesMut::new(), BytesMut::new());
+        let mut took = Ok(());
+        for piece in pieces {
+            unread.extend_from_slice(piece);
+            took = replies.take(&mut unread, &mut out);
+            if took.is_err() {
+                break;
+            }
+            // Whatever is as large as a row has passed.
+            let waits = unread.len() < frame::HEADER || b"CEZ1s".contains(&unread[0]);
+            assert!(waits, "{unread:?} was held back");
+        }
+        (
+            out,
+            format!("{took:?}"),
+            format!("{:?}", line.lock().answers),
+        )
+    }
+
+    fn read(due: &[u8], bytes: &[u8]) {
+        let (out, ..) = taken(due, &[bytes]);
+        // Only these are answered in other words.
+        let changed = bytes.iter().filter(|byte| b"CE".contains(byte)).count();
+        assert!(out.len() <= bytes.len() + changed * 300);
+    }
+
+    proptest! {
+        #[test]
+        fn replies_may_be_cut_anywhere(
+            due in prop::collection::vec(any::<u8>(), 0..12),
+            bytes in mistaken("reply"),
+            at in prop::collection::vec(any::<Index>(), 0..9),
+        ) {
+            prop_assert_eq!(taken(&due, &cut(&bytes, &at)), taken(&due, &[&bytes]));
+        }
+
+        #[test]
+        fn what_nobody_asked_about_passes_as_it_is(bytes in prop::collection::vec(any::<(u8, Vec<u8>)>(), 0..9)) {
+            let mut engine = BytesMut::new();
+            for (tag, body) in &bytes {
+                // Errors are put in the service's words, whoever asked.
+                let tag = if *tag == b'E' { b'D' } else { *tag };
+                frame::put(&mut engine, tag, |out| out.put_slice(body));
+            }
+            let (out, took, _) = taken(&[], &[&engine]);
+            prop_assert_eq!(out, engine);
+            prop_assert_eq!(took, "Ok(())");
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(
+            due in prop::collection::vec(any::<u8>(), 0..12),
+            bytes in prop_oneof![mistaken("reply"), prop::collection::vec(any::<u8>(), 0..200)],
+        ) {
+            read(&due, &bytes);
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_read_with_any_mistake() {
+        walk("reply", |bytes| read(&[], bytes));
+        walk("reply", |bytes| {
+            read(&[32, 1, 10, 12, 7, 0, 8, 16, 24], bytes)
+        });
+    }
+}

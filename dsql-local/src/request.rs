@@ -323,7 +323,10 @@ impl<'a> Requests<'a> {
                 Some(Due::Sync)
             }
             b'D' => Some(Due::Describe),
-            b'C' => Some(Due::Close),
+            b'C' => {
+                self.close(frame)?;
+                Some(Due::Close)
+            }
             b'F' => Some(Due::Call),
             b'c' | b'f' => Some(Due::CopyEnd),
             b'H' | b'd' => None,
@@ -332,6 +335,18 @@ impl<'a> Requests<'a> {
         out.put_slice(frame.bytes());
         if let Some(due) = due {
             self.ask(due);
+        }
+        Ok(())
+    }
+
+    /// Forgets a prepared statement, unless something before it in the flight may have failed: then the engine passes over
+    /// the frame, and keeps the statement.
+    fn close(&mut self, frame: &Frame) -> Result<(), Ending> {
+        let is_housekeeping = self.flight.tags.bytes().all(|tag| tag == b'C');
+        if let Some((b'S', mut name)) = frame.body().split_first()
+            && is_housekeeping
+        {
+            self.prepared.remove(frame::take_string(&mut name)?);
         }
         Ok(())
     }
@@ -409,3 +424,6 @@ const ROLLBACK: &str = "ROLLBACK";
 /// The service's limit.
 const LONGEST_MESSAGE: usize = 10 * 1024 * 1024;
 const LONGEST_FLIGHT: usize = 256;
+
+#[cfg(test)]
+mod tests;

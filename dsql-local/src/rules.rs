@@ -88,7 +88,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::statement;
+    use crate::statement::{self, Token};
 
     /// Words and signs that rules look for, in any order.
     const PARTS: &[&str] = &[
@@ -161,7 +161,64 @@ mod tests {
         "\n",
     ];
 
+    /// Returns the tokens of the one statement that a text has to be.
+    fn tokens(sql: &str) -> Vec<Token> {
+        let mut statements = statement::split(sql);
+        assert_eq!(statements.len(), 1, "{sql}");
+        statements.remove(0).tokens
+    }
+
+    /// Returns the tokens of the block that a statement about roles becomes.
+    fn block(sql: &str) -> Vec<Token> {
+        let Verdict::Translate { sql, .. } = judge(&statement::split(sql)[0]).verdict else {
+            panic!("{sql}");
+        };
+        match &tokens(&sql)[..] {
+            [doing, Token::Literal(block)] if doing.is("do") => {
+                let block = statement::split(block);
+                block
+                    .into_iter()
+                    .flat_map(|statement| statement.tokens)
+                    .collect()
+            }
+            _ => panic!("{sql}"),
+        }
+    }
+
+    fn has(tokens: &[Token], text: &str) -> bool {
+        tokens.contains(&Token::Literal(text.to_owned()))
+    }
+
     proptest! {
+        /// Nothing in a name or an ARN becomes part of the SQL around it.
+        #[test]
+        fn names_reach_the_engine_as_they_are(
+            role in prop_oneof!["[^\0]{1,12}", "['\"$\\\\; -]{1,9}"],
+            arn in prop_oneof!["[^\0]{0,12}", "['\"$\\\\; -]{0,9}"],
+        ) {
+            let quoted = format!("\"{}\"", role.replace('"', "\"\""));
+            let arn_literal = format!("'{}'", arn.replace('\'', "''"));
+            for sql in [
+                format!("AWS IAM GRANT {quoted} TO {arn_literal}"),
+                format!("AWS IAM REVOKE {quoted} FROM {arn_literal}"),
+            ] {
+                let block = block(&sql);
+                prop_assert!(has(&block, &role) && has(&block, &arn), "{:?}", block);
+            }
+            let dropped = block(&format!("DROP ROLE {quoted}"));
+            prop_assert!(has(&dropped, &role), "{:?}", dropped);
+            let create = format!("CREATE ROLE {quoted} LOGIN PASSWORD {arn_literal}");
+            let block = block(&create);
+            prop_assert!(has(&block, &role) && has(&block, &create), "{:?}", block);
+
+            let index = format!("CREATE INDEX ASYNC {quoted} ON t (a) WHERE b = {arn_literal}");
+            let Verdict::Translate { sql, .. } = judge(&statement::split(&index)[0]).verdict else {
+                panic!("{index}");
+            };
+            let job = tokens(&sql);
+            prop_assert!(has(&job, &role) && has(&job, &index.replacen("ASYNC", "", 1)), "{:?}", job);
+        }
+
         #[test]
         fn no_statement_makes_it_panic(parts in proptest::collection::vec(proptest::sample::select(PARTS), 0..20)) {
             for statement in statement::split(&parts.join(" ")) {

@@ -472,9 +472,9 @@ async fn sessions_at_rest_can_be_struck_in_any_way() {
         let in_transaction = connect(&cluster).await;
         used.batch_execute("SELECT 1").await.unwrap();
         in_transaction.batch_execute("BEGIN").await.unwrap();
-        let before = cluster.counts().struck;
-        cluster.inject(Fault::at(Stage::Idle, effect.clone()).times(3));
-        while cluster.counts().struck < before + 3 {
+        let fault = Fault::at(Stage::Idle, effect.clone()).times(3);
+        cluster.inject(fault.clone());
+        while cluster.struck(&fault) < 3 {
             tokio::task::yield_now().await;
         }
         let clients = [fresh, used, in_transaction];
@@ -556,6 +556,8 @@ async fn open_connections_can_be_cut_reset_or_swallowed() {
         .unwrap();
     cluster.release();
     assert!(query.await.is_err());
+    let counts = cluster.counts();
+    assert_eq!((counts.cut, counts.reset, counts.black_holed), (1, 1, 1));
 }
 
 #[tokio::test]

@@ -103,6 +103,7 @@ async fn an_idle_session_that_is_too_old_is_closed_without_a_word() {
         let error = client.batch_execute("SELECT 1").await.unwrap_err();
         assert!(error.as_db_error().is_none(), "{error:?}");
     }
+    assert_eq!(cluster.counts().expired, 2);
     // Those that come later have their own time, and tokens theirs.
     run(&connect(&cluster).await, &["SELECT 1"]).await;
 }

@@ -1,11 +1,16 @@
 //! Whatever a client sends, its connection ends in order and the cluster goes on.
 
+mod corpus;
 mod support;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use corpus::mistaken;
 use dsql_local::{Action, LocalCluster, Outcome};
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use rustls::pki_types::ServerName;
@@ -13,43 +18,6 @@ use support::{connect, tls, token};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-
-/// Frames and texts that lead somewhere, for mutations to start from.
-const SEEDS: &[&[u8]] = &[
-    b"Q\0\0\0\x0dSELECT 1\0",
-    b"P\0\0\0\x0f\0COMMIT\0\0\0",
-    b"P\0\0\0\x23s\0AWS IAM GRANT app TO 'x'\0\0\0",
-    b"B\0\0\0\x0c\0\0\0\0\0\0\0\0",
-    b"B\0\0\0\x0d\0s\0\0\0\0\0\0\0",
-    b"D\0\0\0\x06P\0",
-    b"E\0\0\0\x09\0\0\0\0\0",
-    b"C\0\0\0\x06S\0",
-    b"S\0\0\0\x04",
-    b"H\0\0\0\x04",
-    b"Q\0\0\0\x15COPY t FROM STDIN\0",
-    b"d\0\0\0\x06x\n",
-    b"c\0\0\0\x04",
-    b"f\0\0\0\x05\0",
-    b"F\0\0\0\x0e\0\0\0\0\0\0\0\0\0\0",
-    b"Q\0\0\0\x0bBEGIN;\0",
-    b"Q\0\0\0\x15CREATE ROLE a; END\0",
-];
-
-fn hostile(rng: &mut StdRng) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for _ in 0..rng.random_range(1..12) {
-        bytes.extend_from_slice(SEEDS[rng.random_range(0..SEEDS.len())]);
-    }
-    for _ in 0..rng.random_range(0..3) {
-        let at = rng.random_range(0..bytes.len());
-        match rng.random_range(0..3) {
-            0 => bytes[at] = rng.random(),
-            1 => bytes.truncate(at + 1),
-            _ => bytes.insert(at, rng.random()),
-        }
-    }
-    bytes
-}
 
 #[tokio::test]
 async fn sessions_survive_any_frames() {
@@ -61,37 +29,89 @@ async fn sessions_survive_any_frames() {
         .unwrap();
     drop(admin);
     let token = token(&cluster, cluster.admin(), Action::DbConnectAdmin).await;
-    let connector = TlsConnector::from(Arc::new(tls(cluster.ca_der())));
-    let seed = rand::random();
-    let mut rng = StdRng::seed_from_u64(seed);
-    for _ in 0..150 {
-        let stream = TcpStream::connect(cluster.address()).await.unwrap();
-        let name = ServerName::try_from(cluster.endpoint().to_owned()).unwrap();
-        let mut stream = connector.connect(name, stream).await.unwrap();
+    for frames in some(mistaken("request"), SESSIONS) {
         let mut bytes = login(&token);
-        bytes.extend(hostile(&mut rng));
-        stream.write_all(&bytes).await.unwrap();
+        bytes.extend(&frames);
+        said_over_tls(&cluster, &bytes).await;
         // The end of what the client has to say is the end of the session, or its bytes were before.
-        stream
-            .shutdown()
-            .await
-            .unwrap_or_else(|error| println!("seed {seed}: {error}"));
-        let _either_way = stream.read_to_end(&mut Vec::new()).await;
+        assert_ended(&cluster, &frames).await;
     }
-    connect(&cluster)
-        .await
-        .batch_execute("SELECT 1")
-        .await
-        .unwrap();
-    assert_eq!(cluster.counts().logins, 152);
+    assert_eq!(cluster.counts().logins, 1 + SESSIONS as u64);
+    assert_serves(&cluster).await;
+}
+
+#[tokio::test]
+async fn logins_survive_any_packets() {
+    let cluster = LocalCluster::start().await.unwrap();
+    let packet = (mistaken("startup"), -1..=1_i32, mistaken("token"));
+    let packet = packet.prop_map(|(packet, wrong, token)| {
+        let length = packet.len() as i32 + 4;
+        // Now and then one byte short, or one too many.
+        let mut bytes = (length + wrong).to_be_bytes().to_vec();
+        bytes.extend(packet);
+        bytes.push(b'p');
+        bytes.extend((token.len() as u32 + 5).to_be_bytes());
+        bytes.extend(token);
+        bytes.push(0);
+        bytes
+    });
+    for bytes in some(packet, 100) {
+        said_over_tls(&cluster, &bytes).await;
+        assert_ended(&cluster, &bytes).await;
+    }
+    assert_eq!(cluster.counts().logins, 0);
+    assert_serves(&cluster).await;
+}
+
+/// Draws inputs, differently each time.
+fn some<T: std::fmt::Debug>(inputs: impl Strategy<Value = T>, count: usize) -> Vec<T> {
+    let inputs = prop::collection::vec(inputs, count);
+    inputs
+        .new_tree(&mut TestRunner::default())
+        .unwrap()
+        .current()
+}
+
+/// Says something over TLS and nothing more, and waits for the end.
+async fn said_over_tls(cluster: &LocalCluster, bytes: &[u8]) {
+    let connector = TlsConnector::from(Arc::new(tls(cluster.ca_der())));
+    let stream = TcpStream::connect(cluster.address()).await.unwrap();
+    let name = ServerName::try_from(cluster.endpoint().to_owned()).unwrap();
+    let mut stream = connector.connect(name, stream).await.unwrap();
+    // The cluster may be gone at any of its bytes.
+    let _either_way = stream.write_all(bytes).await;
+    let _either_way = stream.shutdown().await;
+    let _either_way = stream.read_to_end(&mut Vec::new()).await;
+}
+
+/// Checks that the last connection ended in order, which one that panicked did not, and left no socket and no backend.
+async fn assert_ended(cluster: &LocalCluster, said: &[u8]) {
+    until_all_ended(cluster).await;
+    let said = said.escape_ascii();
+    assert_eq!(cluster.counts().backends, 0, "{said}");
     let connections = cluster.connections();
-    for log in &connections[1..connections.len() - 1] {
-        let ended = matches!(
-            log.outcome,
-            Outcome::Closed | Outcome::Refused(_) | Outcome::Failed(_)
-        );
-        assert!(ended, "seed {seed}: {log:?}");
-    }
+    let log = connections.last().unwrap();
+    let ended = matches!(
+        log.outcome,
+        Outcome::Closed | Outcome::Refused(_) | Outcome::Failed(_)
+    );
+    assert!(ended, "{said}: {log:?}");
+}
+
+/// Waits until every socket is closed, which a task that is left would not let happen.
+async fn until_all_ended(cluster: &LocalCluster) {
+    let ended = async {
+        while cluster.counts().open > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let ended = tokio::time::timeout(Duration::from_secs(60), ended).await;
+    assert!(ended.is_ok(), "left open: {:?}", cluster.connections());
+}
+
+async fn assert_serves(cluster: &LocalCluster) {
+    let client = connect(cluster).await;
+    client.batch_execute("SELECT 1").await.unwrap();
 }
 
 #[tokio::test]
@@ -110,16 +130,12 @@ async fn the_listener_survives_any_bytes() {
         let _either_way = stream.shutdown().await;
         let _either_way = stream.read_to_end(&mut Vec::new()).await;
     }
-    connect(&cluster)
-        .await
-        .batch_execute("SELECT 1")
-        .await
-        .unwrap();
-    let connections = cluster.connections();
-    for log in &connections[..connections.len() - 1] {
+    until_all_ended(&cluster).await;
+    for log in cluster.connections() {
         assert_ne!(log.outcome, Outcome::LoggingIn, "seed {seed}: {log:?}");
         assert_ne!(log.outcome, Outcome::Open, "seed {seed}: {log:?}");
     }
+    assert_serves(&cluster).await;
 }
 
 #[tokio::test]
@@ -165,6 +181,8 @@ async fn a_login_that_never_comes_is_given_up() {
         assert_eq!(log.outcome, Outcome::LoginTimedOut);
     }
 }
+
+const SESSIONS: usize = 200;
 
 /// The startup packet and the password in one flight.
 fn login(token: &str) -> Vec<u8> {

@@ -1,9 +1,11 @@
 //! Tokens: what the AWS SDK signs is accepted, anything else is refused in the service's words.
 
+mod corpus;
 mod support;
 
 use std::time::{Duration, SystemTime};
 
+use corpus::{kept, mistaken, walk};
 use dsql_local::{Action, Flaw, Identity, LocalCluster, PresignedToken, sign};
 use proptest::prelude::*;
 use rand::distr::{Alphanumeric, SampleString};
@@ -167,6 +169,34 @@ proptest! {
     }
 
     #[test]
+    fn what_is_signed_is_accepted_whoever_signs_and_when(
+        key in "[^/]{1,20}",
+        secret in ".{0,40}",
+        session in prop::option::of(".{0,60}"),
+        host in "[^/]{1,60}",
+        region in "[^/]{0,20}",
+        seconds in 0..253_402_300_800_u64,
+        expires in 1..=604_800_u64,
+    ) {
+        let identity = Identity::new("arn", key, secret, session);
+        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let token = sign(&identity, &host, &region, Action::DbConnect, at, Duration::from_secs(expires));
+        let parsed = PresignedToken::parse(&token).unwrap();
+        prop_assert_eq!(parsed.access_key_id(), identity.access_key_id());
+        prop_assert_eq!(parsed.verify(&identity, &host, &region, at), Ok(()));
+        let other = Identity::new("arn", identity.access_key_id(), "another", identity.session_token().map(str::to_owned));
+        if identity.secret_access_key() != "another" {
+            prop_assert_eq!(parsed.verify(&other, &host, &region, at), Err(Flaw::WrongSignature));
+        }
+    }
+
+    #[test]
+    fn no_mistakes_are_accepted(token in mistaken("token")) {
+        let original = kept("token").iter().any(|(_, kept)| in_other_order(kept) == in_other_order(&token));
+        prop_assert!(original || !kept_is_accepted(&token));
+    }
+
+    #[test]
     fn no_text_makes_it_panic(text in "\\PC{0,200}") {
         prop_assert!(PresignedToken::parse(&text).is_err());
     }
@@ -176,6 +206,33 @@ proptest! {
         let token = format!("{HOST}/?{query}");
         prop_assert!(PresignedToken::parse(&token).is_err());
     }
+}
+
+#[test]
+fn what_is_kept_is_accepted_without_any_mistake_only() {
+    let kept = kept("token");
+    walk("token", |token| {
+        let is_kept = kept.iter().any(|(_, kept)| kept == token);
+        assert_eq!(kept_is_accepted(token), is_kept);
+    });
+}
+
+/// Returns whether a token is one of those that are kept, as their signer would verify it.
+fn kept_is_accepted(token: &[u8]) -> bool {
+    let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_724_716_800);
+    [None, Some("sess/ion+tok=en".to_owned())]
+        .into_iter()
+        .any(|session| {
+            let identity = Identity::new("arn", "akid", "secret", session);
+            accepted(token, &identity, at)
+        })
+}
+
+/// Returns a token's parts, whose order does not matter.
+fn in_other_order(token: &[u8]) -> Vec<&[u8]> {
+    let mut parts: Vec<_> = token.split(|byte| b"?&".contains(byte)).collect();
+    parts.sort_unstable();
+    parts
 }
 
 #[test]

@@ -139,6 +139,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::corpus::{mistaken, walk};
 
     const HOST: &str = "abcdefghijklmnopqrstuvwx23.dsql.us-east-1.on.aws";
 
@@ -241,7 +242,58 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_is_kept_is_read_with_any_mistake() {
+        walk("environment", read_lines);
+    }
+
+    /// Reads an environment that is written a variable a line, and checks that it says what the configuration says.
+    fn read_lines(lines: &[u8]) {
+        let lines = String::from_utf8_lossy(lines);
+        let variables: HashMap<_, _> = lines
+            .lines()
+            .filter_map(|line| line.split_once('='))
+            .collect();
+        let variable = |name| {
+            variables
+                .get(name)
+                .copied()
+                .filter(|value| !value.is_empty())
+        };
+        let read = Config::from_variables(|name| Ok(variables.get(name).map(ToString::to_string)));
+        match read {
+            Ok(config) => {
+                let endpoint = &config.endpoint;
+                let name = variable("DSQL_ENDPOINT").unwrap();
+                assert!([endpoint.host(), endpoint.cluster_id()].contains(&name));
+                if let Some(region) = variable("DSQL_REGION") {
+                    assert_eq!(endpoint.region(), region);
+                }
+                let interface = Some(endpoint.dialed()).filter(|dialed| *dialed != endpoint.host());
+                assert_eq!(interface, variable("DSQL_VPC_ENDPOINT"));
+                assert_eq!(config.user, variable("DSQL_USER").unwrap_or("admin"));
+                assert_eq!(
+                    config.settings.get("search_path").map(|path| &**path),
+                    variable("DSQL_SEARCH_PATH")
+                );
+                assert_eq!(
+                    config.port,
+                    variable("DSQL_PORT").map_or(5432, |port| port.parse().unwrap())
+                );
+            }
+            Err(error) => assert!(
+                !lines.contains('@') || !error.to_string().contains("hunter2"),
+                "{error}"
+            ),
+        }
+    }
+
     proptest! {
+        #[test]
+        fn no_mistakes_panic(lines in mistaken("environment")) {
+            read_lines(&lines);
+        }
+
         #[test]
         fn no_value_panics(port in ".*", address in ".*", timeout in ".*") {
             let _ = read(&[

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use super::{Config, Source, Trust};
 
 impl Config {
-    /// Whether the two would open the same connections. Providers, clocks and TLS configurations are the same only if one is
+    /// Whether the two would open the same connections. Providers, resolvers, clocks and TLS configurations are the same only if one is
     /// a clone of the other.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         // Taken apart, so that no setting can be forgotten here.
         let Self {
             endpoint,
             address,
+            resolver,
             port,
             user,
             database,
@@ -34,6 +35,11 @@ impl Config {
             (Some(one), Some(other)) => Arc::ptr_eq(one, other),
             _ => false,
         };
+        let is_same_resolver = match (resolver, &other.resolver) {
+            (None, None) => true,
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        };
         *endpoint == other.endpoint
             && *address == other.address
             && *port == other.port
@@ -52,6 +58,7 @@ impl Config {
             && *settle_timeout == other.settle_timeout
             && *max_lifetime == other.max_lifetime
             && is_same_time
+            && is_same_resolver
     }
 }
 

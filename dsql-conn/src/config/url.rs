@@ -23,6 +23,11 @@ impl FromStr for Config {
     type Err = ConfigError;
 
     fn from_str(text: &str) -> Result<Self, ConfigError> {
+        if text.trim().contains(['\t', '\n', '\r']) {
+            return Err(problem(
+                "it has a tab or a line end in it; write %09 or %0A if that belongs to a name",
+            ));
+        }
         let url = Url::parse(text).map_err(|error| problem(error.to_string()))?;
         if !matches!(url.scheme(), "postgres" | "postgresql") {
             return Err(problem(format!(
@@ -41,11 +46,12 @@ impl FromStr for Config {
             ));
         }
 
+        let parameters = parameters(&url).collect::<Result<Vec<_>, _>>()?;
         let host = url.host_str().ok_or_else(|| problem("it names no host"))?;
         let host = decode("the host", host)?;
-        let region = url.query_pairs().find(|(name, _)| name == REGION);
+        let region = parameters.iter().rfind(|(name, _)| name == REGION);
         let mut config = Self::new(match region {
-            Some((_, region)) => Endpoint::in_region(&host, &region)?,
+            Some((_, region)) => Endpoint::in_region(&host, region)?,
             None => host.parse()?,
         });
         if !url.username().is_empty() {
@@ -54,13 +60,16 @@ impl FromStr for Config {
         if let Some(port) = url.port() {
             config = config.port(port);
         }
-        let database = decode("the database", url.path().trim_start_matches('/'))?;
+        let database = decode(
+            "the database",
+            url.path().strip_prefix('/').unwrap_or_default(),
+        )?;
         if !database.is_empty() {
             config = config.database(database);
         }
 
-        for (name, value) in url.query_pairs() {
-            config = config.url_parameter(&name, &value)?;
+        for (name, value) in &parameters {
+            config = config.url_parameter(name, value)?;
         }
         Ok(config)
     }
@@ -93,6 +102,22 @@ impl Config {
     }
 }
 
+/// Takes the parameters apart as libpq and the driver do, to whom a plus is a plus: a blank it is only in what a form sends.
+fn parameters(
+    url: &Url,
+) -> impl Iterator<Item = Result<(Cow<'_, str>, Cow<'_, str>), ConfigError>> {
+    let query = url.query().unwrap_or_default();
+    let parameters = query.split('&').filter(|parameter| !parameter.is_empty());
+    parameters.map(|parameter| {
+        // Not repeated: it may be a password with a slip of the finger before it.
+        let (name, value) = parameter
+            .split_once('=')
+            .ok_or_else(|| problem("a parameter has no value; write name=value"))?;
+        let name = decode("a parameter's name", name)?;
+        Ok((name, decode("a parameter", value)?))
+    })
+}
+
 fn decode<'a>(part: &str, text: &'a str) -> Result<Cow<'a, str>, ConfigError> {
     percent_decode_str(text)
         .decode_utf8()
@@ -111,9 +136,12 @@ const REGION: &str = "region";
 mod tests {
     use std::time::Duration;
 
+    use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
     use proptest::prelude::*;
+    use tokio_postgres::config::SslNegotiation;
 
     use super::*;
+    use crate::corpus::{mistaken, walk};
 
     const HOST: &str = "abcdefghijklmnopqrstuvwx23.dsql.us-east-1.on.aws";
 
@@ -179,7 +207,100 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_last_of_two_regions_counts() {
+        let url = format!(
+            "postgres://{}?region=eu-west-1&region=eu-west-2",
+            &HOST[..26]
+        );
+        let config: Config = url.parse().unwrap();
+        assert_eq!(config.endpoint.region(), "eu-west-2");
+    }
+
+    #[test]
+    fn what_is_no_text_or_would_get_lost_is_refused() {
+        for (rest, named) in [
+            ("?application_name=%FF", "UTF-8"),
+            ("?%FF=x", "UTF-8"),
+            ("/%FF", "UTF-8"),
+            ("?application_name=a\nb", "line end"),
+            ("?application_name", "no value"),
+            ("?password-hunter2", "no value"),
+        ] {
+            let url = format!("postgres://{HOST}{rest}");
+            let error = url.parse::<Config>().unwrap_err().to_string();
+            assert!(error.contains(named), "{url}: {error}");
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_read_with_any_mistake() {
+        walk("url", |url| read(&String::from_utf8_lossy(url)));
+    }
+
+    /// Checks that no more is made of a URL than there is of it, and that a password in it is not repeated.
+    fn read(url: &str) {
+        match url.parse::<Config>() {
+            Ok(config) => {
+                let settings = config.settings.values().map(String::len).sum::<usize>();
+                let application_name = config.application_name.as_deref().unwrap_or_default();
+                assert!(settings + application_name.len() <= url.len());
+                assert!(
+                    ["admin", "postgres"].contains(&&*config.user)
+                        || config.user.len() <= url.len()
+                );
+            }
+            Err(error) => assert!(!format!("{error} {error:?}").contains("hunter2"), "{url}"),
+        }
+    }
+
+    /// Everything but a plus, which may be written as it is.
+    const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'+');
+
     proptest! {
+        /// The driver reads the same URLs, by a parser of its own.
+        #[test]
+        fn a_url_says_what_it_says_to_the_driver(
+            user in "[^\0]{1,9}",
+            database in "[^\0]{1,9}",
+            application_name in "[^\0]{0,9}|[a+% ]{0,9}",
+            port in any::<u16>(),
+            seconds in 1..100_000_u64,
+            hostaddr in any::<std::net::IpAddr>(),
+            direct in any::<bool>(),
+        ) {
+            // A folder to URLs, however it is written.
+            prop_assume!(database != "." && database != "..");
+            let encode = |text: &str| utf8_percent_encode(text, RESERVED).to_string();
+            let url = format!(
+                "postgres://{}@{HOST}:{port}/{}?application_name={}&connect_timeout={seconds}&hostaddr={}&sslmode=require\
+                 &sslnegotiation={}",
+                encode(&user),
+                encode(&database),
+                encode(&application_name),
+                encode(&hostaddr.to_string()),
+                if direct { "direct" } else { "postgres" },
+            );
+            let ours: Config = url.parse().unwrap();
+            let drivers: tokio_postgres::Config = url.parse().unwrap();
+            prop_assert_eq!(drivers.get_hosts(), [tokio_postgres::config::Host::Tcp(ours.endpoint.host().to_owned())]);
+            prop_assert_eq!(drivers.get_user(), Some(&*ours.user));
+            prop_assert_eq!(drivers.get_dbname(), Some(&*ours.database));
+            prop_assert_eq!(drivers.get_application_name(), ours.application_name.as_deref());
+            prop_assert_eq!(drivers.get_ports(), [ours.port]);
+            prop_assert_eq!(drivers.get_connect_timeout(), Some(&ours.connect_deadline()));
+            prop_assert_eq!(drivers.get_hostaddrs(), [ours.address.unwrap()]);
+            prop_assert_eq!(drivers.get_ssl_negotiation() == SslNegotiation::Direct, direct);
+            prop_assert_eq!(ours.negotiation == SslNegotiation::Direct, direct);
+            prop_assert_eq!((ours.user, ours.database), (user, database));
+        }
+
+        #[test]
+        fn no_mistakes_panic(url in mistaken("url")) {
+            let _ = String::from_utf8_lossy(&url).parse::<Config>();
+        }
+
         #[test]
         fn no_string_panics(text in ".*") {
             let _ = text.parse::<Config>();

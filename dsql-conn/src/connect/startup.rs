@@ -41,11 +41,11 @@ fn options(config: &Config) -> String {
     options.join(" ")
 }
 
-/// Escapes a value for the `options` of a startup packet, which are split at blanks.
+/// Escapes a value for the `options` of a startup packet, which are split at blanks. The vertical tab is one to C.
 fn escaped(value: &str) -> String {
     let mut escaped = String::with_capacity(value.len());
     for c in value.chars() {
-        if c == '\\' || c.is_ascii_whitespace() {
+        if c == '\\' || c == '\u{b}' || c.is_ascii_whitespace() {
             escaped.push('\\');
         }
         escaped.push(c);
@@ -55,6 +55,8 @@ fn escaped(value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const HOST: &str = "abcdefghijklmnopqrstuvwx23.dsql.us-east-1.on.aws";
@@ -63,6 +65,52 @@ mod tests {
     fn settings_survive_the_splitting_at_blanks() {
         let config = Config::new(HOST.parse().unwrap()).search_path("a, \"b\\c\"");
         assert_eq!(options(&config), r#"-c search_path=a,\ "b\\c""#);
+    }
+
+    /// Reads options as PostgreSQL does: `pg_split_opts`, which knows bytes and C's blanks, then `-c name=value`.
+    fn read(options: &str) -> Vec<(String, String)> {
+        let is_blank = |byte: u8| b" \t\n\x0b\x0c\r".contains(&byte);
+        let mut words = vec![Vec::new()];
+        let mut bytes = options.bytes();
+        while let Some(byte) = bytes.next() {
+            let word = words.last_mut().unwrap();
+            match byte {
+                b'\\' => word.extend(bytes.next()),
+                _ if is_blank(byte) => words.push(Vec::new()),
+                _ => word.push(byte),
+            }
+        }
+        words.retain(|word| !word.is_empty());
+        let words: Vec<_> = words
+            .into_iter()
+            .map(|word| String::from_utf8(word).unwrap())
+            .collect();
+        let settings = words.chunks(2).map(|setting| {
+            assert_eq!(setting[0], "-c", "{options:?}");
+            let (name, value) = setting[1].split_once('=').unwrap();
+            (name.to_owned(), value.to_owned())
+        });
+        settings.collect()
+    }
+
+    proptest! {
+        #[test]
+        fn settings_are_read_as_they_were_made(
+            search_path in "[a \\\\\t\n\r\u{b}\u{c}\u{a0}'\"=-]{0,12}|[^\0]{0,12}",
+            timezone in "[^\0]{0,12}",
+            via_interface in any::<bool>(),
+        ) {
+            let mut endpoint: crate::Endpoint = HOST.parse().unwrap();
+            let mut expected = Vec::new();
+            if via_interface {
+                endpoint = endpoint.via("vpce-1a-2b.dsql-fnh4.us-east-1.vpce.amazonaws.com").unwrap();
+                expected.push(("amzn-cluster-id".to_owned(), HOST[..26].to_owned()));
+            }
+            let config = Config::new(endpoint).search_path(&search_path).setting("TimeZone", &timezone).unwrap();
+            expected.push(("search_path".to_owned(), search_path));
+            expected.push(("timezone".to_owned(), timezone));
+            prop_assert_eq!(read(&options(&config)), expected);
+        }
     }
 
     #[test]

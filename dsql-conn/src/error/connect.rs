@@ -125,8 +125,12 @@ impl StdError for ConnectError {
 pub enum Reason {
     /// No AWS credentials were found, or their provider failed.
     Credentials,
-    /// The endpoint's name could not be resolved.
+    /// The provider of AWS credentials did not answer in its time.
+    CredentialsTimedOut,
+    /// The endpoint's name does not resolve.
     NameResolution,
+    /// No name server answered.
+    NameServer,
     /// No address of the endpoint accepted a TCP connection.
     Unreachable,
     /// The server's certificate is not one for this endpoint by a trusted authority.
@@ -170,7 +174,9 @@ impl Reason {
     pub fn is_transient(self) -> bool {
         matches!(
             self,
-            Self::Unreachable
+            Self::CredentialsTimedOut
+                | Self::NameServer
+                | Self::Unreachable
                 | Self::WakingUp
                 | Self::TooManyConnections
                 | Self::RateExceeded
@@ -205,10 +211,20 @@ impl Reason {
                 "no AWS credentials to sign a token with",
                 "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or pass a provider to Config::credentials",
             ),
+            Self::CredentialsTimedOut => (
+                "credentials_timed_out",
+                "the provider of AWS credentials did not answer in time",
+                "check that what it asks (IMDS, a container's endpoint, STS) can be reached from here",
+            ),
             Self::NameResolution => (
                 "name_resolution",
-                "the host name could not be resolved",
-                "check the cluster ID, the Region and this network's DNS",
+                "the host name does not resolve",
+                "check the cluster ID and the Region",
+            ),
+            Self::NameServer => (
+                "name_server",
+                "no name server answered",
+                "check this network's DNS",
             ),
             Self::Unreachable => (
                 "unreachable",

@@ -60,7 +60,7 @@ impl Pool {
     /// Returns the process's pool for this configuration: the one that was made for an equal configuration on this runtime,
     /// or a new one by the defaults of its [`Builder`].
     ///
-    /// Two configurations are equal if all their settings are; providers, clocks and TLS configurations of the caller's only
+    /// Two configurations are equal if all their settings are; providers, resolvers, clocks and TLS configurations of the caller's only
     /// if one configuration is a clone of the other. A pool that was closed is not returned again.
     pub fn shared(config: Config) -> Self {
         Self::builder(config).shared()

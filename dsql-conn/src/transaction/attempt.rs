@@ -143,9 +143,8 @@ impl Attempt {
         if self.is_lost() {
             return Err(lost(Error::Query(error)));
         }
-        let is_refused = is_refused(&error) && !self.watch().is_closed();
         self.roll_back().await;
-        Err(match is_refused {
+        Err(match is_refused(&error) {
             true => Error::Query(error).into(),
             false => unknown(Some(error)),
         })

@@ -153,7 +153,7 @@ async fn reconnects_resume_tls() {
 }
 
 /// Opens a connection that must fail, and checks that the error says where, as whom, why, and what to do.
-async fn refusal(config: Config) -> (Reason, String) {
+pub(crate) async fn refusal(config: Config) -> (Reason, String) {
     let host = config.endpoint().host().to_owned();
     let error = config.connect().await.unwrap_err();
     let said = error.to_string();
@@ -301,15 +301,6 @@ async fn a_peer_that_is_not_there_is_unreachable() {
         .connect_timeout(Duration::from_secs(3));
     let (reason, said) = refusal(config).await;
     assert_eq!(reason, Reason::Unreachable, "{said}");
-}
-
-#[tokio::test]
-async fn a_name_that_does_not_resolve_is_told_so() {
-    let endpoint = Endpoint::from_cluster_id("abcdefghijklmnopqrstuvwx23", "xx-nowhere-1").unwrap();
-    let config = Config::new(endpoint).credentials(aws_credential_types::Credentials::new(
-        "akid", "secret", None, None, "test",
-    ));
-    assert_eq!(refusal(config).await.0, Reason::NameResolution);
 }
 
 #[tokio::test]

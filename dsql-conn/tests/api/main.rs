@@ -3,7 +3,10 @@
 mod age;
 mod connect;
 mod dial;
+mod freezes;
+mod hiccups;
 mod leftovers;
+mod lifetime;
 mod pool;
 mod rerun;
 mod retry;

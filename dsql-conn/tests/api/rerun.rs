@@ -302,3 +302,60 @@ async fn an_outcome_that_stays_unknown_comes_out() {
     );
     assert_eq!(runs.into_inner(), 4);
 }
+
+#[tokio::test]
+async fn a_doubt_stays_whatever_becomes_of_later_runs() {
+    let policy = RetryPolicy::new()
+        .idempotent()
+        .attempts(3)
+        .deadline(Duration::from_millis(500));
+    for fail in ["conflict", "refuse", "break", "stall", "close"] {
+        let (cluster, pool) = bank().await;
+        cluster.inject(Fault::lose_commit_reply());
+        let runs = AtomicU32::new(0);
+        let error = pool
+            .transaction_with(policy, async |tx: Transaction| {
+                let insert = "INSERT INTO note VALUES ('one') ON CONFLICT DO NOTHING";
+                tx.execute(insert, &[]).await?;
+                match (runs.fetch_add(1, Ordering::SeqCst), fail) {
+                    (0, "close") => {
+                        cluster.inject(Fault::refuse(Refusal::TooManyConnections).always())
+                    }
+                    (0, _) => {}
+                    (_, "conflict") => cluster.inject(Fault::conflict_commits(1)),
+                    (_, "refuse") => {
+                        tx.execute("INSERT INTO note VALUES ('one')", &[]).await?;
+                    }
+                    (_, "break") => {
+                        let _ = tx.batch_execute("SELECT 1 / 0").await;
+                    }
+                    _ => pending().await,
+                }
+                Ok::<_, Error>(())
+            })
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(error, Error::CommitUnknown { .. }),
+            "{fail}: {error}"
+        );
+        assert_eq!(notes(&cluster).await, 1, "{fail}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_of_commit_is_definite_though_the_session_ends_with_it() {
+    let (cluster, pool) = bank().await;
+    for _ in 0..10 {
+        let error = pool
+            .transaction(async |tx| {
+                tx.execute("INSERT INTO note VALUES ('one')", &[]).await?;
+                cluster.pass_time(Duration::from_secs(3_600));
+                Ok(())
+            })
+            .await
+            .unwrap_err();
+        assert!(!error.may_have_applied(), "{error}");
+    }
+    assert_eq!(notes(&cluster).await, 0);
+}

@@ -114,6 +114,19 @@ async fn an_unknown_outcome_is_run_again_only_if_that_was_declared_harmless() {
 }
 
 #[tokio::test]
+async fn a_doubt_stays_whatever_a_later_run_is_refused_by() {
+    let (cluster, pool) = bank().await;
+    cluster.inject(Fault::lose_commit_reply());
+    let insert = async || {
+        let connection = pool.get().await?;
+        let insert = "BEGIN; INSERT INTO note VALUES ('one'); COMMIT";
+        Ok::<_, Error>(connection.batch_execute(insert).await?)
+    };
+    let error = retry(RetryPolicy::new().idempotent(), insert).await;
+    assert!(error.unwrap_err().may_have_applied());
+}
+
+#[tokio::test]
 async fn a_refused_statement_was_not_applied() {
     let (_cluster, pool) = bank().await;
     let connection = pool.get().await.unwrap();

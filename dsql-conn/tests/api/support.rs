@@ -118,6 +118,19 @@ impl ProvideCredentials for Counting {
     }
 }
 
+/// A provider whose credentials the test replaces.
+#[derive(Debug, Clone)]
+pub(crate) struct Rotating(pub(crate) Arc<Mutex<Credentials>>);
+
+impl ProvideCredentials for Rotating {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::ready(Ok(self.0.lock().unwrap().clone()))
+    }
+}
+
 /// A clock that only the test moves, in either direction. It starts at the real time, which tokens are judged by.
 #[derive(Debug, Clone)]
 pub(crate) struct Clock(Arc<Mutex<SystemTime>>);
@@ -125,6 +138,10 @@ pub(crate) struct Clock(Arc<Mutex<SystemTime>>);
 impl Clock {
     pub(crate) fn advance(&self, by: Duration) {
         *self.0.lock().unwrap() += by;
+    }
+
+    pub(crate) fn set(&self, time: SystemTime) {
+        *self.0.lock().unwrap() = time;
     }
 
     pub(crate) fn step_back(&self, by: Duration) {

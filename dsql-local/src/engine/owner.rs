@@ -127,14 +127,22 @@ fn user(passwd: &str, name: &str) -> Option<(u32, u32)> {
         .find(|line| line.split(':').next() == Some(name))?;
     let mut fields = line.split(':').skip(2);
     // macOS writes the last two of the 32 bits' users as -2 and -1.
-    let mut id = || fields.next()?.parse::<i64>().ok().map(|id| id as u32);
+    let mut id = || {
+        let id: i64 = fields.next()?.parse().ok()?;
+        u32::try_from(id)
+            .or_else(|_| i32::try_from(id).map(i32::cast_unsigned))
+            .ok()
+    };
     Some((id()?, id()?))
 }
 
-/// Asks `df`, whose POSIX form puts the free blocks fourth.
 fn free_kilobytes(folder: &str) -> Option<u64> {
     let output = Command::new("df").args(["-Pk", folder]).output().ok()?;
-    let printed = String::from_utf8(output.stdout).ok()?;
+    available(&String::from_utf8(output.stdout).ok()?)
+}
+
+/// Reads what `df` prints, whose POSIX form puts the free blocks fourth.
+fn available(printed: &str) -> Option<u64> {
     printed
         .lines()
         .nth(1)?
@@ -154,7 +162,65 @@ const LONGEST_TEMP_DIR: usize = 64;
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::corpus::{kept, mistaken, walk};
+
+    /// That of another user would be taken, root's among them, if an ID was cut to fit.
+    #[test]
+    fn an_id_that_no_user_can_have_is_no_id() {
+        for (id, expected) in [
+            ("4294967295", Some(u32::MAX)),
+            ("4294967296", None),
+            ("-2147483648", Some(1 << 31)),
+            ("-2147483649", None),
+            ("-4294967296", None),
+            ("9223372036854775808", None),
+            ("", None),
+        ] {
+            let passwd = format!("a:x:{id}:{id}::/:/bin/sh");
+            assert_eq!(user(&passwd, "a"), expected.map(|id| (id, id)), "{id}");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_read_with_any_mistake() {
+        let (_, df) = &kept("df")[0];
+        assert_eq!(available(str::from_utf8(df).unwrap()), Some(8_177_264));
+        walk("df", |printed| {
+            let _free = available(&String::from_utf8_lossy(printed));
+        });
+        walk("passwd", read_passwd);
+    }
+
+    proptest! {
+        #[test]
+        fn no_mistakes_make_it_panic(passwd in mistaken("passwd"), df in mistaken("df")) {
+            read_passwd(&passwd);
+            let _free = available(&String::from_utf8_lossy(&df));
+        }
+
+        #[test]
+        fn a_user_is_found_among_any_others(
+            others in prop::collection::vec("[a-z]{1,8}(:[^\n]{0,9}){0,6}", 0..5),
+            uid in any::<u32>(),
+            gid in any::<u32>(),
+        ) {
+            let passwd = format!("{}\n_me:x:{uid}:{gid}:Me:/:/bin/sh\n", others.join("\n"));
+            prop_assert_eq!(user(&passwd, "_me"), Some((uid, gid)));
+        }
+    }
+
+    fn read_passwd(passwd: &[u8]) {
+        let passwd = String::from_utf8_lossy(passwd);
+        for name in ["postgres", "nobody"] {
+            let is_there = passwd
+                .lines()
+                .any(|line| line.starts_with(&format!("{name}:")));
+            assert!(user(&passwd, name).is_none() || is_there);
+        }
+    }
 
     #[test]
     fn users_are_found_by_whole_name() {

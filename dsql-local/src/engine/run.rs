@@ -63,12 +63,7 @@ impl Running {
         let pid_file = self.folder.join("data/postmaster.pid");
         let give_up = Instant::now() + START_DEADLINE;
         loop {
-            let status = fs::read_to_string(&pid_file).unwrap_or_default();
-            if status
-                .lines()
-                .nth(7)
-                .is_some_and(|line| line.trim() == "ready")
-            {
+            if is_ready(&fs::read_to_string(&pid_file).unwrap_or_default()) {
                 return Ok(());
             }
             let log = fs::read_to_string(self.folder.join("log")).unwrap_or_default();
@@ -91,6 +86,14 @@ impl Drop for Running {
             tracing::warn!(%error, "the engine's keeper was not waited for");
         }
     }
+}
+
+/// Reads a `postmaster.pid`, which grows line by line and ends with the status.
+fn is_ready(status: &str) -> bool {
+    status
+        .lines()
+        .nth(7)
+        .is_some_and(|line| line.trim() == "ready")
 }
 
 /// The name of the socket; nothing listens on TCP.
@@ -134,3 +137,36 @@ const SETTINGS: &[&str] = &[
     "default_transaction_isolation=repeatable read",
     "deadlock_timeout=10ms",
 ];
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::corpus::{kept, mistaken, walk};
+
+    #[test]
+    fn an_engine_is_ready_when_its_file_is_whole_and_says_so() {
+        for (name, status) in kept("postmaster") {
+            let status = String::from_utf8(status).unwrap();
+            assert_eq!(is_ready(&status), name == "ready.pid");
+            let whole = status.trim_end().len();
+            assert!((0..whole).all(|end| !is_ready(&status[..end])), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_read_with_any_mistake() {
+        walk("postmaster", |status| {
+            let _ready = is_ready(&String::from_utf8_lossy(status));
+        });
+    }
+
+    proptest! {
+        #[test]
+        fn no_mistakes_make_it_panic(status in mistaken("postmaster")) {
+            let status = String::from_utf8_lossy(&status);
+            prop_assert!(!is_ready(&status) || status.lines().count() > 7);
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Tries again to open a connection, at a pace that lets a crowd in.
+//!
+//! The service admits 100 connections a second after a burst of 1,000
+//! ([quotas](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/CHAP_quotas.html)) and Lambda starts 1,000 environments in ten
+//! seconds, so that those who are turned away must not come back together.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::{backoff::Backoff, error::Failure};
+
+/// What a failed attempt is good for.
+pub(super) enum Verdict {
+    /// Another one would fail, too.
+    Final,
+    /// Another one may succeed a little later.
+    Later,
+    /// Another one may succeed right now.
+    AtOnce,
+}
+
+/// That no attempt succeeded.
+pub(super) struct GivenUp {
+    pub(super) attempts: u32,
+    /// What the last attempt failed by, which tells more than that the time was up. Nothing if not even the first came to an end.
+    pub(super) last: Option<Failure>,
+}
+
+/// Attempts until one succeeds, one is judged final, or the time is up.
+pub(super) async fn persist<T, F, Fut>(
+    timeout: Duration,
+    attempt: F,
+    mut judge: impl FnMut(&Failure) -> Verdict,
+) -> Result<T, GivenUp>
+where
+    F: Fn() -> Fut,
+    Fut: Future<Output = Result<T, Failure>>,
+{
+    let deadline = Instant::now() + timeout;
+    let mut attempts = 0;
+    let mut last = None;
+    loop {
+        attempts += 1;
+        let failure = match timeout_at(deadline, attempt()).await {
+            Ok(Ok(opened)) => return Ok(opened),
+            Ok(Err(failure)) => failure,
+            Err(_) => return Err(GivenUp { attempts, last }),
+        };
+        let wait = match judge(&failure) {
+            Verdict::AtOnce => Some(Duration::ZERO),
+            Verdict::Later => Some(BACKOFF.delay(attempts, rand::random())),
+            Verdict::Final => None,
+        };
+        last = Some(failure);
+        match wait {
+            Some(wait) if Instant::now() + wait < deadline => sleep(wait).await,
+            _ => return Err(GivenUp { attempts, last }),
+        }
+    }
+}
+
+/// Patient enough for a cluster that wakes up.
+const BACKOFF: Backoff = Backoff {
+    base: Duration::from_millis(100),
+    cap: Duration::from_secs(5),
+};
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use futures_util::future::join_all;
+
+    use super::*;
+    use crate::error::Reason;
+
+    /// The service's bucket: <https://docs.aws.amazon.com/aurora-dsql/latest/userguide/CHAP_quotas.html>.
+    struct Bucket {
+        tokens: f64,
+        filled: Instant,
+        knocks: u32,
+    }
+
+    const BURST: f64 = 1_000.0;
+    const RATE: f64 = 100.0;
+    /// One login: 15 ms to 120 ms were reported.
+    const LOGIN: Duration = Duration::from_millis(50);
+
+    impl Bucket {
+        fn full() -> Arc<Mutex<Self>> {
+            Arc::new(Mutex::new(Self {
+                tokens: BURST,
+                filled: Instant::now(),
+                knocks: 0,
+            }))
+        }
+
+        fn admits(&mut self) -> bool {
+            let passed = self.filled.elapsed().as_secs_f64();
+            self.filled = Instant::now();
+            self.tokens = (self.tokens + passed * RATE).min(BURST);
+            self.knocks += 1;
+            let admits = self.tokens >= 1.0;
+            if admits {
+                self.tokens -= 1.0;
+            }
+            admits
+        }
+    }
+
+    async fn knock(bucket: &Mutex<Bucket>) -> Result<(), Failure> {
+        sleep(LOGIN).await;
+        match bucket.lock().unwrap().admits() {
+            true => Ok(()),
+            false => Err(Failure::new("host", "user", Reason::RateExceeded)),
+        }
+    }
+
+    /// What became of 5,000 clients that came at once.
+    struct Crowd {
+        /// When each was let in, in order.
+        entered: Vec<Duration>,
+        /// The reasons that the others were told.
+        told: Vec<Option<Reason>>,
+        knocks: u32,
+    }
+
+    impl Crowd {
+        /// The clients come as this policy has it.
+        async fn of<F, Fut>(policy: F) -> Self
+        where
+            F: Fn(Arc<Mutex<Bucket>>) -> Fut,
+            Fut: Future<Output = Result<(), Option<Reason>>>,
+        {
+            let bucket = Bucket::full();
+            let start = Instant::now();
+            let came =
+                join_all((0..5_000).map(|_| async {
+                    policy(Arc::clone(&bucket)).await.map(|()| start.elapsed())
+                }))
+                .await;
+            let (entered, told): (Vec<_>, Vec<_>) = came.into_iter().partition(Result::is_ok);
+            let mut entered: Vec<_> = entered.into_iter().flatten().collect();
+            entered.sort_unstable();
+            let knocks = bucket.lock().unwrap().knocks;
+            Self {
+                entered,
+                told: told.into_iter().filter_map(Result::err).collect(),
+                knocks,
+            }
+        }
+
+        fn row(&self, name: &str) {
+            let last = self.entered.last().copied().unwrap_or_default();
+            println!(
+                "| {name} | {} | {} | {:.0} s | {:.1} |",
+                self.entered.len(),
+                self.told.len(),
+                last.as_secs_f64(),
+                f64::from(self.knocks) / 5_000.0
+            );
+        }
+    }
+
+    async fn ours(bucket: Arc<Mutex<Bucket>>, timeout: Duration) -> Result<(), Option<Reason>> {
+        let given_up = |given_up: GivenUp| given_up.last.map(|failure| failure.reason());
+        persist(timeout, || knock(&bucket), |_| Verdict::Later)
+            .await
+            .map_err(given_up)
+    }
+
+    async fn at_once(bucket: Arc<Mutex<Bucket>>) -> Result<(), Option<Reason>> {
+        let knocking = async { while knock(&bucket).await.is_err() {} };
+        let in_time = tokio::time::timeout(LAMBDA_TIMEOUT, knocking).await;
+        in_time.map_err(|_| None)
+    }
+
+    /// `add_connection` of bb8 0.9.1, whose waiter goes when the timeout is over and is told no cause.
+    async fn like_bb8(bucket: Arc<Mutex<Bucket>>) -> Result<(), Option<Reason>> {
+        let knocking = async {
+            let mut delay = Duration::ZERO;
+            while knock(&bucket).await.is_err() {
+                delay = delay.max(Duration::from_millis(200));
+                delay = (2 * delay).min(BB8_TIMEOUT / 2);
+                sleep(delay).await;
+            }
+        };
+        let in_time = tokio::time::timeout(BB8_TIMEOUT, knocking).await;
+        in_time.map_err(|_| None)
+    }
+
+    const BB8_TIMEOUT: Duration = Duration::from_secs(30);
+    const LAMBDA_TIMEOUT: Duration = Duration::from_secs(5);
+    const SERVER_TIMEOUT: Duration = Duration::from_secs(10);
+
+    /// Prints the table of `docs/crowds.md`.
+    #[tokio::test(start_paused = true)]
+    async fn a_crowd_is_let_in_nearly_as_fast_as_the_service_allows() {
+        let patient = Crowd::of(|bucket| ours(bucket, Duration::from_secs(3_600))).await;
+        let server = Crowd::of(|bucket| ours(bucket, SERVER_TIMEOUT)).await;
+        let lambda = Crowd::of(|bucket| ours(bucket, LAMBDA_TIMEOUT)).await;
+        patient.row("dsql-conn, deadline lifted");
+        server.row("dsql-conn, 10 s (a server's default)");
+        lambda.row("dsql-conn, 5 s (a Lambda's default)");
+        Crowd::of(like_bb8)
+            .await
+            .row("bb8's backoff, 30 s (its default)");
+        Crowd::of(at_once).await.row("again at once, 5 s");
+
+        let bound = Duration::from_secs_f64((5_000.0 - BURST) / RATE);
+        assert_eq!(patient.entered.len(), 5_000);
+        let last = patient.entered.last().copied().unwrap_or_default();
+        assert!(last <= bound.mul_f64(1.25), "{last:?}");
+
+        for (crowd, timeout) in [(lambda, LAMBDA_TIMEOUT), (server, SERVER_TIMEOUT)] {
+            let allowed = BURST + RATE * timeout.as_secs_f64();
+            let entered = crowd.entered.len();
+            assert!(entered as f64 >= 0.95 * allowed, "{entered} of {allowed}");
+            let is_throttled = |told: &Option<Reason>| *told == Some(Reason::RateExceeded);
+            assert!(crowd.told.iter().all(is_throttled));
+        }
+    }
+}

@@ -1,0 +1,229 @@
+use std::time::Duration;
+
+use proptest::{prelude::*, sample::Index};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+    time::timeout,
+};
+use tokio_postgres::{Config, NoTls, SimpleQueryMessage};
+
+use super::*;
+use crate::{
+    corpus::{cut, mistaken, walk},
+    driver::{Driver, Drivers},
+    scripted::{error, message},
+};
+
+/// What became of a session whose server had its say.
+struct Ended {
+    /// What the driver answered to the first statement, if the login succeeded.
+    answer: Option<Result<Vec<SimpleQueryMessage>, tokio_postgres::Error>>,
+    watch: Watch,
+}
+
+/// Opens a session on a server that says something at once and something when it is asked, and waits for the end.
+///
+/// The clock is paused, so that it only moves when there is nothing left to do: who waits for ever is told at once.
+fn session(said: &[u8], answered: &[u8]) -> Ended {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    let session = async {
+        let (near, far) = duplex(64 * 1024);
+        let server = tokio::spawn(serve(far, said.to_vec(), answered.to_vec()));
+        let (wire, watch) = Wire::new(near);
+        let mut config = Config::new();
+        let login = config
+            .user("app")
+            .password("token")
+            .connect_raw(wire, NoTls);
+        let Ok((client, connection)) = login.await else {
+            watch.close();
+            return Ended {
+                answer: None,
+                watch,
+            };
+        };
+        let drivers = Drivers::default();
+        let driver = Driver::spawn(connection, watch.clone(), &drivers);
+        let answer = Some(client.simple_query(QUESTION).await);
+        watch.fence().await;
+        drop((client, driver));
+        watch.settled().await;
+        watch.until(Ledger::is_closed).await;
+        server.await.unwrap();
+        Ended { answer, watch }
+    };
+    let ended = runtime.block_on(async { timeout(Duration::from_secs(3600), session).await });
+    ended.unwrap_or_else(|_| {
+        panic!(
+            "it hangs: {} {}",
+            said.escape_ascii(),
+            answered.escape_ascii()
+        )
+    })
+}
+
+async fn serve(mut stream: DuplexStream, said: Vec<u8>, answered: Vec<u8>) {
+    // The client may be gone at any of these bytes.
+    let _either_way = stream.write_all(&said).await;
+    let mut heard = Vec::new();
+    let asked = async {
+        while !heard.ends_with(QUESTION.as_bytes()) {
+            let byte = stream.read_u8().await?;
+            heard.extend(Some(byte).filter(|byte| *byte != 0));
+        }
+        io::Result::Ok(())
+    };
+    // Nobody asks in the middle of a login.
+    let _asked_or_not = timeout(Duration::from_secs(1), asked).await;
+    let _either_way = stream.write_all(&answered).await;
+    let _either_way = stream.shutdown().await;
+    let _either_way = stream.read_to_end(&mut heard).await;
+}
+
+fn read(said: &[u8], answered: &[u8]) {
+    let Ended { answer: _, watch } = session(said, answered);
+    assert!(watch.is_closed());
+    let shared = watch.shared.lock();
+    // Lossy text is up to three times as long.
+    let words = shared.failure.as_ref();
+    let words = words.map_or(0, |failure| failure.code.len() + failure.message.len());
+    let tag = shared.tag.as_ref().map_or(0, Vec::len);
+    assert!(words.max(tag) <= 3 * 1024 + 1);
+}
+
+/// The greeting of a server that asks for nothing.
+fn greeting() -> Vec<u8> {
+    [message(b'R', &[0; 4]), message(b'Z', b"I")].concat()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn no_server_makes_it_panic_or_hang(said in mistaken("wire"), asked in any::<Index>()) {
+        let (said, answered) = said.split_at(asked.index(said.len() + 1));
+        read(said, answered);
+    }
+
+    #[test]
+    fn no_bytes_after_the_login_make_it_panic_or_hang(
+        messages in prop::collection::vec((prop_oneof![Just(b'Z'), Just(b'C'), Just(b'E'), any::<u8>()], any::<Vec<u8>>()), 0..5),
+        rest in prop::collection::vec(any::<u8>(), 0..20),
+    ) {
+        let mut answered: Vec<u8> = messages.iter().flat_map(|(tag, body)| message(*tag, body)).collect();
+        answered.extend(rest);
+        read(&greeting(), &answered);
+    }
+
+    /// Both read the same messages, each by itself.
+    #[test]
+    fn an_answer_is_to_the_watch_what_it_is_to_the_driver(
+        code in prop_oneof![Just("40001".to_owned()), "[0-9A-Z]{5}"],
+        text in "[^\0]{0,60}",
+        hint in prop::option::of("[^\0]{0,20}"),
+        status in prop::sample::select(&b"ITE"[..]),
+    ) {
+        let refusal = error("ERROR", &code, &text, hint.as_deref());
+        let answered = [refusal, message(b'Z', &[status])].concat();
+        let Ended { answer, watch } = session(&greeting(), &answered);
+        let error = answer.unwrap().unwrap_err();
+        let error = error.as_db_error().unwrap();
+        let told = Refusal {
+            code: error.code().code().to_owned(),
+            message: error.message().to_owned(),
+        };
+        prop_assert_eq!(watch.failure(), Some(told));
+        let conflict = watch.conflict().map(|conflict| conflict.message);
+        prop_assert_eq!(conflict, (code == "40001").then_some(text));
+        let expected = match status {
+            b'I' => Status::Idle,
+            b'T' => Status::Open,
+            _ => Status::Failed,
+        };
+        prop_assert_eq!(watch.status(), expected);
+    }
+
+    #[test]
+    fn the_books_are_the_same_wherever_the_messages_are_cut(
+        sent in prop::collection::vec((prop::sample::select(&b"QPBESCDHcdfpX"[..]), 0..9_usize), 0..9),
+        received in mistaken("wire"),
+        at in prop::collection::vec(any::<Index>(), 0..9),
+    ) {
+        let startup = message(0, b"\0\x03\0\0\0");
+        let messages = sent.iter().flat_map(|(tag, length)| message(*tag, &vec![0; *length]));
+        let sent: Vec<u8> = startup[1..].iter().copied().chain(messages).collect();
+        let books = |at: &[Index]| {
+            let mut ledger = Ledger::default();
+            let mut frames = Frames::starting_untagged();
+            for piece in cut(&sent, at) {
+                frames.follow(piece, |tag, body| ledger.sent(tag, body));
+            }
+            let mut frames = Frames::default();
+            for piece in cut(&received, at) {
+                frames.follow(piece, |tag, body| ledger.received(tag, body));
+            }
+            format!("{ledger:?} {frames:?}")
+        };
+        prop_assert_eq!(books(&at), books(&[]));
+    }
+}
+
+#[test]
+fn what_is_kept_is_read_with_any_mistake() {
+    walk("wire", |said| read(said, &[]));
+}
+
+/// Twice what is kept of a message.
+#[test]
+fn a_long_error_is_cut_short_and_a_conflict_all_the_same() {
+    let text = "\u{e9}".repeat(1024);
+    let answered = [error("ERROR", "40001", &text, None), message(b'Z', b"E")].concat();
+    let Ended { answer, watch } = session(&greeting(), &answered);
+    let answer = answer.unwrap().unwrap_err();
+    assert_eq!(answer.as_db_error().unwrap().message(), text);
+    let conflict = watch.conflict().unwrap().message;
+    assert!(text.starts_with(conflict.trim_end_matches('\u{fffd}')) && conflict.len() > 900);
+    assert!(conflict.len() <= 1024 + '\u{fffd}'.len_utf8());
+}
+
+/// What is said in pieces, with the driver's turns in between, is what is said at once.
+#[tokio::test(start_paused = true)]
+async fn an_answer_may_come_byte_by_byte() {
+    let said = [
+        greeting(),
+        error(
+            "ERROR",
+            "40001",
+            "change conflicts with another transaction (OC000)",
+            None,
+        ),
+        message(b'Z', b"E"),
+    ];
+    let (near, mut far) = duplex(1);
+    let (near, watch) = Wire::new(near);
+    let server = tokio::spawn(async move {
+        let (mut heard, mut says) = tokio::io::split(&mut far);
+        let mut nowhere = tokio::io::sink();
+        let hears = tokio::io::copy(&mut heard, &mut nowhere);
+        let speaks = async {
+            says.write_all(&said.concat()).await.unwrap();
+            says.shutdown().await.unwrap();
+        };
+        tokio::join!(hears, speaks).0.unwrap();
+    });
+    let mut config = Config::new();
+    let (client, connection) = config.user("app").connect_raw(near, NoTls).await.unwrap();
+    let driver = tokio::spawn(connection);
+    assert!(client.simple_query("SELECT 1").await.is_err());
+    assert_eq!(watch.status(), Status::Failed);
+    assert!(watch.conflict().is_some() && watch.is_closed());
+    drop(client);
+    let _ended = driver.await.unwrap();
+    server.await.unwrap();
+}
+
+const QUESTION: &str = "SELECT id FROM t";

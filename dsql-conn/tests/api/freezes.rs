@@ -1,0 +1,210 @@
+//! A thousand lives of a Lambda function's pool, drawn at random: calls, freezes of a second to 14 hours, connections cut or gone
+//! silent meanwhile, credentials that end, a clock that is set back. No call may fail.
+
+use std::{
+    ops::Range,
+    sync::{Arc, Mutex},
+    time::{Duration, SystemTime},
+};
+
+use aws_credential_types::Credentials;
+use aws_smithy_async::time::TimeSource;
+use dsql_conn::Pool;
+use dsql_local::{Action, Identity, LocalCluster};
+use futures_util::future::join_all;
+use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
+use tokio::net::UdpSocket;
+
+use crate::support::{Clock, Rotating, cluster, config, until};
+
+/// What becomes of the connection while the function is frozen.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Fate {
+    Kept,
+    Cut,
+    Reset,
+    /// No packet gets through any more, in either direction.
+    Silent,
+}
+
+/// A function, the cluster that it calls, and what is expected of its connection.
+struct Life<'a> {
+    cluster: &'a LocalCluster,
+    clock: Clock,
+    /// How far the function's clock is behind the cluster's.
+    behind: Duration,
+    credentials: Rotating,
+    identity: Identity,
+    /// When the identity's credentials end, by the cluster's clock.
+    expiry: SystemTime,
+    pool: Pool,
+    /// The place of the pool's first connection in the cluster's log.
+    first: usize,
+    /// The connection's age.
+    age: Duration,
+    is_alive: bool,
+    /// Within which time, by the function's own clock, it has no cause to replace the connection.
+    young: Range<SystemTime>,
+}
+
+impl<'a> Life<'a> {
+    fn begin(cluster: &'a LocalCluster, rng: &mut StdRng) -> Self {
+        let (identity, expiry, first) = issue(cluster, rng);
+        let credentials = Rotating(Arc::new(Mutex::new(first)));
+        let clock = Clock::default();
+        clock.set(cluster.clock().now());
+        let config = config(cluster)
+            .time_source(clock.clone())
+            .credentials(credentials.clone())
+            // What does not answer is gone here. Where it is taken for gone by mistake, that is the one connect more.
+            .ping_timeout(Duration::from_millis(100));
+        Self {
+            cluster,
+            clock,
+            behind: Duration::ZERO,
+            credentials,
+            identity,
+            expiry,
+            pool: Pool::lambda(config),
+            first: cluster.connections().len(),
+            age: Duration::ZERO,
+            is_alive: false,
+            young: SystemTime::UNIX_EPOCH..SystemTime::UNIX_EPOCH,
+        }
+    }
+
+    /// Answers a request, and counts what that took.
+    async fn invoke(&mut self) {
+        let now = self.clock.now();
+        let needed = u64::from(!self.is_alive);
+        let justified = u64::from(!self.is_alive || !self.young.contains(&now));
+        let before = self.seen();
+        let connection = self.pool.get().await.unwrap();
+        let one = connection.query_one("SELECT 1", &[]).await.unwrap();
+        assert_eq!(one.get::<_, i32>(0), 1);
+        drop(connection);
+        // A successor that is opened in the background counts, too.
+        until(self.cluster, |_| self.pool.stats().idle == 1).await;
+        // What went silent is of no more use.
+        self.cluster.release();
+        let after = self.seen();
+
+        let (connects, pings) = (after.0 - before.0, after.1 - before.1);
+        // One for a ping that took too long, or for credentials that had been replaced unheard.
+        assert!(
+            (needed..=justified + 1).contains(&connects),
+            "{connects} connects where {justified} was justified"
+        );
+        assert!(pings <= 1, "{pings} pings");
+        if connects > 0 {
+            self.age = Duration::ZERO;
+            self.is_alive = true;
+            // 44 of 55 minutes are the least, and in the last one a successor is opened.
+            self.young = now..now + Duration::from_secs(43 * 60);
+        }
+    }
+
+    /// How many connections were accepted, and how many pings came on the pool's.
+    fn seen(&self) -> (u64, usize) {
+        let connections = self.cluster.connections();
+        let pings = connections[self.first..].iter();
+        let pings = pings.flat_map(|connection| &connection.flights);
+        let pings = pings.filter(|flight| *flight == "Q").count();
+        (self.cluster.counts().accepted, pings)
+    }
+
+    async fn freeze(&mut self, rng: &mut StdRng) {
+        let longest = Duration::from_secs(14 * 3_600);
+        let asleep = Duration::from_secs(1).mul_f64(longest.as_secs_f64().powf(rng.random()));
+        let before = self.behind;
+        if rng.random_bool(0.3) {
+            self.behind = Duration::from_secs(rng.random_range(0..600));
+        }
+        // By the function's clock.
+        let idle = (asleep + before).saturating_sub(self.behind);
+        let fate = match rng.random_range(0..6) {
+            0 => Fate::Cut,
+            1 => Fate::Reset,
+            // What is between the two forgets a connection after minutes, and not within seconds of its last use.
+            2 if idle > Duration::from_secs(60) => Fate::Silent,
+            _ => Fate::Kept,
+        };
+        match fate {
+            Fate::Kept => {}
+            Fate::Cut => self.cluster.cut_all(),
+            Fate::Reset => self.cluster.reset_all(),
+            Fate::Silent => self.cluster.black_hole_all(),
+        }
+        self.is_alive &= fate == Fate::Kept;
+
+        self.cluster.clock().advance(asleep);
+        self.cluster.pass_time(asleep);
+        self.age += asleep;
+        // The service's limit.
+        self.is_alive &= self.age < Duration::from_secs(3_600);
+        if !self.is_alive && fate != Fate::Silent {
+            // The network has told by the time that the function is thawed.
+            until(self.cluster, |counts| counts.open == 0).await;
+        }
+        next_request().await;
+
+        self.clock.set(self.cluster.clock().now() - self.behind);
+        if self.cluster.clock().now() > self.expiry {
+            self.cluster.forget(&self.identity);
+            let (identity, expiry, next) = issue(self.cluster, rng);
+            (self.identity, self.expiry) = (identity, expiry);
+            *self.credentials.0.lock().unwrap() = next;
+        }
+    }
+}
+
+/// Waits for a packet, as the function does that is woken by one: the runtime sees with it what came before.
+async fn next_request() {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    socket.send_to(b"request", address).await.unwrap();
+    socket.recv(&mut [0; 7]).await.unwrap();
+}
+
+/// Issues credentials that end after minutes or hours; some do not say so.
+fn issue(cluster: &LocalCluster, rng: &mut impl Rng) -> (Identity, SystemTime, Credentials) {
+    let name = format!("lambda-{}", rng.random::<u64>());
+    let identity = cluster.identity(&name, &[Action::DbConnectAdmin]);
+    let lifetime = Duration::from_secs(rng.random_range(900..6 * 3_600));
+    let expiry = cluster.clock().now() + lifetime;
+    let told = rng.random_bool(0.8).then_some(expiry);
+    let issued = Credentials::new(
+        identity.access_key_id(),
+        identity.secret_access_key(),
+        identity.session_token().map(str::to_owned),
+        told,
+        "test",
+    );
+    (identity, expiry, issued)
+}
+
+/// Lives these lives, one after the other, on a cluster of their own.
+async fn live(seeds: impl Iterator<Item = u64>) {
+    let cluster = cluster().await;
+    for seed in seeds {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let mut life = Life::begin(&cluster, &mut rng);
+        for step in 0..rng.random_range(2..7) {
+            // The captured output names the life that failed.
+            println!("seed {seed}, step {step}");
+            for _ in 0..rng.random_range(1..4) {
+                life.invoke().await;
+            }
+            life.freeze(&mut rng).await;
+        }
+        life.invoke().await;
+        life.pool.close(Duration::from_secs(60)).await;
+        cluster.release();
+        until(&cluster, |counts| counts.open == 0).await;
+    }
+}
+
+#[tokio::test]
+async fn no_call_fails_after_any_freeze() {
+    join_all((0..8).map(|world| live((world..1_000).step_by(8)))).await;
+}

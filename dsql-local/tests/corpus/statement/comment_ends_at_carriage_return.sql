@@ -1,0 +1,1 @@
+-- oneCREATE TABLE a (id int); SELECT 1

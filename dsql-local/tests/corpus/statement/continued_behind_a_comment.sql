@@ -1,0 +1,2 @@
+SELECT 'arn:' -- the account
+'aws;' ; SELECT 2

@@ -1,0 +1,1 @@
+CALL sys.wait_for_job('c3vd5ffqk5hgxp7tqz4jnqnj7a');SELECT job_id FROM sys.jobs

@@ -1,0 +1,1 @@
+SELECT "a;""b", U&"d\0061;", É AS "É" FROM "public"."t";SELECT e'\';', E'''\\'

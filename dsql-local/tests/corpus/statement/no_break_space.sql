@@ -1,0 +1,1 @@
+ COMMIT ; SELECT 1

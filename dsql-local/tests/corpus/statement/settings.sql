@@ -1,0 +1,1 @@
+SET LOCAL search_path TO a, "b"; SET TIME ZONE 'UTC'; SELECT set_config('dsql.enable_batched_nestloop', 'on', false); SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE

@@ -1,0 +1,252 @@
+//! What can befall the bank's cluster, and how to tell that it did.
+
+use std::{fmt, time::Duration};
+
+use dsql_local::{Counts, Direction, Effect, Fault, LocalCluster, Refusal, Stage};
+use rand::{RngExt, rngs::StdRng};
+
+/// One kind of fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hazard {
+    /// All sockets close.
+    CutAll,
+    /// All sockets are reset.
+    ResetAll,
+    /// All sockets stay open and say nothing more, for a while.
+    BlackHole,
+    /// A login is cut, reset, garbled or stalled at one of its stages.
+    BrokenLogin,
+    /// A socket closes at a statement.
+    CutStatement,
+    /// A socket is reset at a statement.
+    ResetStatement,
+    /// Nothing more comes after a statement, for a while.
+    StalledStatement,
+    /// A socket closes over a `COMMIT` that was not applied.
+    CutCommit,
+    /// Nothing more comes after a `COMMIT` that was not applied, for a while.
+    StalledCommit,
+    /// A `COMMIT` was applied, and the socket closes instead of an answer.
+    LostCommitReply,
+    /// A `COMMIT` was applied, and the answer is that the server is unavailable.
+    MisreportedCommit,
+    /// A `COMMIT` was not applied, and the answer is that the server is unavailable.
+    UnavailableCommit,
+    /// Two workers changed the same accounts. Comes by itself.
+    RealConflict,
+    /// A conflict at `COMMIT` that the script made up.
+    InjectedConflict,
+    /// A conflict at a statement that the script made up.
+    InjectedStatementConflict,
+    /// Another session commits a definition.
+    Definition,
+    /// A session is told that its catalog is old.
+    StaleCatalog,
+    /// Sessions come to the end of their hour.
+    SessionLimit,
+    /// A transaction has been open for more than five minutes.
+    TransactionAge,
+    /// The cluster sleeps.
+    WakingUp,
+    /// Too many connections came at once.
+    Throttling,
+    /// Too many connections are open.
+    TooManyConnections,
+    /// A token is refused as too old.
+    ExpiredToken,
+    /// Bytes take longer.
+    Delay,
+}
+
+impl Hazard {
+    /// All of them.
+    pub const ALL: [Self; 24] = [
+        Self::CutAll,
+        Self::ResetAll,
+        Self::BlackHole,
+        Self::BrokenLogin,
+        Self::CutStatement,
+        Self::ResetStatement,
+        Self::StalledStatement,
+        Self::CutCommit,
+        Self::StalledCommit,
+        Self::LostCommitReply,
+        Self::MisreportedCommit,
+        Self::UnavailableCommit,
+        Self::RealConflict,
+        Self::InjectedConflict,
+        Self::InjectedStatementConflict,
+        Self::Definition,
+        Self::StaleCatalog,
+        Self::SessionLimit,
+        Self::TransactionAge,
+        Self::WakingUp,
+        Self::Throttling,
+        Self::TooManyConnections,
+        Self::ExpiredToken,
+        Self::Delay,
+    ];
+
+    /// Lets it befall the cluster. What needs a client for it is due at the next one that gets there.
+    pub(crate) fn befall(self, cluster: &LocalCluster, rng: &mut StdRng) {
+        match self {
+            Self::CutAll => cluster.cut_all(),
+            Self::ResetAll => cluster.reset_all(),
+            Self::BlackHole => cluster.black_hole_all(),
+            Self::StaleCatalog => cluster.change_schema(),
+            Self::SessionLimit => cluster.pass_time(SESSION_LIMIT),
+            Self::TransactionAge => cluster.pass_time(TRANSACTION_AGE),
+            Self::WakingUp => cluster.sleep(),
+            // The one comes by itself, the other by a session next door.
+            Self::RealConflict | Self::Definition => {}
+            Self::BrokenLogin => {
+                let which = rng.random_range(0..LOGIN_STAGES.len() * LOGIN_EFFECTS.len());
+                cluster.inject(broken_login(which));
+            }
+            _ => {
+                let times = rng.random_range(1..=3);
+                for fault in self.faults() {
+                    cluster.inject(fault.times(times));
+                }
+            }
+        }
+    }
+
+    /// Returns how often it was seen to happen: what the cluster did or told, not what it was asked to do.
+    pub(crate) fn seen(self, cluster: &LocalCluster, counts: &Counts) -> u64 {
+        match self {
+            Self::CutAll => counts.cut,
+            Self::ResetAll => counts.reset,
+            Self::BlackHole => counts.black_holed,
+            Self::SessionLimit => counts.expired,
+            Self::RealConflict => counts
+                .refused(|refusal| *refusal == Refusal::Conflict)
+                .saturating_sub(cluster.struck(&statement_conflict())),
+            Self::InjectedConflict => counts.refused(|refusal| *refusal == injected_conflict()),
+            Self::StaleCatalog => counts.refused(|refusal| *refusal == Refusal::SchemaChanged),
+            Self::TransactionAge => {
+                counts.refused(|refusal| matches!(refusal, Refusal::TransactionAge { .. }))
+            }
+            Self::WakingUp => counts.refused(|refusal| *refusal == Refusal::WakingUp),
+            Self::Throttling => counts.refused(|refusal| *refusal == Refusal::RateExceeded),
+            Self::TooManyConnections => {
+                counts.refused(|refusal| *refusal == Refusal::TooManyConnections)
+            }
+            Self::ExpiredToken => counts.refused(|refusal| matches!(refusal, Refusal::Token(_))),
+            // Not the cluster's to count.
+            Self::Definition => 0,
+            Self::BrokenLogin => (0..LOGIN_STAGES.len() * LOGIN_EFFECTS.len())
+                .map(|which| cluster.struck(&broken_login(which)))
+                .sum(),
+            _ => {
+                let faults = self.faults();
+                faults.iter().map(|fault| cluster.struck(fault)).sum()
+            }
+        }
+    }
+
+    /// Whether it lasts until it is released.
+    pub(crate) fn lasts(self) -> bool {
+        matches!(
+            self,
+            Self::BlackHole | Self::StalledStatement | Self::StalledCommit
+        )
+    }
+
+    /// What to inject for it.
+    fn faults(self) -> Vec<Fault> {
+        match self {
+            Self::CutStatement => vec![Fault::at(Stage::Statement, Effect::Cut)],
+            Self::ResetStatement => vec![Fault::at(Stage::Statement, Effect::Reset)],
+            Self::StalledStatement => vec![Fault::at(Stage::Statement, Effect::Stall)],
+            Self::CutCommit => vec![Fault::at(Stage::Commit, Effect::Cut)],
+            Self::StalledCommit => vec![Fault::at(Stage::Commit, Effect::Stall)],
+            Self::LostCommitReply => vec![Fault::lose_commit_reply()],
+            Self::MisreportedCommit => vec![Fault::misreport_commit(Refusal::ServerUnavailable)],
+            Self::UnavailableCommit => {
+                let unavailable = Effect::Refuse(Refusal::ServerUnavailable);
+                vec![Fault::at(Stage::Commit, unavailable)]
+            }
+            Self::InjectedConflict => {
+                vec![Fault::at(
+                    Stage::Commit,
+                    Effect::Refuse(injected_conflict()),
+                )]
+            }
+            Self::InjectedStatementConflict => vec![statement_conflict()],
+            Self::Throttling => vec![Fault::refuse(Refusal::RateExceeded)],
+            Self::TooManyConnections => vec![Fault::refuse(Refusal::TooManyConnections)],
+            Self::ExpiredToken => vec![Fault::refuse(Refusal::signature_expired())],
+            Self::Delay => [Direction::ToServer, Direction::ToClient]
+                .map(|direction| Fault::delay(direction, DELAY))
+                .into(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl fmt::Display for Hazard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::CutAll => "all sockets cut",
+            Self::ResetAll => "all sockets reset",
+            Self::BlackHole => "black hole",
+            Self::BrokenLogin => "login broken",
+            Self::CutStatement => "cut at a statement",
+            Self::ResetStatement => "reset at a statement",
+            Self::StalledStatement => "stall at a statement",
+            Self::CutCommit => "cut at COMMIT, not applied",
+            Self::StalledCommit => "stall at COMMIT, not applied",
+            Self::LostCommitReply => "COMMIT applied, reply lost",
+            Self::MisreportedCommit => "COMMIT applied, told unavailable",
+            Self::UnavailableCommit => "COMMIT not applied, told unavailable",
+            Self::RealConflict => "conflict, real",
+            Self::InjectedConflict => "conflict at COMMIT, injected",
+            Self::InjectedStatementConflict => "conflict at a statement, injected",
+            Self::Definition => "definition next door",
+            Self::StaleCatalog => "schema changed",
+            Self::SessionLimit => "session limit",
+            Self::TransactionAge => "transaction too old",
+            Self::WakingUp => "waking up",
+            Self::Throttling => "connection rate exceeded",
+            Self::TooManyConnections => "too many connections",
+            Self::ExpiredToken => "token expired",
+            Self::Delay => "bytes delayed",
+        })
+    }
+}
+
+/// A conflict in the service's words, with a hint that tells it from a real one.
+fn injected_conflict() -> Refusal {
+    Refusal::Custom {
+        fatal: false,
+        sqlstate: "40001".into(),
+        message: "change conflicts with another transaction (OC000)".into(),
+        hint: Some("injected".into()),
+    }
+}
+
+fn statement_conflict() -> Fault {
+    Fault::at(Stage::Statement, Effect::Refuse(Refusal::Conflict))
+}
+
+fn broken_login(which: usize) -> Fault {
+    let stage = LOGIN_STAGES[which % LOGIN_STAGES.len()];
+    let effect = LOGIN_EFFECTS[which / LOGIN_STAGES.len()].clone();
+    Fault::at(stage, effect)
+}
+
+const LOGIN_STAGES: [Stage; 5] = [
+    Stage::Accept,
+    Stage::TlsHello,
+    Stage::Startup,
+    Stage::Password,
+    Stage::Ready,
+];
+const LOGIN_EFFECTS: [Effect; 4] = [Effect::Cut, Effect::Reset, Effect::Garbage, Effect::Stall];
+
+/// The cluster's own, unless it was told otherwise.
+const SESSION_LIMIT: Duration = Duration::from_secs(3_600);
+/// More than a transaction may last, unless the cluster was told otherwise.
+const TRANSACTION_AGE: Duration = Duration::from_secs(301);
+const DELAY: Duration = Duration::from_millis(20);

@@ -1,0 +1,70 @@
+//! Runs a soak and prints what it came to.
+
+use std::{process::ExitCode, time::Duration};
+
+use clap::Parser;
+use soak::{Failure, Length, Opening, Soak};
+
+/// Runs a bank under faults, and reconciles what its workers were told with what was written.
+///
+/// Exits with 1 when a promise was broken, a connection was not given back, or a fault never happened; with 2 when nobody got
+/// on any more; with 3 when it could not start.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Args {
+    /// Minutes to go on for, and until every kind of fault was seen
+    #[arg(long, default_value_t = 1.0, value_parser = minutes)]
+    minutes: f64,
+    /// Workers, each with one transfer at a time
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(2..))]
+    workers: u16,
+    /// Accounts; the fewer, the more conflicts
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(i64).range(2..=100_000))]
+    accounts: i64,
+    /// Connections that the workers share
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(2..=200))]
+    connections: u32,
+    /// What decides all that is left to chance; drawn and printed if not given
+    #[arg(long)]
+    seed: Option<u64>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let args = Args::parse();
+    let soak = Soak {
+        length: Length::Time(Duration::from_secs_f64(args.minutes * 60.0)),
+        workers: args.workers.into(),
+        connections: args.connections,
+        opening: Opening {
+            accounts: args.accounts,
+            balance: 1_000,
+        },
+        pause: Duration::from_millis(400),
+        seed: args.seed.unwrap_or_else(rand::random),
+    };
+    println!("seed: {}", soak.seed);
+    match soak.run().await {
+        Ok(report) => {
+            println!("{report}");
+            match report.is_sound() && report.unseen().is_empty() {
+                true => ExitCode::SUCCESS,
+                false => ExitCode::from(1),
+            }
+        }
+        Err(failure) => {
+            eprintln!("soak: {failure}");
+            match failure {
+                Failure::Wedged(_) => ExitCode::from(2),
+                Failure::Setup(_) => ExitCode::from(3),
+            }
+        }
+    }
+}
+
+fn minutes(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(minutes) if (0.0..=100_000.0).contains(&minutes) => Ok(minutes),
+        _ => Err("a number of minutes from 0 on".to_owned()),
+    }
+}

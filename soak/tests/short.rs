@@ -1,0 +1,25 @@
+//! A short soak keeps every promise, and sees every hazard.
+
+use std::time::Duration;
+
+use soak::{Length, Opening, Soak};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_short_soak_loses_nothing_and_doubles_nothing() {
+    let soak = Soak {
+        length: Length::Committed(400),
+        workers: 8,
+        connections: 5,
+        opening: Opening {
+            accounts: 30,
+            balance: 1_000,
+        },
+        pause: Duration::from_millis(100),
+        seed: 1,
+    };
+    let report = soak.run().await.unwrap();
+    println!("{report}");
+    assert!(report.is_sound(), "{report}");
+    assert!(report.verdict.committed >= 400, "{report}");
+    assert!(report.unseen().is_empty(), "{report}");
+}
