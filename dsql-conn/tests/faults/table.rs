@@ -100,7 +100,10 @@ How to read a cell:
 - A fault that comes with an SQLSTATE is a refusal of the service's, in its words, less the `unable to accept connection,` that most
   refusals of a login begin with.
 - What ends the call. *At once*: the peer's answer or its end, before any deadline. *After a backoff*: the same, with pauses between
-  attempts. Otherwise the deadline that ends it, or what it waits for; in the test all others are longer than the test waits.
+  attempts. Otherwise the deadline that ends it, or what it waits for; in the test that one is short, and the others are longer than
+  the test waits. (`connect_timeout` is short as well where `checkout_timeout` ends the call, or its caller: a cause is known, and a
+  place free, when a dial has come to its end.)
+- A dash: that fault is not met in that way.
 - *Applied* or *not applied*: whether the row is there that the call was to insert, where the answer does not say so.
 
 After each cell, the pool is whole again:
