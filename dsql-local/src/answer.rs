@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 
+use crate::fault::Effect;
 use crate::refusal::Refusal;
 
 /// What the client sees in place of the engine's answer.
@@ -17,10 +18,8 @@ pub(crate) enum Reply {
     Refuse(Refusal),
     /// An error in place of success.
     Instead(Refusal),
-    /// Nothing, and the connection ends, if this was a commit.
-    LoseCommit,
-    /// An error in place of success, if this was a commit.
-    Misreport(Refusal),
+    /// What strikes in place of success, if this was a commit.
+    Committed(Effect),
     /// Nothing: the front asked, not the client.
     Swallow,
 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::ending::Ending;
 use crate::refusal::Refusal;
+use crate::socket::Pace;
 
 /// Where in a connection's life a fault strikes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,16 +18,26 @@ pub enum Stage {
     Accept,
     /// The TLS hello was read; nothing was answered.
     TlsHello,
+    /// The TLS handshake is done; nothing was read inside of it.
+    TlsFinished,
     /// The startup packet was read.
     Startup,
     /// The password was read.
     Password,
     /// The login is good; the client was not told yet.
     Ready,
+    /// No answer is due: the session rests between two statements, inside a transaction or not. A fault that is added strikes
+    /// the sessions that rest already.
+    Idle,
     /// The first frame of a statement was read: a query, a parse, or a bind.
     Statement,
-    /// A `COMMIT` was read.
+    /// A row was sent, and then half of the next one; before it, if there are words to be said. A refusal that is not fatal
+    /// strikes the next statement of the extended protocol instead, after its first row.
+    Rows,
+    /// A `COMMIT` was read; nothing was applied.
     Commit,
+    /// A `COMMIT` was applied; the client was not told.
+    Committed,
 }
 
 /// What happens then.
@@ -43,6 +55,36 @@ pub enum Effect {
     Stall,
     /// The client gets bytes that are no protocol, and the socket closes.
     Garbage,
+    /// All goes on, but from here the bytes to the client come one at a time, with this pause after each, until the connection
+    /// ends or [`LocalCluster::release`](crate::LocalCluster::release) closes it.
+    Trickle(Duration),
+}
+
+impl Effect {
+    /// Lets it strike: the connection ends, or goes on slowly.
+    pub(crate) fn strike(self, pace: &Pace) -> Result<(), Ending> {
+        Err(match self {
+            Self::Refuse(refusal) => Ending::Refused(refusal),
+            Self::Cut => Ending::Cut,
+            Self::Reset => Ending::Reset,
+            Self::Stall => Ending::Stalled,
+            Self::Garbage => Ending::Garbage,
+            Self::Trickle(pause) => {
+                pace.slow_down(pause);
+                return Ok(());
+            }
+        })
+    }
+
+    /// Whether the client is told something, so that what came before must be whole.
+    pub(crate) fn has_words(&self) -> bool {
+        matches!(self, Self::Refuse(_) | Self::Garbage)
+    }
+
+    /// A refusal after which the session goes on.
+    pub(crate) fn is_bearable(&self) -> bool {
+        matches!(self, Self::Refuse(refusal) if !refusal.is_fatal())
+    }
 }
 
 /// Which way bytes go.
@@ -84,7 +126,7 @@ impl Fault {
         Self::at(stage, Effect::Refuse(refusal))
     }
 
-    /// Rolls back the next `commits` transeffects that would commit, and answers each `COMMIT`
+    /// Rolls back the next `commits` transactions that would commit, and answers each `COMMIT`
     /// with a conflict.
     pub fn conflict_commits(commits: usize) -> Self {
         Self::new(Kind::ConflictCommit).times(commits)
@@ -92,12 +134,12 @@ impl Fault {
 
     /// Commits, and cuts the connection instead of saying so.
     pub fn lose_commit_reply() -> Self {
-        Self::new(Kind::LoseCommitReply)
+        Self::at(Stage::Committed, Effect::Cut)
     }
 
     /// Commits, and answers with a refusal: what the service does when it says that it is unavailable.
     pub fn misreport_commit(refusal: Refusal) -> Self {
-        Self::new(Kind::MisreportCommit(refusal))
+        Self::at(Stage::Committed, Effect::Refuse(refusal))
     }
 
     /// Holds the bytes of one direction back, each time some were read.
@@ -131,8 +173,6 @@ impl Fault {
 enum Kind {
     At(Stage, Effect),
     ConflictCommit,
-    LoseCommitReply,
-    MisreportCommit(Refusal),
     Delay(Direction, Duration),
 }
 
@@ -140,6 +180,7 @@ enum Kind {
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
     script: Mutex<Script>,
+    added: watch::Sender<()>,
     released: watch::Sender<u64>,
 }
 
@@ -153,6 +194,12 @@ struct Script {
 impl Faults {
     pub(crate) fn add(&self, fault: Fault) {
         self.script().due.push(fault);
+        self.added.send_replace(());
+    }
+
+    /// Tells of faults that are added from now on.
+    pub(crate) fn added(&self) -> watch::Receiver<()> {
+        self.added.subscribe()
     }
 
     pub(crate) fn clear(&self) {
@@ -170,8 +217,13 @@ impl Faults {
 
     /// Takes what is due at this stage, if anything.
     pub(crate) fn at(&self, stage: Stage) -> Option<Effect> {
+        self.at_if(stage, |_| true)
+    }
+
+    /// Takes the first that is due at this stage and is of the wanted kind.
+    pub(crate) fn at_if(&self, stage: Stage, wanted: impl Fn(&Effect) -> bool) -> Option<Effect> {
         self.take(|kind| match kind {
-            Kind::At(at, effect) if *at == stage => Some(effect.clone()),
+            Kind::At(at, effect) if *at == stage && wanted(effect) => Some(effect.clone()),
             _ => None,
         })
     }
@@ -179,18 +231,6 @@ impl Faults {
     pub(crate) fn conflicts_commit(&self) -> bool {
         self.take(|kind| (*kind == Kind::ConflictCommit).then_some(()))
             .is_some()
-    }
-
-    pub(crate) fn loses_commit_reply(&self) -> bool {
-        self.take(|kind| (*kind == Kind::LoseCommitReply).then_some(()))
-            .is_some()
-    }
-
-    pub(crate) fn misreports_commit(&self) -> Option<Refusal> {
-        self.take(|kind| match kind {
-            Kind::MisreportCommit(refusal) => Some(refusal.clone()),
-            _ => None,
-        })
     }
 
     pub(crate) fn delay(&self, direction: Direction) -> Option<Duration> {
@@ -266,8 +306,8 @@ mod tests {
         faults.add(Fault::conflict_commits(0));
         assert!(!faults.conflicts_commit());
         faults.add(Fault::lose_commit_reply().always());
-        assert!((0..10).all(|_| faults.loses_commit_reply()));
+        assert!((0..10).all(|_| faults.at(Stage::Committed) == Some(Effect::Cut)));
         faults.clear();
-        assert!(!faults.loses_commit_reply());
+        assert_eq!(faults.at(Stage::Committed), None);
     }
 }

@@ -1,21 +1,25 @@
 //! A session's life after the login: its own backend, and bytes in both directions.
 //! Statements are judged on the way in (`request`) and answers put right on the way out (`reply`).
 
+use std::time::Duration;
+
 use bytes::{BufMut, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use crate::cluster::Cluster;
 use crate::count::Entry;
 use crate::ending::Ending;
-use crate::fault::Direction;
+use crate::fault::{Direction, Stage};
 use crate::frame::{self, Frame, Malformed};
 use crate::line::SharedLine;
 use crate::refusal::Refusal;
 use crate::reply;
 use crate::request::{Next, Requests};
 use crate::session::{READ_AHEAD, Session, Wire};
+use crate::socket::Pace;
 
 /// Carries a session to its end, which is never an `Ok`.
 pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
@@ -26,12 +30,40 @@ pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> Ending {
     let line = SharedLine::default();
     let answered = Notify::new();
+    let pace = wire.pace.clone();
     tokio::select! {
         biased;
         ending = carry(cluster, wire, session, entry, &line, &answered) => ending,
         () = expire(cluster, session, &line, &answered) => {
             entry.count(|counts| counts.expired += 1);
             Ending::Expired
+        }
+        ending = strike_at_rest(cluster, &pace, &line, &answered) => ending,
+    }
+}
+
+/// Lets faults strike while no answer is due, and returns when one ends the session.
+async fn strike_at_rest(
+    cluster: &Cluster,
+    pace: &Pace,
+    line: &SharedLine,
+    answered: &Notify,
+) -> Ending {
+    let mut added = cluster.faults.added();
+    loop {
+        // What was added before is asked for now, and only once.
+        added.mark_unchanged();
+        let at_rest = !line.lock().answers.awaits_ready();
+        if at_rest
+            && let Some(effect) = cluster.faults.at(Stage::Idle)
+            && let Err(ending) = effect.strike(pace)
+        {
+            return ending;
+        }
+        tokio::select! {
+            () = answered.notified() => {}
+            // An error means that the cluster is gone, and with it this session.
+            Ok(()) = added.changed() => {}
         }
     }
 }
@@ -75,8 +107,9 @@ async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
     let (mut from_engine, mut to_engine) = backend.into_split();
     let (mut from_client, mut to_client) = tokio::io::split(&mut wire.stream);
 
+    let pace = &wire.pace;
     let inward = async {
-        let mut requests = Requests::new(cluster, entry, line);
+        let mut requests = Requests::new(cluster, entry, line, pace);
         let unread = &mut wire.unread;
         let mut out = BytesMut::new();
         loop {
@@ -91,12 +124,13 @@ async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
             match next {
                 Ok(Next::More) => {}
                 Ok(Next::Terminate) => return Ok(()),
-                // The backend stays open meanwhile, and keeps what it locked.
-                Err(Ending::Stalled) => {
-                    cluster.faults.released().await;
-                    return Err(Ending::Cut);
+                Err(ending) => {
+                    if matches!(ending, Ending::Refused(_)) {
+                        // It answers the last question, not one before; some that are never answered are not waited for.
+                        let _late = timeout(PATIENCE, all_answered(line, answered)).await;
+                    }
+                    return Err(ending);
                 }
-                Err(ending) => return Err(ending),
             }
             unread.reserve(READ_AHEAD);
             if from_client.read_buf(unread).await? == 0 {
@@ -108,7 +142,7 @@ async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
     let outward = async {
         let mut unread = BytesMut::new();
         let mut out = corrections;
-        let mut replies = reply::Replies::new(cluster, entry, line);
+        let mut replies = reply::Replies::new(cluster, entry, line, pace);
         loop {
             unread.reserve(READ_AHEAD);
             if from_engine.read_buf(&mut unread).await.unwrap_or(0) == 0 {
@@ -122,11 +156,11 @@ async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
                 out.clear();
             }
             ended?;
-            answered.notify_one();
+            answered.notify_waiters();
         }
     };
     tokio::pin!(outward);
-    tokio::select! {
+    let ending = tokio::select! {
         ended = &mut outward => ended.err().unwrap_or(Ending::EngineClosed),
         ended = inward => match ended {
             // The engine answers what came before the goodbye, and then closes.
@@ -136,6 +170,19 @@ async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
             },
             Err(ending) => ending,
         },
+    };
+    if matches!(ending, Ending::Stalled) {
+        // The backend stays open meanwhile, and keeps what it locked.
+        cluster.faults.released().await;
+        return Ending::Cut;
+    }
+    ending
+}
+
+/// Waits until no answer is due.
+async fn all_answered(line: &SharedLine, answered: &Notify) {
+    while line.lock().answers.awaits_ready() {
+        answered.notified().await;
     }
 }
 
@@ -218,4 +265,5 @@ async fn delay(cluster: &Cluster, direction: Direction) {
     }
 }
 
+const PATIENCE: Duration = Duration::from_secs(2);
 const LONGEST_GREETING: usize = 64 * 1024;

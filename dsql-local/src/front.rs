@@ -58,6 +58,10 @@ async fn connection(cluster: Arc<Cluster>, stream: TcpStream, mut fate: watch::R
     };
     let conversation = converse(&cluster, socket.clone(), &entry);
     tokio::pin!(conversation);
+    let broken_off = async {
+        socket.pace().slowed_down().await;
+        cluster.faults.released().await;
+    };
     let ending = tokio::select! {
         biased;
         fate = befallen(&mut fate) => match fate {
@@ -77,6 +81,7 @@ async fn connection(cluster: Arc<Cluster>, stream: TcpStream, mut fate: watch::R
                 Ending::Cut
             }
         },
+        () = broken_off => Ending::Cut,
         ending = &mut conversation => ending,
     };
     entry.ended(ending.outcome());
@@ -106,7 +111,8 @@ async fn converse(cluster: &Cluster, socket: Socket, entry: &Entry) -> Ending {
         Err(_) => return Ending::LoginTimedOut,
     };
     let name = tls.get_ref().1.server_name().map(str::to_owned);
-    let mut wire = Wire::new(tls);
+    let pace = tls.get_ref().0.pace().clone();
+    let mut wire = Wire::new(tls, pace);
     let login = session::login(cluster, &mut wire, entry, name.as_deref());
     let ending = match timeout_at(deadline, login).await {
         Ok(Ok(session)) => {
@@ -200,11 +206,14 @@ async fn strike(
     socket: &Socket,
     entry: &Entry,
 ) -> Result<(), Ending> {
-    let Some(ending) = cluster.faults.at(stage).map(Ending::from) else {
+    let Some(effect) = cluster.faults.at(stage) else {
         return Ok(());
     };
-    farewell(&mut socket.clone(), &ending, entry).await;
-    Err(ending)
+    let struck = effect.strike(socket.pace());
+    if let Err(ending) = &struck {
+        farewell(&mut socket.clone(), ending, entry).await;
+    }
+    struck
 }
 
 /// Says the last words, if any, and sees that they arrive: a socket that closes over unread bytes

@@ -189,7 +189,7 @@ impl LocalCluster {
         self.cluster.faults.struck(fault)
     }
 
-    /// Ends all stalls and black holes: their sockets close.
+    /// Ends all stalls, trickles and black holes: their sockets close.
     pub fn release(&self) {
         self.cluster.faults.release();
     }

@@ -7,26 +7,38 @@ use crate::answer::{MARKER, Reply};
 use crate::cluster::Cluster;
 use crate::count::Entry;
 use crate::ending::Ending;
+use crate::fault::{Effect, Stage};
 use crate::frame::{self, Frame};
 use crate::line::SharedLine;
 use crate::refusal::Refusal;
+use crate::socket::Pace;
 
 /// The answers of one session.
 pub(crate) struct Replies<'a> {
     cluster: &'a Cluster,
     entry: &'a Entry,
     line: &'a SharedLine,
+    pace: &'a Pace,
     /// What is left of a frame that passes as it comes.
     passing: usize,
+    /// How many rows of the answer have passed.
+    rows: usize,
 }
 
 impl<'a> Replies<'a> {
-    pub(crate) fn new(cluster: &'a Cluster, entry: &'a Entry, line: &'a SharedLine) -> Self {
+    pub(crate) fn new(
+        cluster: &'a Cluster,
+        entry: &'a Entry,
+        line: &'a SharedLine,
+        pace: &'a Pace,
+    ) -> Self {
         Self {
             cluster,
             entry,
             line,
+            pace,
             passing: 0,
+            rows: 0,
         }
     }
 
@@ -39,7 +51,8 @@ impl<'a> Replies<'a> {
             let Some((tag, length)) = frame::header(unread)? else {
                 return Ok(());
             };
-            if matches!(tag, b'C' | b'E' | b'Z' | b'1') {
+            self.row(tag, length, unread, out)?;
+            if matches!(tag, b'C' | b'E' | b'Z' | b'1' | b's') {
                 let Some(frame) = Frame::cut(unread, usize::MAX)? else {
                     return Ok(());
                 };
@@ -52,13 +65,41 @@ impl<'a> Replies<'a> {
         }
     }
 
+    /// Counts a row, and lets a fault strike in the middle of the second.
+    fn row(
+        &mut self,
+        tag: u8,
+        length: usize,
+        unread: &BytesMut,
+        out: &mut BytesMut,
+    ) -> Result<(), Ending> {
+        if tag != b'D' {
+            self.rows = 0;
+            return Ok(());
+        }
+        self.rows += 1;
+        if self.rows != 2 {
+            return Ok(());
+        }
+        let Some(effect) = (self.cluster.faults).at_if(Stage::Rows, |effect| !effect.is_bearable())
+        else {
+            return Ok(());
+        };
+        let has_words = effect.has_words();
+        let struck = effect.strike(self.pace);
+        if struck.is_err() && !has_words {
+            out.put_slice(&unread[..unread.len().min(length / 2)]);
+        }
+        struck
+    }
+
     fn note(&self, tag: u8) {
         let mut line = self.line.lock();
         match tag {
             b'2' | b'3' | b'n' | b'T' => {
                 line.answers.answered();
             }
-            b'I' | b's' => {
+            b'I' => {
                 line.answers.completed();
             }
             b'G' => line.answers.copies_in(),
@@ -82,6 +123,7 @@ impl<'a> Replies<'a> {
                 reply
             }
             b'1' => line.answers.answered(),
+            b's' => line.answers.completed(),
             b'E' => {
                 line.catalog.failed();
                 line.answers.failed()
@@ -95,13 +137,16 @@ impl<'a> Replies<'a> {
             }
         };
         match (frame.tag(), reply) {
-            (b'1', Reply::Swallow) => {}
+            (b'1' | b's', Reply::Swallow) => {}
             (b'C', Reply::Tag(tag)) => frame::put_command_complete(out, tag),
             (b'C', Reply::Instead(refusal)) => self.refuse(&refusal, out),
-            (b'C', Reply::LoseCommit) if frame.body() == b"COMMIT\0" => return Err(Ending::Cut),
-            (b'C', Reply::Misreport(refusal)) if frame.body() == b"COMMIT\0" => {
-                self.refuse(&refusal, out);
-            }
+            (b'C', Reply::Committed(effect)) if frame.body() == b"COMMIT\0" => match effect {
+                Effect::Refuse(refusal) if !refusal.is_fatal() => self.refuse(&refusal, out),
+                effect => {
+                    effect.strike(self.pace)?;
+                    out.put_slice(frame.bytes());
+                }
+            },
             (b'E', reply) => self.error(frame, &reply, out),
             _ => out.put_slice(frame.bytes()),
         }
@@ -157,8 +202,8 @@ mod tests {
             0 => Reply::Tag("AWS IAM GRANT"),
             1 => Reply::Refuse(Refusal::WakingUp),
             2 => Reply::Instead(Refusal::Conflict),
-            3 => Reply::Misreport(Refusal::ServerUnavailable),
-            4 => Reply::LoseCommit,
+            3 => Reply::Committed(Effect::Refuse(Refusal::ServerUnavailable)),
+            4 => Reply::Committed(Effect::Cut),
             _ => Reply::AsIs,
         };
         match number % 8 {
@@ -177,10 +222,11 @@ mod tests {
     fn taken(due_first: &[u8], pieces: &[&[u8]]) -> (BytesMut, String, String) {
         let entry = CLUSTER.ledger.accepted();
         let line = SharedLine::default();
+        let pace = Pace::default();
         for number in due_first {
             line.lock().answers.ask(due(*number));
         }
-        let mut replies = Replies::new(&CLUSTER, &entry, &line);
+        let mut replies = Replies::new(&CLUSTER, &entry, &line, &pace);
         let (mut unread, mut out) = (BytesMut::new(), BytesMut::new());
         let mut took = Ok(());
         for piece in pieces {
@@ -190,7 +236,7 @@ mod tests {
                 break;
             }
             // Whatever is as large as a row has passed.
-            let waits = unread.len() < frame::HEADER || b"CEZ1".contains(&unread[0]);
+            let waits = unread.len() < frame::HEADER || b"CEZ1s".contains(&unread[0]);
             assert!(waits, "{unread:?} was held back");
         }
         (

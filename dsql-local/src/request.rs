@@ -15,6 +15,7 @@ use crate::frame::{self, Frame};
 use crate::line::{Line, SharedLine};
 use crate::refusal::Refusal;
 use crate::rules::{self, Judged, Kind, Verdict};
+use crate::socket::Pace;
 use crate::statement::{self, Statement};
 use crate::transaction::Transaction;
 
@@ -23,6 +24,7 @@ pub(crate) struct Requests<'a> {
     cluster: &'a Cluster,
     entry: &'a Entry,
     line: &'a SharedLine,
+    pace: &'a Pace,
     flight: Flight,
     transaction: Transaction,
     /// What the prepared statements are.
@@ -59,11 +61,17 @@ struct Prepared {
 }
 
 impl<'a> Requests<'a> {
-    pub(crate) fn new(cluster: &'a Cluster, entry: &'a Entry, line: &'a SharedLine) -> Self {
+    pub(crate) fn new(
+        cluster: &'a Cluster,
+        entry: &'a Entry,
+        line: &'a SharedLine,
+        pace: &'a Pace,
+    ) -> Self {
         Self {
             cluster,
             entry,
             line,
+            pace,
             flight: Flight::default(),
             transaction: Transaction::default(),
             prepared: HashMap::new(),
@@ -288,6 +296,19 @@ impl<'a> Requests<'a> {
         let portal = frame::take_string(&mut frame.body())?;
         let reply = self.portals.get(portal).cloned().unwrap_or_default();
         self.skipping = matches!(reply, Reply::Instead(_));
+        if let Some(Effect::Refuse(refusal)) =
+            self.cluster.faults.at_if(Stage::Rows, Effect::is_bearable)
+        {
+            // One row, and then what fails: the engine's transaction fails with it.
+            frame::put(out, b'E', |out| {
+                frame::put_string(out, portal);
+                out.put_i32(1);
+            });
+            self.ask(Due::Execute(Reply::Swallow));
+            put_parse(out, b"", MARKED);
+            self.ask(Due::Parse(Reply::Refuse(refusal)));
+            return Ok(());
+        }
         out.put_slice(frame.bytes());
         self.ask(Due::Execute(reply));
         Ok(())
@@ -346,18 +367,15 @@ impl<'a> Requests<'a> {
         if self.cluster.faults.conflicts_commit() {
             return Ok(Reply::Instead(Refusal::Conflict));
         }
-        if self.cluster.faults.loses_commit_reply() {
-            return Ok(Reply::LoseCommit);
-        }
-        let misreported = self.cluster.faults.misreports_commit();
-        Ok(misreported.map_or(Reply::AsIs, Reply::Misreport))
+        let struck = self.cluster.faults.at(Stage::Committed);
+        Ok(struck.map_or(Reply::AsIs, Reply::Committed))
     }
 
     /// Asks for a fault. A refusal that is not fatal is the statement's to bear.
     fn strike(&self, stage: Stage) -> Result<Option<Refusal>, Ending> {
         match self.cluster.faults.at(stage) {
             Some(Effect::Refuse(refusal)) if !refusal.is_fatal() => Ok(Some(refusal)),
-            Some(effect) => Err(effect.into()),
+            Some(effect) => effect.strike(self.pace).map(|()| None),
             None => Ok(None),
         }
     }
@@ -373,7 +391,7 @@ impl<'a> Requests<'a> {
 
 /// Returns whether the engine sees the text as it is, whatever becomes of its answer.
 fn is_answered_later(reply: &Reply) -> bool {
-    matches!(reply, Reply::AsIs | Reply::LoseCommit | Reply::Misreport(_))
+    matches!(reply, Reply::AsIs | Reply::Committed(_))
 }
 
 /// Text in another encoding than UTF-8 has no statements that rules know.

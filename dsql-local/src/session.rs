@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use crate::cluster::Cluster;
 use crate::count::Entry;
 use crate::ending::Ending;
-use crate::fault::{Effect, Stage};
+use crate::fault::Stage;
 use crate::frame::{self, Frame, Malformed, Parameters, Startup};
 use crate::gate::Place;
 use crate::identity::Action;
@@ -18,18 +18,22 @@ use crate::random;
 use crate::refusal::Refusal;
 use crate::role;
 use crate::sigv4::{Flaw, PresignedToken};
+use crate::socket::Pace;
 
 /// A client's stream and what was read of it but not yet understood.
 pub(crate) struct Wire<S> {
     pub(crate) stream: S,
     pub(crate) unread: BytesMut,
+    /// How fast the stream is written to.
+    pub(crate) pace: Pace,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
-    pub(crate) fn new(stream: S) -> Self {
+    pub(crate) fn new(stream: S, pace: Pace) -> Self {
         Self {
             stream,
             unread: BytesMut::new(),
+            pace,
         }
     }
 
@@ -93,6 +97,7 @@ pub(crate) async fn login<S: AsyncRead + AsyncWrite + Unpin>(
     entry: &Entry,
     name: Option<&str>,
 ) -> Result<Session, Ending> {
+    strike(cluster, wire, Stage::TlsFinished)?;
     let Startup::Session(parameters) = wire.startup().await? else {
         return Err(Refusal::Protocol("invalid startup packet").into());
     };
@@ -100,7 +105,7 @@ pub(crate) async fn login<S: AsyncRead + AsyncWrite + Unpin>(
         log.user = parameters.get("user").map(str::to_owned);
         log.application_name = parameters.get("application_name").map(str::to_owned);
     });
-    strike(cluster, Stage::Startup)?;
+    strike(cluster, wire, Stage::Startup)?;
     let cluster_id = options::cluster_id(&parameters);
     let host = cluster
         .hosts
@@ -128,12 +133,12 @@ pub(crate) async fn login<S: AsyncRead + AsyncWrite + Unpin>(
     frame::put(&mut out, b'R', |out| out.put_i32(CLEARTEXT_PASSWORD));
     wire.send(&out).await?;
     let password = wire.frame(LONGEST_PASSWORD).await?;
-    strike(cluster, Stage::Password)?;
+    strike(cluster, wire, Stage::Password)?;
     authenticate(cluster, host, &user, &password).await?;
     let place = cluster.gate.enter()?;
     // Before the client knows: whatever it lets pass, the session has seen.
     let opened = cluster.uptime.now();
-    strike(cluster, Stage::Ready)?;
+    strike(cluster, wire, Stage::Ready)?;
     entry.count(|counts| counts.logins += 1);
 
     let told = told(&user, &settings);
@@ -162,24 +167,10 @@ pub(crate) async fn login<S: AsyncRead + AsyncWrite + Unpin>(
     })
 }
 
-/// Ends the conversation if a fault is due.
-fn strike(cluster: &Cluster, stage: Stage) -> Result<(), Ending> {
-    cluster
-        .faults
-        .at(stage)
-        .map_or(Ok(()), |effect| Err(effect.into()))
-}
-
-impl From<Effect> for Ending {
-    fn from(effect: Effect) -> Self {
-        match effect {
-            Effect::Refuse(refusal) => Self::Refused(refusal),
-            Effect::Cut => Self::Cut,
-            Effect::Reset => Self::Reset,
-            Effect::Stall => Self::Stalled,
-            Effect::Garbage => Self::Garbage,
-        }
-    }
+/// Lets a fault strike, if one is due.
+fn strike<S>(cluster: &Cluster, wire: &Wire<S>, stage: Stage) -> Result<(), Ending> {
+    let effect = cluster.faults.at(stage);
+    effect.map_or(Ok(()), |effect| effect.strike(&wire.pace))
 }
 
 /// Tells a client of a newer protocol which one is spoken here.

@@ -6,18 +6,25 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use dsql_local::{Direction, Effect, Fault, LocalCluster, Outcome, Refusal, Stage};
+
+use futures_util::StreamExt;
+use futures_util::future::join_all;
 use support::{connect, connect_as};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio_postgres::Client;
 
-const STAGES_OF_THE_LOGIN: [Stage; 5] = [
+const STAGES_OF_THE_LOGIN: [Stage; 6] = [
     Stage::Accept,
     Stage::TlsHello,
+    Stage::TlsFinished,
     Stage::Startup,
     Stage::Password,
     Stage::Ready,
 ];
+
+const THREE_ROWS: &str = "SELECT repeat('x', 100) FROM generate_series(1, 3)";
+const NO_PARAMETERS: [i32; 0] = [];
 
 async fn rows(cluster: &LocalCluster) -> usize {
     cluster.query("SELECT FROM t").await.unwrap().len()
@@ -86,17 +93,7 @@ async fn every_stage_of_the_login_can_stall_until_released() {
     for stage in STAGES_OF_THE_LOGIN {
         cluster.inject(Fault::at(stage, Effect::Stall));
         let stalled = connect_as(&cluster, "admin", cluster.admin());
-        tokio::pin!(stalled);
-        let brief = Duration::from_millis(50);
-        let early = tokio::time::timeout(brief, &mut stalled).await;
-        assert!(early.is_err(), "{stage:?}");
-        // On a busy machine the stage may not have come yet.
-        let ended = loop {
-            cluster.release();
-            if let Ok(ended) = tokio::time::timeout(brief, &mut stalled).await {
-                break ended;
-            }
-        };
+        let ended = ends_once_released(&cluster, stalled).await;
         assert!(ended.is_err(), "{stage:?}");
     }
 }
@@ -118,6 +115,41 @@ async fn a_stall_outlasts_the_deadline_of_the_login() {
     );
     cluster.release();
     assert_eq!(socket.read(&mut [0]).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn every_stage_of_the_login_can_trickle() {
+    let cluster = LocalCluster::start().await.unwrap();
+    for stage in STAGES_OF_THE_LOGIN {
+        cluster.inject(Fault::at(stage, Effect::Trickle(Duration::from_micros(1))));
+        let client = connect(&cluster).await;
+        client.batch_execute("SELECT 1").await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_trickle_that_takes_for_ever_ends_when_it_is_released() {
+    let cluster = LocalCluster::start().await.unwrap();
+    for stage in STAGES_OF_THE_LOGIN {
+        let trickle = Effect::Trickle(Duration::from_secs(3600));
+        cluster.inject(Fault::at(stage, trickle));
+        let connected = connect_as(&cluster, "admin", cluster.admin());
+        assert!(ends_once_released(&cluster, connected).await.is_err());
+    }
+}
+
+/// Waits for something that needs a release to end. On a busy machine what is to be released may come later.
+async fn ends_once_released<T>(cluster: &LocalCluster, stuck: impl Future<Output = T>) -> T {
+    tokio::pin!(stuck);
+    let brief = Duration::from_millis(50);
+    let early = tokio::time::timeout(brief, &mut stuck).await;
+    assert!(early.is_err(), "nothing keeps it");
+    loop {
+        cluster.release();
+        if let Ok(ended) = tokio::time::timeout(brief, &mut stuck).await {
+            return ended;
+        }
+    }
 }
 
 #[tokio::test]
@@ -161,7 +193,7 @@ async fn refusals_are_told_as_often_as_asked() {
             }
             connect(&cluster).await;
         }
-        assert_eq!(cluster.counts().refused(|counted| *counted == refusal), 10);
+        assert_eq!(cluster.counts().refused(|counted| *counted == refusal), 12);
     }
 }
 
@@ -313,6 +345,153 @@ async fn the_reply_to_a_commit_can_be_lost_after_it_was_applied() {
     assert!(error.as_db_error().is_none(), "{error:?}");
     assert!(client.batch_execute("SELECT 1").await.is_err());
     assert_eq!(rows(&cluster).await, 1);
+}
+
+#[tokio::test]
+async fn the_reply_to_a_commit_can_be_struck_in_any_way_after_it_was_applied() {
+    let cluster = LocalCluster::start().await.unwrap();
+    let shutdown = Refusal::Custom {
+        fatal: true,
+        sqlstate: "57P01".into(),
+        message: "terminating connection".into(),
+        hint: None,
+    };
+    for (id, effect) in [
+        Effect::Refuse(shutdown),
+        Effect::Reset,
+        Effect::Garbage,
+        Effect::Stall,
+        Effect::Trickle(Duration::from_secs(3600)),
+        Effect::Trickle(Duration::from_micros(1)),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let client = connect(&cluster).await;
+        let table = "CREATE TABLE IF NOT EXISTS t (id int PRIMARY KEY)";
+        client.batch_execute(table).await.unwrap();
+        client.batch_execute("BEGIN").await.unwrap();
+        let insert = format!("INSERT INTO t VALUES ({id})");
+        client.batch_execute(&insert).await.unwrap();
+        cluster.inject(Fault::at(Stage::Committed, effect.clone()));
+        let commit = client.batch_execute("COMMIT");
+        let committed = match &effect {
+            Effect::Trickle(pause) if pause.as_secs() == 0 => {
+                commit.await.unwrap();
+                client.batch_execute("SELECT 1").await
+            }
+            Effect::Stall | Effect::Trickle(_) => ends_once_released(&cluster, commit).await,
+            _ => commit.await,
+        };
+        assert_eq!(
+            committed.is_ok(),
+            matches!(effect, Effect::Trickle(pause) if pause.as_secs() == 0),
+            "{effect:?}: {committed:?}"
+        );
+        assert_eq!(rows(&cluster).await, id + 1, "{effect:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_can_be_struck_in_the_middle_of_its_rows() {
+    let cluster = LocalCluster::start().await.unwrap();
+    for effect in [
+        Effect::Cut,
+        Effect::Reset,
+        Effect::Garbage,
+        Effect::Stall,
+        Effect::Refuse(Refusal::TooManyConnections),
+    ] {
+        let client = connect(&cluster).await;
+        cluster.inject(Fault::at(Stage::Rows, effect.clone()));
+        // An answer of one row has no middle.
+        client.query("SELECT 1", &[]).await.unwrap();
+        let mut seen = 0;
+        let taken = async {
+            let rows = client.query_raw(THREE_ROWS, NO_PARAMETERS).await?;
+            tokio::pin!(rows);
+            while let Some(row) = rows.next().await {
+                row?;
+                seen += 1;
+            }
+            Ok::<_, tokio_postgres::Error>(())
+        };
+        let taken = match effect {
+            Effect::Stall => ends_once_released(&cluster, taken).await,
+            _ => taken.await,
+        };
+        assert!(taken.is_err(), "{effect:?}");
+        // A reset takes along what was not read yet, and so does a close over bytes that were not read; nonsense takes along
+        // what was read with it.
+        match effect {
+            Effect::Stall | Effect::Refuse(_) => assert_eq!(seen, 1, "{effect:?}"),
+            _ => assert!(seen <= 1, "{effect:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_statement_can_fail_after_its_first_row_and_its_transaction_with_it() {
+    let cluster = LocalCluster::start().await.unwrap();
+    let client = connect(&cluster).await;
+    let refusal = Effect::Refuse(Refusal::ServerUnavailable);
+    for is_in_transaction in [false, true] {
+        if is_in_transaction {
+            client.batch_execute("BEGIN").await.unwrap();
+        }
+        cluster.inject(Fault::at(Stage::Rows, refusal.clone()));
+        let rows = client.query_raw(THREE_ROWS, NO_PARAMETERS).await.unwrap();
+        tokio::pin!(rows);
+        rows.next().await.unwrap().expect("the first row is whole");
+        let error = rows.next().await.unwrap().unwrap_err();
+        assert_eq!(code(&error), "XX000");
+        let next = client.batch_execute("SELECT 1").await;
+        assert_eq!(
+            next.as_ref().map_or_else(code, |()| "served"),
+            if is_in_transaction { "25P02" } else { "served" }
+        );
+    }
+}
+
+#[tokio::test]
+async fn sessions_at_rest_can_be_struck_in_any_way() {
+    let cluster = LocalCluster::start().await.unwrap();
+    for effect in [
+        Effect::Cut,
+        Effect::Reset,
+        Effect::Garbage,
+        Effect::Refuse(Refusal::TooManyConnections),
+        Effect::Trickle(Duration::from_secs(3600)),
+        Effect::Stall,
+    ] {
+        // Those from before would take their share.
+        while cluster.counts().open > 0 {
+            tokio::task::yield_now().await;
+        }
+        let (fresh, used) = (connect(&cluster).await, connect(&cluster).await);
+        let in_transaction = connect(&cluster).await;
+        used.batch_execute("SELECT 1").await.unwrap();
+        in_transaction.batch_execute("BEGIN").await.unwrap();
+        let fault = Fault::at(Stage::Idle, effect.clone()).times(3);
+        cluster.inject(fault.clone());
+        while cluster.struck(&fault) < 3 {
+            tokio::task::yield_now().await;
+        }
+        let clients = [fresh, used, in_transaction];
+        let statements = join_all(
+            clients
+                .iter()
+                .map(|client| client.batch_execute("SELECT 1")),
+        );
+        let ended = match effect {
+            Effect::Stall | Effect::Trickle(_) => ends_once_released(&cluster, statements).await,
+            _ => statements.await,
+        };
+        assert!(ended.iter().all(Result::is_err), "{effect:?}");
+        // It was due three times and not once more.
+        let next = connect(&cluster).await;
+        next.batch_execute("SELECT 1").await.unwrap();
+    }
 }
 
 #[tokio::test]

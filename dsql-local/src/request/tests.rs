@@ -26,7 +26,8 @@ struct Taken {
 fn taken(cluster: &Cluster, pieces: &[&[u8]]) -> Taken {
     let entry = cluster.ledger.accepted();
     let line = SharedLine::default();
-    let mut requests = Requests::new(cluster, &entry, &line);
+    let pace = Pace::default();
+    let mut requests = Requests::new(cluster, &entry, &line, &pace);
     let (mut unread, mut out) = (BytesMut::new(), BytesMut::new());
     let mut next = Ok(Next::More);
     for piece in pieces {
@@ -99,7 +100,8 @@ fn a_closed_statement_is_forgotten() {
     let cluster = &CLUSTERS[0];
     let entry = cluster.ledger.accepted();
     let line = SharedLine::default();
-    let mut requests = Requests::new(cluster, &entry, &line);
+    let pace = Pace::default();
+    let mut requests = Requests::new(cluster, &entry, &line, &pace);
     for number in 0..100 {
         let name = format!("s{number}");
         let mut client = BytesMut::new();
@@ -123,8 +125,9 @@ fn ends_of_copies_that_nobody_makes_are_not_kept() {
         frame::put(&mut client, b'c', |_| {});
     }
     let line = SharedLine::default();
+    let pace = Pace::default();
     let entry = CLUSTERS[0].ledger.accepted();
-    let mut requests = Requests::new(&CLUSTERS[0], &entry, &line);
+    let mut requests = Requests::new(&CLUSTERS[0], &entry, &line, &pace);
     requests.take(&mut client, &mut BytesMut::new()).unwrap();
     let kept = format!("{:?}", line.lock().answers)
         .matches("CopyEnd")

@@ -1,0 +1,173 @@
+//! What a caller sees of a fault, and by which deadline.
+
+use std::{borrow::Cow, fmt};
+
+use dsql_conn::{Error, Reason};
+
+/// How a call ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Seen {
+    Served,
+    /// [`Error::Connect`].
+    Connect(Reason),
+    /// [`Error::CheckoutTimeout`] with its cause.
+    CheckoutTimeout(Option<Reason>),
+    /// [`Error::Query`] without an answer.
+    Lost,
+    /// [`Error::Query`] with the server's SQLSTATE.
+    Refused(Cow<'static, str>),
+    /// [`Error::Conflict`].
+    Conflict,
+    /// [`Error::TransactionTimedOut`].
+    TransactionTimedOut,
+    /// [`Error::CommitUnknown`].
+    CommitUnknown,
+    /// Nothing: the caller gave up.
+    GivenUp,
+    /// Nothing: this way does not lead to this fault.
+    Impossible,
+    /// Something that no cell expects.
+    Otherwise(String),
+}
+
+/// What ends a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bound {
+    /// The peer's answer, or its end.
+    AtOnce,
+    /// The same, after pauses in between attempts.
+    Backoff,
+    /// `Config::connect_timeout`.
+    Connect,
+    /// `Config::checkout_timeout`.
+    Checkout,
+    /// `Config::ping_timeout`.
+    Ping,
+    /// `Config::settle_timeout`.
+    Settle,
+    /// `RetryPolicy::deadline`.
+    Deadline,
+    /// A timeout around the call.
+    Caller,
+}
+
+/// What is expected of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Expected {
+    pub(crate) seen: Seen,
+    pub(crate) bound: Bound,
+    /// Whether the row is there that the call inserts; nothing for one that inserts none.
+    pub(crate) applied: Option<bool>,
+}
+
+impl Seen {
+    pub(crate) fn of(result: &Result<(), Error>) -> Self {
+        let error = match result {
+            Ok(()) => return Self::Served,
+            Err(error) => error,
+        };
+        match error {
+            Error::Connect(error) => Self::Connect(error.reason()),
+            Error::CheckoutTimeout { cause, .. } => {
+                Self::CheckoutTimeout(cause.as_ref().map(|cause| cause.reason()))
+            }
+            Error::Query(error) => match error.code() {
+                Some(code) => Self::Refused(code.code().to_owned().into()),
+                None if error.is_closed() => Self::Lost,
+                None => Self::Otherwise(format!("{error:?}")),
+            },
+            Error::Conflict { .. } => Self::Conflict,
+            Error::TransactionTimedOut { .. } => Self::TransactionTimedOut,
+            Error::CommitUnknown { .. } => Self::CommitUnknown,
+            error => Self::Otherwise(format!("{error:?}")),
+        }
+    }
+
+    pub(crate) fn by(self, bound: Bound) -> Expected {
+        let is_applied = self == Self::Served;
+        Expected {
+            seen: self,
+            bound,
+            applied: Some(is_applied),
+        }
+    }
+}
+
+impl Expected {
+    /// The way does not lead to the fault.
+    pub(crate) fn impossible() -> Self {
+        Seen::Impossible.by(Bound::AtOnce)
+    }
+
+    /// Although the caller was told otherwise, or nothing.
+    pub(crate) fn applied(self) -> Self {
+        Self {
+            applied: Some(true),
+            ..self
+        }
+    }
+
+    /// There is nothing to apply.
+    pub(crate) fn reading(self) -> Self {
+        Self {
+            applied: None,
+            ..self
+        }
+    }
+}
+
+impl fmt::Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.seen == Seen::Impossible {
+            return f.write_str("–");
+        }
+        write!(f, "{}, {}", self.seen, self.bound)?;
+        match self.applied {
+            Some(true) if self.seen != Seen::Served => f.write_str("; applied"),
+            Some(false) if !self.seen.is_before_any_statement() => f.write_str("; not applied"),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Seen {
+    fn is_before_any_statement(&self) -> bool {
+        matches!(self, Self::Connect(_) | Self::CheckoutTimeout(_))
+    }
+}
+
+impl fmt::Display for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Served => f.write_str("served"),
+            Self::Connect(reason) => write!(f, "`Connect`: `{reason:?}`"),
+            Self::CheckoutTimeout(Some(reason)) => {
+                write!(f, "`CheckoutTimeout` because of `{reason:?}`")
+            }
+            Self::CheckoutTimeout(None) => f.write_str("`CheckoutTimeout`"),
+            Self::Lost => f.write_str("`Query`: connection lost"),
+            Self::Refused(code) => write!(f, "`Query`: {code}"),
+            Self::Conflict => f.write_str("`Conflict`"),
+            Self::TransactionTimedOut => f.write_str("`TransactionTimedOut`"),
+            Self::CommitUnknown => f.write_str("`CommitUnknown`"),
+            Self::GivenUp => f.write_str("nothing"),
+            Self::Impossible => f.write_str("–"),
+            Self::Otherwise(what) => f.write_str(what),
+        }
+    }
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AtOnce => "at once",
+            Self::Backoff => "after a backoff",
+            Self::Connect => "after `connect_timeout`",
+            Self::Checkout => "after `checkout_timeout`",
+            Self::Ping => "after `ping_timeout`",
+            Self::Settle => "after `settle_timeout`",
+            Self::Deadline => "after `RetryPolicy::deadline`",
+            Self::Caller => "until the caller's own timeout",
+        })
+    }
+}
