@@ -60,6 +60,7 @@ pub(crate) fn event(request: &Request<String>, resource: &Resource<'_>) -> Value
             "httpMethod": request.method().as_str(),
             "identity": {
                 "apiKey": headers.get(API_KEY).and_then(|keys| keys.last()),
+                "apiKeyId": headers.contains_key(API_KEY).then_some("d3m0k3y1d0"),
                 "sourceIp": "127.0.0.1",
             },
             "path": uri.path(),
@@ -83,13 +84,27 @@ pub(crate) fn post(target: &str, body: &str) -> Value {
     own("POST", target, body)
 }
 
+/// Builds the event of a request to save a game that may be sent again under its key.
+pub(crate) fn post_once(key: &str, body: &str) -> Value {
+    made("POST", "/games", body, &[("idempotency-key", key)])
+}
+
 fn own(method: &str, target: &str, body: &str) -> Value {
+    made(method, target, body, &[])
+}
+
+fn made(method: &str, target: &str, body: &str, headers: &[(&str, &str)]) -> Value {
     let request = Request::builder()
         .method(method)
         .uri(target)
         .header("content-type", "application/json")
         .header("host", "demo.execute-api.us-east-1.amazonaws.com")
-        .header(API_KEY, "demo")
+        .header(API_KEY, "demo");
+    let request = headers
+        .iter()
+        .fold(request, |request, (name, value)| {
+            request.header(*name, *value)
+        })
         .body(body.to_owned())
         .expect("the demo writes its requests well");
     let resource = Resource::of(&request).expect("the demo asks for what the API has");
@@ -146,6 +161,14 @@ impl Answer {
         })
     }
 
+    /// Returns the value of a header, whose name is in lower case, if there is one.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let mut headers = self.headers.iter();
+        headers
+            .find(|(found, _)| found == name)
+            .map(|(_, value)| value.as_str())
+    }
+
     /// Returns the body, or null where it is no JSON.
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_default()
@@ -179,6 +202,9 @@ mod tests {
         let generate = post("/games", r#"{"title":"Go"}"#);
         assert_eq!(generate["body"], r#"{"title":"Go"}"#);
         assert_eq!(generate["headers"]["content-type"], "application/json");
+
+        let once = post_once("7", "");
+        assert_eq!(once["multiValueHeaders"]["idempotency-key"], json!(["7"]));
     }
 
     #[test]
@@ -219,6 +245,8 @@ mod tests {
         let headers = [("retry-after", "5"), ("x", "1"), ("x", "2")];
         let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned()));
         assert_eq!(answer.headers, headers);
+        assert_eq!(answer.header("retry-after"), Some("5"));
+        assert_eq!(answer.header("allow"), None);
 
         for wrong in [
             json!({}),

@@ -5,6 +5,7 @@ mod conflict;
 mod connecting;
 mod freeze;
 mod lifetime;
+mod repeat;
 mod requests;
 mod shutdown;
 mod start;

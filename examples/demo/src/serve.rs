@@ -101,6 +101,7 @@ fn curl_lines(address: SocketAddr, key: &str, game: &str) -> Vec<String> {
     let key = format!("-H 'x-api-key: {key}'");
     vec![
         format!(r#"curl -i {url} {key} -d '{{"title":"Go"}}'"#),
+        format!(r#"curl -i {url} {key} -H 'Idempotency-Key: 1' -d '{{"title":"Go"}}'"#),
         format!("curl -i http://{address}{game} {key}"),
         format!("curl -i '{url}?limit=3' {key}"),
         format!("curl -i {url} {key} -d '{{'"),
@@ -119,6 +120,7 @@ mod tests {
             lines,
             [
                 r#"curl -i http://127.0.0.1:80/games -H 'x-api-key: secret' -d '{"title":"Go"}'"#,
+                r#"curl -i http://127.0.0.1:80/games -H 'x-api-key: secret' -H 'Idempotency-Key: 1' -d '{"title":"Go"}'"#,
                 "curl -i http://127.0.0.1:80/games/7 -H 'x-api-key: secret'",
                 "curl -i 'http://127.0.0.1:80/games?limit=3' -H 'x-api-key: secret'",
                 "curl -i http://127.0.0.1:80/games -H 'x-api-key: secret' -d '{'",

@@ -7,7 +7,6 @@
 mod grantee;
 
 use std::fmt;
-use std::time::Duration;
 
 use dsql_conn::tokio_postgres::error::SqlState;
 use dsql_conn::tokio_postgres::types::{ToSql, Type};
@@ -147,7 +146,10 @@ impl Progress<'_> {
     ) -> Result<(), BootstrapError> {
         let what = what.into();
         let created = async {
-            let found = retry(PATIENCE, || self.connection.query_typed_one(query, params)).await?;
+            let found = retry(RetryPolicy::new(), || {
+                self.connection.query_typed_one(query, params)
+            })
+            .await?;
             if found.try_get(0)? {
                 return Ok(Outcome::Present);
             }
@@ -183,7 +185,7 @@ impl Progress<'_> {
         .await?;
         let record = "INSERT INTO games.migrations (name) VALUES ($1) ON CONFLICT DO NOTHING";
         let name_param = [(&name as _, Type::TEXT)];
-        retry(PATIENCE, || {
+        retry(RetryPolicy::new(), || {
             self.connection.query_typed(record, &name_param)
         })
         .await
@@ -244,12 +246,6 @@ const MIGRATIONS: [(&str, &str); 2] = [
         include_str!("../schema/migrations/0002_games_newest.sql"),
     ),
 ];
-
-/// A session meets `40001 (OC001)` after every DDL statement of any other session, and on a real
-/// cluster more than once in a row while a schema change spreads.
-const PATIENCE: RetryPolicy = RetryPolicy::new()
-    .attempts(12)
-    .backoff(Duration::from_millis(50), Duration::from_secs(2));
 
 const MAX_REPEATS: u32 = 5;
 

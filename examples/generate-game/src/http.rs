@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::time::{Duration, SystemTime};
 
-use dsql_conn::tokio_postgres;
 use dsql_conn::tokio_postgres::error::SqlState;
 use dsql_conn::{Connection, Error, Pool, RetryPolicy, retry};
-use lambda_http::http::{HeaderValue, StatusCode, header};
+use lambda_http::http::{HeaderName, HeaderValue, StatusCode, header};
 use lambda_http::{Body, Request, RequestExt, Response};
 use serde::Serialize;
 use serde_json::json;
@@ -16,7 +15,7 @@ use tokio::time::timeout;
 use crate::game::NewGame;
 use crate::log;
 use crate::route::{Refusal, Route};
-use crate::store;
+use crate::store::{self, Once};
 
 /// Answers one event. Whatever goes wrong becomes a response that hides the internals, and a
 /// line in the log that tells them.
@@ -32,47 +31,75 @@ pub async fn answer(request: &Request, pool: &Pool) -> Response<Body> {
     answer.unwrap_or_else(|failure| failure.into_response(request_id))
 }
 
-/// Checks out a connection and runs the route's one statement on it, both until the deadline.
+/// Carries the route out, and again where that is safe and there is time for it.
+///
+/// A conflict was rolled back, so nothing is saved twice; the usual cause is a migration since the
+/// last statement of this session, which the next statement already knows. After an unknown
+/// outcome only what is idempotent is run again.
 async fn carry_out(
     route: &Route,
     pool: &Pool,
     deadline: SystemTime,
 ) -> Result<Response<Body>, Failure> {
+    let policy = match route.is_idempotent() {
+        true => RETRIES.idempotent(),
+        false => RETRIES,
+    };
+    retry(policy.deadline(left(deadline)), || {
+        attempt(route, pool, deadline)
+    })
+    .await
+}
+
+/// Checks out a connection and runs the route on it, both until the deadline. Another attempt
+/// checks out another connection where this one was lost.
+async fn attempt(
+    route: &Route,
+    pool: &Pool,
+    deadline: SystemTime,
+) -> Result<Response<Body>, Failure> {
     let connection = pool.get_by(deadline).await.map_err(Failure::Unreachable)?;
-    // Behind a clock that jumped nothing is left: the statement fails instead of hanging.
-    let left = deadline
-        .duration_since(SystemTime::now())
-        .unwrap_or_default();
-    // Each conflict is rolled back, so nothing is saved twice. The usual cause is a migration since
-    // the last statement of this session, which the next statement already knows.
-    match timeout(left, retry(RETRIES, || run(route, &connection))).await {
-        Ok(Ok(response)) => response.ok_or(Failure::NoSuchGame),
-        Ok(Err(error)) if is_conflict(&error) => Err(Failure::Conflict(error)),
-        Ok(Err(error)) if is_answer(&error) => Err(Failure::Statement(error)),
-        Ok(Err(error)) => Err(Failure::no_answer(route, Some(error))),
+    match timeout(left(deadline), run(route, &connection)).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(error)) => Err(Failure::of_statement(error, route)),
         Err(_) => Err(Failure::no_answer(route, None)),
     }
 }
 
-/// Returns nothing when the game that was asked for does not exist.
+/// Fails by what the database said; what it left unsaid is within.
 async fn run(
     route: &Route,
     connection: &Connection,
-) -> Result<Option<Response<Body>>, tokio_postgres::Error> {
+) -> Result<Result<Response<Body>, Failure>, Error> {
     Ok(match route {
-        Route::Generate { title } => {
+        Route::Generate { title, key } => {
             let game = NewGame::random(title.clone(), &mut rand::rng());
-            let game = store::insert(connection, &game).await?;
-            Some(json(StatusCode::CREATED, &game))
+            let Some(key) = key else {
+                let game = store::insert(connection, &game).await?;
+                return Ok(Ok(json(StatusCode::CREATED, &game)));
+            };
+            match store::insert_once(connection, &game, key, title.as_ref()).await? {
+                Once::Saved(game) => Ok(json(StatusCode::CREATED, &game)),
+                Once::Found(game) => Ok(replayed(json(StatusCode::CREATED, &game))),
+                Once::Taken => Err(Failure::KeyTaken),
+            }
         }
-        Route::Find { id } => store::find(connection, *id)
-            .await?
-            .map(|game| json(StatusCode::OK, &game)),
+        Route::Find { id } => match store::find(connection, *id).await? {
+            Some(game) => Ok(json(StatusCode::OK, &game)),
+            None => Err(Failure::NoSuchGame),
+        },
         Route::Newest { limit } => {
             let games = store::newest(connection, *limit).await?;
-            Some(json(StatusCode::OK, &BTreeMap::from([("games", games)])))
+            Ok(json(StatusCode::OK, &BTreeMap::from([("games", games)])))
         }
     })
+}
+
+/// Returns what is left of the time: nothing behind a clock that jumped, and then what is under
+/// way fails instead of hanging.
+fn left(deadline: SystemTime) -> Duration {
+    let left = deadline.duration_since(SystemTime::now());
+    left.unwrap_or_default()
 }
 
 /// Why there is no good answer. The texts are for the client; the causes are for the log.
@@ -82,27 +109,45 @@ enum Failure {
     Refused(#[from] Refusal),
     #[error("there is no game of this id")]
     NoSuchGame,
+    /// What the draft asks for is 422, where a request is not the one that the key was used for.
+    #[error("this Idempotency-Key belongs to a game of another title: choose another key")]
+    KeyTaken,
+    /// No source, in which `retry` would take a failed login for a statement's failure: the pool has
+    /// tried for as long as that makes sense.
     #[error("database unavailable")]
-    Unreachable(#[source] Error),
+    Unreachable(Error),
     /// The connection was lost, or the time was up, with the statement under way.
     #[error("database unavailable")]
     NoAnswer {
         /// It may have been saved, or not.
         saving: bool,
+        /// Who asks again does no harm.
+        idempotent: bool,
         #[source]
-        cause: Option<tokio_postgres::Error>,
+        cause: Option<Error>,
     },
     /// Rolled back every time it was tried.
     #[error("database busy")]
-    Conflict(#[source] tokio_postgres::Error),
+    Conflict(#[source] Error),
     #[error("internal error")]
-    Statement(#[source] tokio_postgres::Error),
+    Statement(#[source] Error),
 }
 
 impl Failure {
-    fn no_answer(route: &Route, cause: Option<tokio_postgres::Error>) -> Self {
+    fn of_statement(error: Error, route: &Route) -> Self {
+        if error.code() == Some(&SqlState::T_R_SERIALIZATION_FAILURE) {
+            return Self::Conflict(error);
+        }
+        match error.may_have_applied() {
+            true => Self::no_answer(route, Some(error)),
+            false => Self::Statement(error),
+        }
+    }
+
+    fn no_answer(route: &Route, cause: Option<Error>) -> Self {
         Self::NoAnswer {
             saving: matches!(route, Route::Generate { .. }),
+            idempotent: route.is_idempotent(),
             cause,
         }
     }
@@ -112,6 +157,7 @@ impl Failure {
             Self::Refused(Refusal::BadRequest(_)) => StatusCode::BAD_REQUEST,
             Self::Refused(Refusal::MethodNotAllowed { .. }) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Refused(Refusal::NotFound) | Self::NoSuchGame => StatusCode::NOT_FOUND,
+            Self::KeyTaken => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Unreachable(_) | Self::NoAnswer { .. } | Self::Conflict(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -131,6 +177,7 @@ impl Failure {
             Self::NoAnswer { saving: true, .. } => Some("outcome_unknown"),
             Self::NoAnswer { saving: false, .. } => Some("no_answer"),
             Self::Conflict(_) => Some("conflict"),
+            Self::KeyTaken => Some("idempotency_key_taken"),
             Self::Refused(_) | Self::NoSuchGame | Self::Statement(_) => None,
         }
     }
@@ -138,7 +185,11 @@ impl Failure {
     fn into_response(self, request_id: &str) -> Response<Body> {
         let (status, reason) = (self.status(), self.reason());
         if status.is_server_error() {
-            log::failure("request failed", reason, self.source().unwrap_or(&self));
+            let cause = match &self {
+                Self::Unreachable(error) => error,
+                failure => failure.source().unwrap_or(failure),
+            };
+            log::failure("request failed", reason, cause);
         }
 
         let mut body = json!({ "error": self.to_string(), "request_id": request_id });
@@ -152,15 +203,25 @@ impl Failure {
                 response.headers_mut().insert(header::ALLOW, allow);
             }
             // Who is told to come back would save the game a second time.
-            Self::NoAnswer { saving: true, .. } => {}
+            Self::NoAnswer {
+                idempotent: false, ..
+            } => {}
             Self::Unreachable(_) | Self::NoAnswer { .. } | Self::Conflict(_) => {
                 let seconds = HeaderValue::from(RETRY_AFTER.as_secs());
                 response.headers_mut().insert(header::RETRY_AFTER, seconds);
             }
-            Self::Refused(_) | Self::NoSuchGame | Self::Statement(_) => {}
+            Self::Refused(_) | Self::NoSuchGame | Self::KeyTaken | Self::Statement(_) => {}
         }
         response
     }
+}
+
+/// Tells the client that the game was there before: from an earlier request, or from an earlier
+/// attempt at this one whose answer was lost.
+fn replayed(mut response: Response<Body>) -> Response<Body> {
+    let yes = HeaderValue::from_static("true");
+    response.headers_mut().insert(IDEMPOTENCY_REPLAYED, yes);
+    response
 }
 
 fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
@@ -174,23 +235,6 @@ fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
     response
 }
 
-/// Tells whether the statement lost against another transaction and was rolled back.
-fn is_conflict(error: &tokio_postgres::Error) -> bool {
-    error.code() == Some(&SqlState::T_R_SERIALIZATION_FAILURE)
-}
-
-/// Tells whether the server refused the statement itself, so that it is known to have done
-/// nothing. After a lost connection (08), a shutdown (57) or DSQL's `XX000 server unavailable`
-/// nobody knows.
-fn is_answer(error: &tokio_postgres::Error) -> bool {
-    error.code().is_some_and(|state| {
-        let state = state.code();
-        !["08", "57", "XX"]
-            .iter()
-            .any(|class| state.starts_with(class))
-    })
-}
-
 /// What is kept of the function's time for sending the answer.
 const MARGIN: Duration = Duration::from_millis(300);
 
@@ -199,5 +243,7 @@ const WITHOUT_CONTEXT: Duration = Duration::from_secs(10);
 
 /// Few: the caller waits, and can ask again.
 const RETRIES: RetryPolicy = RetryPolicy::new().attempts(4);
+
+const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 const RETRY_AFTER: Duration = Duration::from_secs(5);

@@ -8,6 +8,7 @@
 pub mod bootstrap;
 pub mod game;
 pub mod http;
+pub mod idempotency;
 pub mod log;
 pub mod route;
 pub mod store;

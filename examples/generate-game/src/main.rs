@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use dsql_conn::{Config, Pool};
-use generate_game::{http, log};
-use lambda_http::{Request, service_fn};
+use generate_game::{http, log, route};
+use lambda_http::tower::ServiceExt;
+use lambda_http::{Adapter, LambdaEvent, Request, lambda_runtime, service_fn};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -32,7 +33,11 @@ async fn main() -> ExitCode {
     let answers = service_fn(move |request: Request| async move {
         Ok::<_, Infallible>(http::answer(&request, pool).await)
     });
-    match lambda_http::run(answers).await {
+    let events = Adapter::from(answers).map_request(|event: LambdaEvent<_>| LambdaEvent {
+        payload: route::with_repeated_headers(event.payload),
+        context: event.context,
+    });
+    match lambda_runtime::run(events).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             log::failure("the Runtime API failed", None, &*error);

@@ -4,12 +4,13 @@
 
 use lambda_http::aws_lambda_events::query_map::QueryMap;
 use lambda_http::http::Method;
-use lambda_http::request::RequestContext;
+use lambda_http::request::{LambdaRequest, RequestContext};
 use lambda_http::{Request, RequestExt};
 use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::game::Title;
+use crate::idempotency::IdempotencyKey;
 
 /// A well-formed request.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -18,6 +19,8 @@ pub enum Route {
     Generate {
         /// From the body, if it names one.
         title: Option<Title>,
+        /// From the header, if there is one.
+        key: Option<IdempotencyKey>,
     },
     /// `GET /games/{id}`
     Find {
@@ -45,6 +48,8 @@ impl Route {
             }),
             (["games"], &Method::POST) => Ok(Self::Generate {
                 title: title(request.body())?,
+                key: IdempotencyKey::of(request)
+                    .map_err(|error| Refusal::bad(error.to_string()))?,
             }),
             (["games"], _) => Err(Refusal::MethodNotAllowed { allow: "GET, POST" }),
             (["games", id], &Method::GET) => Ok(Self::Find {
@@ -56,6 +61,23 @@ impl Route {
             _ => Err(Refusal::NotFound),
         }
     }
+
+    /// Returns whether a second run changes nothing if the first one was applied.
+    pub fn is_idempotent(&self) -> bool {
+        !matches!(self, Self::Generate { key: None, .. })
+    }
+}
+
+/// Leaves a REST API's event with its `multiValueHeaders` only. To those lambda_http adds the
+/// `headers`, where each one's last value replaces all of them: a header that was sent twice
+/// would look as if it had been sent once.
+pub fn with_repeated_headers(mut event: LambdaRequest) -> LambdaRequest {
+    if let LambdaRequest::ApiGatewayV1(request) = &mut event
+        && !request.multi_value_headers.is_empty()
+    {
+        request.headers.clear();
+    }
+    event
 }
 
 /// Why a request is not carried out; the texts are for the client.
@@ -135,22 +157,13 @@ mod tests {
     fn well_formed_requests_find_their_route() {
         let id = Uuid::from_u128(7);
         let newest = |limit| Route::Newest { limit };
+        let generate = |title| Route::Generate { title, key: None };
         let chess = "Chess".parse().ok();
         for (method, path, body, route) in [
-            ("POST", "/games", "", Route::Generate { title: None }),
-            ("POST", "/games", "{}", Route::Generate { title: None }),
-            (
-                "POST",
-                "/games/",
-                r#"{"title":null}"#,
-                Route::Generate { title: None },
-            ),
-            (
-                "POST",
-                "/games",
-                r#"{"title":" Chess"}"#,
-                Route::Generate { title: chess },
-            ),
+            ("POST", "/games", "", generate(None)),
+            ("POST", "/games", "{}", generate(None)),
+            ("POST", "/games/", r#"{"title":null}"#, generate(None)),
+            ("POST", "/games", r#"{"title":" Chess"}"#, generate(chess)),
             ("GET", &format!("/games/{id}"), "", Route::Find { id }),
             ("GET", "/games", "", newest(20)),
             ("GET", "/games?limit=1", "", newest(1)),
@@ -242,7 +255,10 @@ mod tests {
         });
         let request = request::from_str(&event.to_string()).unwrap();
         let title = "Go".parse().ok();
-        assert_eq!(Route::of(&request), Ok(Route::Generate { title }));
+        assert_eq!(
+            Route::of(&request),
+            Ok(Route::Generate { title, key: None })
+        );
     }
 
     fn event(method: &str, target: &str, body: &str) -> Request {

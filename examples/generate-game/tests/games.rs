@@ -4,12 +4,15 @@ use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
 use dsql_conn::{Config, Connection, Pool};
-use dsql_local::{Action, Effect, Fault, Identity, LocalCluster, Refusal, Stage};
+use dsql_local::{Action, Direction, Effect, Fault, Identity, LocalCluster, Refusal, Stage};
 use generate_game::bootstrap::{Grantee, Outcome, bootstrap};
 use generate_game::http::answer;
+use generate_game::route::with_repeated_headers;
 use lambda_http::http::{StatusCode, header};
-use lambda_http::{Body, Context, RequestExt, Response, request};
+use lambda_http::request::LambdaRequest;
+use lambda_http::{Body, Context, Request, RequestExt, Response};
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 #[tokio::test]
 async fn second_bootstrap_changes_nothing() {
@@ -217,6 +220,314 @@ async fn connection_lost_while_saving_is_an_unknown_outcome() {
 }
 
 #[tokio::test]
+async fn lost_answer_without_a_key_is_an_unknown_outcome() {
+    let account = Account::bootstrapped().await;
+    let games = account.games();
+
+    let (answer, ()) = tokio::join!(games.call("POST", "/games", ""), account.lose_answers(1));
+
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(!answer.headers().contains_key(header::RETRY_AFTER));
+    assert_eq!(body(answer)["reason"], "outcome_unknown");
+    assert_eq!(account.saved().await.len(), 1);
+}
+
+#[tokio::test]
+async fn lost_answer_under_a_key_is_asked_for_again() {
+    let account = Account::bootstrapped().await;
+    let games = account.games();
+
+    let post = games.post("client", &["7"], "");
+    let (answer, ()) = tokio::join!(post, account.lose_answers(1));
+
+    assert_eq!(answer.status(), StatusCode::CREATED);
+    assert!(is_replayed(&answer));
+    assert_eq!(json!(account.saved().await), json!([body(answer)["id"]]));
+    // The insert, and on a connection of its own the one that did nothing and the select.
+    assert_eq!(account.flights(), [1, 2]);
+}
+
+#[tokio::test]
+async fn outcome_that_stays_unknown_under_a_key_may_be_asked_for_again() {
+    let account = Account::bootstrapped().await;
+    let games = account.games();
+
+    let post = games.post("client", &["7"], "");
+    let (answer, ()) = tokio::join!(post, account.lose_answers(4));
+
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(answer.headers().contains_key(header::RETRY_AFTER));
+    assert_eq!(body(answer)["reason"], "outcome_unknown");
+    let saved = account.saved().await;
+    let again = games.post("client", &["7"], "").await;
+    assert_eq!(again.status(), StatusCode::CREATED);
+    assert!(is_replayed(&again));
+    assert_eq!(json!(saved), json!([body(again)["id"]]));
+    assert_eq!(account.saved().await, saved);
+}
+
+#[tokio::test]
+async fn connect_that_fails_after_a_lost_answer_leaves_the_outcome_unknown() {
+    let account = Account::bootstrapped().await;
+    let games = account.games();
+
+    let post = games.post("client", &["7"], "");
+    let (answer, ()) = tokio::join!(post, async {
+        account.lose_answers(1).await;
+        account.cluster.forget(&account.function);
+    });
+
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(answer.headers().contains_key(header::RETRY_AFTER));
+    assert_eq!(body(answer)["reason"], "outcome_unknown");
+    // The insert, and a connection that was refused.
+    assert_eq!(account.flights(), [1, 0]);
+    assert_eq!(account.saved().await.len(), 1);
+}
+
+#[tokio::test]
+async fn unavailable_server_is_asked_again_only_under_a_key() {
+    let account = Account::bootstrapped().await;
+    let games = account.games();
+    let unavailable = Fault::refuse(Refusal::ServerUnavailable);
+
+    account.cluster.inject(unavailable.clone());
+    let answer = games.post("client", &["7"], "").await;
+    assert_eq!(answer.status(), StatusCode::CREATED);
+    assert!(!is_replayed(&answer));
+
+    account.cluster.inject(unavailable);
+    let answer = games.call("POST", "/games", "").await;
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(!answer.headers().contains_key(header::RETRY_AFTER));
+    assert_eq!(body(answer)["reason"], "outcome_unknown");
+    assert_eq!(account.saved().await.len(), 1);
+}
+
+#[tokio::test]
+async fn stalled_insert_under_a_key_may_be_asked_for_again() {
+    let account = Account::bootstrapped().await;
+    let games = account.games();
+
+    account
+        .cluster
+        .inject(Fault::at(Stage::Statement, Effect::Stall));
+    let deadline = SystemTime::now() + Duration::from_millis(900);
+    let answer = games.send(deadline, &keyed("client", &["7"], "")).await;
+
+    assert!(SystemTime::now() < deadline);
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(answer.headers().contains_key(header::RETRY_AFTER));
+    assert_eq!(body(answer)["reason"], "outcome_unknown");
+    let again = games.post("client", &["7"], "").await;
+    assert_eq!(again.status(), StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn read_that_lost_its_connection_is_run_again() {
+    let account = Account::bootstrapped().await;
+    let games = account.games();
+
+    let list = games.call("GET", "/games", "");
+    let (answer, ()) = tokio::join!(list, account.lose_answers(1));
+
+    assert_eq!(answer.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn same_key_answers_the_same_game() {
+    let account = Account::bootstrapped().await;
+    let games = account.games();
+    for (key, request) in [("7", ""), ("8", r#"{"title":"Go"}"#)] {
+        let first = games.post("client", &[key], request).await;
+        assert_eq!(first.status(), StatusCode::CREATED);
+        assert!(!is_replayed(&first));
+        let first = body(first);
+        for _ in 0..2 {
+            let again = games.post("client", &[key], request).await;
+            assert_eq!(again.status(), StatusCode::CREATED);
+            assert!(is_replayed(&again));
+            assert_eq!(body(again), first);
+        }
+    }
+    assert_eq!(account.saved().await.len(), 2);
+    // One for a game that is saved, two for one that is found.
+    assert_eq!(account.flights(), [2 * (1 + 2 + 2)]);
+}
+
+#[tokio::test]
+async fn same_key_of_another_client_is_another_game() {
+    let account = Account::bootstrapped().await;
+    let games = account.games();
+    let mut ids = Vec::new();
+    for caller in ["one", "other", ""] {
+        let answer = games.post(caller, &["7"], "").await;
+        assert_eq!(answer.status(), StatusCode::CREATED);
+        assert!(!is_replayed(&answer));
+        ids.push(body(answer)["id"].as_str().unwrap().to_owned());
+    }
+    let mut saved = account.saved().await;
+    ids.sort();
+    saved.sort();
+    assert_eq!(ids, saved);
+
+    let rows = "SELECT games::text FROM games.games games";
+    let rows = account.cluster.query(rows).await.unwrap();
+    assert!(!format!("{rows:?}").contains(API_KEY), "{rows:?}");
+}
+
+#[tokio::test]
+async fn client_without_an_api_key_may_have_a_key() {
+    let account = Account::bootstrapped().await;
+    let games = account.games();
+    let mut anonymous = keyed("", &["7"], "");
+    anonymous["requestContext"]["identity"] = json!({ "apiKeyId": null });
+    let generous = SystemTime::now() + Duration::from_secs(60);
+    let first = body(games.send(generous, &anonymous).await);
+    let again = games.send(generous, &anonymous).await;
+    assert!(is_replayed(&again));
+    assert_eq!(body(again), first);
+}
+
+#[tokio::test]
+async fn key_of_a_game_of_another_title_is_422() {
+    let account = Account::bootstrapped().await;
+    let games = account.games();
+    let made_up = body(games.post("client", &["made-up"], "").await);
+    let its_title = json!({ "title": made_up["title"] }).to_string();
+    let go = r#"{"title":"Go"}"#;
+    let first = body(games.post("client", &["go"], go).await);
+
+    for (key, request) in [
+        ("go", r#"{"title":"go"}"#),
+        ("go", ""),
+        ("made-up", go),
+        ("made-up", its_title.as_str()),
+    ] {
+        let answer = games.post("client", &[key], request).await;
+        assert_eq!(answer.status(), StatusCode::UNPROCESSABLE_ENTITY);
+        assert!(!answer.headers().contains_key(header::RETRY_AFTER));
+        let expected = json!({
+            "error": "this Idempotency-Key belongs to a game of another title: choose another key",
+            "reason": "idempotency_key_taken",
+            "request_id": REQUEST_ID,
+        });
+        assert_eq!(body(answer), expected, "{key} {request}");
+    }
+
+    let same = r#"{ "title": " Go " }"#;
+    assert_eq!(body(games.post("client", &["go"], same).await), first);
+    assert_eq!(account.saved().await.len(), 2);
+}
+
+#[tokio::test]
+async fn requests_at_once_with_the_same_key_answer_the_same_game() {
+    let account = Account::bootstrapped().await;
+    let (one, other) = (account.games(), account.games());
+    for key in 0..20 {
+        let key = key.to_string();
+        let keys = [key.as_str()];
+        let post = |games| async move { Games::post(games, "client", &keys, "").await };
+        let (first, second) = tokio::join!(post(&one), post(&other));
+        assert_eq!(first.status(), StatusCode::CREATED);
+        assert_eq!(second.status(), StatusCode::CREATED);
+        assert!(is_replayed(&first) != is_replayed(&second));
+        assert_eq!(body(first), body(second));
+    }
+    assert_eq!(account.saved().await.len(), 20);
+}
+
+#[tokio::test]
+async fn game_of_a_request_that_is_under_way_is_waited_for() {
+    let account = Account::bootstrapped().await;
+    let (one, other) = (account.games(), account.games());
+    let mut admin = account.admin().await;
+    let first = admin.transaction().await.unwrap();
+    first
+        .execute(
+            "INSERT INTO games.games (title, genre, players, minutes, caller, idempotency_key)
+             VALUES ('Go', 'board', 2, 60, 'client', '7')",
+            &[],
+        )
+        .await
+        .unwrap();
+
+    let (committed, answer, same) = tokio::join!(
+        async {
+            let conflict = |refusal: &Refusal| *refusal == Refusal::Conflict;
+            while account.cluster.counts().refused(conflict) == 0 {
+                sleep(Duration::from_millis(1)).await;
+            }
+            first.commit().await
+        },
+        one.post("client", &["7"], ""),
+        other.post("client", &["7"], ""),
+    );
+
+    committed.unwrap();
+    assert_eq!(answer.status(), StatusCode::CREATED);
+    let answer = body(answer);
+    assert_eq!(answer["title"], "Go");
+    assert_eq!(body(same), answer);
+}
+
+#[tokio::test]
+async fn bad_key_is_400_and_says_why() {
+    let account = Account::new().await;
+    let games = account.games();
+    let too_long = "x".repeat(256);
+    for (keys, why) in [
+        (&["a b"][..], "visible"),
+        (&["ключ"], "visible"),
+        (&[""], "1 to 255"),
+        (&[&too_long], "1 to 255"),
+        (&["7", "8"], "more than one"),
+        (&["7", "7"], "more than one"),
+    ] {
+        let answer = games.post("client", keys, "").await;
+        assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{keys:?}");
+        let error = body(answer)["error"].take();
+        assert!(error.as_str().unwrap().contains(why), "{error}");
+    }
+    assert_eq!(account.cluster.counts().accepted, 0);
+}
+
+#[tokio::test]
+async fn conflict_under_a_key_is_repeated_and_told_when_it_stays() {
+    let account = Account::bootstrapped().await;
+    let games = account.games();
+    let conflict = Fault::refuse(Refusal::Conflict);
+
+    account.cluster.inject(conflict.clone().always());
+    let answer = games.post("client", &["7"], "").await;
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(answer.headers().contains_key(header::RETRY_AFTER));
+    assert_eq!(body(answer)["reason"], "conflict");
+    account.cluster.clear_faults();
+
+    account.cluster.inject(conflict);
+    let answer = games.post("client", &["7"], "").await;
+    assert_eq!(answer.status(), StatusCode::CREATED);
+    assert!(!is_replayed(&answer));
+    assert_eq!(account.saved().await.len(), 1);
+}
+
+#[tokio::test]
+async fn missing_permission_is_met_once_under_a_key_too() {
+    let account = Account::bootstrapped().await;
+    let stranger = account.cluster.identity("stranger", &[]);
+    let games = Games(Pool::lambda(
+        config(&account.cluster, &stranger).user("game"),
+    ));
+
+    let answer = games.post("client", &["7"], "").await;
+
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(body(answer)["reason"], "not_authorized");
+    assert_eq!(account.flights(), [0]);
+}
+
+#[tokio::test]
 async fn stalled_statement_is_answered_before_the_deadline() {
     let account = Account::bootstrapped().await;
     let games = account.games();
@@ -248,14 +559,7 @@ async fn warm_invocation_is_one_flight() {
     ] {
         games.call(method, target, "").await;
     }
-    let flights: Vec<_> = account
-        .cluster
-        .connections()
-        .into_iter()
-        .filter(|connection| connection.user.as_deref() == Some("game"))
-        .map(|connection| connection.flights.len())
-        .collect();
-    assert_eq!(flights, [4]);
+    assert_eq!(account.flights(), [4]);
 }
 
 /// An AWS account with a cluster, its admin and the role of the Lambda.
@@ -292,6 +596,36 @@ impl Account {
         }
     }
 
+    /// Lets the cluster apply statements and say so to nobody, this many times.
+    async fn lose_answers(&self, times: u64) {
+        let lost = Fault::delay(Direction::ToClient, Duration::from_secs(60));
+        for struck in 0..times {
+            self.cluster.inject(lost.clone());
+            // PostgreSQL sends nothing before it has applied the statement.
+            while self.cluster.struck(&lost) == struck {
+                sleep(Duration::from_millis(1)).await;
+            }
+            self.cluster.cut_all();
+        }
+    }
+
+    /// Returns the ids of all games.
+    async fn saved(&self) -> Vec<String> {
+        let sql = "SELECT id::text FROM games.games";
+        let rows = self.cluster.query(sql).await.unwrap();
+        rows.into_iter().flatten().flatten().collect()
+    }
+
+    /// Returns how many statements each connection of the Lambda has sent.
+    fn flights(&self) -> Vec<usize> {
+        let mut connections = self.cluster.connections();
+        connections.retain(|connection| connection.user.as_deref() == Some("game"));
+        connections
+            .iter()
+            .map(|connection| connection.flights.len())
+            .collect()
+    }
+
     fn games(&self) -> Games {
         let config = config(&self.cluster, &self.function);
         Games(Pool::lambda(config.user("game").search_path("games")))
@@ -314,22 +648,17 @@ impl Games {
         target: &str,
         body: &str,
     ) -> Response<Body> {
-        let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let query: Value = query
-            .split('&')
-            .filter_map(|pair| pair.split_once('='))
-            .collect();
-        let event = json!({
-            "resource": "/{proxy+}",
-            "path": path,
-            "httpMethod": method,
-            "headers": {},
-            "multiValueHeaders": {},
-            "queryStringParameters": query,
-            "requestContext": { "stage": "prod", "httpMethod": method },
-            "body": body,
-            "isBase64Encoded": false,
-        });
+        self.send(deadline, &event(method, target, body)).await
+    }
+
+    /// Posts a game under keys of a caller.
+    async fn post(&self, caller: &str, keys: &[&str], body: &str) -> Response<Body> {
+        let generous = SystemTime::now() + Duration::from_secs(60);
+        self.send(generous, &keyed(caller, keys, body)).await
+    }
+
+    /// Hands the event over as the Lambda does.
+    async fn send(&self, deadline: SystemTime, event: &Value) -> Response<Body> {
         let mut context = Context::default();
         context.request_id = REQUEST_ID.to_owned();
         context.deadline = deadline
@@ -338,9 +667,43 @@ impl Games {
             .as_millis()
             .try_into()
             .unwrap();
-        let request = request::from_str(&event.to_string()).unwrap();
+        let event: LambdaRequest = serde_json::from_str(&event.to_string()).unwrap();
+        let request = Request::from(with_repeated_headers(event));
         answer(&request.with_lambda_context(context), &self.0).await
     }
+}
+
+/// What a REST API sends.
+fn event(method: &str, target: &str, body: &str) -> Value {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let query: Value = query
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .collect();
+    json!({
+        "resource": "/{proxy+}",
+        "path": path,
+        "httpMethod": method,
+        "headers": {},
+        "multiValueHeaders": {},
+        "queryStringParameters": query,
+        "requestContext": { "stage": "prod", "httpMethod": method },
+        "body": body,
+        "isBase64Encoded": false,
+    })
+}
+
+/// What a REST API sends of a client with an API key.
+fn keyed(caller: &str, keys: &[&str], body: &str) -> Value {
+    let mut event = event("POST", "/games", body);
+    event["headers"] = json!({ "x-api-key": API_KEY, "idempotency-KEY": keys.last() });
+    event["multiValueHeaders"] = json!({ "x-api-key": [API_KEY], "idempotency-KEY": keys });
+    event["requestContext"]["identity"] = json!({ "apiKeyId": caller, "apiKey": API_KEY });
+    event
+}
+
+fn is_replayed(answer: &Response<Body>) -> bool {
+    answer.headers().contains_key("idempotency-replayed")
 }
 
 fn config(cluster: &LocalCluster, identity: &Identity) -> Config {
@@ -363,5 +726,7 @@ fn config(cluster: &LocalCluster, identity: &Identity) -> Config {
 fn body(response: Response<Body>) -> Value {
     serde_json::from_slice(response.body()).unwrap()
 }
+
+const API_KEY: &str = "the-secret-itself";
 
 const REQUEST_ID: &str = "8476a536-e9f4-11e8-9739-2dfe598c3fcd";

@@ -4,5 +4,9 @@ CREATE TABLE IF NOT EXISTS games.games (
     genre text NOT NULL,
     players integer NOT NULL,
     minutes integer NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT now()
+    created_at timestamptz NOT NULL DEFAULT now(),
+    caller text,
+    idempotency_key text,
+    requested_title text,
+    UNIQUE (caller, idempotency_key)
 )

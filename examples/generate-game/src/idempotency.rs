@@ -1,0 +1,131 @@
+//! The key by which a client asks again for a game that it has asked for before.
+//!
+//! `route` reads it, `store` saves it with the game. What it promises is that of the
+//! [draft](https://datatracker.ietf.org/doc/html/draft-ietf-httpapi-idempotency-key-header):
+//! however often a request is sent, one game is saved.
+
+use lambda_http::http::HeaderName;
+use lambda_http::request::RequestContext;
+use lambda_http::{Request, RequestExt};
+
+/// A key that a client has chosen, and whose it is: the same key of two clients is two keys, so
+/// that nobody gets another one's game by guessing.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct IdempotencyKey {
+    caller: String,
+    key: String,
+}
+
+impl IdempotencyKey {
+    /// Reads the key of a request, if it has one.
+    ///
+    /// An HTTP API joins repeated headers by commas, which makes them one key here.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, for the client.
+    pub fn of(request: &Request) -> Result<Option<Self>, KeyError> {
+        let mut keys = request.headers().get_all(IDEMPOTENCY_KEY).iter();
+        let Some(key) = keys.next() else {
+            return Ok(None);
+        };
+        if keys.next().is_some() {
+            return Err(KeyError::Repeated);
+        }
+        let key = key.as_bytes();
+        if !key.iter().all(u8::is_ascii_graphic) {
+            return Err(KeyError::Invisible);
+        }
+        if !(1..=LONGEST_KEY).contains(&key.len()) {
+            return Err(KeyError::Length { length: key.len() });
+        }
+        Ok(Some(Self {
+            caller: caller(request).to_owned(),
+            key: key.iter().copied().map(char::from).collect(),
+        }))
+    }
+
+    /// Returns the ID of the client's API key, which is no secret; empty where there is none.
+    pub fn caller(&self) -> &str {
+        &self.caller
+    }
+
+    /// Returns the key as the client sent it.
+    pub fn as_str(&self) -> &str {
+        &self.key
+    }
+}
+
+/// Why a request's `Idempotency-Key` is none.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// More than one header.
+    #[error("there is more than one Idempotency-Key")]
+    Repeated,
+    /// A blank, a control character, or something that ASCII does not have.
+    #[error("the Idempotency-Key has a character that is not one of the visible ones of ASCII")]
+    Invisible,
+    /// Nothing, or too much.
+    #[error("the Idempotency-Key has {length} characters, 1 to {LONGEST_KEY} are allowed")]
+    Length {
+        /// How many it has.
+        length: usize,
+    },
+}
+
+/// Only a REST API has API keys.
+fn caller(request: &Request) -> &str {
+    match request.request_context_ref() {
+        Some(RequestContext::ApiGatewayV1(context)) => context.identity.api_key_id.as_deref(),
+        _ => None,
+    }
+    .unwrap_or_default()
+}
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// With the ID of an API key before it, well within the 1 KiB of an index entry:
+/// <https://docs.aws.amazon.com/aurora-dsql/latest/userguide/CHAP_quotas.html>
+const LONGEST_KEY: usize = 255;
+
+#[cfg(test)]
+mod tests {
+    use lambda_http::Body;
+    use lambda_http::http::{HeaderValue, Request};
+
+    use super::*;
+
+    #[test]
+    fn a_key_is_one_header_of_visible_characters() {
+        let longest = "~".repeat(255);
+        let too_long = "x".repeat(256);
+        let length = |length| Err(KeyError::Length { length });
+        let key = |key: &str| {
+            Ok(Some(IdempotencyKey {
+                caller: String::new(),
+                key: key.to_owned(),
+            }))
+        };
+        for (headers, expected) in [
+            (&[][..], Ok(None)),
+            (&["7"], key("7")),
+            (&[r#""8e03978e-40d5,!""#], key(r#""8e03978e-40d5,!""#)),
+            (&[&longest], key(&longest)),
+            (&[""], length(0)),
+            (&[&too_long], length(256)),
+            (&["a b"], Err(KeyError::Invisible)),
+            (&["a\tb"], Err(KeyError::Invisible)),
+            (&["schlüssel"], Err(KeyError::Invisible)),
+            (&["a", "b"], Err(KeyError::Repeated)),
+            (&["a", "a"], Err(KeyError::Repeated)),
+        ] {
+            let mut request = Request::new(Body::Empty);
+            for header in headers {
+                let value = HeaderValue::from_bytes(header.as_bytes()).unwrap();
+                request.headers_mut().append("Idempotency-Key", value);
+            }
+            assert_eq!(IdempotencyKey::of(&request), expected, "{headers:?}");
+        }
+    }
+}
