@@ -280,8 +280,9 @@ async fn connect_that_fails_after_a_lost_answer_leaves_the_outcome_unknown() {
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(answer.headers().contains_key(header::RETRY_AFTER));
     assert_eq!(body(answer)["reason"], "outcome_unknown");
-    // The insert, and a connection that was refused.
-    assert_eq!(account.flights(), [1, 0]);
+    // The insert, and connections that were refused.
+    let flights = account.flights();
+    assert!(matches!(flights[..], [1, 0, ..]), "{flights:?}");
     assert_eq!(account.saved().await.len(), 1);
 }
 
