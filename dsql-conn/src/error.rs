@@ -87,8 +87,8 @@ pub enum Error {
 
     /// `COMMIT` was sent and its outcome never arrived: the transaction may or may not have been applied.
     ///
-    /// Running it again is safe only if a second run changes nothing, for example through a unique key: see
-    /// [`Pool::transaction`](crate::Pool::transaction#what-an-unknown-outcome-asks-for).
+    /// Running it again is safe only if a second run changes nothing, for example through a unique key:
+    /// [`Pool::transaction`](crate::Pool::transaction) has an example.
     #[error(
         "the outcome of COMMIT is unknown{}; look whether it was applied before running it again", Unanswered(.source.as_ref())
     )]

@@ -140,6 +140,8 @@ CREATE FUNCTION dsql_local.run_job(job_type text, object text, command text) RET
 DECLARE
     details text;
 BEGIN
+    -- One build at a time: two of the same name would otherwise both find that there is none yet.
+    PERFORM pg_advisory_xact_lock(hashtext('dsql_local.run_job'));
     BEGIN
         EXECUTE command;
     EXCEPTION WHEN integrity_constraint_violation OR data_exception THEN
