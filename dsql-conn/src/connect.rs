@@ -2,18 +2,18 @@
 
 mod address;
 mod persist;
+mod progress;
 mod startup;
 
 use std::{
     error::Error as StdError,
-    fmt,
     future::Future,
     io, mem,
     net::SocketAddr,
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU8, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::SystemTime,
 };
@@ -25,7 +25,10 @@ use tokio_postgres::{
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use self::persist::{GivenUp, Verdict, persist};
+use self::{
+    persist::{GivenUp, Verdict, persist},
+    progress::Phase,
+};
 use crate::{
     config::Config,
     credentials::{CredentialsCache, CredentialsError},
@@ -36,6 +39,8 @@ use crate::{
     token::Token,
     wire::{Watch, Wire},
 };
+
+pub(crate) use progress::Progress;
 
 /// Opens connections for one configuration. Keeps what they share: TLS tickets and credentials.
 pub(crate) struct Connector {
@@ -66,11 +71,10 @@ impl Connector {
     }
 
     /// Opens a connection. Tries again, within the connect timeout, what may succeed a little later.
-    pub(crate) async fn open(&self) -> Result<Session, ConnectError> {
-        let phase = Phase::default();
+    pub(crate) async fn open(&self, progress: &Progress) -> Result<Session, ConnectError> {
         let were_cached = AtomicBool::new(false);
         let mut renewed = false;
-        let attempt = async || self.attempt(&phase, &were_cached).await;
+        let attempt = async || self.attempt(progress, &were_cached).await;
         let judge = |failure: &Failure| {
             let reason = failure.reason();
             if reason.is_about_credentials() {
@@ -89,23 +93,29 @@ impl Connector {
             }
         };
         let timeout = self.config.connect_deadline();
-        match persist(timeout, attempt, judge).await {
-            Ok(session) => Ok(session),
-            Err(GivenUp { attempts, last }) => {
-                let failure = last.unwrap_or_else(|| self.timed_out(&phase));
-                Err(failure.after(attempts).into())
-            }
-        }
+        persist(timeout, progress, attempt, judge)
+            .await
+            .map_err(|GivenUp| {
+                // What the last attempt failed by tells more than that the time was up.
+                progress.last_failure().unwrap_or_else(|| {
+                    let said = format!("after {timeout:?}, during {progress}");
+                    self.failure(Reason::TimedOut).detail(said).into()
+                })
+            })
     }
 
-    async fn attempt(&self, phase: &Phase, were_cached: &AtomicBool) -> Result<Session, Failure> {
+    async fn attempt(
+        &self,
+        progress: &Progress,
+        were_cached: &AtomicBool,
+    ) -> Result<Session, Failure> {
         let tls = self
             .tls
             .clone()
             .map_err(|error| self.because(Reason::Tls, error))?;
         let opened = self.config.now();
 
-        phase.enter(Phase::CREDENTIALS);
+        progress.enter(Phase::Credentials);
         let found = self
             .credentials
             .get(opened)
@@ -116,7 +126,7 @@ impl Connector {
             .await
             .map_err(|error| self.because(Reason::Credentials, error))?;
 
-        phase.enter(Phase::NAME);
+        progress.enter(Phase::Name);
         let addresses = self
             .addresses()
             .await
@@ -125,12 +135,16 @@ impl Connector {
                 false => self.because(Reason::NameResolution, error),
             })?;
 
-        phase.enter(Phase::TCP);
+        progress.enter(Phase::Tcp);
         let stream = address::connect(addresses)
             .await
-            .map_err(|error| self.because(Reason::Unreachable, error))?;
+            .map_err(|error| match error.kind() {
+                // It was accepted, and ended before this side knew.
+                io::ErrorKind::ConnectionReset => self.because(Reason::Interrupted, error),
+                _ => self.because(Reason::Unreachable, error),
+            })?;
 
-        self.login(stream, tls, &token, opened, phase).await
+        self.login(stream, tls, &token, opened, progress).await
     }
 
     async fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
@@ -151,21 +165,21 @@ impl Connector {
         mut tls: MakeRustlsConnect,
         token: &Token,
         opened: SystemTime,
-        phase: &Phase,
+        progress: &Progress,
     ) -> Result<Session, Failure> {
         let Ok(rustls) =
             MakeTlsConnect::<TcpStream>::make_tls_connect(&mut tls, self.config.endpoint.host());
-        let (watched, watch) = WatchedTls::new(rustls, phase);
+        let (watched, watch) = WatchedTls::new(rustls, progress);
         let settings = startup::settings(&self.config, token);
 
-        phase.enter(Phase::TLS);
+        progress.enter(Phase::Tls);
         let (client, connection) =
             settings
                 .connect_raw(stream, watched)
                 .await
                 .map_err(|error| {
                     let (reason, said) = classify(&error);
-                    let said = said.unwrap_or_else(|| format!("during {phase}"));
+                    let said = said.unwrap_or_else(|| format!("during {progress}"));
                     self.failure(reason).detail(said).caused_by(error)
                 })?;
         let watch = watch.take().ok_or_else(|| {
@@ -178,12 +192,6 @@ impl Connector {
             watch,
             opened,
         })
-    }
-
-    fn timed_out(&self, phase: &Phase) -> Failure {
-        let timeout = self.config.connect_deadline();
-        self.failure(Reason::TimedOut)
-            .detail(format!("after {timeout:?}, during {phase}"))
     }
 
     /// The start of an error about this connector's endpoint and user.
@@ -213,41 +221,13 @@ fn is_temporary(error: &io::Error) -> bool {
         || said.ends_with("try again")
 }
 
-/// How far an attempt has come, for the error of one that did not come further.
-#[derive(Clone, Default)]
-struct Phase(Arc<AtomicU8>);
-
-impl Phase {
-    const CREDENTIALS: u8 = 0;
-    const NAME: u8 = 1;
-    const TCP: u8 = 2;
-    const TLS: u8 = 3;
-    const LOGIN: u8 = 4;
-
-    fn enter(&self, phase: u8) {
-        self.0.store(phase, Ordering::Relaxed);
-    }
-}
-
-impl fmt::Display for Phase {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.0.load(Ordering::Relaxed) {
-            Self::CREDENTIALS => "fetching AWS credentials",
-            Self::NAME => "name resolution",
-            Self::TCP => "the TCP connect",
-            Self::TLS => "the TLS handshake",
-            _ => "the login",
-        })
-    }
-}
-
 type Rustls = <MakeRustlsConnect as MakeTlsConnect<TcpStream>>::TlsConnect;
 type RustlsStream = <MakeRustlsConnect as MakeTlsConnect<TcpStream>>::Stream;
 
 /// Puts a [`Wire`] around the stream that the TLS handshake yields.
 struct WatchedTls {
     rustls: Rustls,
-    phase: Phase,
+    progress: Progress,
     watch: Handover,
 }
 
@@ -262,11 +242,11 @@ impl Handover {
 }
 
 impl WatchedTls {
-    fn new(rustls: Rustls, phase: &Phase) -> (Self, Handover) {
+    fn new(rustls: Rustls, progress: &Progress) -> (Self, Handover) {
         let watch = Handover::default();
         let tls = Self {
             rustls,
-            phase: phase.clone(),
+            progress: progress.clone(),
             watch: watch.clone(),
         };
         (tls, watch)
@@ -281,7 +261,7 @@ impl TlsConnect<TcpStream> for WatchedTls {
     fn connect(self, stream: TcpStream) -> Self::Future {
         Box::pin(async move {
             let stream = self.rustls.connect(stream).await?;
-            self.phase.enter(Phase::LOGIN);
+            self.progress.enter(Phase::Login);
             let (wire, watch) = Wire::new(stream);
             if let Ok(mut slot) = self.watch.0.lock() {
                 *slot = Some(watch);

@@ -18,7 +18,7 @@ use tokio_postgres::Client;
 
 use crate::{
     config::Config,
-    connect::{Connector, Session},
+    connect::{Connector, Progress, Session},
     driver::Driver,
     error::Error,
     wire::{Status, Watch},
@@ -73,7 +73,7 @@ impl Config {
     /// Dropping the future closes whatever was opened.
     pub async fn connect(&self) -> Result<Connection, Error> {
         let connector = Arc::new(Connector::new(self.clone()));
-        let session = connector.open().await?;
+        let session = connector.open(&Progress::default()).await?;
         Ok(Connection::new(session, connector))
     }
 }
@@ -188,12 +188,16 @@ impl Connection {
         Ok(())
     }
 
-    /// When the peer last proved to be alive, if that is so long ago that it may be gone unnoticed.
-    pub(crate) fn unseen_since(&self) -> Option<Instant> {
+    /// When the peer last proved to be alive.
+    pub(crate) fn seen(&self) -> Instant {
+        self.last_used_monotonic
+    }
+
+    /// Whether the peer was last heard so long ago that it may be gone unnoticed.
+    pub(crate) fn is_due_for_ping(&self) -> bool {
         let config = &self.connector.config;
         let idle = config.now().duration_since(self.last_used);
-        let is_recent = idle.is_ok_and(|idle| idle < config.ping_after);
-        (!is_recent).then_some(self.last_used_monotonic)
+        !idle.is_ok_and(|idle| idle < config.ping_after)
     }
 
     /// Asks the peer for a sign of life.

@@ -46,7 +46,7 @@ pub enum Error {
     CheckoutTimeout {
         /// How long the caller waited.
         waited: Duration,
-        /// Why the last connection that was tried meanwhile could not be opened.
+        /// Why none could be opened meanwhile, or is not open yet; nothing if all were in use.
         #[source]
         cause: Option<ConnectError>,
     },

@@ -17,7 +17,7 @@ use tokio::{sync::watch, task::AbortHandle, time::sleep};
 use crate::{
     backoff::Backoff,
     config::Config,
-    connect::Connector,
+    connect::{Connector, Progress},
     connection::{Connection, Unfit},
     error::{ConnectError, Error, Reason},
 };
@@ -45,14 +45,23 @@ pub(crate) struct Dialer {
     /// How many connections in a row were unfit before they were ever lent.
     stillborn: AtomicU32,
     outcome: watch::Sender<Outcome>,
-    /// When an idle connection was last found dead. By the monotonic clock: a wall clock that is set back would make those that were
-    /// opened since suspect, too.
-    peer_lost: Mutex<Option<Instant>>,
+    peers: Mutex<Peers>,
+}
+
+/// What one connection tells of the others, which were last heard before it fell silent. By the monotonic clock: a wall clock that
+/// is set back would make those suspect, too, that were opened since.
+#[derive(Clone, Copy, Default)]
+struct Peers {
+    /// When a statement was last found unanswered.
+    doubted: Option<Instant>,
+    /// When a ping was last found unanswered, or its connection dead.
+    lost: Option<Instant>,
 }
 
 /// A dial under way.
 struct Dial {
     deadline: SystemTime,
+    progress: Progress,
     task: AbortHandle,
 }
 
@@ -75,7 +84,7 @@ impl ConnectionManager {
                 opened: AtomicU64::new(0),
                 stillborn: AtomicU32::new(0),
                 outcome: watch::Sender::default(),
-                peer_lost: Mutex::default(),
+                peers: Mutex::default(),
             }),
         }
     }
@@ -96,15 +105,17 @@ impl Dialer {
         }
         let connector = Arc::clone(&self.connector);
         let pause = self.pause();
+        let progress = Progress::default();
+        let reported = progress.clone();
         let dialing = tokio::spawn(async move {
             if let Some(pause) = pause {
                 sleep(pause).await;
             }
-            let session = connector.open().await?;
+            let session = connector.open(&reported).await?;
             Ok(Connection::new(session, connector))
         });
         let _guard = AbortOnDrop(dialing.abort_handle());
-        self.enter(dialing.abort_handle());
+        self.enter(progress, dialing.abort_handle());
 
         let error = match dialing.await {
             Ok(Ok(_)) if self.is_closed() => return Err(Error::PoolClosed),
@@ -147,16 +158,23 @@ impl Dialer {
     }
 
     async fn judge_as_it_stands(&self, connection: &mut Connection) -> Result<(), Unfit> {
-        connection.fit().await?;
-        let Some(unseen_since) = connection.unseen_since() else {
+        let fit = connection.fit().await;
+        if fit == Err(Unfit::Unsettled) {
+            // A long query that was given up, or a peer that is gone.
+            self.peers().doubted = Some(Instant::now());
+        }
+        fit?;
+        let Peers { doubted, lost } = *self.peers();
+        let was_before = |then: Option<Instant>| then.is_some_and(|then| connection.seen() <= then);
+        if !connection.is_due_for_ping() && !was_before(doubted) {
             return Ok(());
-        };
-        if self.peer_lost().is_some_and(|lost| unseen_since <= lost) {
+        }
+        if was_before(lost) {
             return Err(Unfit::Suspect);
         }
         let pinged = connection.ping().await;
         if pinged.is_err() {
-            *self.peer_lost() = Some(Instant::now());
+            self.peers().lost = Some(Instant::now());
         }
         pinged
     }
@@ -168,12 +186,39 @@ impl Dialer {
         (stillborn > 0).then(|| PAUSE.delay(stillborn, rand::random()))
     }
 
-    fn enter(&self, task: AbortHandle) {
+    fn enter(&self, progress: Progress, task: AbortHandle) {
         let config = &self.connector.config;
         let deadline = config.now() + config.connect_deadline();
         let mut dials = self.dials();
         dials.retain(|dial| !dial.task.is_finished());
-        dials.push(Dial { deadline, task });
+        dials.push(Dial {
+            deadline,
+            progress,
+            task,
+        });
+    }
+
+    /// What keeps a dial under way from its end: the failure of its last attempt. Of the latest dial that has one.
+    pub(crate) fn trouble(&self) -> Option<ConnectError> {
+        let dials = self.dials();
+        let under_way = dials.iter().rev().filter(|dial| !dial.task.is_finished());
+        under_way
+            .filter_map(|dial| dial.progress.last_failure())
+            .next()
+    }
+
+    /// What somebody is told who had a place in the pool and whose time was up before a connection was there.
+    pub(crate) fn unfinished(&self) -> ConnectError {
+        let said = match self
+            .dials()
+            .iter()
+            .rev()
+            .find(|dial| !dial.task.is_finished())
+        {
+            Some(Dial { progress, .. }) => format!("not open yet, during {progress}"),
+            None => "an idle connection had not given a sign of life yet".to_owned(),
+        };
+        self.connector.failure(Reason::TimedOut).detail(said).into()
     }
 
     /// Ends the dials whose deadline has passed by the wall clock. Their timers stand still while a Lambda is frozen.
@@ -210,10 +255,8 @@ impl Dialer {
         self.outcome.subscribe()
     }
 
-    fn peer_lost(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.peer_lost
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn peers(&self) -> MutexGuard<'_, Peers> {
+        self.peers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn dials(&self) -> MutexGuard<'_, Vec<Dial>> {

@@ -119,7 +119,7 @@ impl Pool {
     ///
     /// - [`Error::Connect`] if none could be opened, trying again would not help and none is open; within the time that one
     ///   attempt takes.
-    /// - [`Error::CheckoutTimeout`] if the time passed; with the last cause if connections failed to open meanwhile.
+    /// - [`Error::CheckoutTimeout`] if the time passed; with the cause if none could be opened meanwhile, without one if all are in use.
     /// - [`Error::PoolClosed`] after [`Pool::close`].
     ///
     /// # Cancel safety
@@ -236,7 +236,7 @@ impl Pool {
                 match timeout_at(patience.deadline, permits.acquire_owned()).await {
                     Ok(Ok(permit)) => permit,
                     Ok(Err(_)) => return Err(Error::PoolClosed),
-                    Err(_) => return Err(patience.exhausted(None)),
+                    Err(_) => return Err(patience.exhausted(self.0.dialer.trouble())),
                 }
             }
         };
@@ -287,7 +287,7 @@ impl Pool {
                 }
                 () = redial.as_mut() => {
                     if Instant::now() >= patience.deadline {
-                        return Err(patience.exhausted(cause));
+                        return Err(patience.exhausted(Some(self.hindrance(cause))));
                     }
                     // bb8 dials for those who begin to wait, and not again for those who wait already.
                     getting.set(self.connections().get_owned());
@@ -314,8 +314,15 @@ impl Pool {
                 },
             }),
             Err(RunError::User(error)) => Err(error),
-            Err(RunError::TimedOut) => Err(patience.exhausted(cause)),
+            Err(RunError::TimedOut) => Err(patience.exhausted(Some(self.hindrance(cause)))),
         }
+    }
+
+    /// Why there is no connection for somebody who has a place: the latest that is known.
+    fn hindrance(&self, failed: Option<ConnectError>) -> ConnectError {
+        let dialer = &self.0.dialer;
+        let known = dialer.trouble().or(failed);
+        known.unwrap_or_else(|| dialer.unfinished())
     }
 
     fn connections(&self) -> &bb8::Pool<ConnectionManager> {

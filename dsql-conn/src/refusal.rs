@@ -38,6 +38,8 @@ fn refused(error: &DbError) -> Reason {
         "53300" => return Reason::TooManyConnections,
         "53400" => return Reason::RateExceeded,
         "0A000" => return Reason::SettingRefused,
+        // Of a proxy, or of a session that ended while it began.
+        "40001" | "57P01" | "57P02" | "57P03" | "XX000" => return Reason::Unavailable,
         _ => {}
     }
     let message = error.message().to_lowercase();

@@ -12,6 +12,7 @@ use tokio_postgres::error::SqlState;
 use crate::{
     backoff::Backoff,
     config::FOREVER,
+    error::{ConnectError, Error},
     outcome::{is_outdated, is_refused},
 };
 
@@ -213,6 +214,11 @@ impl Cause {
         while let Some(error) = cause {
             if let Some(error) = error.downcast_ref::<tokio_postgres::Error>() {
                 return Self::of_statement(error);
+            }
+            // A login was tried again where that helps, and no statement was sent.
+            if error.is::<ConnectError>() || matches!(error.downcast_ref(), Some(Error::Connect(_)))
+            {
+                return None;
             }
             cause = error.source();
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::progress::Progress;
 use crate::{backoff::Backoff, error::Failure};
 
 /// What a failed attempt is good for.
@@ -21,15 +22,12 @@ pub(super) enum Verdict {
 }
 
 /// That no attempt succeeded.
-pub(super) struct GivenUp {
-    pub(super) attempts: u32,
-    /// What the last attempt failed by, which tells more than that the time was up. Nothing if not even the first came to an end.
-    pub(super) last: Option<Failure>,
-}
+pub(super) struct GivenUp;
 
-/// Attempts until one succeeds, one is judged final, or the time is up.
+/// Attempts until one succeeds, one is judged final, or the time is up. Reports each one's failure as it comes.
 pub(super) async fn persist<T, F, Fut>(
     timeout: Duration,
+    progress: &Progress,
     attempt: F,
     mut judge: impl FnMut(&Failure) -> Verdict,
 ) -> Result<T, GivenUp>
@@ -39,23 +37,22 @@ where
 {
     let deadline = Instant::now() + timeout;
     let mut attempts = 0;
-    let mut last = None;
     loop {
         attempts += 1;
         let failure = match timeout_at(deadline, attempt()).await {
             Ok(Ok(opened)) => return Ok(opened),
             Ok(Err(failure)) => failure,
-            Err(_) => return Err(GivenUp { attempts, last }),
+            Err(_) => return Err(GivenUp),
         };
         let wait = match judge(&failure) {
             Verdict::AtOnce => Some(Duration::ZERO),
             Verdict::Later => Some(BACKOFF.delay(attempts, rand::random())),
             Verdict::Final => None,
         };
-        last = Some(failure);
+        progress.failed(failure.after(attempts).into());
         match wait {
             Some(wait) if Instant::now() + wait < deadline => sleep(wait).await,
-            _ => return Err(GivenUp { attempts, last }),
+            _ => return Err(GivenUp),
         }
     }
 }
@@ -164,10 +161,10 @@ mod tests {
     }
 
     async fn ours(bucket: Arc<Mutex<Bucket>>, timeout: Duration) -> Result<(), Option<Reason>> {
-        let given_up = |given_up: GivenUp| given_up.last.map(|failure| failure.reason());
-        persist(timeout, || knock(&bucket), |_| Verdict::Later)
+        let progress = Progress::default();
+        persist(timeout, &progress, || knock(&bucket), |_| Verdict::Later)
             .await
-            .map_err(given_up)
+            .map_err(|GivenUp| progress.last_failure().map(|error| error.reason()))
     }
 
     async fn at_once(bucket: Arc<Mutex<Bucket>>) -> Result<(), Option<Reason>> {

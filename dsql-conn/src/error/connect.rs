@@ -157,13 +157,15 @@ pub enum Reason {
     TooManyConnections,
     /// Connections are being opened faster than the cluster allows.
     RateExceeded,
+    /// The server is not available for now: it shuts down, starts, or met an internal error.
+    Unavailable,
     /// The server refused the session for another cause.
     Refused,
     /// The peer closed the connection before the session was ready.
     Interrupted,
     /// The peer did not answer as a PostgreSQL server does.
     Protocol,
-    /// The deadline for opening a connection passed.
+    /// The deadline for opening a connection passed, or that of a checkout which waited for it.
     TimedOut,
     /// The attempt was given up, because the pool was closed or a bug ended it.
     Aborted,
@@ -180,6 +182,7 @@ impl Reason {
                 | Self::WakingUp
                 | Self::TooManyConnections
                 | Self::RateExceeded
+                | Self::Unavailable
                 | Self::Interrupted
                 | Self::TimedOut
                 | Self::Aborted
@@ -292,6 +295,11 @@ impl Reason {
                 "connections are opened too fast",
                 "the cluster allows 100 a second after a burst of 1,000: keep connections and spread their start",
             ),
+            Self::Unavailable => (
+                "unavailable",
+                "the server is not available for now",
+                "try again in some seconds, or allow a longer connect timeout",
+            ),
             Self::Refused => ("refused", "the server refused the session", "see its words"),
             Self::Interrupted => (
                 "interrupted",
@@ -305,8 +313,8 @@ impl Reason {
             ),
             Self::TimedOut => (
                 "timed_out",
-                "the connect timeout passed",
-                "check the network, or raise Config::connect_timeout",
+                "no answer in time",
+                "check the network, or raise Config::connect_timeout and Config::checkout_timeout",
             ),
             Self::Aborted => (
                 "aborted",

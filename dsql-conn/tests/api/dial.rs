@@ -1,6 +1,6 @@
 //! Opening connections for those who wait: who is told of a failure, and what is tried again.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aws_smithy_async::time::TimeSource;
 use dsql_conn::{Config, Error, Pool, Reason};
@@ -83,6 +83,55 @@ async fn a_transient_refusal_is_waited_out_and_named_when_time_is_up() {
     let pool = crate::support::pool(&cluster, 1);
     cluster.inject(Fault::refuse(Refusal::WakingUp).times(2));
     pool.get().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_checkout_whose_time_is_up_tells_what_the_dial_has_met_so_far() {
+    let cluster = cluster().await;
+    cluster.inject(Fault::refuse(Refusal::WakingUp).always());
+    let pool = Pool::builder(
+        config(&cluster)
+            .connect_timeout(LONG)
+            .checkout_timeout(Duration::from_secs(1)),
+    )
+    .max_size(1)
+    .build();
+    // The second one has no place yet, for the first one waits in it.
+    let results = join_all([pool.get(), pool.get()]).await;
+    for result in results {
+        let error = result.unwrap_err();
+        assert!(matches!(error, Error::CheckoutTimeout { .. }), "{error}");
+        assert_eq!(error.reason(), Some(Reason::WakingUp), "{error}");
+    }
+    assert_eq!(pool.stats().failed, 0);
+}
+
+#[tokio::test]
+async fn a_checkout_whose_time_is_up_tells_how_far_the_dial_has_come() {
+    let cluster = cluster().await;
+    cluster.inject(Fault::at(Stage::TlsHello, Effect::Stall).always());
+    let patience = Duration::from_millis(500);
+    let pool = Pool::new(
+        config(&cluster)
+            .connect_timeout(LONG)
+            .checkout_timeout(patience),
+    );
+    let error = pool.get().await.unwrap_err();
+    assert_eq!(error.reason(), Some(Reason::TimedOut), "{error}");
+    assert!(error.to_string().contains("TLS handshake"), "{error}");
+}
+
+#[tokio::test]
+async fn a_checkout_that_waits_for_those_in_use_blames_nothing_else() {
+    let cluster = cluster().await;
+    let pool = Pool::builder(config(&cluster).checkout_timeout(Duration::from_millis(50)))
+        .max_size(1)
+        .build();
+    let deadline = SystemTime::now() + LONG;
+    let _busy = pool.get_by(deadline).await.unwrap();
+    let error = pool.get().await.unwrap_err();
+    let is_in_use = matches!(error, Error::CheckoutTimeout { cause: None, .. });
+    assert!(is_in_use, "{error}");
 }
 
 #[tokio::test]
@@ -202,8 +251,11 @@ async fn a_crowd_is_let_in_at_the_rate_that_the_cluster_allows() {
 struct Leaping(Clock);
 
 impl TimeSource for Leaping {
-    fn now(&self) -> std::time::SystemTime {
+    fn now(&self) -> SystemTime {
         self.0.advance(Duration::from_secs(2));
         self.0.now()
     }
 }
+
+/// Longer than a test waits.
+const LONG: Duration = Duration::from_secs(120);

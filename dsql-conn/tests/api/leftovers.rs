@@ -117,6 +117,27 @@ async fn a_statement_that_still_runs_is_not_waited_for() {
 }
 
 #[tokio::test]
+async fn a_statement_without_an_answer_makes_the_others_give_a_sign_of_life() {
+    let cluster = cluster().await;
+    let config = config(&cluster)
+        .settle_timeout(Duration::from_millis(100))
+        .ping_timeout(Duration::from_millis(100));
+    let pool = Pool::builder(config).max_size(2).build();
+    let (first, second) = (pool.get().await.unwrap(), pool.get().await.unwrap());
+    for connection in [&first, &second] {
+        connection.batch_execute("SELECT 1").await.unwrap();
+    }
+    cluster.black_hole_all();
+    assert!(first.batch_execute("SELECT 1").now_or_never().is_none());
+    // The last one to come back is judged first.
+    drop(second);
+    drop(first);
+    let answered = pool.get().await.unwrap();
+    answered.batch_execute("SELECT 1").await.unwrap();
+    assert_eq!(cluster.counts().logins, 3);
+}
+
+#[tokio::test]
 async fn a_copy_in_that_was_finished_leaves_a_clean_connection() {
     let cluster = cluster().await;
     let pool = pool(&cluster, 1);

@@ -114,6 +114,22 @@ async fn an_unknown_outcome_is_run_again_only_if_that_was_declared_harmless() {
 }
 
 #[tokio::test]
+async fn a_login_that_is_lost_is_left_to_the_connect_timeout() {
+    let cluster = cluster().await;
+    cluster.inject(Fault::at(Stage::Startup, Effect::Cut).always());
+    let runs = Cell::new(0);
+    let connect = async || {
+        runs.set(runs.get() + 1);
+        let config = config(&cluster).connect_timeout(Duration::from_secs(1));
+        config.connect().await.map(drop)
+    };
+    let policy = RetryPolicy::new().idempotent();
+    let error = retry(policy, connect).await.unwrap_err();
+    assert!(error.connect_error().is_some(), "{error}");
+    assert_eq!(runs.get(), 1);
+}
+
+#[tokio::test]
 async fn a_doubt_stays_whatever_a_later_run_is_refused_by() {
     let (cluster, pool) = bank().await;
     cluster.inject(Fault::lose_commit_reply());

@@ -8,7 +8,7 @@ use std::{
 };
 
 use aws_credential_types::Credentials;
-use dsql_conn::{Config, Error, Pool, PooledConnection, Reason, RetryPolicy, Transaction};
+use dsql_conn::{Config, Error, Pool, PooledConnection, RetryPolicy, Transaction};
 use dsql_local::{Fault as Injected, LocalCluster};
 use futures_util::{
     FutureExt, StreamExt,
@@ -73,7 +73,7 @@ impl Cell {
             ));
         };
         let seen = match &told {
-            Some(result) => self.told_by_chance(Seen::of(result)),
+            Some(result) => Seen::of(result),
             None => Seen::GivenUp,
         };
         if seen != self.expected.seen {
@@ -88,19 +88,6 @@ impl Cell {
         self.check_notes(&bench, told).await?;
         *spare = Some(bench.cluster);
         Ok(())
-    }
-
-    /// A reset may overtake the end of connecting, and is then told as that.
-    fn told_by_chance(&self, seen: Seen) -> Seen {
-        match (self.stage, self.fault, seen) {
-            (Stage::Tcp, Fault::Reset, Seen::Connect(Reason::Unreachable)) => {
-                Seen::Connect(Reason::Interrupted)
-            }
-            (Stage::Tcp, Fault::Reset, Seen::CheckoutTimeout(Some(Reason::Unreachable))) => {
-                Seen::CheckoutTimeout(Some(Reason::Interrupted))
-            }
-            (_, _, seen) => seen,
-        }
     }
 
     /// Makes a cluster with a table, and a pool whose deadlines are generous but for the one that is to end the call.
@@ -129,8 +116,7 @@ impl Cell {
             // What fails by itself needs the time to.
             Bound::Connect if !self.fault.is_silent() => (5 * SHORT, GENEROUS),
             Bound::Connect => (SHORT, GENEROUS),
-            // A cause is known once a dial has come to its end.
-            Bound::Checkout if !self.fault.is_silent() => (4 * SHORT, 12 * SHORT),
+            Bound::Checkout if !self.fault.is_silent() => (GENEROUS, 5 * SHORT),
             Bound::Checkout => (SHORT, 6 * SHORT),
             // A dial that was given up keeps its place until it has come to its end.
             Bound::Caller if self.way == Way::GetGivenUp => (5 * SHORT, GENEROUS),
@@ -159,7 +145,7 @@ impl Cell {
         let size = match (self.stage, self.way) {
             // The next borrower is to meet what the last one left.
             (Stage::ReturnToPool, _) => 1,
-            // One that fell silent unnoticed would be lent for as long as it passes for used lately.
+            // Another one that fell silent unnoticed is lent if it is asked for before this one has told of it.
             (_, Way::UsedLately) => 1,
             _ => 2,
         };

@@ -101,14 +101,13 @@ fn told_at_login(service: Service) -> Row {
         Service::RoleMissing => permanent(Reason::RoleMissing),
         Service::StartupSetting => permanent(Reason::SettingRefused),
         Service::NoServerName => permanent(Reason::ServerNameMissing),
-        Service::RoleCannotLogin
-        | Service::DatabaseMissing
-        | Service::ProtocolViolation
-        | Service::ShuttingDown => permanent(Reason::Refused),
+        Service::RoleCannotLogin | Service::DatabaseMissing | Service::ProtocolViolation => {
+            permanent(Reason::Refused)
+        }
+        Service::Unavailable | Service::ShuttingDown => transient(Reason::Unavailable),
         Service::NoTls => unreachable!("told for every stage"),
         Service::DataConflict
         | Service::SchemaConflict
-        | Service::Unavailable
         | Service::TransactionAge
         | Service::TransactionSize
         | Service::TransactionFailed

@@ -68,6 +68,8 @@ pub(crate) enum Answers {
     ClearText,
     Login,
     Statement,
+    /// A login or a statement.
+    Either,
     /// Whatever was said last. The session ends with it.
     Anything,
 }
@@ -176,9 +178,9 @@ impl Service {
             | Self::TooManyConnections
             | Self::RateExceeded => Answers::Login,
             Self::ProtocolViolation | Self::ShuttingDown => Answers::Anything,
+            Self::Unavailable => Answers::Either,
             Self::DataConflict
             | Self::SchemaConflict
-            | Self::Unavailable
             | Self::TransactionAge
             | Self::TransactionSize
             | Self::TransactionFailed
@@ -309,6 +311,7 @@ impl fmt::Display for Answers {
             Self::ClearText => "refusals of clear text",
             Self::Login => "refusals of a login",
             Self::Statement => "refusals of a statement",
+            Self::Either => "refusals of a login or a statement",
             Self::Anything => "refusals that end a session",
         })
     }
