@@ -4,7 +4,7 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::error::{ConfigError, EndpointProblem};
+use crate::error::{ConfigError, EndpointProblem, repeatable};
 
 /// The host name of an Aurora DSQL cluster, parsed once.
 ///
@@ -140,14 +140,6 @@ impl fmt::Display for Endpoint {
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Endpoint({})", self.host)
-    }
-}
-
-/// Returns what an error may repeat of what was given: what looks like a URL may have a password in it.
-fn repeatable(value: &str) -> String {
-    match value.contains(['@', '?', '=']) {
-        true => "(not repeated)".to_owned(),
-        false => value.to_owned(),
     }
 }
 

@@ -8,6 +8,7 @@ mod connect;
 
 use std::time::Duration;
 
+pub(crate) use config::repeatable;
 pub use config::{ConfigError, EndpointProblem};
 pub(crate) use connect::Failure;
 pub use connect::{ConnectError, Reason};

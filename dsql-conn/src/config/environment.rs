@@ -45,11 +45,11 @@ impl Config {
         Self::from_variables(|name| match env::var(name) {
             Ok(value) => Ok(Some(value)),
             Err(VarError::NotPresent) => Ok(None),
-            Err(VarError::NotUnicode(value)) => Err(ConfigError::Value {
-                setting: name,
-                value: value.to_string_lossy().into_owned(),
-                expected: "UTF-8 text",
-            }),
+            Err(VarError::NotUnicode(value)) => Err(ConfigError::value(
+                name,
+                &value.to_string_lossy(),
+                "UTF-8 text",
+            )),
         })
     }
 
@@ -239,6 +239,23 @@ mod tests {
                 error.contains(name) || name == "DSQL_VPC_ENDPOINT",
                 "{error}"
             );
+        }
+    }
+
+    #[test]
+    fn a_url_in_the_wrong_place_keeps_its_password() {
+        const URL: &str = "postgres://admin:hunter2@host/postgres";
+        for name in [
+            "DSQL_HOSTADDR",
+            "DSQL_PORT",
+            "DSQL_SSLNEGOTIATION",
+            "DSQL_VPC_ENDPOINT",
+            "DSQL_CA_FILE",
+            "DSQL_CONNECT_TIMEOUT_SECONDS",
+        ] {
+            let error = read(&[("DSQL_ENDPOINT", HOST), (name, URL)]).unwrap_err();
+            let told = format!("{error} {error:?}");
+            assert!(!told.contains("hunter2"), "{told}");
         }
     }
 

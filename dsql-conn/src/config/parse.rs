@@ -10,7 +10,7 @@ use std::{
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use tokio_postgres::config::SslNegotiation;
 
-use crate::error::ConfigError;
+use crate::error::{ConfigError, repeatable};
 
 /// Reads the certificates in a PEM text.
 pub(super) fn certificates(
@@ -20,7 +20,7 @@ pub(super) fn certificates(
 ) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
     let unreadable = |problem: String| ConfigError::Certificates {
         setting,
-        origin: origin.to_owned(),
+        origin: repeatable(origin),
         problem,
     };
     let certificates = CertificateDer::pem_slice_iter(pem)
@@ -41,7 +41,7 @@ pub(super) fn certificates_of_file(
         .and_then(read)
         .map_err(|error| ConfigError::Certificates {
             setting,
-            origin: path.to_owned(),
+            origin: repeatable(path),
             problem: error.to_string(),
         })?;
     certificates(setting, path, &pem)
@@ -63,11 +63,8 @@ pub(super) fn parse<T: FromStr>(
     value: &str,
     expected: &'static str,
 ) -> Result<T, ConfigError> {
-    value.parse().map_err(|_| ConfigError::Value {
-        setting,
-        value: value.to_owned(),
-        expected,
-    })
+    let wrong = |_| ConfigError::value(setting, value, expected);
+    value.parse().map_err(wrong)
 }
 
 /// Parses libpq's names for the two ways to start TLS.
@@ -78,11 +75,7 @@ pub(super) fn ssl_negotiation(
     match value {
         "direct" => Ok(SslNegotiation::Direct),
         "postgres" => Ok(SslNegotiation::Postgres),
-        _ => Err(ConfigError::Value {
-            setting,
-            value: value.to_owned(),
-            expected: "direct or postgres",
-        }),
+        _ => Err(ConfigError::value(setting, value, "direct or postgres")),
     }
 }
 
@@ -92,11 +85,7 @@ pub(super) fn seconds(setting: &'static str, value: &str) -> Result<Duration, Co
     let seconds: f64 = parse(setting, value, EXPECTED)?;
     match Duration::try_from_secs_f64(seconds) {
         Ok(duration) if !duration.is_zero() => Ok(duration),
-        _ => Err(ConfigError::Value {
-            setting,
-            value: value.to_owned(),
-            expected: EXPECTED,
-        }),
+        _ => Err(ConfigError::value(setting, value, EXPECTED)),
     }
 }
 

@@ -87,11 +87,11 @@ impl Config {
             }
             "sslmode" => match value {
                 "require" | "verify-ca" | "verify-full" => Ok(self),
-                _ => Err(ConfigError::Value {
-                    setting: "sslmode",
-                    value: value.to_owned(),
-                    expected: "require, verify-ca or verify-full, which all verify the server fully: a token must not reach another",
-                }),
+                _ => Err(ConfigError::value(
+                    "sslmode",
+                    value,
+                    "require, verify-ca or verify-full, which all verify the server fully: a token must not reach another",
+                )),
             },
             "sslnegotiation" => Ok(self.ssl_negotiation(ssl_negotiation("sslnegotiation", value)?)),
             "password" => Err(problem(

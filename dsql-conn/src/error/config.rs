@@ -82,6 +82,25 @@ pub enum ConfigError {
     NoTlsProvider,
 }
 
+impl ConfigError {
+    /// A setting that came as text and cannot be right.
+    pub(crate) fn value(setting: &'static str, value: &str, expected: &'static str) -> Self {
+        Self::Value {
+            setting,
+            value: repeatable(value),
+            expected,
+        }
+    }
+}
+
+/// Returns what an error may repeat of what was given: what looks like a URL may have a password in it.
+pub(crate) fn repeatable(value: &str) -> String {
+    match value.contains(['@', '?', '=']) {
+        true => "(not repeated)".to_owned(),
+        false => value.to_owned(),
+    }
+}
+
 /// What keeps a string from being a cluster's endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

@@ -50,9 +50,8 @@ impl Pool {
     pub fn lambda(mut config: Config) -> Self {
         config.connect_timeout.get_or_insert(Duration::from_secs(5));
         let concurrency = env::var("AWS_LAMBDA_MAX_CONCURRENCY").ok();
-        let concurrency = concurrency.and_then(|value| value.parse().ok());
         Self::builder(config)
-            .max_size(concurrency.unwrap_or(1))
+            .max_size(concurrency.as_deref().map_or(1, invocations))
             .idle_timeout(None)
             .build()
     }
@@ -104,7 +103,9 @@ impl Builder {
         let manager = ConnectionManager::new(self.config.clone());
         Pool(Arc::new(Shared {
             connections: OnceLock::new(),
-            permits: Arc::new(Semaphore::new(self.max_size as usize)),
+            permits: Arc::new(Semaphore::new(
+                (self.max_size as usize).min(Semaphore::MAX_PERMITS),
+            )),
             settings: self,
             dialer: manager.dialer,
             met: Met::default(),
@@ -152,5 +153,29 @@ impl Builder {
             && *max_size == other.max_size
             && *min_idle == other.min_idle
             && *idle_timeout == other.idle_timeout
+    }
+}
+
+/// Reads how many invocations run at a time in one execution environment of Lambda, by the runtime's own variable. One, if it holds
+/// no number: a pool that waits is better than a function that does not start.
+fn invocations(variable: &str) -> u32 {
+    variable
+        .trim()
+        .parse()
+        .unwrap_or(1)
+        .clamp(1, MOST_INVOCATIONS)
+}
+
+/// More connections than any environment has use for.
+const MOST_INVOCATIONS: u32 = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pool_has_a_connection_for_each_invocation_at_a_time() {
+        let read = ["1", "16", " 8 ", "0", "", "-1", "many", "4294967295"].map(invocations);
+        assert_eq!(read, [1, 16, 8, 1, 1, 1, 1, 1_000]);
     }
 }
