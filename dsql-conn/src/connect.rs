@@ -63,7 +63,11 @@ impl Connector {
     /// Never fails: what is wrong with the TLS settings is told by the first connection.
     pub(crate) fn new(config: Config) -> Self {
         Self {
-            credentials: CredentialsCache::new(config.credentials.clone()),
+            credentials: CredentialsCache::new(
+                config.credentials.clone(),
+                // There is time for another fetch after one that hangs.
+                config.connect_deadline().mul_f64(0.75),
+            ),
             tls: client_config(&config.trust).map(MakeRustlsConnect::new),
             drivers: Drivers::default(),
             config,

@@ -21,12 +21,14 @@ use futures_util::{
     FutureExt,
     future::{BoxFuture, Shared, WeakShared},
 };
+use tokio::time::timeout;
 
 use crate::config::Source;
 
 /// The credentials of one configuration, fetched once for everyone who needs them at the same time.
 pub(crate) struct CredentialsCache {
     source: Source,
+    patience: Duration,
     /// The provider that the source names, once it was needed.
     #[cfg(feature = "aws-config")]
     loaded: Arc<tokio::sync::OnceCell<SharedCredentialsProvider>>,
@@ -49,9 +51,11 @@ pub(crate) struct Found {
 }
 
 impl CredentialsCache {
-    pub(crate) fn new(source: Source) -> Self {
+    /// Fetches from `source`, each time for no longer than `patience`.
+    pub(crate) fn new(source: Source, patience: Duration) -> Self {
         Self {
             source,
+            patience,
             #[cfg(feature = "aws-config")]
             loaded: Arc::default(),
             state: Arc::default(),
@@ -109,19 +113,29 @@ impl CredentialsCache {
     fn start(&self) -> Shared<Flight> {
         let state = Arc::clone(&self.state);
         let source = self.source.clone();
+        let patience = self.patience;
         #[cfg(feature = "aws-config")]
         let loaded = Arc::clone(&self.loaded);
         async move {
-            let fetched = match source {
-                Source::Provider(provider) => provide(&provider).await,
-                #[cfg(feature = "aws-config")]
-                Source::Found => provide(loaded.get_or_init(default_chain).await).await,
-                #[cfg(feature = "aws-config")]
-                Source::Profile(name) => provide(loaded.get_or_init(|| profile(name)).await).await,
-                #[cfg(not(feature = "aws-config"))]
-                Source::Found => Err(CredentialsError::Missing {
-                    variable: ACCESS_KEY_ID,
-                }),
+            let fetching = async {
+                match source {
+                    Source::Provider(provider) => provide(&provider).await,
+                    #[cfg(feature = "aws-config")]
+                    Source::Found => provide(loaded.get_or_init(default_chain).await).await,
+                    #[cfg(feature = "aws-config")]
+                    Source::Profile(name) => {
+                        provide(loaded.get_or_init(|| profile(name)).await).await
+                    }
+                    #[cfg(not(feature = "aws-config"))]
+                    Source::Found => Err(CredentialsError::Missing {
+                        variable: ACCESS_KEY_ID,
+                    }),
+                }
+            };
+            // One that hangs must not be what every later connection waits for, too.
+            let fetched = match timeout(patience, fetching).await {
+                Ok(fetched) => fetched,
+                Err(elapsed) => Err(CredentialsError::TimedOut(Arc::new(elapsed))),
             };
             // A failure is not remembered: the next connection asks again.
             let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -249,7 +263,7 @@ mod tests {
 
     use aws_credential_types::provider::future;
     use futures_util::future::join_all;
-    use tokio::sync::Semaphore;
+    use tokio::{sync::Semaphore, time::sleep};
 
     use super::*;
 
@@ -290,7 +304,7 @@ mod tests {
         let provider = Arc::new(provider);
         let shared: Arc<dyn ProvideCredentials> = Arc::clone(&provider) as _;
         let shared = Arc::new(SharedCredentialsProvider::new(shared));
-        let cache = CredentialsCache::new(Source::Provider(shared));
+        let cache = CredentialsCache::new(Source::Provider(shared), Duration::from_secs(10));
         (provider, cache)
     }
 
@@ -325,6 +339,31 @@ mod tests {
         provider.gate.as_ref().unwrap().add_permits(1);
         assert!(second.await.is_ok());
         assert_eq!(provider.asked.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_fetch_that_hangs_is_not_joined_for_ever() {
+        let (provider, cache) = cache(Gated {
+            gate: Some(Semaphore::new(0)),
+            ..Gated::default()
+        });
+        // Each begins to wait while others do.
+        let waiting = (0..4).map(|number| {
+            let cache = &cache;
+            async move {
+                sleep(Duration::from_secs(4 * number)).await;
+                cache.get(at(0)).await
+            }
+        });
+        let opened = async {
+            sleep(Duration::from_secs(11)).await;
+            provider.gate.as_ref().unwrap().add_permits(1);
+        };
+        let (results, ()) = tokio::join!(join_all(waiting), opened);
+        let are_told = |result: &Result<_, _>| matches!(result, Err(CredentialsError::TimedOut(_)));
+        assert!(results[..3].iter().all(are_told));
+        assert!(results[3].is_ok());
+        assert_eq!(provider.asked.load(Ordering::SeqCst), 2);
     }
 
     #[tokio::test]

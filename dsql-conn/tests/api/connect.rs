@@ -397,7 +397,7 @@ async fn credentials_that_never_come_are_given_up_at_the_deadline() {
         .credentials(Hanging)
         .connect_timeout(Duration::from_millis(50));
     let (reason, said) = refusal(config).await;
-    assert_eq!(reason, Reason::TimedOut);
+    assert_eq!(reason, Reason::CredentialsTimedOut);
     assert!(said.contains("AWS credentials"), "{said}");
 }
 
