@@ -137,11 +137,22 @@ impl Connection {
         self.is_expired() || self.connector.config.now() + lead >= self.expires_at()
     }
 
-    /// Notes that the connection came back. Only use proves it alive: it may have been held through a freeze.
+    /// Notes that the connection came back. Use proves it alive, unless this process was frozen meanwhile, which shows by the wall
+    /// clock's having gone on without the monotonic one: nobody knows on which side of the freeze it was used.
     pub(crate) fn returned(&mut self) {
-        if *self.touched.get_mut() {
+        let config = &self.connector.config;
+        let passed = config.now().duration_since(self.last_used);
+        let lived = self.last_used_monotonic.elapsed();
+        let was_frozen =
+            !passed.is_ok_and(|passed| passed.saturating_sub(lived) < config.ping_after);
+        if *self.touched.get_mut() && !was_frozen {
             self.used();
         }
+    }
+
+    /// Whether the connection was opened a moment ago.
+    pub(crate) fn is_newborn(&self) -> bool {
+        self.opened_monotonic.elapsed() < Duration::from_secs(1)
     }
 
     fn used(&mut self) {
@@ -165,12 +176,14 @@ impl Connection {
 
     /// Waits, for [`Config::settle_timeout`], until nothing is queued, under way or untaken. Returns whether that is so.
     pub(crate) async fn settle(&self) -> bool {
-        let settled = async {
-            self.watch.fence().await;
-            self.watch.settled().await;
-        };
         let patience = self.connector.config.settle_timeout;
-        timeout(patience, settled).await.is_ok()
+        self.sent().await && timeout(patience, self.watch.settled()).await.is_ok()
+    }
+
+    /// Waits until nothing is queued: for the driver's task, not for the server. Returns whether that is so.
+    pub(crate) async fn sent(&self) -> bool {
+        let fence = timeout(FENCE_PATIENCE, self.watch.fence());
+        fence.await.is_ok()
     }
 
     /// Waits for what the last borrower left behind, such as the rollback of a transaction that was dropped.
@@ -282,6 +295,9 @@ fn jittered(lifetime: Duration, unit: f64) -> Duration {
 /// The greatest share of a connection's lifetime that chance takes away: 11 of 55 minutes, so that a thousand clients which
 /// started together come back over more than 10.
 const LIFETIME_JITTER: f64 = 0.2;
+
+/// How long the driver's task may take for a turn on a machine that is busy. It takes none while somebody leaves rows untaken.
+const FENCE_PATIENCE: Duration = Duration::from_millis(500);
 
 /// How long before its age a connection is replaced when it comes back.
 const REPLACEMENT_LEAD: Duration = Duration::from_secs(60);

@@ -171,3 +171,16 @@ async fn a_lambdas_pool_keeps_its_one_connection() {
     }
     assert_eq!(flights(&cluster), ["Q", "Q"]);
 }
+
+#[tokio::test]
+async fn a_connection_used_and_then_held_through_a_freeze_gives_a_sign_of_life() {
+    let cluster = cluster().await;
+    let (clock, pool) = clocked_pool(&cluster);
+    let connection = pool.get().await.unwrap();
+    connection.batch_execute("SELECT 1").await.unwrap();
+    clock.advance(Duration::from_secs(600));
+    cluster.clock().advance(Duration::from_secs(600));
+    drop(connection);
+    drop(pool.get().await.unwrap());
+    assert_eq!(flights(&cluster).concat(), "QQ");
+}
