@@ -115,7 +115,7 @@ impl Dialer {
             Ok(Connection::new(session, connector))
         });
         let _guard = AbortOnDrop(dialing.abort_handle());
-        self.enter(progress, dialing.abort_handle());
+        self.enter(progress, dialing.abort_handle(), pause.unwrap_or_default());
 
         let error = match dialing.await {
             Ok(Ok(_)) if self.is_closed() => return Err(Error::PoolClosed),
@@ -148,11 +148,16 @@ impl Dialer {
     /// would cost a ping's timeout, so that the first one that is found dead speaks for those that were idle as long.
     async fn judge(&self, connection: &mut Connection) -> Result<(), Unfit> {
         let judged = self.judge_as_it_stands(connection).await;
-        if judged.is_ok() {
-            connection.proven = true;
-            self.stillborn.store(0, Ordering::Relaxed);
-        } else if !connection.proven {
-            self.stillborn.fetch_add(1, Ordering::Relaxed);
+        match judged {
+            Ok(()) => {
+                connection.proven = true;
+                self.stillborn.store(0, Ordering::Relaxed);
+            }
+            // An older one, kept ready, may have died of anything.
+            Err(Unfit::Closed) if !connection.proven && connection.is_newborn() => {
+                self.stillborn.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(_) => {}
         }
         judged
     }
@@ -186,9 +191,9 @@ impl Dialer {
         (stillborn > 0).then(|| PAUSE.delay(stillborn, rand::random()))
     }
 
-    fn enter(&self, progress: Progress, task: AbortHandle) {
+    fn enter(&self, progress: Progress, task: AbortHandle, pause: Duration) {
         let config = &self.connector.config;
-        let deadline = config.now() + config.connect_deadline();
+        let deadline = config.now() + pause + config.connect_deadline();
         let mut dials = self.dials();
         dials.retain(|dial| !dial.task.is_finished());
         dials.push(Dial {

@@ -232,6 +232,8 @@ impl Pool {
             Ok(permit) => permit,
             Err(TryAcquireError::Closed) => return Err(Error::PoolClosed),
             Err(TryAcquireError::NoPermits) => {
+                // A place may be held by a dial that a freeze has left behind.
+                self.0.dialer.end_overdue();
                 let permits = Arc::clone(&self.0.permits);
                 match timeout_at(patience.deadline, permits.acquire_owned()).await {
                     Ok(Ok(permit)) => permit,
@@ -291,7 +293,8 @@ impl Pool {
                     }
                     // bb8 dials for those who begin to wait, and not again for those who wait already.
                     getting.set(self.connections().get_owned());
-                    redial.as_mut().reset(patience.deadline);
+                    // Once more in a while: the place of the dial that failed may not have been free yet.
+                    redial.as_mut().reset(patience.deadline.min(Instant::now() + REDIAL.cap));
                 }
             }
         }

@@ -7,7 +7,9 @@ use dsql_conn::{Config, Error, Pool, Reason};
 use dsql_local::{Effect, Fault, LocalCluster, Refusal, Stage};
 use futures_util::{FutureExt, future::join_all};
 
-use crate::support::{Clock, Counting, clocked_pool, cluster, config, credentials, pool, until};
+use crate::support::{
+    Clock, Counting, clocked_pool, cluster, config, credentials, next_packet, pool, until,
+};
 
 #[tokio::test]
 async fn a_failed_dial_wakes_those_who_wait() {
@@ -94,15 +96,10 @@ async fn a_checkout_whose_time_is_up_tells_what_the_dial_has_met_so_far() {
             .connect_timeout(LONG)
             .checkout_timeout(Duration::from_secs(1)),
     )
-    .max_size(1)
     .build();
-    // The second one has no place yet, for the first one waits in it.
-    let results = join_all([pool.get(), pool.get()]).await;
-    for result in results {
-        let error = result.unwrap_err();
-        assert!(matches!(error, Error::CheckoutTimeout { .. }), "{error}");
-        assert_eq!(error.reason(), Some(Reason::WakingUp), "{error}");
-    }
+    let error = pool.get().await.unwrap_err();
+    assert!(matches!(error, Error::CheckoutTimeout { .. }), "{error}");
+    assert_eq!(error.reason(), Some(Reason::WakingUp), "{error}");
     assert_eq!(pool.stats().failed, 0);
 }
 
@@ -255,6 +252,42 @@ impl TimeSource for Leaping {
         self.0.advance(Duration::from_secs(2));
         self.0.now()
     }
+}
+
+#[tokio::test]
+async fn a_successor_whose_dial_a_freeze_left_behind_gives_its_place_up() {
+    let cluster = cluster().await;
+    let (clock, pool) = clocked_pool(&cluster);
+    let connection = pool.get().await.unwrap();
+    let hour = Duration::from_secs(3600);
+    clock.advance(hour);
+    cluster.clock().advance(hour);
+    cluster.inject(Fault::at(Stage::Accept, Effect::Stall));
+    drop(connection);
+    until(&cluster, |counts| counts.accepted == 2).await;
+    clock.advance(hour);
+    cluster.clock().advance(hour);
+    drop(pool.get().await.unwrap());
+    assert_eq!(cluster.counts().logins, 2);
+}
+
+#[tokio::test]
+async fn who_waits_for_a_place_is_told_what_keeps_its_holder_waiting() {
+    let cluster = cluster().await;
+    cluster.inject(Fault::refuse(Refusal::WakingUp).always());
+    let config = config(&cluster)
+        .connect_timeout(LONG)
+        .checkout_timeout(LONG);
+    let pool = Pool::builder(config).max_size(1).build();
+    let mut holder = Box::pin(pool.get());
+    assert!((&mut holder).now_or_never().is_none());
+    until(&cluster, |counts| {
+        counts.refused(|refusal| *refusal == Refusal::WakingUp) >= 1
+    })
+    .await;
+    next_packet().await;
+    let error = pool.get_by(SystemTime::now()).await.unwrap_err();
+    assert_eq!(error.reason(), Some(Reason::WakingUp), "{error}");
 }
 
 /// Longer than a test waits.

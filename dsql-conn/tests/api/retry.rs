@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use dsql_conn::{Error, RetryPolicy, retry, tokio_postgres};
+use dsql_conn::{Error, Pool, RetryPolicy, retry, tokio_postgres};
 use dsql_local::{Effect, Fault, Refusal, Stage};
 
 use crate::support::{bank, cluster, config};
@@ -117,16 +117,25 @@ async fn an_unknown_outcome_is_run_again_only_if_that_was_declared_harmless() {
 async fn a_login_that_is_lost_is_left_to_the_connect_timeout() {
     let cluster = cluster().await;
     cluster.inject(Fault::at(Stage::Startup, Effect::Cut).always());
-    let runs = Cell::new(0);
-    let connect = async || {
-        runs.set(runs.get() + 1);
-        let config = config(&cluster).connect_timeout(Duration::from_secs(1));
-        config.connect().await.map(drop)
-    };
+    let second = Duration::from_secs(1);
+    let config = config(&cluster)
+        .connect_timeout(second)
+        .checkout_timeout(second);
+    let pool = Pool::new(config.clone());
     let policy = RetryPolicy::new().idempotent();
-    let error = retry(policy, connect).await.unwrap_err();
-    assert!(error.connect_error().is_some(), "{error}");
-    assert_eq!(runs.get(), 1);
+    for is_pooled in [false, true] {
+        let runs = Cell::new(0);
+        let connect = async || {
+            runs.set(runs.get() + 1);
+            match is_pooled {
+                false => config.connect().await.map(drop),
+                true => pool.get().await.map(drop),
+            }
+        };
+        let error = retry(policy, connect).await.unwrap_err();
+        assert!(error.connect_error().is_some(), "{error}");
+        assert_eq!(runs.get(), 1);
+    }
 }
 
 #[tokio::test]
