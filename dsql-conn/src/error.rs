@@ -74,15 +74,13 @@ pub enum Error {
         last: String,
     },
 
-    /// The body returned `Ok`, but nothing was applied: a statement in it had failed, or the connection was lost before
-    /// `COMMIT` was sent.
+    /// Nothing was applied, and the body told of no error: a statement in it had failed all the same, or was still running, or the
+    /// connection was lost before `COMMIT` was sent.
     ///
     /// The server answers `COMMIT` with `ROLLBACK` after a failed statement, which drivers report as a success.
-    #[error(
-        "transaction was rolled back although its body returned Ok: {failure}; return the errors of statements from the body"
-    )]
+    #[error("transaction was rolled back: {failure}")]
     RolledBack {
-        /// SQLSTATE and message of the failure.
+        /// What happened; of a statement that failed, SQLSTATE and message.
         failure: String,
     },
 

@@ -57,8 +57,9 @@ impl Pool {
     ///
     /// Whatever is fit to be done twice: it borrows its surroundings and does not consume them, sends no mail, and counts in
     /// variables of its own. It leaves `COMMIT` and `ROLLBACK` to this function, awaits each statement, and gives its handle to nothing
-    /// that outlives it. It may give a statement up (a `timeout`, a `select`): then the transaction cannot be committed, and its
-    /// connection is replaced, because the server goes on with the statement.
+    /// that outlives it. A statement that it gives up (a `timeout`, a `select`) is part of the transaction all the
+    /// same, because the server goes on with it; if it has not come to its end within [`Config::settle_timeout`](crate::Config::settle_timeout)
+    /// of the body's, nothing is committed and the connection is replaced.
     ///
     /// # What an unknown outcome asks for
     ///

@@ -94,6 +94,11 @@ impl Watch {
         self.shared.lock().is_closed()
     }
 
+    /// Whether the session can no longer be followed although it has not ended, as after a `COPY` that failed.
+    pub(crate) fn is_derailed(&self) -> bool {
+        self.shared.lock().derailed
+    }
+
     /// Forgets conflicts, failures, ends and tags: a transaction begins.
     pub(crate) fn begin(&self) {
         self.shared.lock().begin();
@@ -211,7 +216,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
                 this.sent
                     .follow(written, |tag, body| ledger.sent(tag, body));
             }
-            Poll::Ready(Err(_)) => ledger.close(),
+            Poll::Ready(Err(_)) => {
+                // Some of it may have been sent.
+                this.sent.follow(buf, |tag, body| ledger.sent(tag, body));
+                ledger.close();
+            }
             Poll::Pending => {}
         }
         polled

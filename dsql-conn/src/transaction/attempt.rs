@@ -60,7 +60,7 @@ impl Attempt {
         if let Err(error) = begun.map_err(|_| Failed::InTime)? {
             return Err(match self.watch().conflict() {
                 Some(conflict) => self.lost_to(conflict).await,
-                None if self.is_lost() => lost(Error::Query(error)),
+                None if self.is_lost() => lost_with(&error),
                 None => self.doomed_by(Error::Query(error).into()).await,
             });
         }
@@ -68,31 +68,36 @@ impl Attempt {
         let body = body(Transaction {
             connection: Arc::clone(&self.connection),
         });
-        // Dropping the attempt rolls back what a body that ran out of time left, or cuts the connection.
-        let result = timeout_at(deadline, body)
-            .await
-            .map_err(|_| Failed::InTime)?;
+        let result = timeout_at(deadline, body).await;
 
-        if self.has_escaped() {
-            // Dropping the attempt cuts the connection.
-            return Err(match result {
-                Ok(_) => Error::TransactionEscaped.into(),
-                Err(error) => Failed::For(error),
-            });
-        }
-        // What the body queued and did not await must not slip in behind the COMMIT.
-        if !self.connection.settle().await {
-            self.connection.abort();
-            return Err(match result {
-                Ok(_) => rolled_back("a statement of it was still running").into(),
-                Err(error) => Failed::For(error),
-            });
-        }
-        if self.watch().has_ended() {
-            // Before anything else: what the body committed must not be run again, whatever it met since.
+        let has_escaped = self.has_escaped();
+        let is_settled = match result {
+            // What the body queued and did not await must not slip in behind the COMMIT.
+            Ok(_) => !has_escaped && self.connection.settle().await,
+            // What it queued last may be a COMMIT of its own. There is no time to wait for answers.
+            Err(_) => {
+                !has_escaped
+                    && self.connection.sent().await
+                    && self.watch().settled().now_or_never().is_some()
+            }
+        };
+        // Before anything else: what the body committed must not be run again, nor be called rolled back.
+        if self.watch().has_ended() && is_settled {
             self.roll_back().await;
             return Err(Error::TransactionEnded.into());
         }
+        if !is_settled {
+            self.connection.abort();
+            let may_be_over = self.watch().has_ended() || self.watch().may_have_committed();
+            return Err(match result {
+                _ if may_be_over => Error::TransactionEnded.into(),
+                Err(_) => Failed::InTime,
+                Ok(Ok(_)) if has_escaped => Error::TransactionEscaped.into(),
+                Ok(Ok(_)) => rolled_back("a statement of its body was still running").into(),
+                Ok(Err(error)) => Failed::For(error),
+            });
+        }
+        let result = result.map_err(|_| Failed::InTime)?;
         if let Some(conflict) = self.watch().conflict() {
             return Err(self.lost_to(conflict).await);
         }
@@ -101,10 +106,9 @@ impl Attempt {
                 return Err(Error::TransactionEnded.into());
             }
             return Err(match result {
-                Ok(_) => lost(rolled_back(
-                    "the connection was lost before COMMIT was sent",
-                )),
+                Err(error) if self.watch().is_derailed() => Failed::For(error),
                 Err(error) => Failed::ByChance(Cause::Lost, error, None),
+                Ok(_) => lost(LOST_BEFORE_COMMIT),
             });
         }
         match result {
@@ -117,7 +121,11 @@ impl Attempt {
         if self.watch().status() != Status::Open {
             let failure = self.watch().failure();
             let failure = failure.map(|failure| format!("{} {}", failure.code, failure.message));
-            let error = rolled_back(failure.unwrap_or_default()).into();
+            let error = rolled_back(format!(
+                "a statement failed although the body returned Ok, {}; return the errors of statements from the body",
+                failure.unwrap_or_default()
+            ))
+            .into();
             return Err(self.doomed_by(error).await);
         }
 
@@ -141,7 +149,7 @@ impl Attempt {
             return Err(self.lost_to(conflict).await);
         }
         if self.is_lost() {
-            return Err(lost(Error::Query(error)));
+            return Err(lost_with(&error));
         }
         self.roll_back().await;
         Err(match is_refused(&error) {
@@ -221,8 +229,12 @@ impl<E: From<Error>> From<Error> for Failed<E> {
     }
 }
 
-fn lost<E: From<Error>>(error: Error) -> Failed<E> {
-    Failed::ByChance(Cause::Lost, error.into(), None)
+fn lost<E: From<Error>>(failure: impl Into<String>) -> Failed<E> {
+    Failed::ByChance(Cause::Lost, rolled_back(failure).into(), None)
+}
+
+fn lost_with<E: From<Error>>(error: &tokio_postgres::Error) -> Failed<E> {
+    lost(format!("{LOST_BEFORE_COMMIT}: {error}"))
 }
 
 fn unknown<E: From<Error>>(source: Option<tokio_postgres::Error>) -> Failed<E> {
@@ -233,3 +245,5 @@ fn rolled_back(failure: impl Into<String>) -> Error {
     let failure = failure.into();
     Error::RolledBack { failure }
 }
+
+const LOST_BEFORE_COMMIT: &str = "the connection was lost before COMMIT was sent";

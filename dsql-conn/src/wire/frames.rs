@@ -54,7 +54,9 @@ impl Frames {
             }
 
             let (body, rest) = bytes.split_at(self.remaining.min(bytes.len()));
-            let kept = body.len().min(KEPT - self.body.len());
+            let kept = body
+                .len()
+                .min(self.most_kept().saturating_sub(self.body.len()));
             self.body.extend_from_slice(&body[..kept]);
             self.remaining -= body.len();
             bytes = rest;
@@ -62,7 +64,18 @@ impl Frames {
                 message(self.tag(), &self.body);
                 self.tagged = true;
                 self.seen = 0;
+                if self.body.capacity() > 2 * KEPT {
+                    self.body = Vec::new();
+                }
             }
+        }
+    }
+
+    /// How much of a body is kept.
+    fn most_kept(&self) -> usize {
+        match self.tag() {
+            b'Q' => KEPT_OF_QUERIES,
+            _ => KEPT,
         }
     }
 
@@ -96,8 +109,11 @@ pub(super) const STARTUP: u8 = 0;
 const LENGTH: usize = 4;
 const HEADER: usize = 1 + LENGTH;
 
-/// How much of a body is kept: enough for severity, SQLSTATE and message of an error.
+/// Enough for severity, SQLSTATE and message of an error.
 const KEPT: usize = 1024;
+
+/// Enough for most batches of statements, any of which may be a `COMMIT`.
+const KEPT_OF_QUERIES: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -149,8 +165,8 @@ mod tests {
         #[test]
         fn no_bytes_panic_and_little_is_kept(bytes in prop::collection::vec(any::<u8>(), 0..4096)) {
             let mut frames = Frames::default();
-            frames.follow(&bytes, |_, body| assert!(body.len() <= KEPT));
-            prop_assert!(frames.body.capacity() <= 2 * KEPT);
+            frames.follow(&bytes, |tag, body| assert!(tag == b'Q' || body.len() <= KEPT));
+            prop_assert!(frames.body.capacity() <= 2 * KEPT_OF_QUERIES);
         }
     }
 }

@@ -15,6 +15,8 @@ pub(super) struct Ledger {
     /// The server takes rows by `COPY .. FROM STDIN`.
     copying_in: bool,
     closed: bool,
+    /// Which answer belongs to which question can no longer be told, although the session lives.
+    pub(super) derailed: bool,
     /// The tag of the last command that completed.
     pub(super) tag: Option<Vec<u8>>,
     pub(super) conflict: Option<Conflict>,
@@ -99,8 +101,10 @@ impl Ledger {
             }
             b'P' => {
                 let name = body.iter().position(|&byte| byte == 0);
-                self.commit_prepared |= name.is_none_or(|end| may_commit(&body[end + 1..]));
-                self.may_have_committed |= self.commit_prepared;
+                let commits = name.is_none_or(|end| may_commit(&body[end + 1..]));
+                // Without a name it is forgotten at the next one.
+                self.commit_prepared |= commits && name != Some(0);
+                self.may_have_committed |= commits;
             }
             _ => {}
         }
@@ -117,7 +121,7 @@ impl Ledger {
             // A password and a farewell belong to no flight.
             b'p' | b'X' => return,
             // A COPY given up. How many answers are due for it depends on how far it came.
-            b'f' => return self.close(),
+            b'f' => return self.derail(),
             _ => {
                 self.unfinished = Unfinished::Work;
                 return;
@@ -132,7 +136,10 @@ impl Ledger {
             b'Z' => self.ready(body),
             b'C' => {
                 let end = body.iter().position(|&byte| byte == 0);
-                self.tag = Some(body[..end.unwrap_or(body.len())].to_vec());
+                let tag = &body[..end.unwrap_or(body.len())];
+                // The next one may have begun in the same flight, whose status does not tell.
+                self.has_ended |= matches!(tag, b"COMMIT" | b"ROLLBACK");
+                self.tag = Some(tag.to_vec());
                 self.copying_in = false;
             }
             b'E' => self.refused(body),
@@ -141,9 +148,9 @@ impl Ledger {
             // this driver, and would wait for them for ever.
             b'G' => match self.flights.pop_front() {
                 Some(Flight::Extended) => self.copying_in = true,
-                _ => self.close(),
+                _ => self.derail(),
             },
-            b'W' => self.close(),
+            b'W' => self.derail(),
             _ => {}
         }
     }
@@ -159,8 +166,8 @@ impl Ledger {
         };
         self.has_ended |= was_open && self.status == Status::Idle;
         if self.flights.pop_front().is_none() {
-            // More answers than questions: whatever is read next belongs to nobody knows what.
-            self.close();
+            // More answers than questions.
+            self.derail();
         }
     }
 
@@ -177,9 +184,11 @@ impl Ledger {
                 message: fields.message,
             });
         }
-        // How many Syncs a failed COPY leaves unanswered depends on when it failed.
-        if self.copying_in || matches!(&*fields.severity, "FATAL" | "PANIC") {
+        if matches!(&*fields.severity, "FATAL" | "PANIC") {
             self.close();
+        } else if self.copying_in {
+            // How many Syncs a failed COPY leaves unanswered depends on when it failed.
+            self.derail();
         }
     }
 
@@ -193,6 +202,11 @@ impl Ledger {
 
     pub(super) fn close(&mut self) {
         self.closed = true;
+    }
+
+    fn derail(&mut self) {
+        self.derailed = true;
+        self.close();
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -257,7 +271,7 @@ impl Fields {
 
 /// Whether a statement may commit a transaction, by its first word. In doubt it may.
 fn may_commit(statement: &[u8]) -> bool {
-    let statement = statement.trim_ascii_start();
+    let statement = uncommented(statement);
     let length = statement
         .iter()
         .take_while(|byte| byte.is_ascii_alphabetic())
@@ -271,8 +285,36 @@ fn may_commit(statement: &[u8]) -> bool {
     }
 }
 
+/// Leaves out blanks and comments in front, as tools write them there to be found in logs. A comment that has no end here, or
+/// another one inside of it, stays.
+fn uncommented(statement: &[u8]) -> &[u8] {
+    let mut rest = statement.trim_ascii_start();
+    loop {
+        let end = match rest {
+            [b'-', b'-', ..] => rest.iter().position(|byte| b"\n\r".contains(byte)),
+            [b'/', b'*', inside @ ..] => {
+                let marks = |pair: &[u8]| matches!(pair, b"*/" | b"/*");
+                let mark = inside.windows(2).position(marks);
+                mark.filter(|&at| inside[at] == b'*').map(|at| 2 + at + 1)
+            }
+            _ => return rest,
+        };
+        let Some(end) = end else {
+            return rest;
+        };
+        rest = rest[end + 1..].trim_ascii_start();
+    }
+}
+
 /// The first words of statements that commit a transaction. `CALL` may do what it likes.
-const COMMITTING: [&[u8]; 4] = [b"COMMIT", b"END", b"PREPARE", b"CALL"];
+const COMMITTING: [&[u8]; 6] = [
+    b"COMMIT",
+    b"END",
+    b"PREPARE",
+    b"CALL",
+    b"ROLLBACK",
+    b"ABORT",
+];
 
 const SERIALIZATION_FAILURE: &str = "40001";
 
@@ -400,7 +442,22 @@ mod tests {
             assert!(!may(b'P', format!("s1\0{text}\0\0").as_bytes()), "{text:?}");
         }
         assert!(may(b'Q', b"INSERT INTO note VALUES (1); end;\0"));
-        assert!(!may(b'Q', b"SELECT 1; ROLLBACK;\0"));
+        // What comes after it is committed by itself.
+        assert!(may(
+            b'Q',
+            b"SELECT 1; ROLLBACK; INSERT INTO note VALUES (1)\0"
+        ));
+        for text in ["-- why\n/* who */ SELECT 1\0", "/**/SELECT 1\0"] {
+            assert!(!may(b'Q', text.as_bytes()), "{text:?}");
+        }
+        for text in [
+            "/* a /* b */ c */ COMMIT\0",
+            "-- a\rCOMMIT\nSELECT 1\0",
+            "/*/ COMMIT\0",
+            "-- a; b\nCOMMIT\0",
+        ] {
+            assert!(may(b'Q', text.as_bytes()), "{text:?}");
+        }
         assert!(may(b'Q', b"SELECT 'longer than is kept"));
         assert!(!may(b'P', b"s1\0SELECT 'longer than is kept"));
         assert!(!may(b'B', b"\0s1\0"));

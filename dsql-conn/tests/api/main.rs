@@ -4,6 +4,7 @@ mod age;
 mod cancellation;
 mod connect;
 mod dial;
+mod ended;
 mod freezes;
 mod hiccups;
 mod leftovers;

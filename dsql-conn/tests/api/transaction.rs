@@ -1,15 +1,18 @@
 //! Transactions: applied once, or reported as what they are.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
 };
 
 use dsql_conn::{Error, Pool, RetryPolicy, tokio_postgres::error::SqlState};
 use dsql_local::{Effect, Fault, Refusal, Stage};
 use futures_util::FutureExt;
 
-use crate::support::{bank, cluster, notes, pool, until};
+use crate::support::{bank, cluster, config, notes, pool, until};
 
 #[tokio::test]
 async fn a_transaction_borrows_its_surroundings_inside_a_spawned_task() {
@@ -191,43 +194,6 @@ async fn a_statement_that_fails_is_not_run_again() {
 }
 
 #[tokio::test]
-async fn a_body_that_ends_its_transaction_is_told_so() {
-    for statement in ["COMMIT", "ROLLBACK"] {
-        let (_cluster, pool) = bank().await;
-        let error = pool
-            .transaction(async |tx| {
-                tx.batch_execute(statement).await?;
-                Ok(())
-            })
-            .await
-            .unwrap_err();
-        assert!(matches!(error, Error::TransactionEnded), "{error}");
-    }
-}
-
-#[tokio::test]
-async fn what_the_body_committed_itself_is_not_run_again_after_a_conflict() {
-    for next in ["SELECT 1", "BEGIN"] {
-        let (cluster, pool) = bank().await;
-        let runs = AtomicU32::new(0);
-        let error = pool
-            .transaction(async |tx| {
-                let run = runs.fetch_add(1, Ordering::SeqCst).to_string();
-                tx.execute("INSERT INTO note VALUES ($1)", &[&run]).await?;
-                tx.batch_execute("COMMIT").await?;
-                let conflict = Effect::Refuse(Refusal::Conflict);
-                cluster.inject(Fault::at(Stage::Statement, conflict));
-                tx.batch_execute(next).await?;
-                Ok(())
-            })
-            .await
-            .unwrap_err();
-        assert!(matches!(error, Error::TransactionEnded), "{error}");
-        assert_eq!(notes(&cluster).await, 1);
-    }
-}
-
-#[tokio::test]
 async fn a_handle_that_outlives_its_body_keeps_it_from_being_committed() {
     let (cluster, pool) = bank().await;
     let escaped = std::sync::Mutex::new(None);
@@ -273,8 +239,7 @@ async fn a_handle_that_outlives_a_dropped_transaction_does_not_go_on_without_it(
 #[tokio::test]
 async fn a_body_that_gives_its_statement_up_gets_its_own_error() {
     let cluster = cluster().await;
-    let config =
-        crate::support::config(&cluster).settle_timeout(std::time::Duration::from_millis(50));
+    let config = config(&cluster).settle_timeout(Duration::from_millis(50));
     let pool = Pool::builder(config).max_size(1).build();
     for outcome in [Err(Error::PoolClosed), Ok(())] {
         let outcome = std::sync::Mutex::new(Some(outcome));
@@ -282,7 +247,7 @@ async fn a_body_that_gives_its_statement_up_gets_its_own_error() {
             .transaction(async |tx| {
                 cluster.inject(Fault::at(Stage::Statement, Effect::Stall));
                 let statement = tx.batch_execute("SELECT 1");
-                let _ = tokio::time::timeout(std::time::Duration::from_millis(50), statement).await;
+                let _ = tokio::time::timeout(Duration::from_millis(50), statement).await;
                 outcome.lock().unwrap().take().unwrap()
             })
             .await;
@@ -459,6 +424,19 @@ async fn the_futures_may_move_between_threads() {
     let (_cluster, pool) = bank().await;
     let pool = Arc::new(pool);
     drop(is_send(pool.get()));
-    drop(is_send(pool.close(std::time::Duration::ZERO)));
+    drop(is_send(pool.close(Duration::ZERO)));
     drop(is_send(pool.transaction(async |_| Ok(()))));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_patience_for_what_was_given_up_is_none_less_for_what_was_not() {
+    let (cluster, _) = bank().await;
+    let config = config(&cluster).settle_timeout(Duration::ZERO);
+    let pool = Pool::builder(config).max_size(1).build();
+    for number in 0..300 {
+        let insert = format!("INSERT INTO note VALUES ('{number}')");
+        let inserted = pool.transaction(async |tx| Ok(tx.batch_execute(&insert).await?));
+        inserted.await.unwrap();
+    }
+    assert_eq!(notes(&cluster).await, 300);
 }

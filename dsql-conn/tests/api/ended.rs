@@ -1,0 +1,168 @@
+//! A body that ends its transaction itself, or may have: never run again, never called rolled back.
+
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use dsql_conn::{Error, Pool, RetryPolicy, Transaction};
+use dsql_local::{Direction, Effect, Fault, Refusal, Stage};
+use tokio::{task::yield_now, time::timeout};
+
+use crate::support::{bank, config, notes};
+
+#[tokio::test]
+async fn a_body_that_ends_its_transaction_is_told_so() {
+    for statement in ["COMMIT", "ROLLBACK"] {
+        let (_cluster, pool) = bank().await;
+        let error = pool
+            .transaction(async |tx| {
+                tx.batch_execute(statement).await?;
+                Ok(())
+            })
+            .await
+            .unwrap_err();
+        assert!(matches!(error, Error::TransactionEnded), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_body_committed_itself_is_not_run_again_after_a_conflict() {
+    for next in ["SELECT 1", "BEGIN"] {
+        let (cluster, pool) = bank().await;
+        let runs = AtomicU32::new(0);
+        let error = pool
+            .transaction(async |tx| {
+                let run = runs.fetch_add(1, Ordering::SeqCst).to_string();
+                tx.execute("INSERT INTO note VALUES ($1)", &[&run]).await?;
+                tx.batch_execute("COMMIT").await?;
+                let conflict = Effect::Refuse(Refusal::Conflict);
+                cluster.inject(Fault::at(Stage::Statement, conflict));
+                tx.batch_execute(next).await?;
+                Ok(())
+            })
+            .await
+            .unwrap_err();
+        assert!(matches!(error, Error::TransactionEnded), "{error}");
+        assert_eq!(notes(&cluster).await, 1);
+    }
+}
+
+#[tokio::test]
+async fn what_the_body_may_have_committed_is_not_run_again_when_its_connection_is_lost() {
+    for commit in ["COMMIT", "SELECT 1; end", "/* now */ COMMIT"] {
+        let (cluster, pool) = bank().await;
+        cluster.inject(Fault::lose_commit_reply());
+        let runs = AtomicU32::new(0);
+        let error = pool
+            .transaction(async |tx| {
+                runs.fetch_add(1, Ordering::SeqCst);
+                tx.execute("INSERT INTO note VALUES ('one')", &[]).await?;
+                tx.batch_execute(commit).await?;
+                Ok(())
+            })
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(error, Error::TransactionEnded),
+            "{commit}: {error}"
+        );
+        assert!(error.may_have_applied());
+        assert_eq!(runs.into_inner(), 1, "{commit}");
+        assert_eq!(notes(&cluster).await, 1, "{commit}");
+    }
+}
+
+#[tokio::test]
+async fn a_commit_that_begins_the_next_transaction_is_noticed() {
+    for commit in ["COMMIT; BEGIN", "COMMIT AND CHAIN", "ROLLBACK; BEGIN"] {
+        let (cluster, pool) = bank().await;
+        let runs = AtomicU32::new(0);
+        let result = pool
+            .transaction(async |tx: Transaction| {
+                runs.fetch_add(1, Ordering::SeqCst);
+                tx.execute("INSERT INTO note VALUES ('one')", &[]).await?;
+                tx.batch_execute(commit).await?;
+                cluster.inject(Fault::conflict_commits(1));
+                tx.execute("INSERT INTO note VALUES ('two')", &[]).await?;
+                Ok(())
+            })
+            .await;
+        let is_told = matches!(result, Err(Error::TransactionEnded));
+        assert!(is_told, "{commit}: {result:?}");
+        assert_eq!(runs.into_inner(), 1, "{commit}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_committed_behind_a_rollback_is_not_run_again_when_its_answer_is_lost() {
+    let (cluster, pool) = bank().await;
+    let runs = AtomicU32::new(0);
+    let result: Result<(), Error> = pool
+        .transaction(async |tx: Transaction| {
+            let run = runs.fetch_add(1, Ordering::SeqCst);
+            let write = format!("ROLLBACK; INSERT INTO note VALUES ('of run {run}')");
+            cluster.inject(Fault::delay(Direction::ToClient, Duration::from_secs(3600)));
+            let cut = async {
+                while notes(&cluster).await == 0 {
+                    yield_now().await;
+                }
+                cluster.clear_faults();
+                cluster.cut_all();
+            };
+            let (result, ()) = tokio::join!(tx.batch_execute(&write), cut);
+            Ok(result?)
+        })
+        .await;
+    assert!(matches!(result, Err(Error::TransactionEnded)), "{result:?}");
+    assert_eq!(runs.into_inner(), 1);
+}
+
+#[tokio::test]
+async fn a_commit_that_the_body_gave_up_is_no_rollback() {
+    let (cluster, _) = bank().await;
+    let config = config(&cluster).settle_timeout(Duration::from_millis(100));
+    let pool = Pool::builder(config).max_size(1).build();
+    cluster.inject(Fault::at(Stage::Committed, Effect::Stall));
+    let result: Result<(), Error> = pool
+        .transaction(async |tx: Transaction| {
+            tx.execute("INSERT INTO note VALUES ('one')", &[]).await?;
+            let _ = timeout(Duration::from_secs(1), tx.batch_execute("COMMIT")).await;
+            Ok(())
+        })
+        .await;
+    assert!(matches!(result, Err(Error::TransactionEnded)), "{result:?}");
+}
+
+#[tokio::test]
+async fn a_commit_of_the_body_that_is_out_of_time_is_no_rollback() {
+    let (cluster, pool) = bank().await;
+    cluster.inject(Fault::at(Stage::Committed, Effect::Stall));
+    let policy = RetryPolicy::new().deadline(Duration::from_secs(2));
+    let result: Result<(), Error> = pool
+        .transaction_with(policy, async |tx: Transaction| {
+            tx.execute("INSERT INTO note VALUES ('one')", &[]).await?;
+            Ok(tx.batch_execute("COMMIT").await?)
+        })
+        .await;
+    assert!(matches!(result, Err(Error::TransactionEnded)), "{result:?}");
+}
+
+#[tokio::test]
+async fn a_handle_that_escapes_after_the_bodys_own_commit_does_not_hide_it() {
+    let (cluster, pool) = bank().await;
+    let kept = Mutex::new(None);
+    let result = pool
+        .transaction(async |tx| {
+            tx.execute("INSERT INTO note VALUES ('one')", &[]).await?;
+            tx.batch_execute("COMMIT").await?;
+            *kept.lock().unwrap() = Some(tx);
+            Ok(())
+        })
+        .await;
+    assert!(matches!(result, Err(Error::TransactionEnded)), "{result:?}");
+    assert_eq!(notes(&cluster).await, 1);
+}
