@@ -31,3 +31,26 @@ pub(crate) fn is_outdated(code: &str, message: &str) -> bool {
 
 const INVALID_STATEMENT_NAME: &str = "26000";
 const FEATURE_NOT_SUPPORTED: &str = "0A000";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scripted::{error, login_error};
+
+    fn leaves_no_doubt(severity: &str, code: &str) -> bool {
+        is_refused(&login_error(&error(severity, code, "no", None)).expect("it is an error"))
+    }
+
+    #[test]
+    fn the_code_and_whether_the_session_goes_on_tell_a_refusal() {
+        for code in ["23505", "40001", "40P01", "42P01", "25P02", "54000"] {
+            assert!(leaves_no_doubt("ERROR", code), "{code}");
+            assert!(!leaves_no_doubt("FATAL", code), "{code}");
+            assert!(!leaves_no_doubt("PANIC", code), "{code}");
+        }
+        for code in ["08006", "40003", "57P01", "58030", "XX000", "?", ""] {
+            assert!(!leaves_no_doubt("ERROR", code), "{code}");
+        }
+        assert!(!is_refused(&login_error(b"").expect("it is an error")));
+    }
+}

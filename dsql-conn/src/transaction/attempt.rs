@@ -60,7 +60,7 @@ impl Attempt {
         if let Err(error) = begun.map_err(|_| Failed::InTime)? {
             return Err(match self.watch().conflict() {
                 Some(conflict) => self.lost_to(conflict).await,
-                None if self.is_lost() => lost_with(&error),
+                None if self.is_lost() => lost_with(error),
                 None => self.doomed_by(Error::Query(error).into()).await,
             });
         }
@@ -149,7 +149,7 @@ impl Attempt {
             return Err(self.lost_to(conflict).await);
         }
         if self.is_lost() {
-            return Err(lost_with(&error));
+            return Err(lost_with(error));
         }
         self.roll_back().await;
         Err(match is_refused(&error) {
@@ -233,8 +233,8 @@ fn lost<E: From<Error>>(failure: impl Into<String>) -> Failed<E> {
     Failed::ByChance(Cause::Lost, rolled_back(failure).into(), None)
 }
 
-fn lost_with<E: From<Error>>(error: &tokio_postgres::Error) -> Failed<E> {
-    lost(format!("{LOST_BEFORE_COMMIT}: {error}"))
+fn lost_with<E: From<Error>>(error: tokio_postgres::Error) -> Failed<E> {
+    lost(format!("{LOST_BEFORE_COMMIT}: {}", Error::Query(error)))
 }
 
 fn unknown<E: From<Error>>(source: Option<tokio_postgres::Error>) -> Failed<E> {

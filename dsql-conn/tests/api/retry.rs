@@ -152,6 +152,23 @@ async fn a_doubt_stays_whatever_a_later_run_is_refused_by() {
 }
 
 #[tokio::test]
+async fn a_doubt_stays_whatever_conflicts_use_the_attempts_up() {
+    let (cluster, pool) = bank().await;
+    let lost = Fault::at(Stage::Statement, Effect::Refuse(Refusal::ServerUnavailable));
+    cluster.inject(lost);
+    let conflict = Fault::at(Stage::Statement, Effect::Refuse(Refusal::Conflict));
+    cluster.inject(conflict.always());
+    let insert = async || {
+        let connection = pool.get().await?;
+        const INSERT: &str = "INSERT INTO note VALUES ('one') ON CONFLICT DO NOTHING";
+        Ok::<_, Error>(connection.execute(INSERT, &[]).await?)
+    };
+    let policy = RetryPolicy::new().idempotent().attempts(2);
+    let error = retry(policy, insert).await.unwrap_err();
+    assert!(error.may_have_applied(), "{error}");
+}
+
+#[tokio::test]
 async fn a_refused_statement_was_not_applied() {
     let (_cluster, pool) = bank().await;
     let connection = pool.get().await.unwrap();
