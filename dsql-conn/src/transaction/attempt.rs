@@ -69,9 +69,12 @@ impl Attempt {
             connection: Arc::clone(&self.connection),
         });
         // Dropping the attempt rolls back what a body that ran out of time left, or cuts the connection.
-        let result = timeout_at(deadline, body)
-            .await
-            .map_err(|_| Failed::InTime)?;
+        let result = tokio::select! {
+            biased;
+            result = timeout_at(deadline, body) => result.map_err(|_| Failed::InTime)?,
+            // A body that waits for something else would learn of it only by its next statement.
+            () = self.connection.cut_off() => return Err(lost(Error::PoolClosed)),
+        };
 
         if self.has_escaped() {
             // Dropping the attempt cuts the connection.

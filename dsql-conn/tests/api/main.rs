@@ -12,6 +12,7 @@ mod pool;
 mod rerun;
 mod retry;
 mod schema;
+mod shutdown;
 mod statements;
 mod support;
 mod transaction;
