@@ -10,11 +10,11 @@ use std::{
 use dsql_conn::{Error, Pool, RetryPolicy, Transaction};
 use dsql_local::{Direction, Effect, Fault, LocalCluster, Refusal, Stage};
 use futures_util::{FutureExt, future::join_all};
-use tokio::sync::Notify;
+use tokio::{runtime::Handle, sync::Notify};
 
 use crate::{
     cancellation::dropped_after,
-    support::{bank, clocked_pool, cluster, notes, pool, until},
+    support::{bank, clocked_pool, cluster, config, notes, pool, until},
 };
 
 #[tokio::test]
@@ -231,7 +231,7 @@ async fn a_dial_under_way_ends_at_once() {
     ] {
         let cluster = cluster().await;
         cluster.inject(fault.clone());
-        let pool = pool(&cluster, 1);
+        let pool = Pool::builder(config(&cluster)).idle_timeout(None).build();
         let mut checkout = pin!(pool.get());
         let begun = until(&cluster, |_| cluster.struck(&fault) > 0);
         under_way(&mut checkout, begun).await;
@@ -239,13 +239,7 @@ async fn a_dial_under_way_ends_at_once() {
         assert_eq!(pool.close(LONG).now_or_never(), Some(0), "{fault:?}");
         let told = checkout.now_or_never().expect("it is told by now");
         assert!(matches!(told, Err(Error::PoolClosed)), "{told:?}");
-        until(&cluster, |counts| {
-            // More than once: only a connection that stalls already hears of it.
-            cluster.release();
-            counts.open == 0
-        })
-        .await;
-        assert_eq!(cluster.counts().logins, 0);
+        until(&cluster, |_| tasks() == 0).await;
     }
 }
 
@@ -286,20 +280,32 @@ async fn what_is_not_lent_says_goodbye_without_any_patience() {
 }
 
 #[tokio::test]
+async fn what_came_back_with_a_statement_under_way_is_not_lent() {
+    let (cluster, pool) = bank().await;
+    let silence = Fault::at(Stage::Statement, Effect::Stall);
+    cluster.inject(silence.clone());
+    let connection = pool.get().await.unwrap();
+    let mut query = Box::pin(connection.query("SELECT 1", &[]));
+    let sent = until(&cluster, |_| cluster.struck(&silence) == 1);
+    under_way(&mut query, sent).await;
+    drop(query);
+    drop(connection);
+    assert_eq!(pool.close(SHORT).await, 0);
+}
+
+#[tokio::test]
 async fn a_pool_that_never_lent_is_closed_at_once() {
     let cluster = cluster().await;
-    let pool = Pool::builder(crate::support::config(&cluster))
-        .min_idle(2)
-        .build();
+    let pool = Pool::builder(config(&cluster)).min_idle(2).build();
     assert_eq!(pool.close(LONG).now_or_never(), Some(0));
     let error = pool.get().await.unwrap_err();
     assert!(matches!(error, Error::PoolClosed), "{error}");
     assert_eq!(pool.close(LONG).await, 0);
-    assert_eq!(cluster.counts().accepted, 0);
+    assert_eq!((tasks(), cluster.counts().accepted), (0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn those_who_close_at_once_count_each_connection_once() {
+async fn a_pool_may_be_closed_by_two_tasks_at_once() {
     let cluster = cluster().await;
     for (patience, cut) in [(LONG, 0), (SHORT, 1)] {
         let pool = pool(&cluster, 2);
@@ -325,6 +331,18 @@ async fn the_least_patient_of_those_who_close_decides() {
     let lent = pool.get().await.unwrap();
     let cut = tokio::join!(pool.close(LONG), pool.close(SHORT));
     assert_eq!(cut, (0, 1));
+    assert!(lent.is_closed());
+}
+
+#[tokio::test]
+async fn the_equally_patient_count_each_connection_once() {
+    let cluster = cluster().await;
+    let pool = pool(&cluster, 1);
+    let lent = pool.get().await.unwrap();
+    // So that both give up in the same moment, before the connection has ended.
+    tokio::time::pause();
+    let (one, other) = tokio::join!(pool.close(SHORT), pool.close(SHORT));
+    assert_eq!(one + other, 1);
     assert!(lent.is_closed());
 }
 
@@ -391,6 +409,11 @@ async fn all_said_goodbye(cluster: &LocalCluster) {
         let last = connection.flights.last().map(String::as_str);
         assert_eq!(last, Some("X"), "{connection:?}");
     }
+}
+
+/// How many tasks the test's runtime has.
+fn tasks() -> usize {
+    Handle::current().metrics().num_alive_tasks()
 }
 
 const HELD_INSERT: &str = "INSERT INTO note SELECT 'one' WHERE held() = 1";
