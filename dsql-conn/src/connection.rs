@@ -5,14 +5,18 @@ mod statements;
 
 use std::{
     fmt,
+    future::poll_fn,
     ops::{Deref, DerefMut},
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    task::Poll,
     time::{Duration, Instant, SystemTime},
 };
 
+use futures_util::FutureExt;
 use tokio::time::timeout;
 use tokio_postgres::Client;
 
@@ -51,6 +55,15 @@ pub struct Connection {
     pub(crate) proven: bool,
     /// Whether the client may have been used since the connection was last found clean.
     touched: AtomicBool,
+    /// Whether it was found to come to its age as it came back.
+    leaves: Option<bool>,
+}
+
+/// A point in time by both clocks. Read once for all that is judged at once: that is what a warm checkout spends its time on.
+#[derive(Clone, Copy)]
+pub(crate) struct Moment {
+    wall: SystemTime,
+    monotonic: Instant,
 }
 
 impl Config {
@@ -98,6 +111,7 @@ impl Connection {
             last_used: connector.config.now(),
             proven: false,
             touched: AtomicBool::new(false),
+            leaves: None,
             connector,
         }
     }
@@ -123,30 +137,49 @@ impl Connection {
 
     /// Whether the connection has come to its age. By either clock: the wall clock may be set back, and the monotonic one
     /// stands still while a Lambda is frozen.
-    pub(crate) fn is_expired(&self) -> bool {
-        let age = self.connector.config.now().duration_since(self.opened);
-        let Ok(age) = age else {
+    fn is_expired(&self, now: Moment) -> bool {
+        let Ok(age) = now.wall.duration_since(self.opened) else {
             return true; // Opened in what is now the future: its age is anyone's guess.
         };
-        age.max(self.opened_monotonic.elapsed()) >= self.lifetime
+        age.max(now.monotonic - self.opened_monotonic) >= self.lifetime
     }
 
     /// Whether the connection has come to its age, or will so soon that its successor should be on its way.
-    pub(crate) fn is_about_to_expire(&self) -> bool {
+    fn is_about_to_expire(&self, now: Moment) -> bool {
         let lead = REPLACEMENT_LEAD.min(self.lifetime / 10);
-        self.is_expired() || self.connector.config.now() + lead >= self.expires_at()
+        self.is_expired(now) || now.wall + lead >= self.expires_at()
     }
 
-    /// Notes that the connection came back. Use proves it alive, unless this process was frozen meanwhile, which shows by the wall
-    /// clock's having gone on without the monotonic one: nobody knows on which side of the freeze it was used.
-    pub(crate) fn returned(&mut self) {
-        let config = &self.connector.config;
-        let passed = config.now().duration_since(self.last_used);
-        let lived = self.last_used_monotonic.elapsed();
-        let was_frozen =
-            !passed.is_ok_and(|passed| passed.saturating_sub(lived) < config.ping_after);
-        if *self.touched.get_mut() && !was_frozen {
-            self.used();
+    /// Notes that the connection comes back, and returns whether it comes to its age. Use proves it alive, unless this process was
+    /// frozen meanwhile, which shows by the wall clock's having gone on without the monotonic one: nobody knows on which side of the
+    /// freeze it was used.
+    pub(crate) fn comes_back(&mut self) -> bool {
+        let now = self.moment();
+        if *self.touched.get_mut() {
+            let passed = now.wall.duration_since(self.last_used);
+            let lived = now.monotonic - self.last_used_monotonic;
+            let ping_after = self.connector.config.ping_after;
+            if passed.is_ok_and(|passed| passed.saturating_sub(lived) < ping_after) {
+                self.used(now);
+            }
+        }
+        let leaves = self.is_about_to_expire(now);
+        self.leaves = Some(leaves);
+        leaves
+    }
+
+    /// Whether it comes to its age, as was found when it came back, if it has.
+    pub(crate) fn leaves(&mut self) -> bool {
+        match self.leaves.take() {
+            Some(leaves) => leaves,
+            None => self.comes_back(),
+        }
+    }
+
+    pub(crate) fn moment(&self) -> Moment {
+        Moment {
+            wall: self.connector.config.now(),
+            monotonic: Instant::now(),
         }
     }
 
@@ -155,17 +188,17 @@ impl Connection {
         self.opened_monotonic.elapsed() < Duration::from_secs(1)
     }
 
-    fn used(&mut self) {
-        self.last_used = self.connector.config.now();
-        self.last_used_monotonic = Instant::now();
+    fn used(&mut self, now: Moment) {
+        self.last_used = now.wall;
+        self.last_used_monotonic = now.monotonic;
     }
 
     /// Makes sure that the connection is alive, young and clean. Without I/O if it was left clean.
-    pub(crate) async fn fit(&mut self) -> Result<(), Unfit> {
+    pub(crate) async fn fit(&mut self, now: Moment) -> Result<(), Unfit> {
         if self.is_closed() {
             return Err(Unfit::Closed);
         }
-        if self.is_expired() {
+        if self.is_expired(now) {
             return Err(Unfit::Expired);
         }
         match *self.touched.get_mut() {
@@ -177,13 +210,21 @@ impl Connection {
     /// Waits, for [`Config::settle_timeout`], until nothing is queued, under way or untaken. Returns whether that is so.
     pub(crate) async fn settle(&self) -> bool {
         let patience = self.connector.config.settle_timeout;
-        self.sent().await && timeout(patience, self.watch.settled()).await.is_ok()
+        self.sent().await
+            && (self.watch.settled().now_or_never().is_some()
+                || timeout(patience, self.watch.settled()).await.is_ok())
     }
 
     /// Waits until nothing is queued: for the driver's task, not for the server. Returns whether that is so.
     pub(crate) async fn sent(&self) -> bool {
-        let fence = timeout(FENCE_PATIENCE, self.watch.fence());
-        fence.await.is_ok()
+        let mut fence = pin!(self.watch.fence());
+        // The driver's first turn is mostly enough, and wakes this either way: a timer costs more than the turn.
+        let mut turns = 0..1;
+        let first_turn = poll_fn(|cx| match fence.as_mut().poll(cx) {
+            Poll::Pending if turns.next().is_some() => Poll::Pending,
+            polled => Poll::Ready(polled),
+        });
+        first_turn.await.is_ready() || timeout(FENCE_PATIENCE, fence).await.is_ok()
     }
 
     /// Waits for what the last borrower left behind, such as the rollback of a transaction that was dropped.
@@ -207,10 +248,9 @@ impl Connection {
     }
 
     /// Whether the peer was last heard so long ago that it may be gone unnoticed.
-    pub(crate) fn is_due_for_ping(&self) -> bool {
-        let config = &self.connector.config;
-        let idle = config.now().duration_since(self.last_used);
-        !idle.is_ok_and(|idle| idle < config.ping_after)
+    pub(crate) fn is_due_for_ping(&self, now: Moment) -> bool {
+        let idle = now.wall.duration_since(self.last_used);
+        !idle.is_ok_and(|idle| idle < self.connector.config.ping_after)
     }
 
     /// Asks the peer for a sign of life.
@@ -220,7 +260,8 @@ impl Connection {
         *self.touched.get_mut() = true;
         match timeout(config.ping_timeout, self.client.simple_query("")).await {
             Ok(Ok(_)) => {
-                self.used();
+                let now = self.moment();
+                self.used(now);
                 *self.touched.get_mut() = false;
                 Ok(())
             }

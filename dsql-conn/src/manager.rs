@@ -167,7 +167,8 @@ impl Dialer {
     }
 
     async fn judge_as_it_stands(&self, connection: &mut Connection) -> Result<(), Unfit> {
-        let fit = connection.fit().await;
+        let now = connection.moment();
+        let fit = connection.fit(now).await;
         if fit == Err(Unfit::Unsettled) {
             // A long query that was given up, or a peer that is gone.
             self.peers().doubted = Some(Instant::now());
@@ -175,7 +176,7 @@ impl Dialer {
         fit?;
         let Peers { doubted, lost } = *self.peers();
         let was_before = |then: Option<Instant>| then.is_some_and(|then| connection.seen() <= then);
-        if !connection.is_due_for_ping() && !was_before(doubted) {
+        if !connection.is_due_for_ping(now) && !was_before(doubted) {
             return Ok(());
         }
         if was_before(lost) {
@@ -295,8 +296,7 @@ impl bb8::ManageConnection for ConnectionManager {
     /// Only what is seen without waiting: a statement may still be in the driver's queue, so that cleanliness is judged at
     /// the next checkout.
     fn has_broken(&self, connection: &mut Connection) -> bool {
-        connection.returned();
-        self.dialer.is_closed() || connection.is_closed() || connection.is_about_to_expire()
+        connection.leaves() || connection.is_closed() || self.dialer.is_closed()
     }
 }
 

@@ -393,7 +393,7 @@ impl PooledConnection {
 
 impl Drop for PooledConnection {
     fn drop(&mut self) {
-        self.place.needs_successor = self.connection.is_about_to_expire();
+        self.place.needs_successor = self.connection.comes_back();
     }
 }
 

@@ -67,6 +67,16 @@ async fn a_transaction_that_runs_again_keeps_its_connection_from_those_who_wait(
 }
 
 #[tokio::test]
+async fn a_body_without_a_statement_commits_whatever_patience_there_is_for_others() {
+    let (cluster, _) = bank().await;
+    let config = config(&cluster).settle_timeout(Duration::ZERO);
+    let pool = Pool::builder(config).max_size(1).build();
+    for _ in 0..20 {
+        pool.transaction(async |_| Ok(())).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_conflict_at_a_statement_runs_the_body_again() {
     let (cluster, pool) = bank().await;
     cluster.inject(Fault::at(

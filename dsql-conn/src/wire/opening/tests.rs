@@ -52,21 +52,18 @@ struct Peer {
     /// It skips what comes before the next `Sync`.
     skips: bool,
     status: u8,
+    /// The statement that `Execute` runs next is `BEGIN`.
+    parsed_begin: bool,
     heard: Vec<u8>,
     said: VecDeque<u8>,
     /// How many statements ran outside of a transaction.
     astray: u32,
-    /// How many bytes pass at a time, in turn. None means that the socket is full or empty for now.
-    portions: VecDeque<usize>,
+    /// How many bytes pass at a time, in turn, each way. None means that the socket is full or empty for now.
+    writes: VecDeque<usize>,
+    reads: VecDeque<usize>,
 }
 
 impl Peer {
-    fn portion(&mut self) -> usize {
-        let portion = self.portions.pop_front().unwrap_or(1);
-        self.portions.push_back(portion);
-        portion
-    }
-
     fn say(&mut self, tag: u8, body: &[u8]) {
         self.said.extend(framed(tag, body));
     }
@@ -100,12 +97,17 @@ impl Peer {
                 continue;
             }
             match tag {
-                b'P' => self.say(b'1', b""),
+                b'P' => {
+                    self.parsed_begin = true;
+                    self.say(b'1', b"");
+                }
                 b'D' => self.say(b'n', b""),
                 b'B' => self.say(b'2', b""),
                 b'C' => self.say(b'3', b""),
-                b'E' if self.said_begin_last() => self.run(b"BEGIN"),
-                b'E' => self.run(b"INSERT"),
+                b'E' => match mem::take(&mut self.parsed_begin) {
+                    true => self.run(b"BEGIN"),
+                    false => self.run(b"INSERT"),
+                },
                 b'Q' if ends_transaction(&body) => self.run(b"COMMIT"),
                 b'Q' => self.run(b"INSERT"),
                 b'S' => {
@@ -119,12 +121,11 @@ impl Peer {
             }
         }
     }
+}
 
-    /// Only the run of `BEGIN` is described before it.
-    fn said_begin_last(&self) -> bool {
-        let said: Vec<u8> = self.said.iter().copied().collect();
-        said.ends_with(&framed(b'n', b""))
-    }
+fn next(portions: &mut VecDeque<usize>) -> usize {
+    portions.rotate_left(1);
+    portions.front().copied().unwrap_or(1)
 }
 
 impl AsyncWrite for Peer {
@@ -134,7 +135,7 @@ impl AsyncWrite for Peer {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let written = this.portion().min(buf.len());
+        let written = next(&mut this.writes).min(buf.len());
         if written == 0 {
             cx.waker().wake_by_ref();
             return Poll::Pending;
@@ -159,7 +160,9 @@ impl AsyncRead for Peer {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let length = this.portion().min(this.said.len()).min(buf.remaining());
+        let length = next(&mut this.reads)
+            .min(this.said.len())
+            .min(buf.remaining());
         if length == 0 {
             return Poll::Pending;
         }
@@ -202,7 +205,7 @@ fn converse(peer: &mut Peer, queued: Vec<Vec<u8>>) -> Vec<Answer> {
         if let Some(more) = queued.pop_front() {
             buffer.extend(more);
         }
-        if !buffer.is_empty() {
+        if !buffer.is_empty() && unsent.poll_write(peer, cx).is_ready() {
             let rest = sent.rest_in(&buffer);
             if let Poll::Ready(written) = opening.poll_write(peer, &mut unsent, cx, &buffer, rest) {
                 let written: Vec<u8> = buffer.drain(..written.unwrap()).collect();
@@ -221,10 +224,12 @@ fn peer(refuses: bool, portions: Vec<usize>) -> Peer {
         refuses,
         skips: false,
         status: b'I',
+        parsed_begin: false,
         heard: Vec::new(),
         said: VecDeque::new(),
         astray: 0,
-        portions: portions.into(),
+        writes: portions.clone().into(),
+        reads: portions.into(),
     }
 }
 
