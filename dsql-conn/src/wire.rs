@@ -5,10 +5,11 @@
 
 mod frames;
 mod ledger;
+mod opening;
 
 use std::{
     future::poll_fn,
-    io,
+    io, mem,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
@@ -19,11 +20,12 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, TlsStream};
 
 pub(crate) use self::ledger::{Conflict, Refusal, Status};
-use self::{frames::Frames, ledger::Ledger};
+use self::{frames::Frames, ledger::Ledger, opening::Opening};
 
 /// A stream that notes every message on its way through.
 pub(crate) struct Wire<S> {
     stream: S,
+    opening: Opening,
     shared: Arc<Shared>,
     sent: Frames,
     received: Frames,
@@ -53,6 +55,7 @@ impl<S> Wire<S> {
         };
         let wire = Self {
             stream,
+            opening: Opening::default(),
             shared,
             sent: Frames::starting_untagged(),
             received: Frames::default(),
@@ -84,9 +87,20 @@ impl Watch {
             .await;
     }
 
+    /// Waits for the answer to `BEGIN` if nothing else is due. Without a deadline of its own.
+    pub(crate) async fn opened(&self) {
+        self.until(|ledger| ledger.is_closed() || !ledger.is_only_opening())
+            .await;
+    }
+
     /// The transaction status after the last answer.
     pub(crate) fn status(&self) -> Status {
         self.shared.lock().status()
+    }
+
+    /// Whether a statement would be part of a transaction.
+    pub(crate) fn is_in_transaction(&self) -> bool {
+        self.shared.lock().is_in_transaction()
     }
 
     /// Whether the session has ended, or can no longer be followed.
@@ -97,6 +111,11 @@ impl Watch {
     /// Whether the session can no longer be followed although it has not ended, as after a `COPY` that failed.
     pub(crate) fn is_derailed(&self) -> bool {
         self.shared.lock().derailed
+    }
+
+    /// Forgets conflicts, failures, ends and tags, and lets the `BEGIN` that is queued next travel with the statement behind it.
+    pub(crate) fn open(&self) {
+        self.shared.lock().open();
     }
 
     /// Forgets conflicts, failures, ends and tags: a transaction begins.
@@ -181,7 +200,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buf.filled().len();
-        let polled = Pin::new(&mut this.stream).poll_read(cx, buf);
+        let polled = this.opening.poll_read(&mut this.stream, cx, buf);
         if let Poll::Ready(result) = &polled {
             let new = &buf.filled()[before..];
             let mut ledger = this.shared.lock();
@@ -207,7 +226,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let polled = Pin::new(&mut this.stream).poll_write(cx, buf);
+        if mem::take(&mut this.shared.lock().opens) {
+            this.opening.expect();
+        }
+        let rest = this.sent.rest_in(buf);
+        let polled = this.opening.poll_write(&mut this.stream, cx, buf, rest);
         let mut ledger = this.shared.lock();
         ledger.flushed = false;
         match &polled {
@@ -228,7 +251,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let polled = Pin::new(&mut this.stream).poll_flush(cx);
+        let polled = match this.opening.poll_unsent(&mut this.stream, cx) {
+            Poll::Ready(Ok(())) => Pin::new(&mut this.stream).poll_flush(cx),
+            unsent => unsent,
+        };
         this.shared.lock().flushed = matches!(polled, Poll::Ready(Ok(())));
         polled
     }

@@ -55,15 +55,9 @@ impl Attempt {
         F: Fn(Transaction) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        self.watch().begin();
-        let begun = timeout_at(deadline, self.connection.batch_execute("BEGIN")).await;
-        if let Err(error) = begun.map_err(|_| Failed::InTime)? {
-            return Err(match self.watch().conflict() {
-                Some(conflict) => self.lost_to(conflict).await,
-                None if self.is_lost() => lost_with(error),
-                None => self.doomed_by(Error::Query(error).into()).await,
-            });
-        }
+        self.watch().open();
+        // One poll queues it, and nobody waits for it: the body's first statement joins it, and is refused with it.
+        drop(self.connection.execute_typed("BEGIN", &[]).now_or_never());
 
         let body = body(Transaction {
             connection: Arc::clone(&self.connection),
@@ -71,14 +65,14 @@ impl Attempt {
         let result = timeout_at(deadline, body).await;
 
         let has_escaped = self.has_escaped();
-        let is_settled = match result {
+        let is_settled = match &result {
+            _ if has_escaped => false,
             // What the body queued and did not await must not slip in behind the COMMIT.
-            Ok(_) => !has_escaped && self.connection.settle().await,
+            Ok(Ok(_)) => self.opened(deadline).await && self.connection.settle().await,
+            Ok(Err(_)) => self.connection.settle().await,
             // What it queued last may be a COMMIT of its own. There is no time to wait for answers.
             Err(_) => {
-                !has_escaped
-                    && self.connection.sent().await
-                    && self.watch().settled().now_or_never().is_some()
+                self.connection.sent().await && self.watch().settled().now_or_never().is_some()
             }
         };
         // Before anything else: what the body committed must not be run again, nor be called rolled back.
@@ -93,6 +87,7 @@ impl Attempt {
                 _ if may_be_over => Error::TransactionEnded.into(),
                 Err(_) => Failed::InTime,
                 Ok(Ok(_)) if has_escaped => Error::TransactionEscaped.into(),
+                Ok(Ok(_)) if Instant::now() >= deadline => Failed::InTime,
                 Ok(Ok(_)) => rolled_back("a statement of its body was still running").into(),
                 Ok(Err(error)) => Failed::For(error),
             });
@@ -115,6 +110,17 @@ impl Attempt {
             Ok(value) => self.commit(deadline).await.map(|()| value),
             Err(error) => Err(self.doomed_by(error).await),
         }
+    }
+
+    /// Waits for the answer to `BEGIN` behind a body without a statement, for as long as a statement might take. Returns whether it
+    /// may have come.
+    async fn opened(&self, deadline: Instant) -> bool {
+        let opened = async {
+            if self.connection.sent().await {
+                self.watch().opened().await;
+            }
+        };
+        timeout_at(deadline, opened).await.is_ok()
     }
 
     async fn commit<E: From<Error>>(self, deadline: Instant) -> Result<(), Failed<E>> {
