@@ -90,13 +90,6 @@ impl Row {
         pairs.into_iter().flatten().filter_map(pair).collect()
     }
 
-    /// The members of an object, in the order that they were recorded in, as far as they are numbers.
-    pub(crate) fn members(&self, name: &str) -> Vec<(String, f64)> {
-        let members = self.0.get(name).and_then(Value::as_object);
-        let member = |(name, value): (&String, &Value)| Some((name.clone(), value.as_f64()?));
-        members.into_iter().flatten().filter_map(member).collect()
-    }
-
     fn value(&self, path: &str) -> Option<&Value> {
         path.split('.')
             .try_fold(&self.0, |value, name| value.get(name))

@@ -36,7 +36,6 @@ pub(super) fn cold_start(
             .filter(|row| row.number("delay_ms") == Some(delay));
         of.filter_map(Bar::of).collect()
     };
-    let phases = phases(rows);
     let most = delays.iter().map(|delay| bars(*delay).len()).max();
     let height = 70 + 22 * most.unwrap_or_default() as u32;
     let size = (1_000, 70 + height * delays.len() as u32);
@@ -44,9 +43,9 @@ pub(super) fn cold_start(
     root.fill(&WHITE)?;
     let root = root.titled(title, (FONT, 20))?;
     let (legend, panels) = root.split_vertically(26);
-    draw_legend(&legend, &phases)?;
+    draw_legend(&legend)?;
     for (delay, area) in delays.iter().zip(panels.split_evenly((delays.len(), 1))) {
-        draw_panel(&area, *delay, &bars(*delay), &phases)?;
+        draw_panel(&area, *delay, &bars(*delay))?;
     }
     root.present()?;
     Ok(true)
@@ -55,8 +54,8 @@ pub(super) fn cold_start(
 /// A program's way to its first row.
 struct Bar {
     name: String,
-    /// Milliseconds, by phase; without a name, if it was not taken apart.
-    phases: Vec<(String, f64)>,
+    /// Milliseconds, by phase.
+    phases: Vec<(&'static str, f64)>,
     total: f64,
 }
 
@@ -67,12 +66,7 @@ impl Bar {
             variant => format!("{}, {variant}", shown(row.text("program"))),
         };
         let phases = parts(row);
-        let walls = ["wall_us.median", "wall_median_us", "wall_us.min", "wall_us"];
-        let wall = walls.iter().find_map(|path| row.number(path));
-        let total = match wall {
-            Some(wall) => wall / 1e3,
-            None => phases.iter().map(|(_, ms)| ms).sum(),
-        };
+        let total = row.number("wall_us.median")? / 1e3;
         (total > 0.0).then_some(Self {
             name,
             phases,
@@ -82,34 +76,18 @@ impl Bar {
 }
 
 /// The phases of a row, in milliseconds.
-fn parts(row: &Row) -> Vec<(String, f64)> {
-    let members = row.members("phases").into_iter();
-    members.map(|(name, us)| (name, us / 1e3)).collect()
+fn parts(row: &Row) -> Vec<(&'static str, f64)> {
+    let part = |name: &&'static str| Some((*name, row.number(&format!("phases.{name}"))? / 1e3));
+    PHASES.iter().filter_map(part).collect()
 }
 
-/// All phases that there are.
-fn phases(rows: &[Row]) -> Vec<String> {
-    let mut found = Vec::new();
-    for (name, _) in rows.iter().flat_map(parts) {
-        if !found.contains(&name) {
-            found.push(name);
-        }
-    }
-    found
-}
-
-fn draw_legend(
-    area: &DrawingArea<SVGBackend<'_>, Shift>,
-    phases: &[String],
-) -> Result<(), Box<dyn Error>> {
+fn draw_legend(area: &DrawingArea<SVGBackend<'_>, Shift>) -> Result<(), Box<dyn Error>> {
     let mut x = 20;
-    for (index, phase) in phases.iter().enumerate() {
-        area.draw(&Rectangle::new(
-            [(x, 6), (x + 14, 20)],
-            shade(index).filled(),
-        ))?;
+    let rest = ("not told apart", REST);
+    for (phase, color) in PHASES.into_iter().zip(SHADES).chain([rest]) {
+        area.draw(&Rectangle::new([(x, 6), (x + 14, 20)], color.filled()))?;
         let style = (FONT, 13).into_text_style(area);
-        area.draw(&Text::new(phase.as_str(), (x + 19, 6), style))?;
+        area.draw(&Text::new(phase, (x + 19, 6), style))?;
         x += 40 + 7 * phase.chars().count() as i32;
     }
     Ok(())
@@ -119,7 +97,6 @@ fn draw_panel(
     area: &DrawingArea<SVGBackend<'_>, Shift>,
     delay: f64,
     bars: &[Bar],
-    phases: &[String],
 ) -> Result<(), Box<dyn Error>> {
     let longest = bars.iter().map(|bar| bar.total).fold(0.0, f64::max);
     let count = bars.len() as f64;
@@ -146,10 +123,10 @@ fn draw_panel(
         let (bottom, top, middle) = (low + 0.15, low + 0.85, low + 0.5);
         let mut end = 0.0;
         for (phase, ms) in &bar.phases {
-            let place = phases.iter().position(|known| known == phase);
+            let place = PHASES.iter().position(|known| known == phase);
             let corners = [(end, bottom), (end + ms, top)];
-            let fill = shade(place.unwrap_or_default()).filled();
-            chart.draw_series([Rectangle::new(corners, fill)])?;
+            let color = place.map_or(REST, |place| SHADES[place]);
+            chart.draw_series([Rectangle::new(corners, color.filled())])?;
             end += ms;
         }
         if end < bar.total {
@@ -179,22 +156,16 @@ fn draw_panel(
     Ok(())
 }
 
-/// The color of a phase.
-fn shade(index: usize) -> RGBColor {
-    SHADES[index % SHADES.len()]
-}
-
-const SHADES: [RGBColor; 8] = [
-    RGBColor(0, 114, 178),
+/// As they are recorded, in the order of a connection's life.
+const PHASES: [&str; 5] = ["start", "TCP", "TLS", "login", "query"];
+const SHADES: [RGBColor; 5] = [
+    RGBColor(90, 90, 90),
     RGBColor(230, 159, 0),
+    RGBColor(0, 114, 178),
     RGBColor(0, 158, 115),
     RGBColor(204, 121, 167),
-    RGBColor(86, 180, 233),
-    RGBColor(213, 94, 0),
-    RGBColor(240, 228, 66),
-    RGBColor(90, 90, 90),
 ];
 /// What belongs to no phase.
 const REST: RGBColor = RGBColor(200, 200, 200);
 /// The width of the longest name.
-const NAMES: u32 = 330;
+const NAMES: u32 = 310;
