@@ -80,12 +80,16 @@ impl Peer for Ours {
     }
 
     async fn query(loan: &mut Self::Loan) -> Result<(), Self::Error> {
-        loan.query(STATEMENT, &[]).await.map(drop)
+        loan.query(STATEMENT, &[]).await?;
+        Ok(())
     }
 
     async fn transaction(&self) -> Result<(), Self::Error> {
         self.0
-            .transaction(async |tx| tx.execute(UPDATE, &[]).await.map(drop))
+            .transaction(async |tx| {
+                tx.execute(UPDATE, &[]).await?;
+                Ok(())
+            })
             .await
     }
 }
