@@ -53,6 +53,8 @@ fn main() -> io::Result<()> {
         .enable_all()
         .build()?;
     for (runtime, threads) in [(&runtime(), 1), (&many, 2)] {
+        // Pools start tasks as they are made.
+        let _context = runtime.enter();
         let mut bench = Bench {
             cluster: &cluster,
             criterion: &mut criterion,

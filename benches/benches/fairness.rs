@@ -53,6 +53,8 @@ fn main() -> io::Result<()> {
         .worker_threads(2)
         .enable_all()
         .build()?;
+    // Pools start tasks as they are made.
+    let _context = runtime.enter();
     let rows = [
         run(&runtime, Ours::new(&target, CONNECTIONS)),
         run(&runtime, Bb8::new(&target, CONNECTIONS, Test::Each)),

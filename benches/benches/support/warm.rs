@@ -52,6 +52,8 @@ pub(crate) fn measure<O: Operation>(target: &Target) -> io::Result<()> {
     for rtt in [Duration::ZERO, NEAR] {
         let relay = Relay::start(target.address, rtt)?;
         let runtime = runtime();
+        // Pools start tasks as they are made.
+        let _context = runtime.enter();
         let mut bench = Bench {
             criterion: &mut criterion,
             rows: &mut rows,
