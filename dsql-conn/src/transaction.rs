@@ -6,7 +6,11 @@
 
 mod attempt;
 
-use std::{fmt, ops::Deref, sync::Arc};
+use std::{
+    fmt,
+    ops::{ControlFlow, Deref},
+    sync::Arc,
+};
 
 use self::attempt::{Attempt, Failed};
 use crate::{
@@ -43,6 +47,8 @@ impl Pool {
     /// ```
     ///
     /// If the body returns an error, the transaction is rolled back and the error returned as it is.
+    ///
+    /// `BEGIN` travels with the body's first statement; if it is refused, so are that statement and all that follow.
     ///
     /// # What runs again
     ///
@@ -106,7 +112,7 @@ impl Pool {
     ///
     /// - The body's own, and those of [`Pool::get`]: nothing was applied.
     /// - [`Error::Conflict`], [`Error::RolledBack`], [`Error::TransactionEscaped`], [`Error::TransactionTimedOut`]: nothing was applied.
-    /// - [`Error::Query`]: `BEGIN` or `COMMIT` was refused, nothing was applied.
+    /// - [`Error::Query`]: `COMMIT` was refused, nothing was applied.
     /// - [`Error::CommitUnknown`]: `COMMIT` was sent and no answer came.
     /// - [`Error::TransactionEnded`]: the body's own `COMMIT` or `ROLLBACK` decided.
     ///
@@ -172,13 +178,19 @@ impl Pool {
                 Err(Failed::ByChance(cause, error, connection)) => (cause, error, connection),
             };
             self.met(cause);
-            if retries.again(cause).await.is_break() {
+            let again = tokio::select! {
+                biased;
+                again = retries.again(cause) => again,
+                () = self.closed() => ControlFlow::Continue(()),
+            };
+            if again.is_break() {
                 break error;
             }
             if cause == Cause::Unknown {
                 doubt.get_or_insert(error);
             }
-            kept = connection;
+            // A pool that has closed gives none for the next attempt, and says so.
+            kept = connection.filter(|_| !self.is_closed());
         };
         Err(doubt.unwrap_or(error))
     }

@@ -15,6 +15,7 @@ pub(super) struct Ledger {
     /// The server takes rows by `COPY .. FROM STDIN`.
     copying_in: bool,
     closed: bool,
+    pub(super) password_was_unwanted: bool,
     /// Which answer belongs to which question can no longer be told, although the session lives.
     pub(super) derailed: bool,
     /// The tag of the last command that completed.

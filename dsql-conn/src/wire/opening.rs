@@ -15,15 +15,15 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::unsent::Unsent;
+
 /// What becomes of the opening of a transaction, between the driver and the stream.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Opening {
     writing: Writing,
     fate: Fate,
     /// The `Sync` was left out.
     is_joined: bool,
-    /// What is to be written instead of what the driver wrote, and is not yet.
-    unsent: Vec<u8>,
     /// The start of a message that the server has not said all of yet.
     unheard: Vec<u8>,
     /// What the driver is to read before anything else.
@@ -64,7 +64,6 @@ impl Opening {
     pub(super) fn expect(&mut self) {
         *self = Self {
             writing: Writing::Begin,
-            unsent: mem::take(&mut self.unsent),
             unread: mem::take(&mut self.unread),
             ..Self::default()
         };
@@ -74,11 +73,11 @@ impl Opening {
     pub(super) fn poll_write<S: AsyncWrite + Unpin>(
         &mut self,
         stream: &mut S,
+        unsent: &mut Unsent,
         cx: &mut Context<'_>,
         buf: &[u8],
         rest: usize,
     ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_unsent(stream, cx))?;
         if self.writing == Writing::Anything {
             return Pin::new(stream).poll_write(cx, buf);
         }
@@ -89,7 +88,7 @@ impl Opening {
         while let Some(step) = self.step(&buf[taken..])? {
             let message = &buf[taken..taken + step.length];
             if step.is_sent {
-                self.unsent.extend_from_slice(message);
+                unsent.push(message);
             }
             taken += step.length;
         }
@@ -100,26 +99,10 @@ impl Opening {
         if !self.unread.is_empty() {
             cx.waker().wake_by_ref();
         }
-        match self.poll_unsent(stream, cx) {
+        match unsent.poll_write(stream, cx) {
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             _ => Poll::Ready(Ok(taken)),
         }
-    }
-
-    /// Writes what was taken from the driver.
-    pub(super) fn poll_unsent<S: AsyncWrite + Unpin>(
-        &mut self,
-        stream: &mut S,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<()>> {
-        while !self.unsent.is_empty() {
-            let written = ready!(Pin::new(&mut *stream).poll_write(cx, &self.unsent))?;
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.unsent.drain(..written);
-        }
-        Poll::Ready(Ok(()))
     }
 
     /// Decides what becomes of the driver's next message. Nothing if there is none, or it must wait.

@@ -178,6 +178,7 @@ fn converse(peer: &mut Peer, queued: Vec<Vec<u8>>) -> Vec<Answer> {
     let cx = &mut Context::from_waker(&waker);
     let mut opening = Opening::default();
     opening.expect();
+    let mut unsent = Unsent::default();
     let mut sent = Frames::default();
     let mut queued = VecDeque::from(queued);
     let mut buffer = Vec::new();
@@ -203,12 +204,12 @@ fn converse(peer: &mut Peer, queued: Vec<Vec<u8>>) -> Vec<Answer> {
         }
         if !buffer.is_empty() {
             let rest = sent.rest_in(&buffer);
-            if let Poll::Ready(written) = opening.poll_write(peer, cx, &buffer, rest) {
+            if let Poll::Ready(written) = opening.poll_write(peer, &mut unsent, cx, &buffer, rest) {
                 let written: Vec<u8> = buffer.drain(..written.unwrap()).collect();
                 sent.follow(&written, |_, _| {});
             }
         }
-        let _ = opening.poll_unsent(peer, cx);
+        let _ = unsent.poll_write(peer, cx);
         peer.hear();
     }
     assert!(buffer.is_empty() && tags.is_empty() && read.is_empty());
@@ -285,7 +286,11 @@ fn the_statement_behind_begin_is_in_its_flight() {
     let mut opening = Opening::default();
     opening.expect();
     let both = [begin(), Request::Extended.bytes()].concat();
-    assert!(opening.poll_write(&mut peer, cx, &both, 0).is_ready());
+    assert!(
+        opening
+            .poll_write(&mut peer, &mut Unsent::default(), cx, &both, 0)
+            .is_ready()
+    );
     let written = [
         &begin()[..begin().len() - SYNC.len()],
         &Request::Extended.bytes(),
@@ -302,7 +307,11 @@ fn a_farewell_waits_for_nothing() {
     let mut opening = Opening::default();
     opening.expect();
     let both = [begin(), framed(b'X', b"")].concat();
-    assert!(opening.poll_write(&mut peer, cx, &both, 0).is_ready());
+    assert!(
+        opening
+            .poll_write(&mut peer, &mut Unsent::default(), cx, &both, 0)
+            .is_ready()
+    );
     assert_eq!(peer.heard, both);
 }
 
@@ -314,7 +323,7 @@ fn no_bytes_panic() {
         let mut peer = peer(false, vec![10_000]);
         let mut opening = Opening::default();
         opening.expect();
-        let _ = opening.poll_write(&mut peer, cx, &begin(), 0);
+        let _ = opening.poll_write(&mut peer, &mut Unsent::default(), cx, &begin(), 0);
         peer.said.extend(bytes);
         let mut space = [0; 64];
         let _ = opening.poll_read(&mut peer, cx, &mut ReadBuf::new(&mut space));
