@@ -97,7 +97,7 @@ fn built(build: &mut Command, name: &str) -> io::Result<PathBuf> {
     });
     executables
         .filter(|path| path.file_stem() == Some(OsStr::new(name)))
-        .last()
+        .next_back()
         .ok_or_else(|| Error::other(format!("cargo built no {name}")))
 }
 
