@@ -53,6 +53,7 @@ pub struct Config {
     pub(crate) credentials: Source,
     pub(crate) trust: Trust,
     pub(crate) negotiation: SslNegotiation,
+    pub(crate) password_in_startup_flight: bool,
     pub(crate) token_ttl: Duration,
     /// Left to whoever opens the connection, where the caller did not say.
     pub(crate) connect_timeout: Option<Duration>,
@@ -109,6 +110,7 @@ impl Config {
             credentials: Source::Found,
             trust: Trust::BuiltIn,
             negotiation: SslNegotiation::Direct,
+            password_in_startup_flight: false,
             token_ttl: Duration::from_secs(900),
             connect_timeout: None,
             checkout_timeout: Duration::from_secs(30),
@@ -276,6 +278,17 @@ impl Config {
     #[must_use]
     pub fn ssl_negotiation(mut self, negotiation: SslNegotiation) -> Self {
         self.negotiation = negotiation;
+        self
+    }
+
+    /// Sets whether the token is sent with the startup packet, before the server has asked for a password. Defaults to not.
+    ///
+    /// That saves one round trip of each new connection. The token goes to no other peer than before, because the server's
+    /// certificate has been verified by then; but the service does not document that it takes it so. Against a server that asks for
+    /// something else, the first connection is opened a second time in the usual order, and later ones in no other.
+    #[must_use]
+    pub fn password_in_startup_flight(mut self, is_early: bool) -> Self {
+        self.password_in_startup_flight = is_early;
         self
     }
 

@@ -48,6 +48,8 @@ pub(crate) struct Connector {
     credentials: CredentialsCache,
     tls: Result<MakeRustlsConnect, ConfigError>,
     pub(crate) drivers: Drivers,
+    /// A server did not want the password that it had been sent with the startup packet.
+    password_was_unwanted: AtomicBool,
 }
 
 /// A session that is ready for its first statement.
@@ -70,6 +72,7 @@ impl Connector {
             ),
             tls: client_config(&config.trust).map(MakeRustlsConnect::new),
             drivers: Drivers::default(),
+            password_was_unwanted: AtomicBool::new(false),
             config,
         }
     }
@@ -139,16 +142,33 @@ impl Connector {
                 false => self.because(Reason::NameResolution, error),
             })?;
 
-        progress.enter(Phase::Tcp);
-        let stream = address::connect(addresses)
+        let login = async |is_early| {
+            progress.enter(Phase::Tcp);
+            let stream = self.reach(addresses.clone()).await?;
+            let tls = tls.clone();
+            self.login(stream, tls, &token, is_early, opened, progress)
+                .await
+        };
+        let may_be_early = || {
+            self.config.password_in_startup_flight
+                && !self.password_was_unwanted.load(Ordering::Relaxed)
+        };
+        let is_early = may_be_early();
+        let session = login(is_early).await;
+        match is_early && session.is_err() && !may_be_early() {
+            true => login(false).await,
+            false => session,
+        }
+    }
+
+    async fn reach(&self, addresses: Vec<SocketAddr>) -> Result<TcpStream, Failure> {
+        address::connect(addresses)
             .await
             .map_err(|error| match error.kind() {
                 // It was accepted, and ended before this side knew.
                 io::ErrorKind::ConnectionReset => self.because(Reason::Interrupted, error),
                 _ => self.because(Reason::Unreachable, error),
-            })?;
-
-        self.login(stream, tls, &token, opened, progress).await
+            })
     }
 
     async fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
@@ -168,25 +188,28 @@ impl Connector {
         stream: TcpStream,
         mut tls: MakeRustlsConnect,
         token: &Token,
+        is_early: bool,
         opened: SystemTime,
         progress: &Progress,
     ) -> Result<Session, Failure> {
         let Ok(rustls) =
             MakeTlsConnect::<TcpStream>::make_tls_connect(&mut tls, self.config.endpoint.host());
-        let (watched, watch) = WatchedTls::new(rustls, progress);
+        let early_password = is_early.then(|| token.as_str().to_owned());
+        let (watched, watch) = WatchedTls::new(rustls, early_password, progress);
         let settings = startup::settings(&self.config, token);
 
         progress.enter(Phase::Tls);
-        let (client, connection) =
-            settings
-                .connect_raw(stream, watched)
-                .await
-                .map_err(|error| {
-                    let (reason, said) = classify(&error);
-                    let said = said.unwrap_or_else(|| format!("during {progress}"));
-                    self.failure(reason).detail(said).caused_by(error)
-                })?;
-        let watch = watch.take().ok_or_else(|| {
+        let connected = settings.connect_raw(stream, watched).await;
+        let watch = watch.take();
+        if watch.as_ref().is_some_and(Watch::password_was_unwanted) {
+            self.password_was_unwanted.store(true, Ordering::Relaxed);
+        }
+        let (client, connection) = connected.map_err(|error| {
+            let (reason, said) = classify(&error);
+            let said = said.unwrap_or_else(|| format!("during {progress}"));
+            self.failure(reason).detail(said).caused_by(error)
+        })?;
+        let watch = watch.ok_or_else(|| {
             self.failure(Reason::Protocol)
                 .detail("the session started without TLS")
         })?;
@@ -231,6 +254,7 @@ type RustlsStream = <MakeRustlsConnect as MakeTlsConnect<TcpStream>>::Stream;
 /// Puts a [`Wire`] around the stream that the TLS handshake yields.
 struct WatchedTls {
     rustls: Rustls,
+    early_password: Option<String>,
     progress: Progress,
     watch: Handover,
 }
@@ -246,10 +270,15 @@ impl Handover {
 }
 
 impl WatchedTls {
-    fn new(rustls: Rustls, progress: &Progress) -> (Self, Handover) {
+    fn new(
+        rustls: Rustls,
+        early_password: Option<String>,
+        progress: &Progress,
+    ) -> (Self, Handover) {
         let watch = Handover::default();
         let tls = Self {
             rustls,
+            early_password,
             progress: progress.clone(),
             watch: watch.clone(),
         };
@@ -266,7 +295,7 @@ impl TlsConnect<TcpStream> for WatchedTls {
         Box::pin(async move {
             let stream = self.rustls.connect(stream).await?;
             self.progress.enter(Phase::Login);
-            let (wire, watch) = Wire::new(stream);
+            let (wire, watch) = Wire::new(stream, self.early_password.as_deref());
             if let Ok(mut slot) = self.watch.0.lock() {
                 *slot = Some(watch);
             }

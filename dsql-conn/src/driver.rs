@@ -13,7 +13,7 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::Notify,
+    sync::{Notify, watch},
     task::AbortHandle,
     time::{Sleep, sleep},
 };
@@ -39,7 +39,7 @@ impl Driver {
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let leaving = Arc::new(AtomicBool::new(false));
-        let entry = drivers.reserve();
+        let entry = drivers.reserve(&leaving);
         let id = entry.id;
         let drive = Drive {
             connection,
@@ -123,8 +123,16 @@ pub(crate) struct Drivers(Arc<Registry>);
 #[derive(Default)]
 struct Registry {
     next: AtomicU64,
-    running: Mutex<HashMap<u64, Option<AbortHandle>>>,
+    running: Mutex<HashMap<u64, Running>>,
     one_ended: Notify,
+    cut_off: watch::Sender<bool>,
+}
+
+/// A driver that runs.
+struct Running {
+    /// Until it is aborted.
+    task: Option<AbortHandle>,
+    leaving: Arc<AtomicBool>,
 }
 
 impl Drivers {
@@ -140,18 +148,35 @@ impl Drivers {
         }
     }
 
-    /// Ends every driver where it stands, and returns how many those were.
+    /// Ends every driver whose connection was not given up, where it stands, and returns how many those were. The others take
+    /// their leave by themselves.
     pub(crate) fn abort(&self) -> usize {
-        let running = self.0.lock();
-        for task in running.values().flatten() {
-            task.abort();
+        let mut cut = 0;
+        for driver in self.0.lock().values_mut() {
+            if !driver.leaving.load(Ordering::Acquire)
+                && let Some(task) = driver.task.take()
+            {
+                task.abort();
+                cut += 1;
+            }
         }
-        running.len()
+        self.0.cut_off.send_replace(true);
+        cut
     }
 
-    fn reserve(&self) -> Entry {
+    /// Returns once what was running was [aborted](Self::abort).
+    pub(crate) async fn cut_off(&self) {
+        // Cannot fail: the sender is here.
+        let _ = self.0.cut_off.subscribe().wait_for(|cut| *cut).await;
+    }
+
+    fn reserve(&self, leaving: &Arc<AtomicBool>) -> Entry {
         let id = self.0.next.fetch_add(1, Ordering::Relaxed);
-        self.0.lock().insert(id, None);
+        let running = Running {
+            task: None,
+            leaving: Arc::clone(leaving),
+        };
+        self.0.lock().insert(id, running);
         Entry {
             id,
             registry: Arc::clone(&self.0),
@@ -160,14 +185,14 @@ impl Drivers {
 
     /// Names the task of an entry, unless it has ended already.
     fn enter(&self, id: u64, task: AbortHandle) {
-        if let Some(entry) = self.0.lock().get_mut(&id) {
-            *entry = Some(task);
+        if let Some(driver) = self.0.lock().get_mut(&id) {
+            driver.task = Some(task);
         }
     }
 }
 
 impl Registry {
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Option<AbortHandle>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

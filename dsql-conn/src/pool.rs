@@ -144,10 +144,11 @@ impl Pool {
         self.checkout(left.unwrap_or_default()).await
     }
 
-    /// Closes the pool: whoever waits is told so, idle connections are closed, lent ones when they come back.
+    /// Closes the pool: whoever waits is told so, idle connections are closed, lent ones when they come back. A transaction under way
+    /// goes on, and is not begun again.
     ///
-    /// Returns once all are closed, at the latest after `patience`: then the ones still lent are cut off. Returns how many
-    /// those were.
+    /// Returns once all are closed, at the latest after `patience`: then the ones still lent are cut off, and what was under way on
+    /// them is told so. Those that came back just before have a tenth of a second to take their leave. Returns how many were cut off.
     ///
     /// # Cancel safety
     ///
@@ -209,6 +210,17 @@ impl Pool {
         count.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Returns once the pool closes.
+    pub(crate) async fn closed(&self) {
+        let mut dialing = self.0.dialer.watch();
+        // Cannot fail: the sender is here.
+        let _ = dialing.wait_for(|outcome| outcome.closed).await;
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.0.permits.is_closed()
+    }
+
     /// Lends a connection as [`get`](Self::get) does, and not for longer than `most`.
     pub(crate) async fn get_within(&self, most: Duration) -> Result<PooledConnection, Error> {
         self.checkout(self.config().checkout_timeout.min(most))
@@ -217,7 +229,10 @@ impl Pool {
 
     /// Makes bb8 pop every idle connection: each is found unfit in turn, all within one poll.
     async fn drop_idle(&self) {
-        let mut popping = pin!(self.connections().get());
+        let Some(connections) = self.0.connections.get() else {
+            return;
+        };
+        let mut popping = pin!(connections.get());
         poll_fn(|cx| {
             let _ = popping.as_mut().poll(cx);
             Poll::Ready(())
@@ -366,6 +381,13 @@ impl Drop for Place {
                 drop(permit);
             });
         }
+    }
+}
+
+impl PooledConnection {
+    /// Returns once the pool has closed and cuts off what is still lent.
+    pub(crate) async fn cut_off(&self) {
+        self.place.pool.0.dialer.connector.drivers.cut_off().await;
     }
 }
 

@@ -6,7 +6,11 @@
 
 mod attempt;
 
-use std::{fmt, ops::Deref, sync::Arc};
+use std::{
+    fmt,
+    ops::{ControlFlow, Deref},
+    sync::Arc,
+};
 
 use self::attempt::{Attempt, Failed};
 use crate::{
@@ -172,13 +176,19 @@ impl Pool {
                 Err(Failed::ByChance(cause, error, connection)) => (cause, error, connection),
             };
             self.met(cause);
-            if retries.again(cause).await.is_break() {
+            let again = tokio::select! {
+                biased;
+                again = retries.again(cause) => again,
+                () = self.closed() => ControlFlow::Continue(()),
+            };
+            if again.is_break() {
                 break error;
             }
             if cause == Cause::Unknown {
                 doubt.get_or_insert(error);
             }
-            kept = connection;
+            // A pool that has closed gives none for the next attempt, and says so.
+            kept = connection.filter(|_| !self.is_closed());
         };
         Err(doubt.unwrap_or(error))
     }

@@ -3,15 +3,18 @@
 //! Whether a transaction is open, what a `COMMIT` was answered with, whether answers are still due: tokio-postgres knows and
 //! does not say. A [`Wire`] is the stream it reads and writes; the [`Watch`] beside it answers.
 
+mod early_password;
 mod frames;
 mod ledger;
+mod opening;
+mod unsent;
 
 use std::{
     future::poll_fn,
-    io,
+    io, mem,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
 };
 
 use futures_util::task::AtomicWaker;
@@ -19,11 +22,16 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, TlsStream};
 
 pub(crate) use self::ledger::{Conflict, Refusal, Status};
-use self::{frames::Frames, ledger::Ledger};
+use self::{
+    early_password::EarlyPassword, frames::Frames, ledger::Ledger, opening::Opening, unsent::Unsent,
+};
 
 /// A stream that notes every message on its way through.
 pub(crate) struct Wire<S> {
     stream: S,
+    early_password: EarlyPassword,
+    opening: Opening,
+    unsent: Unsent,
     shared: Arc<Shared>,
     sent: Frames,
     received: Frames,
@@ -45,14 +53,17 @@ struct Shared {
 }
 
 impl<S> Wire<S> {
-    /// Wraps a stream that nothing was sent on yet.
-    pub(crate) fn new(stream: S) -> (Self, Watch) {
+    /// Wraps a stream that nothing was sent on yet. A password is sent with the startup packet.
+    pub(crate) fn new(stream: S, early_password: Option<&str>) -> (Self, Watch) {
         let shared = Arc::<Shared>::default();
         let watch = Watch {
             shared: Arc::clone(&shared),
         };
         let wire = Self {
             stream,
+            early_password: EarlyPassword::new(early_password),
+            opening: Opening::default(),
+            unsent: Unsent::default(),
             shared,
             sent: Frames::starting_untagged(),
             received: Frames::default(),
@@ -84,9 +95,25 @@ impl Watch {
             .await;
     }
 
+    /// Waits for the answer to `BEGIN` if nothing else is due. Without a deadline of its own.
+    pub(crate) async fn opened(&self) {
+        self.until(|ledger| ledger.is_closed() || !ledger.is_only_opening())
+            .await;
+    }
+
     /// The transaction status after the last answer.
     pub(crate) fn status(&self) -> Status {
         self.shared.lock().status()
+    }
+
+    /// Whether a statement would be part of a transaction.
+    pub(crate) fn is_in_transaction(&self) -> bool {
+        self.shared.lock().is_in_transaction()
+    }
+
+    /// Whether the server asked for something else than the password that it had been sent.
+    pub(crate) fn password_was_unwanted(&self) -> bool {
+        self.shared.lock().password_was_unwanted
     }
 
     /// Whether the session has ended, or can no longer be followed.
@@ -97,6 +124,11 @@ impl Watch {
     /// Whether the session can no longer be followed although it has not ended, as after a `COPY` that failed.
     pub(crate) fn is_derailed(&self) -> bool {
         self.shared.lock().derailed
+    }
+
+    /// Forgets conflicts, failures, ends and tags, and lets the `BEGIN` that is queued next travel with the statement behind it.
+    pub(crate) fn open(&self) {
+        self.shared.lock().open();
     }
 
     /// Forgets conflicts, failures, ends and tags: a transaction begins.
@@ -181,22 +213,50 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buf.filled().len();
-        let polled = Pin::new(&mut this.stream).poll_read(cx, buf);
+        let polled = this.opening.poll_read(&mut this.stream, cx, buf);
         if let Poll::Ready(result) = &polled {
             let new = &buf.filled()[before..];
             let mut ledger = this.shared.lock();
             if result.is_err() || new.is_empty() {
                 ledger.close();
             }
-            this.received
-                .follow(new, |tag, body| ledger.received(tag, body));
+            let mut is_unwanted = false;
+            this.received.follow(new, |tag, body| {
+                is_unwanted |= this.early_password.is_refused_by(tag, body);
+                ledger.received(tag, body);
+            });
             ledger.drained = false;
+            ledger.password_was_unwanted |= is_unwanted;
             drop(ledger);
             this.shared.changed.wake();
+            if is_unwanted {
+                return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+            }
         } else {
             this.shared.lock().drained = true;
         }
         polled
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Wire<S> {
+    /// Writes some of what the driver wrote, or all of it and more.
+    fn poll_write_next(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if let Some(password) = self.early_password.take_due() {
+            self.unsent.push(buf);
+            self.unsent.push(password);
+            return match self.unsent.poll_write(&mut self.stream, cx) {
+                Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                _ => Poll::Ready(Ok(buf.len())),
+            };
+        }
+        let sent = self.early_password.sent_of(buf);
+        if sent > 0 {
+            return Poll::Ready(Ok(sent));
+        }
+        let rest = self.sent.rest_in(buf);
+        self.opening
+            .poll_write(&mut self.stream, &mut self.unsent, cx, buf, rest)
     }
 }
 
@@ -207,7 +267,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let polled = Pin::new(&mut this.stream).poll_write(cx, buf);
+        if mem::take(&mut this.shared.lock().opens) {
+            this.opening.expect();
+        }
+        ready!(this.unsent.poll_write(&mut this.stream, cx))?;
+        let polled = this.poll_write_next(cx, buf);
         let mut ledger = this.shared.lock();
         ledger.flushed = false;
         match &polled {
@@ -228,7 +292,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let polled = Pin::new(&mut this.stream).poll_flush(cx);
+        let polled = match this.unsent.poll_write(&mut this.stream, cx) {
+            Poll::Ready(Ok(())) => Pin::new(&mut this.stream).poll_flush(cx),
+            unsent => unsent,
+        };
         this.shared.lock().flushed = matches!(polled, Poll::Ready(Ok(())));
         polled
     }

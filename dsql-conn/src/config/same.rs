@@ -21,6 +21,7 @@ impl Config {
             credentials,
             trust,
             negotiation,
+            password_in_startup_flight,
             token_ttl,
             connect_timeout,
             checkout_timeout,
@@ -50,6 +51,7 @@ impl Config {
             && credentials.is_same(&other.credentials)
             && trust.is_same(&other.trust)
             && *negotiation == other.negotiation
+            && *password_in_startup_flight == other.password_in_startup_flight
             && *token_ttl == other.token_ttl
             && *connect_timeout == other.connect_timeout
             && *checkout_timeout == other.checkout_timeout

@@ -203,7 +203,10 @@ mod tests {
         Crowd::of(like_bb8)
             .await
             .row("bb8's backoff, 30 s (its default)");
-        Crowd::of(at_once).await.row("again at once, 5 s");
+        let hasty = Crowd::of(at_once).await;
+        hasty.row("again at once, 5 s");
+        // Within the same time it asks far more often, and is let in no more often.
+        assert!(10 * lambda.knocks < hasty.knocks);
 
         let bound = Duration::from_secs_f64((5_000.0 - BURST) / RATE);
         assert_eq!(patient.entered.len(), 5_000);

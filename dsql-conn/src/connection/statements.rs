@@ -8,7 +8,7 @@ use std::{
 use tokio_postgres::{Error, Row, Statement, types::ToSql};
 
 use super::Connection;
-use crate::{outcome, wire::Status};
+use crate::outcome;
 
 /// What a statement method of [`Connection`] takes: the text of a query, or a statement that was prepared before.
 pub trait Query: sealed::Sealed + Sync {}
@@ -146,7 +146,7 @@ impl Connection {
             sealed::Kind::Prepared(statement) => return run(statement.clone()).await,
             sealed::Kind::Text(text) => text,
         };
-        let is_in_transaction = self.watch.status() != Status::Idle;
+        let is_in_transaction = self.watch.is_in_transaction();
         let result = run(self.prepare_cached(text).await?).await;
         match result {
             Err(error) if is_outdated(&error) => {

@@ -55,31 +55,30 @@ impl Attempt {
         F: Fn(Transaction) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        self.watch().begin();
-        let begun = timeout_at(deadline, self.connection.batch_execute("BEGIN")).await;
-        if let Err(error) = begun.map_err(|_| Failed::InTime)? {
-            return Err(match self.watch().conflict() {
-                Some(conflict) => self.lost_to(conflict).await,
-                None if self.is_lost() => lost_with(error),
-                None => self.doomed_by(Error::Query(error).into()).await,
-            });
-        }
+        self.watch().open();
+        // One poll queues it, and nobody waits for it: the body's first statement joins it, and is refused with it.
+        drop(self.connection.execute_typed("BEGIN", &[]).now_or_never());
 
         let body = body(Transaction {
             connection: Arc::clone(&self.connection),
         });
-        let result = timeout_at(deadline, body).await;
+        let result = tokio::select! {
+            biased;
+            result = timeout_at(deadline, body) => result.map_err(|_| Failed::InTime),
+            // A body that waits for something else would learn of it only by its next statement.
+            () = self.connection.cut_off() => Err(lost_by(Error::PoolClosed)),
+        };
+        let result = match result {
+            Ok(result) => result,
+            Err(failed) => return Err(self.stopped(failed).await),
+        };
 
         let has_escaped = self.has_escaped();
-        let is_settled = match result {
+        let is_settled = match &result {
+            _ if has_escaped => false,
             // What the body queued and did not await must not slip in behind the COMMIT.
-            Ok(_) => !has_escaped && self.connection.settle().await,
-            // What it queued last may be a COMMIT of its own. There is no time to wait for answers.
-            Err(_) => {
-                !has_escaped
-                    && self.connection.sent().await
-                    && self.watch().settled().now_or_never().is_some()
-            }
+            Ok(_) => self.opened(deadline).await && self.connection.settle().await,
+            Err(_) => self.connection.settle().await,
         };
         // Before anything else: what the body committed must not be run again, nor be called rolled back.
         if self.watch().has_ended() && is_settled {
@@ -88,16 +87,14 @@ impl Attempt {
         }
         if !is_settled {
             self.connection.abort();
-            let may_be_over = self.watch().has_ended() || self.watch().may_have_committed();
             return Err(match result {
-                _ if may_be_over => Error::TransactionEnded.into(),
-                Err(_) => Failed::InTime,
-                Ok(Ok(_)) if has_escaped => Error::TransactionEscaped.into(),
-                Ok(Ok(_)) => rolled_back("a statement of its body was still running").into(),
-                Ok(Err(error)) => Failed::For(error),
+                _ if self.may_be_over() => Error::TransactionEnded.into(),
+                Ok(_) if has_escaped => Error::TransactionEscaped.into(),
+                Ok(_) if Instant::now() >= deadline => Failed::InTime,
+                Ok(_) => rolled_back("a statement of its body was still running").into(),
+                Err(error) => Failed::For(error),
             });
         }
-        let result = result.map_err(|_| Failed::InTime)?;
         if let Some(conflict) = self.watch().conflict() {
             return Err(self.lost_to(conflict).await);
         }
@@ -108,13 +105,45 @@ impl Attempt {
             return Err(match result {
                 Err(error) if self.watch().is_derailed() => Failed::For(error),
                 Err(error) => Failed::ByChance(Cause::Lost, error, None),
-                Ok(_) => lost(LOST_BEFORE_COMMIT),
+                Ok(_) => lost_by(rolled_back(LOST_BEFORE_COMMIT)),
             });
         }
         match result {
             Ok(value) => self.commit(deadline).await.map(|()| value),
             Err(error) => Err(self.doomed_by(error).await),
         }
+    }
+
+    /// Ends an attempt whose body was stopped.
+    async fn stopped<E: From<Error>>(mut self, failed: Failed<E>) -> Failed<E> {
+        // What the body queued last may be a COMMIT of its own. There is no time to wait for answers.
+        let is_settled = !self.has_escaped()
+            && self.connection.sent().await
+            && self.watch().settled().now_or_never().is_some();
+        if !is_settled {
+            self.connection.abort();
+        }
+        match self.may_be_over() {
+            true => Error::TransactionEnded.into(),
+            // Dropping the attempt rolls back.
+            false => failed,
+        }
+    }
+
+    /// Whether the body has ended its transaction, or may have.
+    fn may_be_over(&self) -> bool {
+        self.watch().has_ended() || self.watch().may_have_committed()
+    }
+
+    /// Waits for the answer to `BEGIN` behind a body without a statement, for as long as a statement might take. Returns whether it
+    /// may have come.
+    async fn opened(&self, deadline: Instant) -> bool {
+        let opened = async {
+            if self.connection.sent().await {
+                self.watch().opened().await;
+            }
+        };
+        timeout_at(deadline, opened).await.is_ok()
     }
 
     async fn commit<E: From<Error>>(self, deadline: Instant) -> Result<(), Failed<E>> {
@@ -149,7 +178,8 @@ impl Attempt {
             return Err(self.lost_to(conflict).await);
         }
         if self.is_lost() {
-            return Err(lost_with(error));
+            let failure = format!("{LOST_BEFORE_COMMIT}: {}", Error::Query(error));
+            return Err(lost_by(rolled_back(failure)));
         }
         self.roll_back().await;
         Err(match is_refused(&error) {
@@ -229,12 +259,8 @@ impl<E: From<Error>> From<Error> for Failed<E> {
     }
 }
 
-fn lost<E: From<Error>>(failure: impl Into<String>) -> Failed<E> {
-    Failed::ByChance(Cause::Lost, rolled_back(failure).into(), None)
-}
-
-fn lost_with<E: From<Error>>(error: tokio_postgres::Error) -> Failed<E> {
-    lost(format!("{LOST_BEFORE_COMMIT}: {}", Error::Query(error)))
+fn lost_by<E: From<Error>>(error: Error) -> Failed<E> {
+    Failed::ByChance(Cause::Lost, error.into(), None)
 }
 
 fn unknown<E: From<Error>>(source: Option<tokio_postgres::Error>) -> Failed<E> {

@@ -71,6 +71,26 @@ impl Frames {
         }
     }
 
+    /// How many of these bytes belong to a message that began before them.
+    pub(super) fn rest_in(&self, bytes: &[u8]) -> usize {
+        let header = self.header_length();
+        if self.seen == 0 {
+            return 0;
+        }
+        if self.seen == header {
+            return self.remaining.min(bytes.len());
+        }
+        let Some((head, body)) = bytes.split_at_checked(header - self.seen) else {
+            return bytes.len();
+        };
+        let mut whole = Self {
+            body: Vec::new(),
+            ..*self
+        };
+        whole.header[self.seen..header].copy_from_slice(head);
+        head.len() + whole.body_length().min(body.len())
+    }
+
     /// How much of a body is kept.
     fn most_kept(&self) -> usize {
         match self.tag() {
@@ -144,6 +164,20 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn the_rest_of_a_message_is_known_wherever_it_is_cut(
+            body in prop::collection::vec(any::<u8>(), 0..40),
+            cut: prop::sample::Index,
+            after in prop::collection::vec(any::<u8>(), 0..40),
+        ) {
+            let whole = frame(b'Q', &body);
+            let (before, rest) = whole.split_at(cut.index(whole.len()));
+            let mut frames = Frames::default();
+            frames.follow(before, |_, _| {});
+            let expected = if before.is_empty() { 0 } else { rest.len() };
+            prop_assert_eq!(frames.rest_in(&[rest, &after].concat()), expected);
+        }
+
         #[test]
         fn messages_may_be_cut_anywhere(
             messages in prop::collection::vec((any::<u8>(), prop::collection::vec(any::<u8>(), 0..40)), 0..8),

@@ -15,6 +15,7 @@ pub(super) struct Ledger {
     /// The server takes rows by `COPY .. FROM STDIN`.
     copying_in: bool,
     closed: bool,
+    pub(super) password_was_unwanted: bool,
     /// Which answer belongs to which question can no longer be told, although the session lives.
     pub(super) derailed: bool,
     /// The tag of the last command that completed.
@@ -22,6 +23,10 @@ pub(super) struct Ledger {
     pub(super) conflict: Option<Conflict>,
     /// The first failure.
     pub(super) failure: Option<Refusal>,
+    /// A `BEGIN` is about to be written that the statement behind it may join.
+    pub(super) opens: bool,
+    /// It has not been answered.
+    opening: bool,
     /// A transaction has ended, by whatever statement.
     pub(super) has_ended: bool,
     /// Something was sent that may commit a transaction.
@@ -165,6 +170,7 @@ impl Ledger {
             _ => Status::Unknown,
         };
         self.has_ended |= was_open && self.status == Status::Idle;
+        self.opening &= self.status == Status::Idle;
         if self.flights.pop_front().is_none() {
             // More answers than questions.
             self.derail();
@@ -192,6 +198,12 @@ impl Ledger {
         }
     }
 
+    pub(super) fn open(&mut self) {
+        self.begin();
+        self.opens = true;
+        self.opening = true;
+    }
+
     pub(super) fn begin(&mut self) {
         self.tag = None;
         self.conflict = None;
@@ -215,6 +227,16 @@ impl Ledger {
 
     pub(super) fn status(&self) -> Status {
         self.status
+    }
+
+    /// Whether the answer to `BEGIN` is due, and nothing else.
+    pub(super) fn is_only_opening(&self) -> bool {
+        let is_work = |flight: &&Flight| **flight != Flight::Housekeeping;
+        self.opening && self.flights.iter().filter(is_work).count() == 1
+    }
+
+    pub(super) fn is_in_transaction(&self) -> bool {
+        self.opening || self.status != Status::Idle
     }
 
     pub(super) fn is_settled(&self) -> bool {

@@ -33,7 +33,7 @@ fn session(said: &[u8], answered: &[u8]) -> Ended {
     let session = async {
         let (near, far) = duplex(64 * 1024);
         let server = tokio::spawn(serve(far, said.to_vec(), answered.to_vec()));
-        let (wire, watch) = Wire::new(near);
+        let (wire, watch) = Wire::new(near, None);
         let mut config = Config::new();
         let login = config
             .user("app")
@@ -204,7 +204,7 @@ async fn an_answer_may_come_byte_by_byte() {
         message(b'Z', b"E"),
     ];
     let (near, mut far) = duplex(1);
-    let (near, watch) = Wire::new(near);
+    let (near, watch) = Wire::new(near, None);
     let server = tokio::spawn(async move {
         let (mut heard, mut says) = tokio::io::split(&mut far);
         let mut nowhere = tokio::io::sink();

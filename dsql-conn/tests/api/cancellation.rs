@@ -9,7 +9,7 @@ use futures_util::future::{join_all, try_join_all};
 use crate::support::{Clock, cluster, config, next_packet, until};
 
 /// Runs a call until it waits for the `patience + 1`-th time, and drops it there. Returns whether it came to its end before.
-async fn dropped_after(patience: usize, call: impl Future) -> bool {
+pub(crate) async fn dropped_after(patience: usize, call: impl Future) -> bool {
     let mut call = pin!(call);
     let mut waits = 0;
     poll_fn(|cx| match call.as_mut().poll(cx) {

@@ -104,6 +104,7 @@ async fn what_was_committed_behind_a_rollback_is_not_run_again_when_its_answer_i
     let result: Result<(), Error> = pool
         .transaction(async |tx: Transaction| {
             let run = runs.fetch_add(1, Ordering::SeqCst);
+            tx.execute("SELECT 1", &[]).await?;
             let write = format!("ROLLBACK; INSERT INTO note VALUES ('of run {run}')");
             cluster.inject(Fault::delay(Direction::ToClient, Duration::from_secs(3600)));
             let cut = async {

@@ -13,6 +13,7 @@ mod pool;
 mod rerun;
 mod retry;
 mod schema;
+mod shutdown;
 mod statements;
 mod support;
 mod transaction;

@@ -38,6 +38,22 @@ async fn a_plain_query_costs_one_round_trip_once_it_is_warm() {
 }
 
 #[tokio::test]
+async fn a_warm_transaction_of_one_statement_costs_two_round_trips() {
+    let cluster = cluster().await;
+    let pool = pool(&cluster, 1);
+    for _ in 0..3 {
+        let one: i32 = pool
+            .transaction(async |tx| Ok(tx.query_one("SELECT 1", &[]).await?.get(0)))
+            .await
+            .unwrap();
+        assert_eq!(one, 1);
+    }
+    // BEGIN is in the flight of the first statement: to be prepared, and then to be run.
+    let expected = ["PBDEPDS", "BES", "Q", "PBDEBES", "Q", "PBDEBES", "Q"];
+    assert_eq!(flights(&cluster), expected);
+}
+
+#[tokio::test]
 async fn durations_without_bound_are_bounded() {
     let cluster = cluster().await;
     let config = config(&cluster)

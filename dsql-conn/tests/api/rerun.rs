@@ -42,16 +42,16 @@ fn refuse(refusal: Refusal) -> Fault {
 }
 
 #[tokio::test]
-async fn a_conflict_at_begin_is_no_run_of_the_body() {
+async fn a_conflict_at_begin_is_met_by_the_first_statement() {
     let (runs, cluster, stats) = runs_under([refuse(Refusal::Conflict)]).await;
-    assert_eq!((runs, cluster.counts().logins), (1, 1));
+    assert_eq!((runs, cluster.counts().logins), (2, 1));
     assert_eq!(stats.data_conflicts, 1);
 }
 
 #[tokio::test]
 async fn a_connection_that_is_lost_at_begin_is_replaced() {
     let (runs, cluster, stats) = runs_under([Fault::at(Stage::Statement, Effect::Cut)]).await;
-    assert_eq!((runs, cluster.counts().logins), (1, 2));
+    assert_eq!((runs, cluster.counts().logins), (2, 2));
     assert_eq!(stats.lost_connections, 1);
 }
 
@@ -97,7 +97,7 @@ async fn a_body_that_loses_each_connection_is_run_four_times() {
 #[tokio::test]
 async fn a_server_that_was_unavailable_for_a_statement_is_asked_again() {
     let (runs, cluster, _) = runs_under([refuse(Refusal::ServerUnavailable)]).await;
-    assert_eq!((runs, cluster.counts().logins), (1, 1), "at BEGIN");
+    assert_eq!((runs, cluster.counts().logins), (2, 1), "at BEGIN");
 
     let (cluster, pool) = bank().await;
     let runs = AtomicU32::new(0);
@@ -138,7 +138,7 @@ async fn statements_that_the_server_forgot_cost_one_more_run() {
 async fn a_changed_schema_is_met_with_more_patience_than_the_writers_are() {
     let schema_changes = refuse(Refusal::SchemaChanged).times(12);
     let (runs, _, stats) = runs_under([schema_changes]).await;
-    assert_eq!(runs, 1);
+    assert_eq!(runs, 13);
     assert_eq!((stats.schema_conflicts, stats.data_conflicts), (12, 0));
 }
 
@@ -324,7 +324,8 @@ async fn a_doubt_stays_whatever_becomes_of_later_runs() {
 #[tokio::test]
 async fn a_refusal_of_commit_is_definite_though_the_session_ends_with_it() {
     let (cluster, pool) = bank().await;
-    for _ in 0..10 {
+    let mut refused = 0;
+    while refused < 10 {
         let error = pool
             .transaction(async |tx| {
                 tx.execute("INSERT INTO note VALUES ('one')", &[]).await?;
@@ -333,7 +334,16 @@ async fn a_refusal_of_commit_is_definite_though_the_session_ends_with_it() {
             })
             .await
             .unwrap_err();
-        assert!(!error.may_have_applied(), "{error}");
+        match &error {
+            // The session ended before it had read COMMIT.
+            Error::CommitUnknown {
+                source: Some(cause),
+            } if cause.is_closed() => {}
+            _ => {
+                assert!(!error.may_have_applied(), "{error}");
+                refused += 1;
+            }
+        }
     }
     assert_eq!(notes(&cluster).await, 0);
 }
@@ -381,14 +391,15 @@ async fn what_cannot_have_committed_is_told_from_what_can() {
 }
 
 #[tokio::test]
-async fn a_transaction_whose_begin_is_lost_each_time_has_applied_nothing() {
+async fn a_transaction_whose_begin_is_lost_each_time_is_run_four_times() {
     let (cluster, pool) = bank().await;
     cluster.inject(Fault::at(Stage::Statement, Effect::Cut).always());
     let runs = AtomicU32::new(0);
     let error = insert(&pool, RetryPolicy::new(), &runs).await.unwrap_err();
-    assert!(matches!(error, Error::RolledBack { .. }), "{error}");
-    assert!(!error.may_have_applied(), "{error}");
-    assert_eq!(runs.into_inner(), 0);
+    assert!(matches!(error, Error::Query(_)), "{error}");
+    assert_eq!(runs.into_inner(), 4);
+    cluster.clear_faults();
+    assert_eq!(notes(&cluster).await, 0);
 }
 
 #[tokio::test]

@@ -2,13 +2,13 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
 };
 
-use dsql_conn::{Error, Pool, RetryPolicy, tokio_postgres::error::SqlState};
+use dsql_conn::{Error, Pool, RetryPolicy, Transaction, tokio_postgres::error::SqlState};
 use dsql_local::{Effect, Fault, Refusal, Stage};
 use futures_util::FutureExt;
 
@@ -44,6 +44,26 @@ async fn a_conflict_at_commit_runs_the_body_again_on_the_same_connection() {
     assert_eq!(runs.into_inner(), 4);
     assert_eq!(notes(&cluster).await, 1);
     assert_eq!(cluster.counts().logins, 1);
+}
+
+#[tokio::test]
+async fn a_transaction_that_runs_again_keeps_its_connection_from_those_who_wait() {
+    let (cluster, pool) = bank().await;
+    cluster.inject(Fault::conflict_commits(2));
+    let order = Mutex::new(Vec::new());
+    let transaction = async {
+        let body = async |tx: Transaction| {
+            order.lock().unwrap().push("body");
+            Ok(tx.execute("INSERT INTO note VALUES ('one')", &[]).await?)
+        };
+        pool.transaction(body).await.unwrap()
+    };
+    let waiting = async {
+        let _connection = pool.get().await.unwrap();
+        order.lock().unwrap().push("next");
+    };
+    tokio::join!(biased; transaction, waiting);
+    assert_eq!(*order.lock().unwrap(), ["body", "body", "body", "next"]);
 }
 
 #[tokio::test]
@@ -196,7 +216,7 @@ async fn a_statement_that_fails_is_not_run_again() {
 #[tokio::test]
 async fn a_handle_that_outlives_its_body_keeps_it_from_being_committed() {
     let (cluster, pool) = bank().await;
-    let escaped = std::sync::Mutex::new(None);
+    let escaped = Mutex::new(None);
     let error = pool
         .transaction(async |tx| {
             tx.execute("INSERT INTO note VALUES ('one')", &[]).await?;
@@ -217,7 +237,7 @@ async fn a_handle_that_outlives_its_body_keeps_it_from_being_committed() {
 #[tokio::test]
 async fn a_handle_that_outlives_a_dropped_transaction_does_not_go_on_without_it() {
     let (cluster, pool) = bank().await;
-    let escaped = std::sync::Mutex::new(None);
+    let escaped = Mutex::new(None);
     let mut transaction = Box::pin(pool.transaction(async |tx| {
         tx.execute("INSERT INTO note VALUES ('one')", &[]).await?;
         *escaped.lock().unwrap() = Some(tx.clone());
@@ -242,7 +262,7 @@ async fn a_body_that_gives_its_statement_up_gets_its_own_error() {
     let config = config(&cluster).settle_timeout(Duration::from_millis(50));
     let pool = Pool::builder(config).max_size(1).build();
     for outcome in [Err(Error::PoolClosed), Ok(())] {
-        let outcome = std::sync::Mutex::new(Some(outcome));
+        let outcome = Mutex::new(Some(outcome));
         let result = pool
             .transaction(async |tx| {
                 cluster.inject(Fault::at(Stage::Statement, Effect::Stall));

@@ -219,14 +219,10 @@ struct Statement {
 }
 
 impl Statement {
-    /// The transaction fares alike if its `BEGIN` is struck, which no body can tell of.
+    /// The transaction fares alike if its `BEGIN` is struck.
     fn sent(self) -> Vec<Expected> {
         let begin = self.once.clone();
-        let lasting = match self.once == served() && self.lasting != served() {
-            true => Seen::RolledBack.by(Bound::AtOnce),
-            false => self.lasting,
-        };
-        vec![self.alone, begin, self.once, lasting, self.given_up]
+        vec![self.alone, begin, self.once, self.lasting, self.given_up]
     }
 
     /// A query that has nothing to apply.

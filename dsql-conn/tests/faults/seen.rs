@@ -18,8 +18,6 @@ pub(crate) enum Seen {
     Refused(Cow<'static, str>),
     /// [`Error::Conflict`].
     Conflict,
-    /// [`Error::RolledBack`].
-    RolledBack,
     /// [`Error::TransactionTimedOut`].
     TransactionTimedOut,
     /// [`Error::CommitUnknown`].
@@ -79,7 +77,6 @@ impl Seen {
                 None => Self::Otherwise(format!("{error:?}")),
             },
             Error::Conflict { .. } => Self::Conflict,
-            Error::RolledBack { .. } => Self::RolledBack,
             Error::TransactionTimedOut { .. } => Self::TransactionTimedOut,
             Error::CommitUnknown { .. } => Self::CommitUnknown,
             error => Self::Otherwise(format!("{error:?}")),
@@ -151,7 +148,6 @@ impl fmt::Display for Seen {
             Self::Lost => f.write_str("`Query`: connection lost"),
             Self::Refused(code) => write!(f, "`Query`: {code}"),
             Self::Conflict => f.write_str("`Conflict`"),
-            Self::RolledBack => f.write_str("`RolledBack`"),
             Self::TransactionTimedOut => f.write_str("`TransactionTimedOut`"),
             Self::CommitUnknown => f.write_str("`CommitUnknown`"),
             Self::GivenUp => f.write_str("nothing"),

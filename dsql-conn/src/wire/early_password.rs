@@ -1,0 +1,63 @@
+//! Sends the password with the startup packet, before the server has asked for it.
+//!
+//! That saves a round trip of every login. The driver sends it when it is asked, and those bytes are kept back then. A server that
+//! asks for something else, or for nothing, is left to a login in the usual order on another connection.
+
+use std::mem;
+
+/// A password on its way.
+pub(super) enum EarlyPassword {
+    /// It goes with the first bytes that the driver writes.
+    Due(Vec<u8>),
+    /// The driver's own is to be kept back.
+    Sent(Vec<u8>),
+    /// Nothing is left to do.
+    Done,
+}
+
+impl EarlyPassword {
+    /// Starts with what the driver will answer to a server that asks for a password in clear text.
+    pub(super) fn new(password: Option<&str>) -> Self {
+        let Some(password) = password else {
+            return Self::Done;
+        };
+        let body = [password.as_bytes(), b"\0"].concat();
+        match u32::try_from(LENGTH + body.len()) {
+            Ok(length) => Self::Due([b"p", &length.to_be_bytes()[..], &body].concat()),
+            Err(_) => Self::Done,
+        }
+    }
+
+    /// Returns what is to be written behind the driver's first bytes.
+    pub(super) fn take_due(&mut self) -> Option<&[u8]> {
+        if let Self::Due(message) = self {
+            *self = Self::Sent(mem::take(message));
+            if let Self::Sent(message) = self {
+                return Some(message);
+            }
+        }
+        None
+    }
+
+    /// Returns how many of these bytes were sent already.
+    pub(super) fn sent_of(&mut self, bytes: &[u8]) -> usize {
+        match self {
+            Self::Sent(message) if bytes.starts_with(message) => {
+                let length = message.len();
+                *self = Self::Done;
+                length
+            }
+            _ => 0,
+        }
+    }
+
+    /// Whether the server's message shows that it did not ask for it.
+    pub(super) fn is_refused_by(&self, tag: u8, body: &[u8]) -> bool {
+        let is_waiting = matches!(self, Self::Sent(_));
+        is_waiting && tag == AUTHENTICATION && body.get(..LENGTH) != Some(CLEARTEXT_PASSWORD)
+    }
+}
+
+const LENGTH: usize = 4;
+const AUTHENTICATION: u8 = b'R';
+const CLEARTEXT_PASSWORD: &[u8] = &[0, 0, 0, 3];

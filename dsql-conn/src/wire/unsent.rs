@@ -1,0 +1,46 @@
+//! Bytes that were taken from the driver and wait for the stream to take them.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use tokio::io::AsyncWrite;
+
+/// What is to be written before anything else.
+#[derive(Default)]
+pub(super) struct Unsent(Vec<u8>);
+
+impl Unsent {
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
+    /// Writes all of it.
+    pub(super) fn poll_write<S: AsyncWrite + Unpin>(
+        &mut self,
+        stream: &mut S,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut from = 0;
+        let polled = loop {
+            let left = &self.0[from..];
+            if left.is_empty() {
+                break Poll::Ready(Ok(()));
+            }
+            match Pin::new(&mut *stream).poll_write(cx, left) {
+                Poll::Ready(Ok(0)) => break Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(written)) => from += written,
+                Poll::Ready(Err(error)) => break Poll::Ready(Err(error)),
+                Poll::Pending => break Poll::Pending,
+            }
+        };
+        self.0.drain(..from);
+        if self.0.is_empty() {
+            // What a large statement needed is not kept for the life of the connection.
+            self.0 = Vec::new();
+        }
+        polled
+    }
+}
