@@ -22,8 +22,8 @@ pub struct Launcher(PathBuf);
 pub struct Launch<'a> {
     /// The executable.
     pub program: &'a Path,
-    /// Its one argument, if it is not empty.
-    pub argument: &'a str,
+    /// Its arguments.
+    pub arguments: &'a [&'a str],
     /// Whose credentials it has.
     pub identity: &'a Identity,
     /// Where the cluster seems to be.
@@ -51,7 +51,7 @@ impl Launcher {
     ///
     /// If cargo fails, whose words are on standard error.
     pub fn build() -> io::Result<Self> {
-        Ok(Self(executable("launch")?))
+        Ok(Self(executable("launch", "launch")?))
     }
 
     /// Runs a program that ends by itself.
@@ -86,9 +86,7 @@ impl Launcher {
         if let Some(group) = launch.group {
             command.arg("--group").arg(group.join("cgroup.procs"));
         }
-        command
-            .arg(launch.program)
-            .args((!launch.argument.is_empty()).then_some(launch.argument));
+        command.arg(launch.program).args(launch.arguments);
         site.furnish(&mut command, launch.identity, launch.address);
         command
             .envs(variables.iter().copied())

@@ -14,7 +14,7 @@ mod site;
 
 pub use environment::Environment;
 pub use launch::{Launch, Launcher, Running, Took};
-pub use peers::{Peer, deployed, executable};
+pub use peers::{Peer, deployed};
 pub use record::{record, target_directory};
 pub use relay::{Passage, Phases, Relay};
 pub use site::Site;

@@ -19,6 +19,10 @@ use crate::record::target_directory;
 pub struct Peer {
     /// Its package.
     pub name: &'static str,
+    /// The way in which it is used, if there are more than one.
+    pub variant: &'static str,
+    /// What it is started with.
+    pub arguments: &'static [&'static str],
     /// Where it was built to.
     pub path: PathBuf,
     /// The size of the stripped executable.
@@ -28,13 +32,56 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Builds the package of this name, and weighs it.
+    /// Builds `dsql-conn`'s programs: one for each way to use it, so that none carries another's code.
     ///
     /// # Errors
     ///
     /// If cargo fails, whose words are on standard error.
-    pub fn build(name: &'static str) -> io::Result<Self> {
-        let path = executable(name)?;
+    pub fn ours() -> io::Result<Vec<Self>> {
+        let early: &[&str] = &["--password-in-startup-flight"];
+        let ways = [
+            ("ours", "typed", &[][..]),
+            ("readme", "readme", &[]),
+            ("transaction", "transaction", &[]),
+            ("ours", "typed, password in the startup flight", early),
+            ("readme", "readme, password in the startup flight", early),
+            (
+                "transaction",
+                "transaction, password in the startup flight",
+                early,
+            ),
+        ];
+        let built = |(binary, variant, arguments)| Self::build("ours", binary, variant, arguments);
+        ways.into_iter().map(built).collect()
+    }
+
+    /// Builds the others' programs: AWS's connector, and two pools as they are put together by hand.
+    ///
+    /// # Errors
+    ///
+    /// If cargo fails, whose words are on standard error.
+    pub fn others() -> io::Result<Vec<Self>> {
+        let names = ["aws-connector", "bb8-postgres-peer", "deadpool-peer"];
+        let built = |name| Self::build(name, name, "", &[]);
+        names.into_iter().map(built).collect()
+    }
+
+    /// Builds the limit: no driver and no pool, and all in one flight that fits there.
+    ///
+    /// # Errors
+    ///
+    /// If cargo fails, whose words are on standard error.
+    pub fn floor() -> io::Result<Self> {
+        Self::build("floor", "floor", "", &[])
+    }
+
+    fn build(
+        name: &'static str,
+        binary: &str,
+        variant: &'static str,
+        arguments: &'static [&'static str],
+    ) -> io::Result<Self> {
+        let path = executable(name, binary)?;
         let mut tree = cargo(&workspace());
         tree.args(["tree", "--locked", "--edges", "normal", "--prefix", "none"]);
         tree.args(["--format", "{p}", "--package", name]);
@@ -45,6 +92,8 @@ impl Peer {
             .collect();
         Ok(Self {
             name,
+            variant,
+            arguments,
             bytes: fs::metadata(&path)?.len(),
             crates: crates.len(),
             path,
@@ -52,17 +101,16 @@ impl Peer {
     }
 }
 
-/// Builds a package of `peers/` and returns where its executable is.
+/// Builds an executable of `peers/` and returns where it is.
 ///
-/// # Errors
-///
-/// If cargo fails, whose words are on standard error.
-pub fn executable(package: &str) -> io::Result<PathBuf> {
+/// Each package is built alone, so that none gets a feature that another one asks for.
+pub(crate) fn executable(package: &str, name: &str) -> io::Result<PathBuf> {
     let target = target_directory().join("peers");
     let mut build = cargo(&workspace());
-    build.args(["build", "--locked", "--release", "--package", package]);
+    build.args(["build", "--locked", "--release"]);
+    build.args(["--package", package, "--bin", name]);
     build.arg("--target-dir").arg(target);
-    built(&mut build, package)
+    built(&mut build, name)
 }
 
 /// Builds the executable `name` of the workspace that this crate belongs to, in the profile of a deployment.
@@ -91,13 +139,12 @@ fn built(build: &mut Command, name: &str) -> io::Result<PathBuf> {
         executable: Option<PathBuf>,
     }
     let messages = output(build.arg("--message-format=json-render-diagnostics"))?;
-    let executables = messages.lines().filter_map(|message| {
+    let mut executables = messages.lines().filter_map(|message| {
         let message: Message = serde_json::from_str(message).ok()?;
         message.executable
     });
     executables
-        .filter(|path| path.file_stem() == Some(OsStr::new(name)))
-        .next_back()
+        .rfind(|path| path.file_stem() == Some(OsStr::new(name)))
         .ok_or_else(|| Error::other(format!("cargo built no {name}")))
 }
 

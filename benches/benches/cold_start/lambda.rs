@@ -45,7 +45,7 @@ impl Lambda {
         let address = api.address().to_string();
         let launch = Launch {
             program: &self.program,
-            argument: "",
+            arguments: &[],
             identity: &self.identity,
             address: relay.address(),
             group: None,

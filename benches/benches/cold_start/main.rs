@@ -39,12 +39,10 @@ struct Args {
     bench: bool,
 }
 
-/// A program, in one of the ways it can be used.
+/// A program, and what it took.
 struct Contestant {
     peer: Peer,
-    argument: &'static str,
-    variant: &'static str,
-    /// What it took, for each distance.
+    /// For each distance.
     samples: [Vec<Sample>; DISTANCES.len()],
     walls_with_quota: Vec<Duration>,
 }
@@ -58,7 +56,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         .iter()
         .map(|distance| Relay::start(site.cluster.address(), *distance))
         .collect::<Result<_, _>>()?;
-    let mut contestants = contestants()?;
+    let peers = [Peer::ours()?, Peer::others()?, vec![Peer::floor()?]].concat();
+    let mut contestants: Vec<_> = peers.into_iter().map(Contestant::new).collect();
     let lambda = Lambda::deploy(&runtime, &site)?;
     let mut invocations = [const { Vec::new() }; DISTANCES.len()];
 
@@ -87,13 +86,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut rows = Vec::new();
     for (at, distance) in DISTANCES.into_iter().enumerate() {
         for contestant in &contestants {
-            let samples = &contestant.samples[at];
+            let (peer, samples) = (&contestant.peer, &contestant.samples[at]);
             // How long a program waits is told best where it waits longest.
             let farthest = &contestant.samples[DISTANCES.len() - 1];
-            let mut row = Row::new(contestant.peer.name, contestant.variant, distance, samples);
+            let mut row = Row::new(peer.name, peer.variant, distance, samples);
             row.round_trips = farthest.iter().map(|sample| sample.round_trips).min();
-            row.binary_bytes = Some(contestant.peer.bytes);
-            row.crates = Some(contestant.peer.crates);
+            row.binary_bytes = Some(peer.bytes);
+            row.crates = Some(peer.crates);
             if at == WITH_QUOTA {
                 row.wall_us_with_quota = Walls::of(contestant.walls_with_quota.iter().copied());
             }
@@ -112,29 +111,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn contestants() -> Result<Vec<Contestant>, Box<dyn Error>> {
-    let ours = Peer::build("ours")?;
-    let mut contestants = Vec::new();
-    for (argument, variant) in VARIANTS {
-        contestants.push(Contestant::new(ours.clone(), argument, variant));
-    }
-    for name in [
-        "aws-connector",
-        "bb8-postgres-peer",
-        "deadpool-peer",
-        "floor",
-    ] {
-        contestants.push(Contestant::new(Peer::build(name)?, "", ""));
-    }
-    Ok(contestants)
-}
-
 impl Contestant {
-    fn new(peer: Peer, argument: &'static str, variant: &'static str) -> Self {
+    fn new(peer: Peer) -> Self {
         Self {
             peer,
-            argument,
-            variant,
             samples: [const { Vec::new() }; DISTANCES.len()],
             walls_with_quota: Vec::new(),
         }
@@ -150,7 +130,7 @@ impl Contestant {
         let observer = Observer::new(site, relay);
         let launch = Launch {
             program: &self.peer.path,
-            argument: self.argument,
+            arguments: self.peer.arguments,
             identity: site.cluster.admin(),
             address: relay.address(),
             group,
@@ -160,7 +140,7 @@ impl Contestant {
             .run(site, launch)
             .map_err(Into::into)
             .and_then(|took| observer.sample(took, took.first_line()));
-        sample.map_err(|error| format!("{} {}: {error}", self.peer.name, self.variant).into())
+        sample.map_err(|error| format!("{} {}: {error}", self.peer.name, self.peer.variant).into())
     }
 }
 
@@ -172,9 +152,3 @@ const DISTANCES: [Duration; 3] = [
 ];
 /// The distance at which the CPU is limited, too.
 const WITH_QUOTA: usize = 1;
-/// The ways to use ours: the argument, and what the record calls it.
-const VARIANTS: [(&str, &str); 3] = [
-    ("typed", "typed"),
-    ("readme", "readme"),
-    ("transaction", "transaction"),
-];

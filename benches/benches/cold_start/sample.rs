@@ -108,7 +108,7 @@ impl Parts {
 /// Prints a table. Times are in milliseconds, sizes in megabytes.
 pub(crate) fn print(rows: &[Row]) {
     println!(
-        "{:18} {:24} {:>3} {:>5} {:>7} {:>7} {:>9} {:>6} {:>5} {:>6} {:>6}   start + TCP + TLS + login + query",
+        "{:18} {:44} {:>3} {:>5} {:>7} {:>7} {:>9} {:>6} {:>5} {:>6} {:>6}   start + TCP + TLS + login + query",
         "program",
         "variant",
         "RTT",
@@ -130,7 +130,7 @@ pub(crate) fn print(rows: &[Row]) {
                 .join(" + ")
         });
         println!(
-            "{:18} {:24} {:>3} {:>5} {:>7} {:>7} {:>9} {:>6} {:>5} {:>6} {:>6}   {}",
+            "{:18} {:44} {:>3} {:>5} {:>7} {:>7} {:>9} {:>6} {:>5} {:>6} {:>6}   {}",
             row.program,
             row.variant,
             row.delay_ms,

@@ -23,7 +23,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let runs_on = arguments
         .next_if(|argument| argument == "--until-eof")
         .is_some();
-    let is_limited = arguments.next_if(|argument| argument == "--group").is_some();
+    let is_limited = arguments
+        .next_if(|argument| argument == "--group")
+        .is_some();
     if is_limited {
         // Zero is whoever writes it. From here, this process does nothing but wait.
         fs::write(arguments.next().ok_or(USAGE)?, "0")?;
