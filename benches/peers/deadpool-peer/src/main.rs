@@ -10,7 +10,7 @@ use tokio_postgres::config::SslMode;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let host = env::var("DSQL_ENDPOINT")?;
     let sdk = aws_config::load_defaults(BehaviorVersion::latest()).await;
     let signer = AuthTokenGenerator::new(TokenConfig::builder().hostname(&host).build()?);
