@@ -55,22 +55,42 @@ fn main() -> io::Result<()> {
         .build()?;
     // Pools start tasks as they are made.
     let _context = runtime.enter();
-    let rows = [
-        run(&runtime, Ours::new(&target, CONNECTIONS)),
-        run(&runtime, Bb8::new(&target, CONNECTIONS, Test::Each)),
-        run(&runtime, Bb8::new(&target, CONNECTIONS, Test::Never)),
-        run(&runtime, Deadpool::new(&target, CONNECTIONS, Test::Never)),
-        run(
-            &runtime,
-            runtime.block_on(Aws::new(&target, relay.folder(), CONNECTIONS)),
-        ),
-    ];
-    record("fairness", &rows)
+    let ours = Ours::new(&target, CONNECTIONS);
+    let tested = Bb8::new(&target, CONNECTIONS, Test::Each);
+    let untested = Bb8::new(&target, CONNECTIONS, Test::Never);
+    let deadpool = Deadpool::new(&target, CONNECTIONS, Test::Never);
+    let aws = runtime.block_on(Aws::new(&target, relay.folder(), CONNECTIONS));
+    let rounds: Vec<_> = std::iter::repeat_with(|| {
+        [
+            run(&runtime, &ours),
+            run(&runtime, &tested),
+            run(&runtime, &untested),
+            run(&runtime, &deadpool),
+            run(&runtime, &aws),
+        ]
+    })
+    .take(ROUNDS)
+    .collect();
+    record("fairness", &least(rounds))
 }
 
-fn run<P: Peer>(runtime: &Runtime, peer: P) -> Row {
+/// Of each program's runs the one with the shortest tail: what else the machine does only makes it longer.
+fn least<const N: usize>(rounds: Vec<[Row; N]>) -> Vec<Row> {
+    let mut rounds = rounds.into_iter();
+    let mut rows: Vec<_> = rounds.next().into_iter().flatten().collect();
+    for round in rounds {
+        for (best, row) in rows.iter_mut().zip(round) {
+            if row.p99_us < best.p99_us {
+                *best = row;
+            }
+        }
+    }
+    rows
+}
+
+fn run<P: Peer>(runtime: &Runtime, peer: &P) -> Row {
     let tasks = runtime.block_on(async {
-        warm(&peer, CONNECTIONS).await;
+        warm(peer, CONNECTIONS).await;
         let end = Instant::now() + RUN;
         let mut tasks = JoinSet::new();
         for _ in 0..TASKS {
@@ -148,4 +168,5 @@ async fn work<P: Peer>(peer: P, end: Instant) -> Waits {
 
 const TASKS: u32 = 64;
 const CONNECTIONS: u32 = 10;
-const RUN: Duration = Duration::from_secs(5);
+const RUN: Duration = Duration::from_secs(2);
+const ROUNDS: usize = 5;

@@ -81,8 +81,8 @@ impl Storm<'_> {
             "{}: {} at once in {wall:.0?}, {} logins, {failures} failures",
             row.program, row.connects, row.logins
         );
-        drop(peer);
         self.runtime.block_on(async {
+            peer.close().await;
             while self.cluster.counts().open > 0 || self.cluster.counts().backends > 0 {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }

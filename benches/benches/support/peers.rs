@@ -32,6 +32,11 @@ pub(crate) trait Peer: Clone + Send + Sync + 'static {
 
     /// Runs `UPDATE` of one row in a transaction of its own, with the checkout.
     fn transaction(&self) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// Closes all connections, where it takes more than dropping the pool.
+    fn close(self) -> impl Future<Output = ()> + Send {
+        async { drop(self) }
+    }
 }
 
 /// How a pool of a peer's is set up.
@@ -282,6 +287,11 @@ impl Peer for Aws {
         let mut transaction = self.0.begin().await?;
         sqlx::query(UPDATE).execute(&mut *transaction).await?;
         transaction.commit().await
+    }
+
+    /// The task that refreshes tokens keeps a pool that is only dropped.
+    async fn close(self) {
+        self.0.close().await;
     }
 }
 

