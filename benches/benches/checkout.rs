@@ -149,26 +149,24 @@ async fn unused<P: Peer>(peer: P, times: u64) -> Duration {
     start.elapsed()
 }
 
-/// Uses all connections, which is not timed, and then lends all. A few times at most, for the many that were asked for: those
-/// queries would take hours.
+/// Uses all connections, which is not timed, and then gives them back and lends them again. A few times at most, for the many that
+/// were asked for: those queries would take hours.
 async fn used<P: Peer>(peer: P, times: u64) -> Duration {
     let rounds = times.div_ceil(SIZE.into()).min(MOST_ROUNDS);
     let mut took = Duration::ZERO;
     let mut loans = Vec::with_capacity(SIZE as usize);
+    for _ in 0..SIZE {
+        loans.push(checked_out(&peer).await);
+    }
     for _ in 0..rounds {
-        for _ in 0..SIZE {
-            let mut loan = checked_out(&peer).await;
-            P::query(&mut loan).await.expect("an answer");
-            loans.push(loan);
+        for loan in &mut loans {
+            P::query(loan).await.expect("an answer");
         }
-        loans.clear();
-        // What a peer gives back by a task of its own must be there; it is not what is measured.
-        tokio::task::yield_now().await;
         let start = Instant::now();
+        loans.clear();
         for _ in 0..SIZE {
             loans.push(checked_out(&peer).await);
         }
-        loans.clear();
         took += start.elapsed();
     }
     took.mul_f64(times as f64 / (rounds * u64::from(SIZE)) as f64)
@@ -177,4 +175,4 @@ async fn used<P: Peer>(peer: P, times: u64) -> Duration {
 const SIZE: u32 = 10;
 /// From how many at once a mean is worth something.
 const ENOUGH: u64 = 50;
-const MOST_ROUNDS: u64 = 20;
+const MOST_ROUNDS: u64 = 40;
