@@ -120,7 +120,7 @@ rm -rf "$folder"
 const SETTINGS: &[&str] = &[
     "listen_addresses=",
     "unix_socket_permissions=0700",
-    "max_connections=500",
+    "max_connections=1200",
     "shared_buffers=32MB",
     "fsync=off",
     "full_page_writes=off",

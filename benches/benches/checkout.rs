@@ -1,0 +1,178 @@
+//! What a checkout and its return cost, beside the peers'.
+//!
+//! A connection that nobody used since it was last lent is known to be clean. One that was used is asked about first, which
+//! takes its driver a turn, and no round trip.
+
+#[expect(dead_code, reason = "every measurement uses a part of it")]
+mod support;
+
+use std::{
+    io,
+    time::{Duration, Instant},
+};
+
+use benches::record;
+use criterion::Criterion;
+use dsql_local::LocalCluster;
+use serde::Serialize;
+use support::{
+    Target, cluster,
+    peers::{Aws, Bb8, Deadpool, Ours, Peer, Test, checked_out, warm},
+    relay::Relay,
+    runtime,
+    samples::{Samples, nanos},
+};
+use tokio::runtime::{Builder, Runtime};
+
+/// What one program costs in one case.
+#[derive(Serialize)]
+struct Row {
+    program: &'static str,
+    /// Whether the connection was used since it was last lent.
+    used: bool,
+    threads: usize,
+    /// How often a checkout asks the cluster for something, and waits for it.
+    round_trips: usize,
+    min_ns: f64,
+    p50_ns: f64,
+    p99_ns: f64,
+}
+
+fn main() -> io::Result<()> {
+    let mut criterion = Criterion::default()
+        .sample_size(50)
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1))
+        .configure_from_args();
+    let cluster = cluster();
+    let target = Target::of(&cluster);
+    let relay = Relay::start(target.address, Duration::ZERO)?;
+    let mut rows = Vec::new();
+    let many = Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    for (runtime, threads) in [(&runtime(), 1), (&many, 2)] {
+        // Pools start tasks as they are made.
+        let _context = runtime.enter();
+        let mut bench = Bench {
+            cluster: &cluster,
+            criterion: &mut criterion,
+            rows: &mut rows,
+            runtime,
+            threads,
+        };
+        bench.run(Ours::new(&target, SIZE));
+        bench.run(Bb8::new(&target, SIZE, Test::Never));
+        bench.run(Bb8::new(&target, SIZE, Test::Each));
+        bench.run(Deadpool::new(&target, SIZE, Test::Never));
+        bench.run(Deadpool::new(&target, SIZE, Test::Each));
+        bench.run(runtime.block_on(Aws::new(&target, relay.folder(), SIZE)));
+    }
+    criterion.final_summary();
+    record("checkout", &rows)
+}
+
+struct Bench<'a> {
+    cluster: &'a LocalCluster,
+    criterion: &'a mut Criterion,
+    rows: &'a mut Vec<Row>,
+    runtime: &'a Runtime,
+    threads: usize,
+}
+
+impl Bench<'_> {
+    fn run<P: Peer>(&mut self, peer: P) {
+        self.runtime.block_on(warm(&peer, SIZE));
+        let before = self.flights();
+        let checkouts = self.runtime.spawn(unused(peer.clone(), 10));
+        self.runtime.block_on(checkouts).expect("it does not panic");
+        let round_trips = (self.flights() - before) / 10;
+        self.case(&peer, round_trips, false, unused);
+        self.case(&peer, round_trips, true, used);
+    }
+
+    /// How often a client has asked for an answer so far, and waited for it: a driver's forgetting of a statement is not waited for.
+    fn flights(&self) -> usize {
+        let connections = self.cluster.connections();
+        let flights = connections
+            .iter()
+            .flat_map(|connection| &connection.flights);
+        flights.filter(|flight| *flight != "CS").count()
+    }
+
+    fn case<P, F, Fut>(&mut self, peer: &P, round_trips: usize, used: bool, measure: F)
+    where
+        P: Peer,
+        F: Fn(P, u64) -> Fut,
+        Fut: Future<Output = Duration> + Send + 'static,
+    {
+        let Self {
+            runtime, threads, ..
+        } = *self;
+        let mut samples = Samples::default();
+        let group = match used {
+            true => "checkout of what was used",
+            false => "checkout of what was not used",
+        };
+        let name = format!("{}, {threads} threads", peer.program());
+        let mut group = self.criterion.benchmark_group(group);
+        group.bench_function(name, |bencher| {
+            bencher.iter_custom(|times| {
+                // A task: the thread that blocks on a runtime is none of its workers.
+                let task = runtime.spawn(measure(peer.clone(), times));
+                let took = runtime.block_on(task).expect("it does not panic");
+                if times >= ENOUGH {
+                    samples.push(took.div_f64(times as f64));
+                }
+                took
+            });
+        });
+        group.finish();
+        self.rows.push(Row {
+            program: peer.program(),
+            used,
+            threads,
+            round_trips,
+            min_ns: nanos(samples.quantile(0.0)),
+            p50_ns: nanos(samples.quantile(0.5)),
+            p99_ns: nanos(samples.quantile(0.99)),
+        });
+    }
+}
+
+async fn unused<P: Peer>(peer: P, times: u64) -> Duration {
+    let start = Instant::now();
+    for _ in 0..times {
+        drop(checked_out(&peer).await);
+    }
+    start.elapsed()
+}
+
+/// Uses all connections, which is not timed, and then gives them back and lends them again. A few times at most, for the many that
+/// were asked for: those queries would take hours.
+async fn used<P: Peer>(peer: P, times: u64) -> Duration {
+    let rounds = times.div_ceil(SIZE.into()).min(MOST_ROUNDS);
+    let mut took = Duration::ZERO;
+    let mut loans = Vec::with_capacity(SIZE as usize);
+    for _ in 0..SIZE {
+        loans.push(checked_out(&peer).await);
+    }
+    for _ in 0..rounds {
+        for loan in &mut loans {
+            P::query(loan).await.expect("an answer");
+        }
+        let start = Instant::now();
+        loans.clear();
+        for _ in 0..SIZE {
+            loans.push(checked_out(&peer).await);
+        }
+        took += start.elapsed();
+    }
+    took.mul_f64(times as f64 / (rounds * u64::from(SIZE)) as f64)
+}
+
+const SIZE: u32 = 10;
+/// From how many at once a mean is worth something.
+const ENOUGH: u64 = 50;
+const MOST_ROUNDS: u64 = 40;

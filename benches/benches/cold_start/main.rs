@@ -1,0 +1,154 @@
+//! From the start of a process to its first row: `dsql-conn`, its peers, the limit, and the example Lambda.
+//!
+//! ```console
+//! $ cargo bench -p benches --bench cold_start -- --rounds 20
+//! ```
+//!
+//! All programs take turns, so that what else the machine does hits each of them. Criterion has no place for that, nor for counts.
+
+mod lambda;
+mod observer;
+mod quota;
+mod runtime_api;
+mod sample;
+
+use std::{error::Error, path::Path, time::Duration};
+
+use benches::{Launch, Launcher, Peer, Relay, Site, record};
+use clap::Parser;
+use dsql_local::LocalCluster;
+
+use crate::{
+    lambda::Lambda,
+    observer::Observer,
+    quota::Quota,
+    sample::{Row, Sample, Walls},
+};
+
+/// Starts programs over and over, and records what each took to its first row.
+#[derive(Debug, Parser)]
+struct Args {
+    /// How often each is started at each distance
+    #[arg(long, default_value_t = 20)]
+    rounds: usize,
+    /// How often each is started with a sixteenth of a CPU
+    #[arg(long, default_value_t = 5)]
+    rounds_with_quota: usize,
+    /// What cargo tells every benchmark
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+/// A program, and what it took.
+struct Contestant {
+    peer: Peer,
+    /// For each distance.
+    samples: [Vec<Sample>; DISTANCES.len()],
+    walls_with_quota: Vec<Duration>,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let args = Args::parse();
+    let runtime = tokio::runtime::Runtime::new()?;
+    let site = Site::new(runtime.block_on(LocalCluster::start())?)?;
+    let launcher = Launcher::build()?;
+    let relays: Vec<_> = DISTANCES
+        .iter()
+        .map(|distance| Relay::start(site.cluster.address(), *distance))
+        .collect::<Result<_, _>>()?;
+    let peers = [Peer::ours()?, Peer::others()?, vec![Peer::floor()?]].concat();
+    let mut contestants: Vec<_> = peers.into_iter().map(Contestant::new).collect();
+    let lambda = Lambda::deploy(&runtime, &site)?;
+    let mut invocations = [const { Vec::new() }; DISTANCES.len()];
+
+    for _ in 0..args.rounds {
+        for (at, relay) in relays.iter().enumerate() {
+            for contestant in &mut contestants {
+                let sample = contestant.run(&launcher, &site, relay, None)?;
+                contestant.samples[at].push(sample);
+            }
+            invocations[at].push(lambda.run(&runtime, &launcher, &site, relay)?);
+        }
+    }
+    match Quota::sixteenth_of_a_cpu() {
+        Ok(quota) => {
+            for _ in 0..args.rounds_with_quota {
+                for contestant in &mut contestants {
+                    let relay = &relays[WITH_QUOTA];
+                    let sample = contestant.run(&launcher, &site, relay, Some(quota.path()))?;
+                    contestant.walls_with_quota.push(sample.wall);
+                }
+            }
+        }
+        Err(error) => println!("with a sixteenth of a CPU: not measured, {error}"),
+    }
+
+    let mut rows = Vec::new();
+    for (at, distance) in DISTANCES.into_iter().enumerate() {
+        for contestant in &contestants {
+            let (peer, samples) = (&contestant.peer, &contestant.samples[at]);
+            // How long a program waits is told best where it waits longest.
+            let farthest = &contestant.samples[DISTANCES.len() - 1];
+            let mut row = Row::new(peer.name, peer.variant, distance, samples);
+            row.round_trips = farthest.iter().map(|sample| sample.round_trips).min();
+            row.binary_bytes = Some(peer.bytes);
+            row.crates = Some(peer.crates);
+            if at == WITH_QUOTA {
+                row.wall_us_with_quota = Walls::of(contestant.walls_with_quota.iter().copied());
+            }
+            rows.push(row);
+        }
+        let invocations = &invocations[at];
+        rows.push(Row::new(
+            "generate-game",
+            lambda::VARIANT,
+            distance,
+            invocations,
+        ));
+    }
+    sample::print(&rows);
+    record("cold_start", &rows)?;
+    Ok(())
+}
+
+impl Contestant {
+    fn new(peer: Peer) -> Self {
+        Self {
+            peer,
+            samples: [const { Vec::new() }; DISTANCES.len()],
+            walls_with_quota: Vec::new(),
+        }
+    }
+
+    fn run(
+        &self,
+        launcher: &Launcher,
+        site: &Site,
+        relay: &Relay,
+        group: Option<&Path>,
+    ) -> Result<Sample, Box<dyn Error>> {
+        let observer = Observer::new(site, relay);
+        let launch = Launch {
+            program: &self.peer.path,
+            arguments: self.peer.arguments,
+            identity: site.cluster.admin(),
+            address: relay.address(),
+            group,
+            goes_on: false,
+        };
+        let sample = launcher
+            .run(site, launch)
+            .map_err(Into::into)
+            .and_then(|took| observer.sample(took, took.first_line()));
+        sample.map_err(|error| format!("{} {}: {error}", self.peer.name, self.peer.variant).into())
+    }
+}
+
+/// Round trips: none, within a Region, and between near ones.
+const DISTANCES: [Duration; 3] = [
+    Duration::ZERO,
+    Duration::from_millis(1),
+    Duration::from_millis(5),
+];
+/// The distance at which the CPU is limited, too.
+const WITH_QUOTA: usize = 1;

@@ -1,0 +1,73 @@
+//! What the measurements share: a cluster, the pools that are compared on it, and what is made of their times.
+
+pub(crate) mod peers;
+pub(crate) mod relay;
+pub(crate) mod samples;
+pub(crate) mod warm;
+
+use std::{net::SocketAddr, time::Duration, time::SystemTime};
+
+use dsql_local::{Action, LocalCluster, sign};
+use tokio::runtime::{Builder, Runtime};
+
+/// Starts a cluster that admits as many as come. Its threads are its own.
+pub(crate) fn cluster() -> LocalCluster {
+    let starting = LocalCluster::builder()
+        .connection_rate(1_000_000, 1_000_000)
+        .schema_conflicts(false)
+        .start();
+    runtime()
+        .block_on(starting)
+        .expect("the benches need a PostgreSQL on this machine")
+}
+
+/// The runtime of a Lambda function: one thread.
+pub(crate) fn runtime() -> Runtime {
+    let mut builder = Builder::new_current_thread();
+    builder.enable_all().build().expect("a runtime")
+}
+
+/// What a client is told of a cluster.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Target {
+    pub(crate) endpoint: String,
+    pub(crate) region: String,
+    pub(crate) address: SocketAddr,
+    pub(crate) ca_pem: String,
+    pub(crate) access_key_id: String,
+    pub(crate) secret_access_key: String,
+    pub(crate) session_token: Option<String>,
+    /// For the pools that know a password and no signer.
+    pub(crate) token: String,
+}
+
+impl Target {
+    pub(crate) fn of(cluster: &LocalCluster) -> Self {
+        let admin = cluster.admin();
+        Self {
+            endpoint: cluster.endpoint().to_owned(),
+            region: cluster.region().to_owned(),
+            address: cluster.address(),
+            ca_pem: cluster.ca_pem().to_owned(),
+            access_key_id: admin.access_key_id().to_owned(),
+            secret_access_key: admin.secret_access_key().to_owned(),
+            session_token: admin.session_token().map(str::to_owned),
+            token: sign(
+                admin,
+                cluster.endpoint(),
+                cluster.region(),
+                Action::DbConnectAdmin,
+                SystemTime::now(),
+                Duration::from_secs(86_400),
+            ),
+        }
+    }
+
+    /// The same cluster behind a relay.
+    pub(crate) fn through(&self, relay: &relay::Relay) -> Self {
+        Self {
+            address: relay.address(),
+            ..self.clone()
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! What is made of many measured times.
+
+use std::time::Duration;
+
+/// Times of one thing that was done many times.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Samples(Vec<Duration>);
+
+impl Samples {
+    pub(crate) fn push(&mut self, sample: Duration) {
+        self.0.push(sample);
+    }
+
+    pub(crate) fn extend(&mut self, others: impl IntoIterator<Item = Duration>) {
+        self.0.extend(others);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Returns the time that this share of them, from 0 to 1, stays within.
+    pub(crate) fn quantile(&self, share: f64) -> Duration {
+        let mut sorted = self.0.clone();
+        sorted.sort_unstable();
+        let rank = (share * sorted.len() as f64).ceil() as usize;
+        let index = rank.clamp(1, sorted.len().max(1)) - 1;
+        sorted.get(index).copied().unwrap_or_default()
+    }
+
+    /// Returns the quantiles that draw the distribution, as pairs of the share and microseconds: finer towards the tail.
+    pub(crate) fn distribution(&self) -> Vec<(f64, f64)> {
+        let mut sorted = self.0.clone();
+        sorted.sort_unstable();
+        let whole = (0..=98).map(|percent| f64::from(percent) / 100.0);
+        let tail = (0..=20).map(|step| 0.99 + f64::from(step) / 2_000.0);
+        whole
+            .chain(tail)
+            .filter_map(|share| {
+                let last = sorted.len().checked_sub(1)?;
+                Some((
+                    share,
+                    micros(sorted[(share * last as f64).round() as usize]),
+                ))
+            })
+            .collect()
+    }
+}
+
+/// Microseconds with their fraction.
+pub(crate) fn micros(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e6
+}
+
+/// Nanoseconds with their fraction.
+pub(crate) fn nanos(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e9
+}

@@ -1,0 +1,36 @@
+//! What a warm transaction of one statement costs with its checkout, beside the peers'.
+
+#[expect(dead_code, reason = "every measurement uses a part of it")]
+mod support;
+
+use std::io;
+
+use support::{
+    Target,
+    peers::{Ours, Peer, TABLE, checked_out},
+    runtime,
+    warm::{Operation, measure},
+};
+
+fn main() -> io::Result<()> {
+    let cluster = support::cluster();
+    let target = Target::of(&cluster);
+    runtime().block_on(async {
+        let connection = checked_out(&Ours::new(&target, 1)).await;
+        for statement in TABLE {
+            let created = connection.batch_execute(statement).await;
+            created.expect("a table that is not there yet");
+        }
+    });
+    measure::<Transaction>(&target)
+}
+
+struct Transaction;
+
+impl Operation for Transaction {
+    const NAME: &str = "transaction";
+
+    async fn run<P: Peer>(peer: &P) {
+        peer.transaction().await.expect("nobody else writes");
+    }
+}

@@ -1,0 +1,70 @@
+//! Runs a program and tells what it took, as JSON: when it started, when its first line came, CPU time, peak memory.
+//!
+//! A process of its own, and a small one: Linux counts the memory of the process that starts a program towards the peak of the
+//! program. `--until-eof` lets the program run until standard input ends, and kills it then; `--group FILE` joins the control
+//! group of that `cgroup.procs` first.
+
+use std::{
+    env,
+    error::Error,
+    fs,
+    io::{self, BufRead, BufReader, Read},
+    process::{Command, Stdio},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use nix::sys::{
+    resource::{UsageWho, getrusage},
+    time::TimeValLike,
+};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = env::args_os().skip(1).peekable();
+    let runs_on = arguments
+        .next_if(|argument| argument == "--until-eof")
+        .is_some();
+    let is_limited = arguments
+        .next_if(|argument| argument == "--group")
+        .is_some();
+    if is_limited {
+        // Zero is whoever writes it. From here, this process does nothing but wait.
+        fs::write(arguments.next().ok_or(USAGE)?, "0")?;
+    }
+    let program = arguments.next().ok_or(USAGE)?;
+
+    let started = now()?;
+    let mut child = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut output = BufReader::new(child.stdout.take().ok_or("it is piped")?);
+    let mut first_line = now()?;
+    if runs_on {
+        io::stdin().read_to_end(&mut Vec::new())?;
+        child.kill()?;
+    } else {
+        output.read_line(&mut String::new())?;
+        first_line = now()?;
+    }
+    let status = child.wait()?;
+    if !runs_on && !status.success() {
+        return Err(format!("it ended with {status}").into());
+    }
+
+    // The only child there was.
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
+    let cpu = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
+    println!(
+        r#"{{"started_ns":{started},"first_line_ns":{first_line},"cpu_us":{cpu},"peak_kib":{}}}"#,
+        usage.max_rss()
+    );
+    Ok(())
+}
+
+/// By the clock that the starter reads, too.
+fn now() -> Result<u128, Box<dyn Error>> {
+    Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos())
+}
+
+const USAGE: &str = "launch [--until-eof] [--group FILE] PROGRAM [ARGUMENT]..";

@@ -1,0 +1,18 @@
+//! A fresh process's first row through `dsql-conn`, by the way of the least round trips.
+
+use std::{env, error::Error};
+
+use dsql_conn::{Config, Pool, tokio_postgres::types::Type};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let is_early = env::args().any(|argument| argument == "--password-in-startup-flight");
+    let config = Config::from_env()?.password_in_startup_flight(is_early);
+    let pool = Pool::lambda(config);
+    let connection = pool.get().await?;
+    let row = connection
+        .query_typed_one("SELECT $1", &[(&1, Type::INT4)])
+        .await?;
+    println!("{}", row.try_get::<_, i32>(0)?);
+    Ok(())
+}

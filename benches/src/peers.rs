@@ -1,0 +1,174 @@
+//! The programs of `peers/`, each built alone and as it would be deployed.
+
+use std::{
+    collections::BTreeSet,
+    env,
+    ffi::OsStr,
+    fs,
+    io::{self, Error},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use serde::Deserialize;
+
+use crate::record::target_directory;
+
+/// A program that prints a first row.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// Its package.
+    pub name: &'static str,
+    /// The way in which it is used, if there are more than one.
+    pub variant: &'static str,
+    /// What it is started with.
+    pub arguments: &'static [&'static str],
+    /// Where it was built to.
+    pub path: PathBuf,
+    /// The size of the stripped executable.
+    pub bytes: u64,
+    /// How many crates are built for it, itself and macros among them.
+    pub crates: usize,
+}
+
+impl Peer {
+    /// Builds `dsql-conn`'s programs: one for each way to use it, so that none carries another's code.
+    ///
+    /// # Errors
+    ///
+    /// If cargo fails, whose words are on standard error.
+    pub fn ours() -> io::Result<Vec<Self>> {
+        let early: &[&str] = &["--password-in-startup-flight"];
+        let ways = [
+            ("ours", "typed", &[][..]),
+            ("readme", "readme", &[]),
+            ("transaction", "transaction", &[]),
+            ("ours", "typed, password in the startup flight", early),
+            ("readme", "readme, password in the startup flight", early),
+            (
+                "transaction",
+                "transaction, password in the startup flight",
+                early,
+            ),
+        ];
+        let built = |(binary, variant, arguments)| Self::build("ours", binary, variant, arguments);
+        ways.into_iter().map(built).collect()
+    }
+
+    /// Builds the others' programs: AWS's connector, and two pools as they are put together by hand.
+    ///
+    /// # Errors
+    ///
+    /// If cargo fails, whose words are on standard error.
+    pub fn others() -> io::Result<Vec<Self>> {
+        let names = ["aws-connector", "bb8-postgres-peer", "deadpool-peer"];
+        let built = |name| Self::build(name, name, "", &[]);
+        names.into_iter().map(built).collect()
+    }
+
+    /// Builds the limit: no driver and no pool, and all in one flight that fits there.
+    ///
+    /// # Errors
+    ///
+    /// If cargo fails, whose words are on standard error.
+    pub fn floor() -> io::Result<Self> {
+        Self::build("floor", "floor", "", &[])
+    }
+
+    fn build(
+        name: &'static str,
+        binary: &str,
+        variant: &'static str,
+        arguments: &'static [&'static str],
+    ) -> io::Result<Self> {
+        let path = executable(name, binary)?;
+        let mut tree = cargo(&workspace());
+        tree.args(["tree", "--locked", "--edges", "normal", "--prefix", "none"]);
+        tree.args(["--format", "{p}", "--package", name]);
+        let tree = output(&mut tree)?;
+        let crates: BTreeSet<_> = tree
+            .lines()
+            .map(|line| line.trim_end_matches(" (*)"))
+            .collect();
+        Ok(Self {
+            name,
+            variant,
+            arguments,
+            bytes: fs::metadata(&path)?.len(),
+            crates: crates.len(),
+            path,
+        })
+    }
+}
+
+/// Builds an executable of `peers/` and returns where it is.
+///
+/// Each package is built alone, so that none gets a feature that another one asks for.
+pub(crate) fn executable(package: &str, name: &str) -> io::Result<PathBuf> {
+    let target = target_directory().join("peers");
+    let mut build = cargo(&workspace());
+    build.args(["build", "--locked", "--release"]);
+    build.args(["--package", package, "--bin", name]);
+    build.arg("--target-dir").arg(target);
+    built(&mut build, name)
+}
+
+/// Builds the executable `name` of the workspace that this crate belongs to, in the profile of a deployment.
+///
+/// # Errors
+///
+/// If cargo fails, whose words are on standard error.
+pub fn deployed(package: &str, name: &str) -> io::Result<PathBuf> {
+    let mut build = cargo(&Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
+    build.args([
+        "build",
+        "--locked",
+        "--profile",
+        "lambda",
+        "--package",
+        package,
+        "--bin",
+        name,
+    ]);
+    built(&mut build, name)
+}
+
+fn built(build: &mut Command, name: &str) -> io::Result<PathBuf> {
+    #[derive(Deserialize)]
+    struct Message {
+        executable: Option<PathBuf>,
+    }
+    let messages = output(build.arg("--message-format=json-render-diagnostics"))?;
+    let mut executables = messages.lines().filter_map(|message| {
+        let message: Message = serde_json::from_str(message).ok()?;
+        message.executable
+    });
+    executables
+        .rfind(|path| path.file_stem() == Some(OsStr::new(name)))
+        .ok_or_else(|| Error::other(format!("cargo built no {name}")))
+}
+
+/// Cargo, without what the cargo that runs this process said of its own package: build scripts that read it would run again.
+fn cargo(directory: &Path) -> Command {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in env::vars_os() {
+        let name = name.to_string_lossy();
+        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+            cargo.env_remove(&*name);
+        }
+    }
+    cargo.current_dir(directory);
+    cargo
+}
+
+fn output(command: &mut Command) -> io::Result<String> {
+    let output = command.stderr(Stdio::inherit()).output()?;
+    if !output.status.success() {
+        return Err(Error::other(format!("{command:?}: {}", output.status)));
+    }
+    String::from_utf8(output.stdout).map_err(Error::other)
+}
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("peers")
+}
