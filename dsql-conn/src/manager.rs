@@ -116,6 +116,10 @@ impl Dialer {
         });
         let _guard = AbortOnDrop(dialing.abort_handle());
         self.enter(progress, dialing.abort_handle(), pause.unwrap_or_default());
+        if self.is_closed() {
+            // Since the look above: whoever closed did not know of this dial.
+            return Err(Error::PoolClosed);
+        }
 
         let error = match dialing.await {
             Ok(Ok(_)) if self.is_closed() => return Err(Error::PoolClosed),

@@ -48,6 +48,8 @@ impl Pool {
     ///
     /// If the body returns an error, the transaction is rolled back and the error returned as it is.
     ///
+    /// `BEGIN` travels with the body's first statement; if it is refused, so are that statement and all that follow.
+    ///
     /// # What runs again
     ///
     /// The body, from its start, by the default [`RetryPolicy`]:
@@ -110,7 +112,7 @@ impl Pool {
     ///
     /// - The body's own, and those of [`Pool::get`]: nothing was applied.
     /// - [`Error::Conflict`], [`Error::RolledBack`], [`Error::TransactionEscaped`], [`Error::TransactionTimedOut`]: nothing was applied.
-    /// - [`Error::Query`]: `BEGIN` or `COMMIT` was refused, nothing was applied.
+    /// - [`Error::Query`]: `COMMIT` was refused, nothing was applied.
     /// - [`Error::CommitUnknown`]: `COMMIT` was sent and no answer came.
     /// - [`Error::TransactionEnded`]: the body's own `COMMIT` or `ROLLBACK` decided.
     ///

@@ -67,6 +67,8 @@ pub struct ConnectionLog {
     pub user: Option<String>,
     /// The application name of the startup packet.
     pub application_name: Option<String>,
+    /// Whether the password was there before it was asked for.
+    pub early_password: bool,
     /// How it stands, or how it ended.
     pub outcome: Outcome,
     /// The client's frames after the login, as their tags, cut after each frame that asks for

@@ -128,6 +128,7 @@ pub(crate) async fn login<S: AsyncRead + AsyncWrite + Unpin>(
     }
     let settings = options::settings(&parameters)?;
 
+    entry.log(|log| log.early_password = !wire.unread.is_empty());
     let mut out = BytesMut::new();
     negotiate_version(&parameters, &mut out);
     frame::put(&mut out, b'R', |out| out.put_i32(CLEARTEXT_PASSWORD));

@@ -44,7 +44,7 @@ impl Attempt {
         }
     }
 
-    /// Runs `BEGIN`, the body and `COMMIT`.
+    /// Queues `BEGIN`, and runs the body and `COMMIT`.
     pub(super) async fn run<T, E, F, Fut>(
         mut self,
         body: &F,

@@ -9,8 +9,10 @@ use std::mem;
 pub(super) enum EarlyPassword {
     /// It goes with the first bytes that the driver writes.
     Due(Vec<u8>),
-    /// The driver's own is to be kept back.
+    /// The server has not asked for it yet.
     Sent(Vec<u8>),
+    /// The driver's own is to be kept back.
+    Wanted(Vec<u8>),
     /// Nothing is left to do.
     Done,
 }
@@ -42,7 +44,7 @@ impl EarlyPassword {
     /// Returns how many of these bytes were sent already.
     pub(super) fn sent_of(&mut self, bytes: &[u8]) -> usize {
         match self {
-            Self::Sent(message) if bytes.starts_with(message) => {
+            Self::Wanted(message) if bytes.starts_with(message) => {
                 let length = message.len();
                 *self = Self::Done;
                 length
@@ -51,10 +53,20 @@ impl EarlyPassword {
         }
     }
 
-    /// Whether the server's message shows that it did not ask for it.
-    pub(super) fn is_refused_by(&self, tag: u8, body: &[u8]) -> bool {
-        let is_waiting = matches!(self, Self::Sent(_));
-        is_waiting && tag == AUTHENTICATION && body.get(..LENGTH) != Some(CLEARTEXT_PASSWORD)
+    /// Reads a message of the server's, and returns whether it asks for something else.
+    pub(super) fn is_refused_by(&mut self, tag: u8, body: &[u8]) -> bool {
+        let Self::Sent(message) = self else {
+            return false;
+        };
+        if tag != AUTHENTICATION {
+            return false;
+        }
+        let is_wanted = body.get(..LENGTH) == Some(CLEARTEXT_PASSWORD);
+        *self = match is_wanted {
+            true => Self::Wanted(mem::take(message)),
+            false => Self::Done,
+        };
+        !is_wanted
     }
 }
 

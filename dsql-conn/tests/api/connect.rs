@@ -3,7 +3,7 @@
 use std::{error::Error as StdError, net::TcpListener, time::Duration};
 
 use dsql_conn::{
-    Config, Endpoint, Error, Reason,
+    Config, Endpoint, Error, Pool, Reason,
     rustls::{self, ClientConfig, RootCertStore},
     tokio_postgres::config::SslNegotiation,
 };
@@ -30,6 +30,47 @@ async fn a_connection_is_direct_tls_to_the_named_host() {
     assert_eq!(log.sni.as_deref(), Some(cluster.endpoint()));
     assert_eq!(log.alpn.as_deref(), Some("postgresql"));
     assert_eq!(log.application_name.as_deref(), Some("orders"));
+}
+
+/// TCP, TLS, the startup packet, the token by itself, and what was asked: each waits for the one before.
+fn round_trips(cluster: &LocalCluster) -> usize {
+    let counts = cluster.counts();
+    assert_eq!(
+        (counts.accepted, counts.ssl_request, counts.tls_hello_retry),
+        (1, 0, 0)
+    );
+    let log = &cluster.connections()[0];
+    assert_eq!(log.pipelined, 0);
+    3 + usize::from(!log.early_password) + log.flights.len()
+}
+
+#[tokio::test]
+async fn the_first_row_comes_after_as_few_round_trips_as_are_promised() {
+    for is_early in [false, true] {
+        let saved = usize::from(is_early);
+        let start = async || {
+            let cluster = cluster().await;
+            let config = config(&cluster).password_in_startup_flight(is_early);
+            (cluster, Pool::new(config))
+        };
+
+        let (cluster, pool) = start().await;
+        let connection = pool.get().await.unwrap();
+        let typed = connection.query_typed("SELECT 1", &[]).await.unwrap();
+        assert_eq!(typed[0].get::<_, i32>(0), 1);
+        assert_eq!(round_trips(&cluster), 5 - saved, "a typed query");
+
+        let (cluster, pool) = start().await;
+        let connection = pool.get().await.unwrap();
+        connection.query("SELECT 1", &[]).await.unwrap();
+        assert_eq!(round_trips(&cluster), 6 - saved, "a query");
+
+        let (cluster, pool) = start().await;
+        let one =
+            pool.transaction(async |tx| Ok(tx.query_one("SELECT 1", &[]).await?.get::<_, i32>(0)));
+        assert_eq!(one.await.unwrap(), 1);
+        assert_eq!(round_trips(&cluster), 7 - saved, "a transaction");
+    }
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ mod age;
 mod cancellation;
 mod connect;
 mod dial;
+mod early_password;
 mod ended;
 mod freezes;
 mod hiccups;
