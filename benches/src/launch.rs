@@ -24,6 +24,8 @@ pub struct Launch<'a> {
     pub program: &'a Path,
     /// Its arguments.
     pub arguments: &'a [&'a str],
+    /// Whether it has to look the cluster's name up.
+    pub looks_up: bool,
     /// Whose credentials it has.
     pub identity: &'a Identity,
     /// Where the cluster seems to be.
@@ -78,8 +80,7 @@ impl Launcher {
     }
 
     fn command(&self, site: &Site, launch: Launch<'_>, variables: &[(&str, &str)]) -> Command {
-        let mut command = site.resolving();
-        command.arg(&self.0);
+        let mut command = site.command(&self.0, launch.looks_up);
         if launch.goes_on {
             command.arg("--until-eof");
         }

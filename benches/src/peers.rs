@@ -23,6 +23,8 @@ pub struct Peer {
     pub variant: &'static str,
     /// What it is started with.
     pub arguments: &'static [&'static str],
+    /// Whether it dials the name that it verifies, and can be told no address.
+    pub looks_up: bool,
     /// Where it was built to.
     pub path: PathBuf,
     /// The size of the stripped executable.
@@ -61,7 +63,7 @@ impl Peer {
     ///
     /// If cargo fails, whose words are on standard error.
     pub fn others() -> io::Result<Vec<Self>> {
-        let names = ["aws-connector", "bb8-postgres-peer", "deadpool-peer"];
+        let names = [AWS_CONNECTOR, "bb8-postgres-peer", "deadpool-peer"];
         let built = |name| Self::build(name, name, "", &[]);
         names.into_iter().map(built).collect()
     }
@@ -94,6 +96,7 @@ impl Peer {
             name,
             variant,
             arguments,
+            looks_up: name == AWS_CONNECTOR,
             bytes: fs::metadata(&path)?.len(),
             crates: crates.len(),
             path,
@@ -172,3 +175,5 @@ fn output(command: &mut Command) -> io::Result<String> {
 fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("peers")
 }
+
+const AWS_CONNECTOR: &str = "aws-connector";

@@ -2,34 +2,39 @@
 
 use std::{
     env,
+    ffi::OsStr,
     fs::{self, OpenOptions},
     io::{self, Write},
     net::SocketAddr,
-    path::PathBuf,
-    process::Command,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
 };
 
 use dsql_local::{Identity, LocalCluster};
+use tempfile::TempDir;
 
 /// A cluster with the files by which it is found and trusted.
 #[derive(Debug)]
 pub struct Site {
     /// The cluster.
     pub cluster: LocalCluster,
+    folder: TempDir,
     authority: PathBuf,
     bundle: PathBuf,
     hosts: PathBuf,
 }
 
 impl Site {
-    /// Writes the files, which go with the cluster.
+    /// Writes the files, which go when it is dropped.
     ///
     /// # Errors
     ///
     /// What the system says of a file.
     pub fn new(cluster: LocalCluster) -> io::Result<Self> {
+        // Not in the cluster's folder: root of a user namespace is no root there.
+        let folder = tempfile::tempdir()?;
         let [authority, bundle, hosts] =
-            ["ca.pem", "bundle.pem", "hosts"].map(|name| cluster.folder().join(name));
+            ["ca.pem", "bundle.pem", "hosts"].map(|name| folder.path().join(name));
         fs::write(&authority, cluster.ca_pem())?;
 
         // Programs that trust the system's certificates read as many as ever, and one more.
@@ -48,6 +53,7 @@ impl Site {
         )?;
         Ok(Self {
             cluster,
+            folder,
             authority,
             bundle,
             hosts,
@@ -75,16 +81,30 @@ impl Site {
             .env("SSL_CERT_FILE", &self.bundle);
     }
 
-    /// Starts a command line with what makes the cluster's name resolve for all that follows it on the line: the one way for a
-    /// program that can be told no address beside the name that it verifies. The other programs are told, and look nothing up.
+    /// A folder for other files.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Starts the command line of a program, which finds the cluster by its name alone if it `looks_up`: the one way for a program
+    /// that can be told no address beside the name that it verifies.
     ///
-    /// It is a mount namespace, with a file of hosts in the place of the system's; the system's own stays as it is.
-    pub fn resolving(&self) -> Command {
+    /// It gets a mount namespace, with a file of hosts in the place of the system's; the system's own stays as it is.
+    pub fn command(&self, program: impl AsRef<OsStr>, looks_up: bool) -> Command {
+        if !looks_up {
+            return Command::new(program);
+        }
+        let mut probe = Command::new("unshare");
+        probe.args(["--mount", "true"]).stderr(Stdio::null());
         let mut unshare = Command::new("unshare");
+        if !probe.status().is_ok_and(|status| status.success()) {
+            unshare.arg("--map-root-user");
+        }
         unshare
-            .args(["--map-root-user", "--mount", "sh", "-c"])
+            .args(["--mount", "sh", "-c"])
             .arg(r#"mount --bind "$0" /etc/hosts && exec "$@""#)
-            .arg(&self.hosts);
+            .arg(&self.hosts)
+            .arg(program);
         unshare
     }
 }

@@ -46,6 +46,7 @@ impl Lambda {
         let launch = Launch {
             program: &self.program,
             arguments: &[],
+            looks_up: false,
             identity: &self.identity,
             address: relay.address(),
             group: None,

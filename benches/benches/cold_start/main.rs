@@ -131,6 +131,7 @@ impl Contestant {
         let launch = Launch {
             program: &self.peer.path,
             arguments: self.peer.arguments,
+            looks_up: self.peer.looks_up,
             identity: site.cluster.admin(),
             address: relay.address(),
             group,

@@ -84,10 +84,10 @@ fn instructions(site: &Site, program: &Peer) -> Result<u64, Box<dyn Error>> {
 }
 
 fn count(site: &Site, program: &Peer) -> Result<u64, Box<dyn Error>> {
-    let profile = site.cluster.folder().join("callgrind.out");
-    let mut command = site.resolving();
+    let profile = site.folder().join("callgrind.out");
+    let mut command = site.command("valgrind", program.looks_up);
     command
-        .args(["valgrind", "--quiet", "--tool=callgrind"])
+        .args(["--quiet", "--tool=callgrind"])
         .arg(format!("--callgrind-out-file={}", profile.display()))
         .arg(&program.path)
         .args(program.arguments);
