@@ -306,8 +306,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
 }
 
 impl<S: TlsStream + Unpin> TlsStream for Wire<S> {
+    /// None: DSQL asks for a cleartext password, which binds nothing, and to read the certificate for it takes a parser of
+    /// its own. Another server's SCRAM goes without, inside a TLS session whose certificate was verified.
     fn channel_binding(&self) -> ChannelBinding {
-        self.stream.channel_binding()
+        ChannelBinding::none()
     }
 }
 
