@@ -81,7 +81,7 @@ impl Connector {
     pub(crate) async fn open(&self, progress: &Progress) -> Result<Session, ConnectError> {
         let were_cached = AtomicBool::new(false);
         let mut renewed = false;
-        let attempt = async || self.attempt(progress, &were_cached).await;
+        let attempt = || self.attempt(progress, &were_cached);
         let judge = |failure: &Failure| {
             let reason = failure.reason();
             if reason.is_about_credentials() {

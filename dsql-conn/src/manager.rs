@@ -12,7 +12,11 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use tokio::{sync::watch, task::AbortHandle, time::sleep};
+use tokio::{
+    sync::watch,
+    task::{AbortHandle, JoinHandle},
+    time::sleep,
+};
 
 use crate::{
     backoff::Backoff,
@@ -103,17 +107,9 @@ impl Dialer {
         if self.is_closed() {
             return Err(Error::PoolClosed);
         }
-        let connector = Arc::clone(&self.connector);
         let pause = self.pause();
         let progress = Progress::default();
-        let reported = progress.clone();
-        let dialing = tokio::spawn(async move {
-            if let Some(pause) = pause {
-                sleep(pause).await;
-            }
-            let session = connector.open(&reported).await?;
-            Ok(Connection::new(session, connector))
-        });
+        let dialing = self.start(pause, progress.clone());
         let _guard = AbortOnDrop(dialing.abort_handle());
         self.enter(progress, dialing.abort_handle(), pause.unwrap_or_default());
         if self.is_closed() {
@@ -144,6 +140,22 @@ impl Dialer {
             outcome.last_failure = Some(error.clone());
         });
         Err(error.into())
+    }
+
+    /// Not `async`: what opens a connection is compiled here, once, instead of a second time in a crate that awaits a checkout.
+    fn start(
+        &self,
+        pause: Option<Duration>,
+        progress: Progress,
+    ) -> JoinHandle<Result<Connection, ConnectError>> {
+        let connector = Arc::clone(&self.connector);
+        tokio::spawn(async move {
+            if let Some(pause) = pause {
+                sleep(pause).await;
+            }
+            let session = connector.open(&progress).await?;
+            Ok(Connection::new(session, connector))
+        })
     }
 
     /// Finds out whether a connection may be lent: without a round trip if it was used lately.
