@@ -269,8 +269,16 @@ impl Pool {
         // Read before anything is dialed, so that no failure from here on is missed.
         let mut seen = self.0.dialer.failures();
         let mut getting = pin!(self.connections().get_owned());
-        let first_poll = poll_fn(|cx| Poll::Ready(getting.as_mut().poll(cx))).await;
-        if let Poll::Ready(result) = first_poll {
+        // A driver's turn is mostly all that there is to wait for, and takes less time than to begin to watch the dials and the clock.
+        let mut turns = 0..1;
+        let at_once = poll_fn(|cx| match getting.as_mut().poll(cx) {
+            Poll::Pending if turns.next().is_some() => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            polled => Poll::Ready(polled),
+        });
+        if let Poll::Ready(result) = at_once.await {
             return self.lent(result, permit, &patience, None);
         }
 

@@ -72,20 +72,30 @@ impl<S> Wire<S> {
     }
 }
 
+/// A point among what is queued in a driver.
+#[derive(Clone, Copy)]
+pub(crate) struct Fence(u64);
+
 impl Watch {
-    /// Waits until the driver has written everything that was queued before this call, and handed on everything it has read.
+    /// Asks the driver for a turn, after which it has written everything that was queued before this call, and handed on
+    /// everything it has read: then the fence is [passed](Self::passed).
     ///
     /// The ledger sees what passes here, not what the driver holds. A statement whose future was polled once and dropped sits
     /// in the driver's queue, and rows that nobody takes hold up what comes after them: before the fence the ledger would call
     /// such a connection clean.
-    pub(crate) async fn fence(&self) {
-        let wanted = {
+    pub(crate) fn fence(&self) -> Fence {
+        let fence = {
             let mut ledger = self.shared.lock();
             ledger.fence_wanted += 1;
-            ledger.fence_wanted
+            Fence(ledger.fence_wanted)
         };
         self.wake_driver();
-        self.until(|ledger| ledger.is_closed() || ledger.fence_reached >= wanted)
+        fence
+    }
+
+    /// Waits until the driver has passed the fence.
+    pub(crate) async fn passed(&self, fence: Fence) {
+        self.until(|ledger| ledger.is_closed() || ledger.fence_reached >= fence.0)
             .await;
     }
 
