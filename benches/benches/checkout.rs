@@ -11,14 +11,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use benches::record;
+use benches::{Relay, record};
 use criterion::Criterion;
 use dsql_local::LocalCluster;
 use serde::Serialize;
 use support::{
     Target, cluster,
     peers::{Aws, Bb8, Deadpool, Ours, Peer, Test, checked_out, warm},
-    relay::Relay,
     runtime,
     samples::{Samples, nanos},
 };

@@ -12,12 +12,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use benches::record;
+use benches::{Relay, record};
 use serde::Serialize;
 use support::{
     Target, cluster,
     peers::{Aws, Bb8, Deadpool, Ours, Peer, Test, warm},
-    relay::Relay,
     samples::{Samples, micros},
 };
 use tokio::{

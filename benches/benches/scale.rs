@@ -13,12 +13,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use benches::record;
+use benches::{Relay, record};
 use serde::{Deserialize, Serialize};
 use support::{
     Target, cluster,
     peers::{Aws, Bb8, Deadpool, Ours, Peer, Test, checked_out},
-    relay::Relay,
     runtime,
 };
 use tokio::task::JoinSet;

@@ -8,13 +8,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use benches::record;
+use benches::{Relay, record};
 use dsql_local::LocalCluster;
 use serde::Serialize;
 use support::{
     Target, cluster,
     peers::{Aws, Bb8, Deadpool, Ours, Peer, Test},
-    relay::Relay,
 };
 use tokio::{
     runtime::{Builder, Runtime},

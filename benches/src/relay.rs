@@ -1,24 +1,32 @@
 //! A network of a known length between programs and the cluster, which notes what passed when.
 //!
 //! It holds back the first bytes for a whole round trip more: that is what TCP's own greeting would have taken. What is under way
-//! holds up nothing behind it, so that what is pipelined takes one delay. The records of TLS tell the phases from outside.
+//! holds up nothing behind it, so that what is pipelined takes one delay. Threads and their sleeps are exact to some 60 us, where a
+//! runtime's timers round up to milliseconds. The records of TLS tell the phases from outside.
 
 use std::{
     io::{self, Read, Write},
     mem,
     net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
+    os::unix::net::{UnixListener, UnixStream},
+    path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
     thread,
     time::{Duration, Instant, SystemTime},
 };
 
+use tempfile::TempDir;
+
 /// Relays connections until the process ends.
 #[derive(Debug)]
 pub struct Relay {
     address: SocketAddr,
+    folder: TempDir,
     round_trip: Duration,
-    noted: Arc<Mutex<Vec<Passage>>>,
+    noted: Notes,
 }
+
+type Notes = Arc<Mutex<Vec<Passage>>>;
 
 /// What passed on one connection.
 #[derive(Debug, Clone)]
@@ -56,21 +64,30 @@ impl Relay {
     ///
     /// # Errors
     ///
-    /// If the loopback interface has no port left.
+    /// If the loopback interface has no port left, or the folder for temporary files no place.
     pub fn start(target: SocketAddr, round_trip: Duration) -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let address = listener.local_addr()?;
-        let noted = Arc::<Mutex<Vec<Passage>>>::default();
-        let notes = noted.clone();
+        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let address = tcp.local_addr()?;
+        let folder = tempfile::tempdir()?;
+        let unix = UnixListener::bind(folder.path().join(".s.PGSQL.5432"))?;
+        let noted = Notes::default();
+        let (route, notes) = (Route { target, round_trip }, noted.clone());
         thread::spawn(move || {
-            for client in listener.incoming().flatten() {
-                if let Err(error) = carry(client, target, round_trip, &notes) {
-                    eprintln!("a connection was not relayed: {error}");
-                }
+            for client in tcp.incoming() {
+                route.take(client.and_then(|client| {
+                    client.set_nodelay(true)?;
+                    Ok((client, Some(&notes)))
+                }));
+            }
+        });
+        thread::spawn(move || {
+            for client in unix.incoming() {
+                route.take(client.map(|client| (client, None)));
             }
         });
         Ok(Self {
             address,
+            folder,
             round_trip,
             noted,
         })
@@ -79,6 +96,12 @@ impl Relay {
     /// Where the cluster seems to be.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The folder of a Unix socket, as libpq names it, for a driver that can be told no address beside the host that it verifies.
+    /// What passes there is not noted.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// How long it takes there and back.
@@ -136,49 +159,80 @@ impl Passage {
     }
 }
 
-fn carry(
-    client: TcpStream,
+/// Where connections go.
+#[derive(Clone, Copy)]
+struct Route {
     target: SocketAddr,
     round_trip: Duration,
-    noted: &Arc<Mutex<Vec<Passage>>>,
-) -> io::Result<()> {
-    let accepted = (Instant::now(), SystemTime::now());
-    let server = TcpStream::connect(target)?;
-    client.set_nodelay(true)?;
-    server.set_nodelay(true)?;
-    let index = {
-        let mut noted = lock(noted);
-        noted.push(Passage {
-            accepted: accepted.1,
-            sent: Vec::new(),
-        });
-        noted.len() - 1
-    };
-    let mut records = Records::default();
-    let notes = noted.clone();
-    let note = move |bytes: &[u8]| {
-        let now = SystemTime::now();
-        if let Some(passage) = lock(&notes).get_mut(index) {
-            records.follow(bytes, |record| passage.sent.push((now, record)));
+}
+
+impl Route {
+    fn take<S: Socket>(self, client: io::Result<(S, Option<&Notes>)>) {
+        if let Err(error) = client.and_then(|(client, noted)| self.carry(client, noted)) {
+            eprintln!("a connection was not relayed: {error}");
         }
-    };
-    let greeted = accepted.0 + round_trip;
-    let delay = round_trip / 2;
-    pump(
-        client.try_clone()?,
-        server.try_clone()?,
-        greeted,
-        delay,
-        note,
-    );
-    pump(server, client, greeted, delay, |_| {});
-    Ok(())
+    }
+
+    fn carry(self, client: impl Socket, noted: Option<&Notes>) -> io::Result<()> {
+        let accepted = (Instant::now(), SystemTime::now());
+        let server = TcpStream::connect(self.target)?;
+        server.set_nodelay(true)?;
+        let passage = noted.map(|noted| {
+            let mut passages = lock(noted);
+            passages.push(Passage {
+                accepted: accepted.1,
+                sent: Vec::new(),
+            });
+            (noted.clone(), passages.len() - 1)
+        });
+        let mut records = Records::default();
+        let note = move |bytes: &[u8]| {
+            let now = SystemTime::now();
+            if let Some((noted, index)) = &passage
+                && let Some(passage) = lock(noted).get_mut(*index)
+            {
+                records.follow(bytes, |record| passage.sent.push((now, record)));
+            }
+        };
+        let greeted = accepted.0 + self.round_trip;
+        let delay = self.round_trip / 2;
+        pump(client.twin()?, server.twin()?, greeted, delay, note);
+        pump(server, client, greeted, delay, |_| {});
+        Ok(())
+    }
+}
+
+/// A socket that two threads share.
+trait Socket: Read + Write + Send + Sized + 'static {
+    fn twin(&self) -> io::Result<Self>;
+    /// Says that nothing more will come.
+    fn finish(&self) -> io::Result<()>;
+}
+
+impl Socket for TcpStream {
+    fn twin(&self) -> io::Result<Self> {
+        self.try_clone()
+    }
+
+    fn finish(&self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+}
+
+impl Socket for UnixStream {
+    fn twin(&self) -> io::Result<Self> {
+        self.try_clone()
+    }
+
+    fn finish(&self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
 }
 
 /// Carries one direction. What comes before the greeting is over arrives as if it were sent at its end.
 fn pump(
-    mut from: TcpStream,
-    mut to: TcpStream,
+    mut from: impl Socket,
+    mut to: impl Socket,
     greeted: Instant,
     delay: Duration,
     mut note: impl FnMut(&[u8]) + Send + 'static,
@@ -192,7 +246,8 @@ fn pump(
                     break;
                 }
             }
-            finish(&to);
+            // It fails if the other side was first, and is done then.
+            to.finish().ok();
         });
         return;
     }
@@ -214,13 +269,8 @@ fn pump(
                 break;
             }
         }
-        finish(&to);
+        to.finish().ok();
     });
-}
-
-fn finish(socket: &TcpStream) {
-    // It fails if the other side was first, and is done then.
-    socket.shutdown(Shutdown::Write).ok();
 }
 
 /// Cuts what a client sends into records.

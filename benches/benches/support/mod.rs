@@ -1,12 +1,12 @@
 //! What the measurements share: a cluster, the pools that are compared on it, and what is made of their times.
 
 pub(crate) mod peers;
-pub(crate) mod relay;
 pub(crate) mod samples;
 pub(crate) mod warm;
 
 use std::{net::SocketAddr, time::Duration, time::SystemTime};
 
+use benches::Relay;
 use dsql_local::{Action, LocalCluster, sign};
 use tokio::runtime::{Builder, Runtime};
 
@@ -64,7 +64,7 @@ impl Target {
     }
 
     /// The same cluster behind a relay.
-    pub(crate) fn through(&self, relay: &relay::Relay) -> Self {
+    pub(crate) fn through(&self, relay: &Relay) -> Self {
         Self {
             address: relay.address(),
             ..self.clone()

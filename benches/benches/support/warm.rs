@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use benches::record;
+use benches::{Relay, record};
 use criterion::Criterion;
 use serde::Serialize;
 use tokio::runtime::Runtime;
@@ -13,7 +13,6 @@ use tokio::runtime::Runtime;
 use super::{
     Target,
     peers::{Aws, Bb8, Deadpool, Ours, Peer, Test, Typed, warm},
-    relay::Relay,
     runtime,
     samples::{Samples, micros},
 };

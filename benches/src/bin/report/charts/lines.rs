@@ -73,8 +73,12 @@ impl Panel {
         match self.scale {
             Scale::LogX => self.fill(builder.build_cartesian_2d(x, 0.0..100.0)?),
             Scale::LogBoth => {
-                let y = bounds(|(_, y)| *y).log_scale();
-                self.fill(builder.build_cartesian_2d(x, y)?)
+                let y = bounds(|(_, y)| *y);
+                // Whole decades, which have labels, and one more, which the legend has for itself.
+                let decade = |exponent: f64| 10_f64.powi(exponent as i32);
+                let low = decade(y.start.log10().floor());
+                let high = decade(y.end.log10().ceil() + 1.0);
+                self.fill(builder.build_cartesian_2d(x, (low..high).log_scale())?)
             }
         }
     }
