@@ -154,16 +154,28 @@ CREATE VIEW sys.jobs AS SELECT * FROM dsql_local.jobs;
 
 GRANT SELECT ON sys.jobs TO PUBLIC;
 
-CREATE PROCEDURE sys.wait_for_job(job_id text, INOUT succeeded boolean DEFAULT NULL) LANGUAGE plpgsql
-SECURITY DEFINER AS $$
+CREATE FUNCTION dsql_local.job_status(job_id text) RETURNS text LANGUAGE sql SECURITY DEFINER AS $$
+    SELECT status FROM dsql_local.jobs WHERE jobs.job_id = $1
+$$;
+
+CREATE PROCEDURE sys.wait_for_job(job_id text, INOUT succeeded boolean DEFAULT NULL) LANGUAGE plpgsql AS $$
+DECLARE
+    status text;
 BEGIN
     IF $1 !~ '^[a-z2-7]{26}$' THEN
         RAISE invalid_text_representation USING MESSAGE = format('invalid job id: "%s"', $1);
     END IF;
-    SELECT status = 'completed' INTO succeeded FROM dsql_local.jobs WHERE jobs.job_id = $1;
-    IF NOT FOUND THEN
+    LOOP
+        status := dsql_local.job_status($1);
+        EXIT WHEN status IS DISTINCT FROM 'processing';
+        -- The next look is another transaction's: this one sees what there was when it began.
+        COMMIT;
+        PERFORM pg_sleep(0.005);
+    END LOOP;
+    IF status IS NULL THEN
         RAISE no_data_found USING MESSAGE = format('job "%s" does not exist', $1);
     END IF;
+    succeeded := status = 'completed';
 END $$;
 
 UPDATE pg_database SET datistemplate = false WHERE datname = 'template0';
