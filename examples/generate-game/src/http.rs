@@ -5,7 +5,7 @@ use std::error::Error as _;
 use std::time::{Duration, SystemTime};
 
 use dsql_conn::tokio_postgres::error::SqlState;
-use dsql_conn::{Connection, Error, Pool, RetryPolicy, retry};
+use dsql_conn::{Connection, Error, Pool, Reason, RetryPolicy, retry};
 use lambda_http::http::{HeaderName, HeaderValue, StatusCode, header};
 use lambda_http::{Body, Request, RequestExt, Response};
 use serde::Serialize;
@@ -21,9 +21,14 @@ use crate::store::{self, Once};
 /// line in the log that tells them.
 pub async fn answer(request: &Request, pool: &Pool) -> Response<Body> {
     let (request_id, deadline) = match request.lambda_context_ref() {
-        Some(context) => (context.request_id.as_str(), context.deadline()),
-        None => ("", SystemTime::now() + WITHOUT_CONTEXT),
+        Some(context) => (context.request_id.as_str(), Some(context.deadline())),
+        None => ("", None),
     };
+    // One that has passed before the work began is none: `cargo lambda watch` sends a time of 1970.
+    let now = SystemTime::now();
+    let deadline = deadline
+        .filter(|deadline| *deadline > now)
+        .unwrap_or(now + WITHOUT_DEADLINE);
     let answer = match Route::of(request) {
         Ok(route) => carry_out(&route, pool, deadline - MARGIN).await,
         Err(refusal) => Err(refusal.into()),
@@ -158,9 +163,9 @@ impl Failure {
             Self::Refused(Refusal::MethodNotAllowed { .. }) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Refused(Refusal::NotFound) | Self::NoSuchGame => StatusCode::NOT_FOUND,
             Self::KeyTaken => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Unreachable(_) | Self::NoAnswer { .. } | Self::Conflict(_) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::Unreachable(error) if is_throttled(error) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Unreachable(_) | Self::NoAnswer { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::Statement(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -184,7 +189,7 @@ impl Failure {
 
     fn into_response(self, request_id: &str) -> Response<Body> {
         let (status, reason) = (self.status(), self.reason());
-        if status.is_server_error() {
+        if status.is_server_error() || matches!(self, Self::Unreachable(_) | Self::Conflict(_)) {
             let cause = match &self {
                 Self::Unreachable(error) => error,
                 failure => failure.source().unwrap_or(failure),
@@ -216,6 +221,14 @@ impl Failure {
     }
 }
 
+/// Tells whether the cluster turns connections away because there are too many of them.
+fn is_throttled(error: &Error) -> bool {
+    matches!(
+        error.reason(),
+        Some(Reason::RateExceeded | Reason::TooManyConnections)
+    )
+}
+
 /// Tells the client that the game was there before: from an earlier request, or from an earlier
 /// attempt at this one whose answer was lost.
 fn replayed(mut response: Response<Body>) -> Response<Body> {
@@ -238,8 +251,8 @@ fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
 /// What is kept of the function's time for sending the answer.
 const MARGIN: Duration = Duration::from_millis(300);
 
-/// How long an answer may take where no Lambda deadline is known.
-const WITHOUT_CONTEXT: Duration = Duration::from_secs(10);
+/// How long an answer may take where no deadline is known.
+const WITHOUT_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Few: the caller waits, and can ask again.
 const RETRIES: RetryPolicy = RetryPolicy::new().attempts(4);
