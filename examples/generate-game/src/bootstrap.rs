@@ -7,12 +7,38 @@
 mod grantee;
 
 use std::fmt;
+use std::time::{Duration, SystemTime};
 
+use dsql_conn::tokio_postgres::Row;
 use dsql_conn::tokio_postgres::error::SqlState;
 use dsql_conn::tokio_postgres::types::{ToSql, Type};
-use dsql_conn::{Connection, Error, RetryPolicy, retry};
+use dsql_conn::{Config, Connection, Error, Reason, RetryPolicy, retry};
+use tokio::time::sleep;
 
 pub use grantee::{Grantee, RoleArn, RoleName};
+
+/// Connects, and again until then while the cluster does not let the admin in: a permission that the
+/// same deployment has given can take over a minute to be effective.
+///
+/// # Errors
+///
+/// What the last attempt failed by.
+pub async fn admitted(config: &Config, until: SystemTime) -> Result<Connection, Error> {
+    loop {
+        match config.connect().await {
+            Err(error)
+                if matches!(
+                    error.reason(),
+                    Some(Reason::NotAuthorized | Reason::AccessDenied)
+                ) && SystemTime::now() + BETWEEN_ATTEMPTS < until =>
+            {
+                tracing::warn!(%error, "not let in yet");
+                sleep(BETWEEN_ATTEMPTS).await;
+            }
+            outcome => return outcome,
+        }
+    }
+}
 
 /// Applies what is missing and tells about every step. The connection has to be the admin's.
 ///
@@ -32,10 +58,7 @@ pub async fn bootstrap(
     progress
         .create(
             "schema games",
-            (
-                "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'games')",
-                &[],
-            ),
+            ("SELECT FROM pg_namespace WHERE nspname = 'games'", &[]),
             include_str!("../schema/schema.sql"),
         )
         .await?;
@@ -43,8 +66,7 @@ pub async fn bootstrap(
         .create(
             "table games.migrations",
             (
-                "SELECT EXISTS (SELECT FROM pg_tables
-                 WHERE schemaname = 'games' AND tablename = 'migrations')",
+                "SELECT FROM pg_tables WHERE schemaname = 'games' AND tablename = 'migrations'",
                 &[],
             ),
             include_str!("../schema/migrations.sql"),
@@ -59,8 +81,7 @@ pub async fn bootstrap(
         .create(
             format!("trust of role {role} in {arn}"),
             (
-                "SELECT EXISTS (SELECT FROM sys.iam_pg_role_mappings
-                 WHERE pg_role_name = $1 AND arn = $2)",
+                "SELECT FROM sys.iam_pg_role_mappings WHERE pg_role_name = $1 AND arn = $2",
                 &[(&role.as_str(), Type::TEXT), (&arn.as_str(), Type::TEXT)],
             ),
             &format!("AWS IAM GRANT {role} TO '{arn}'"),
@@ -137,6 +158,17 @@ struct Progress<'a> {
 }
 
 impl Progress<'_> {
+    /// Runs a query that changes nothing if it is run twice.
+    async fn query(
+        &self,
+        query: &str,
+        params: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Vec<Row>, Error> {
+        let policy = RetryPolicy::new().idempotent();
+        let rows = retry(policy, || self.connection.query_typed(query, params));
+        Ok(rows.await?)
+    }
+
     /// Runs the statement unless the query finds its result.
     async fn create(
         &mut self,
@@ -146,11 +178,7 @@ impl Progress<'_> {
     ) -> Result<(), BootstrapError> {
         let what = what.into();
         let created = async {
-            let found = retry(RetryPolicy::new(), || {
-                self.connection.query_typed_one(query, params)
-            })
-            .await?;
-            if found.try_get(0)? {
+            if !self.query(query, params).await?.is_empty() {
                 return Ok(Outcome::Present);
             }
             self.define(statement).await?;
@@ -174,26 +202,64 @@ impl Progress<'_> {
     /// Applies a migration and records it afterwards, in another transaction: one that was
     /// killed in between is applied twice, which its `IF NOT EXISTS` allows.
     async fn migrate(&mut self, name: &str, statement: &str) -> Result<(), BootstrapError> {
-        self.create(
-            format!("migration {name}"),
-            (
-                "SELECT EXISTS (SELECT FROM games.migrations WHERE name = $1)",
-                &[(&name, Type::TEXT)],
-            ),
-            statement,
-        )
-        .await?;
-        let record = "INSERT INTO games.migrations (name) VALUES ($1) ON CONFLICT DO NOTHING";
-        let name_param = [(&name as _, Type::TEXT)];
-        retry(RetryPolicy::new(), || {
-            self.connection.query_typed(record, &name_param)
-        })
-        .await
-        .map_err(|source| BootstrapError::Statement {
-            what: format!("record of migration {name}"),
-            source: source.into(),
-        })?;
-        Ok(())
+        const RECORDED: &str = "SELECT FROM games.migrations WHERE name = $1";
+        const RECORD: &str =
+            "INSERT INTO games.migrations (name) VALUES ($1) ON CONFLICT DO NOTHING";
+
+        let applied = async {
+            let name = [(&name as _, Type::TEXT)];
+            if !self.query(RECORDED, &name).await?.is_empty() {
+                return Ok(Outcome::Present);
+            }
+            self.define(statement).await?;
+            while !self.finish_indexes().await? {
+                self.define(statement).await?;
+            }
+            self.query(RECORD, &name).await?;
+            Ok(Outcome::Created)
+        };
+        let applied = applied.await;
+        self.note(format!("migration {name}"), applied)
+    }
+
+    /// Waits for the indexes under construction, whoever began them: `IF NOT EXISTS` finds one that an
+    /// earlier run was killed over, and says nothing of its state. Drops those whose construction failed,
+    /// and returns whether there were none.
+    async fn finish_indexes(&self) -> Result<bool, Error> {
+        let unfinished = self.invalid_indexes().await?;
+        if unfinished.is_empty() {
+            return Ok(true);
+        }
+        // Asked for after the indexes, which have their jobs from the start. Some may have ended long ago.
+        for job in self.query("SELECT job_id FROM sys.jobs", &[]).await? {
+            match self.connection.wait_for_job(job.try_get(0)?).await {
+                Ok(()) | Err(Error::JobFailed { .. }) => {}
+                // Ended, and forgotten meanwhile.
+                Err(error) if error.code() == Some(&SqlState::NO_DATA_FOUND) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let mut failed = self.invalid_indexes().await?;
+        failed.retain(|index| unfinished.contains(index));
+        for index in &failed {
+            self.define(&format!("DROP INDEX IF EXISTS {index}"))
+                .await?;
+        }
+        Ok(failed.is_empty())
+    }
+
+    /// Returns the names of the indexes that queries do not use yet, as SQL takes them.
+    async fn invalid_indexes(&self) -> Result<Vec<String>, Error> {
+        let rows = self.query(
+            "SELECT quote_ident(nspname) || '.' || quote_ident(relname)
+             FROM pg_index
+             JOIN pg_class ON pg_class.oid = indexrelid
+             JOIN pg_namespace ON pg_namespace.oid = relnamespace
+             WHERE nspname = 'games' AND NOT indisvalid",
+            &[],
+        );
+        let names = rows.await?.into_iter().map(|row| row.try_get(0));
+        Ok(names.collect::<Result<_, _>>()?)
     }
 
     /// Runs the statement in any case.
@@ -203,8 +269,6 @@ impl Progress<'_> {
     }
 
     /// Runs a DDL statement, and waits for the job that an index is built by.
-    ///
-    /// An index that an earlier run left under construction is there already and not waited for.
     async fn define(&self, statement: &str) -> Result<(), Error> {
         let mut repeats = 0..MAX_REPEATS;
         loop {
@@ -248,6 +312,8 @@ const MIGRATIONS: [(&str, &str); 2] = [
 ];
 
 const MAX_REPEATS: u32 = 5;
+
+const BETWEEN_ATTEMPTS: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {

@@ -1,69 +1,14 @@
-//! The Lambda's answers and its bootstrap, against a cluster that behaves like Aurora DSQL.
+//! The Lambda's answers.
 
 use std::time::{Duration, SystemTime};
 
-use aws_credential_types::Credentials;
-use dsql_conn::{Config, Connection, Pool};
-use dsql_local::{Action, Direction, Effect, Fault, Identity, LocalCluster, Refusal, Stage};
-use generate_game::bootstrap::{Grantee, Outcome, bootstrap};
-use generate_game::http::answer;
-use generate_game::route::with_repeated_headers;
+use dsql_conn::Pool;
+use dsql_local::{Effect, Fault, Refusal, Stage};
 use lambda_http::http::{StatusCode, header};
-use lambda_http::request::LambdaRequest;
-use lambda_http::{Body, Context, Request, RequestExt, Response};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::sleep;
 
-#[tokio::test]
-async fn second_bootstrap_changes_nothing() {
-    let account = Account::new().await;
-    let admin = account.admin().await;
-    let first = bootstrap(&admin, &account.grantee()).await.unwrap();
-    assert!(
-        !first.iter().any(|step| step.outcome == Outcome::Present),
-        "{first:?}"
-    );
-    let second = bootstrap(&admin, &account.grantee()).await.unwrap();
-    assert!(
-        !second.iter().any(|step| step.outcome == Outcome::Created),
-        "{second:?}"
-    );
-    assert_eq!(first.len(), second.len());
-}
-
-#[tokio::test]
-async fn bootstraps_that_race_both_succeed() {
-    let account = Account::new().await;
-    let (one, other) = tokio::join!(account.admin(), account.admin());
-    let grantee = account.grantee();
-    let (one, other) = tokio::join!(bootstrap(&one, &grantee), bootstrap(&other, &grantee));
-    one.unwrap();
-    other.unwrap();
-    let answer = account.games().call("POST", "/games", "").await;
-    assert_eq!(answer.status(), StatusCode::CREATED);
-}
-
-#[tokio::test]
-async fn migration_without_its_record_is_applied_again() {
-    let account = Account::bootstrapped().await;
-    let games = account.games();
-    let saved = body(games.call("POST", "/games", "").await);
-    let admin = account.admin().await;
-    admin
-        .batch_execute("DELETE FROM games.migrations")
-        .await
-        .unwrap();
-
-    bootstrap(&admin, &account.grantee()).await.unwrap();
-
-    let row = admin
-        .query_one("SELECT count(*) FROM games.migrations", &[])
-        .await
-        .unwrap();
-    assert_eq!(row.get::<_, i64>(0), 2);
-    let newest = body(games.call("GET", "/games", "").await);
-    assert_eq!(newest["games"], json!([saved]));
-}
+use crate::account::{API_KEY, Account, Games, REQUEST_ID, body, config, is_replayed, keyed};
 
 #[tokio::test]
 async fn saved_game_is_found_and_listed_newest_first() {
@@ -149,6 +94,33 @@ async fn missing_permission_is_503_and_says_so() {
 }
 
 #[tokio::test]
+async fn throttled_connect_is_429() {
+    let account = Account::bootstrapped().await;
+    account
+        .cluster
+        .inject(Fault::refuse(Refusal::RateExceeded).always());
+    let games = account.games();
+
+    let soon = SystemTime::now() + Duration::from_millis(600);
+    let answer = games.call_by(soon, "POST", "/games", "").await;
+
+    assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert!(answer.headers().contains_key(header::RETRY_AFTER));
+    assert_eq!(body(answer)["reason"], "rate_exceeded");
+}
+
+#[tokio::test]
+async fn deadline_before_the_request_is_none() {
+    let account = Account::bootstrapped().await;
+    let ten_past_1970 = SystemTime::UNIX_EPOCH + Duration::from_secs(600);
+    let answer = account
+        .games()
+        .call_by(ten_past_1970, "POST", "/games", "")
+        .await;
+    assert_eq!(answer.status(), StatusCode::CREATED);
+}
+
+#[tokio::test]
 async fn failed_statement_is_500_without_internals() {
     let account = Account::bootstrapped().await;
     let admin = account.admin().await;
@@ -192,7 +164,7 @@ async fn conflict_is_repeated_and_told_when_it_stays() {
 
     account.cluster.inject(conflict.always());
     let answer = games.call("POST", "/games", "").await;
-    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(answer.status(), StatusCode::CONFLICT);
     assert!(answer.headers().contains_key(header::RETRY_AFTER));
     assert_eq!(body(answer)["reason"], "conflict");
     account.cluster.clear_faults();
@@ -501,7 +473,7 @@ async fn conflict_under_a_key_is_repeated_and_told_when_it_stays() {
 
     account.cluster.inject(conflict.clone().always());
     let answer = games.post("client", &["7"], "").await;
-    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(answer.status(), StatusCode::CONFLICT);
     assert!(answer.headers().contains_key(header::RETRY_AFTER));
     assert_eq!(body(answer)["reason"], "conflict");
     account.cluster.clear_faults();
@@ -562,172 +534,3 @@ async fn warm_invocation_is_one_flight() {
     }
     assert_eq!(account.flights(), [4]);
 }
-
-/// An AWS account with a cluster, its admin and the role of the Lambda.
-struct Account {
-    cluster: LocalCluster,
-    function: Identity,
-}
-
-impl Account {
-    async fn new() -> Self {
-        let cluster = LocalCluster::start().await.unwrap();
-        let function = cluster.identity("generate-game", &[Action::DbConnect]);
-        Self { cluster, function }
-    }
-
-    async fn bootstrapped() -> Self {
-        let account = Self::new().await;
-        let admin = account.admin().await;
-        bootstrap(&admin, &account.grantee()).await.unwrap();
-        account
-    }
-
-    async fn admin(&self) -> Connection {
-        config(&self.cluster, self.cluster.admin())
-            .connect()
-            .await
-            .unwrap()
-    }
-
-    fn grantee(&self) -> Grantee {
-        Grantee {
-            role: "game".parse().unwrap(),
-            arn: self.function.arn().parse().unwrap(),
-        }
-    }
-
-    /// Lets the cluster apply statements and say so to nobody, this many times.
-    async fn lose_answers(&self, times: u64) {
-        let lost = Fault::delay(Direction::ToClient, Duration::from_secs(60));
-        for struck in 0..times {
-            self.cluster.inject(lost.clone());
-            // PostgreSQL sends nothing before it has applied the statement.
-            while self.cluster.struck(&lost) == struck {
-                sleep(Duration::from_millis(1)).await;
-            }
-            self.cluster.cut_all();
-        }
-    }
-
-    /// Returns the ids of all games.
-    async fn saved(&self) -> Vec<String> {
-        let sql = "SELECT id::text FROM games.games";
-        let rows = self.cluster.query(sql).await.unwrap();
-        rows.into_iter().flatten().flatten().collect()
-    }
-
-    /// Returns how many statements each connection of the Lambda has sent.
-    fn flights(&self) -> Vec<usize> {
-        let mut connections = self.cluster.connections();
-        connections.retain(|connection| connection.user.as_deref() == Some("game"));
-        connections
-            .iter()
-            .map(|connection| connection.flights.len())
-            .collect()
-    }
-
-    fn games(&self) -> Games {
-        let config = config(&self.cluster, &self.function);
-        Games(Pool::lambda(config.user("game").search_path("games")))
-    }
-}
-
-/// The Lambda, less its runtime.
-struct Games(Pool);
-
-impl Games {
-    async fn call(&self, method: &str, target: &str, body: &str) -> Response<Body> {
-        let generous = SystemTime::now() + Duration::from_secs(60);
-        self.call_by(generous, method, target, body).await
-    }
-
-    async fn call_by(
-        &self,
-        deadline: SystemTime,
-        method: &str,
-        target: &str,
-        body: &str,
-    ) -> Response<Body> {
-        self.send(deadline, &event(method, target, body)).await
-    }
-
-    /// Posts a game under keys of a caller.
-    async fn post(&self, caller: &str, keys: &[&str], body: &str) -> Response<Body> {
-        let generous = SystemTime::now() + Duration::from_secs(60);
-        self.send(generous, &keyed(caller, keys, body)).await
-    }
-
-    /// Hands the event over as the Lambda does.
-    async fn send(&self, deadline: SystemTime, event: &Value) -> Response<Body> {
-        let mut context = Context::default();
-        context.request_id = REQUEST_ID.to_owned();
-        context.deadline = deadline
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap()
-            .as_millis()
-            .try_into()
-            .unwrap();
-        let event: LambdaRequest = serde_json::from_str(&event.to_string()).unwrap();
-        let request = Request::from(with_repeated_headers(event));
-        answer(&request.with_lambda_context(context), &self.0).await
-    }
-}
-
-/// What a REST API sends.
-fn event(method: &str, target: &str, body: &str) -> Value {
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let query: Value = query
-        .split('&')
-        .filter_map(|pair| pair.split_once('='))
-        .collect();
-    json!({
-        "resource": "/{proxy+}",
-        "path": path,
-        "httpMethod": method,
-        "headers": {},
-        "multiValueHeaders": {},
-        "queryStringParameters": query,
-        "requestContext": { "stage": "prod", "httpMethod": method },
-        "body": body,
-        "isBase64Encoded": false,
-    })
-}
-
-/// What a REST API sends of a client with an API key.
-fn keyed(caller: &str, keys: &[&str], body: &str) -> Value {
-    let mut event = event("POST", "/games", body);
-    event["headers"] = json!({ "x-api-key": API_KEY, "idempotency-KEY": keys.last() });
-    event["multiValueHeaders"] = json!({ "x-api-key": [API_KEY], "idempotency-KEY": keys });
-    event["requestContext"]["identity"] = json!({ "apiKeyId": caller, "apiKey": API_KEY });
-    event
-}
-
-fn is_replayed(answer: &Response<Body>) -> bool {
-    answer.headers().contains_key("idempotency-replayed")
-}
-
-fn config(cluster: &LocalCluster, identity: &Identity) -> Config {
-    let credentials = Credentials::builder()
-        .provider_name("dsql-local")
-        .access_key_id(identity.access_key_id())
-        .secret_access_key(identity.secret_access_key());
-    let credentials = match identity.session_token() {
-        Some(token) => credentials.session_token(token),
-        None => credentials,
-    };
-    Config::new(cluster.endpoint().parse().unwrap())
-        .address(cluster.address().ip())
-        .port(cluster.address().port())
-        .root_certificates_pem(cluster.ca_pem().as_bytes())
-        .unwrap()
-        .credentials(credentials.build())
-}
-
-fn body(response: Response<Body>) -> Value {
-    serde_json::from_slice(response.body()).unwrap()
-}
-
-const API_KEY: &str = "the-secret-itself";
-
-const REQUEST_ID: &str = "8476a536-e9f4-11e8-9739-2dfe598c3fcd";

@@ -1,0 +1,5 @@
+//! The Lambda's answers and its bootstrap, against a cluster that behaves like Aurora DSQL.
+
+mod account;
+mod bootstrap;
+mod games;
