@@ -1,18 +1,32 @@
 //! Deploy time: the cluster gets its schema, its role and the role's permissions.
 
-use std::error::Error;
-
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Life, Outcome};
+use crate::lambda::Lambda;
 use crate::step::Proof;
 
 impl Life {
-    /// The deploy-time program prepares the cluster, and a second run finds nothing to do.
+    /// The deployment's custom resource prepares the cluster; a second one finds nothing to do, and
+    /// the end of the resource takes nothing away.
     pub(crate) async fn bootstrap(&self) -> Outcome<()> {
-        let first = self.run_bootstrap().await?;
-        let second = self.run_bootstrap().await?;
-        let created = |lines: &str| lines.lines().filter(|l| l.starts_with("created ")).count();
+        let mut command = self
+            .environment
+            .command(&self.binaries.bootstrap, self.cluster.admin());
+        command.env("GAME_ROLE_ARN", self.function.arn());
+        let mut function = Lambda::start(command, self.echo).await?;
+        function.initialized().await?;
+
+        let first = function.call(json!({ "RequestType": "Create" })).await?;
+        let second = function.call(json!({ "RequestType": "Update" })).await?;
+        function.call(json!({ "RequestType": "Delete" })).await?;
+        let created = |answer: &Value| -> usize {
+            let steps = answer["Data"]["Steps"].as_array().into_iter().flatten();
+            let created = steps
+                .filter_map(Value::as_str)
+                .filter(|step| step.starts_with("created "));
+            created.count()
+        };
         if created(&first) == 0 || created(&second) != 0 {
             return Err(format!("first run: {first}, second run: {second}").into());
         }
@@ -35,18 +49,5 @@ impl Life {
             numbers: json!({ "created": created(&first), "created_again": created(&second) }),
         };
         Ok(((), proof))
-    }
-
-    async fn run_bootstrap(&self) -> Result<String, Box<dyn Error>> {
-        let output = self
-            .environment
-            .command(&self.binaries.bootstrap, self.cluster.admin())
-            .env("GAME_ROLE_ARN", self.function.arn())
-            .output()
-            .await?;
-        if !output.status.success() {
-            return Err(String::from_utf8_lossy(&output.stderr).trim().into());
-        }
-        Ok(String::from_utf8(output.stdout)?)
     }
 }
