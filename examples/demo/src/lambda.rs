@@ -60,18 +60,30 @@ impl Lambda {
     /// Sends an API Gateway's event and returns the function's answer. After an error the
     /// environment is of no more use.
     pub(crate) async fn invoke(&mut self, event: Value) -> Result<Answer, Box<dyn Error>> {
-        let response = self.call(event).await?;
+        self.invoke_within(event, Self::TIMEOUT).await
+    }
+
+    /// Sends an API Gateway's event to a function that has less time.
+    pub(crate) async fn invoke_within(
+        &mut self,
+        event: Value,
+        limit: Duration,
+    ) -> Result<Answer, Box<dyn Error>> {
+        let response = self.call(event, limit).await?;
         Answer::parse(&response)
             .ok_or_else(|| format!("not an answer to an API Gateway: {response}").into())
     }
 
-    /// Sends any event and returns what the function makes of it.
-    pub(crate) async fn call(&mut self, event: Value) -> Result<Value, Box<dyn Error>> {
+    /// Sends any event and returns what the function makes of it within its time.
+    pub(crate) async fn call(
+        &mut self,
+        event: Value,
+        limit: Duration,
+    ) -> Result<Value, Box<dyn Error>> {
         tokio::select! {
-            response = timeout(Self::TIMEOUT, self.api.invoke(event, Self::TIMEOUT)) => {
-                let response = response.map_err(|_| {
-                    format!("no answer within the function's {} s", Self::TIMEOUT.as_secs())
-                })?;
+            response = timeout(limit, self.api.invoke(event, limit)) => {
+                let response = response
+                    .map_err(|_| format!("no answer within the function's {limit:?}"))?;
                 Ok(response?)
             }
             status = self.process.wait() => Err(self.ended(status?)),

@@ -112,7 +112,7 @@ async fn demo(args: &Args) -> Result<usize, Box<dyn Error>> {
     if args.serve {
         return serve(&life, form, args.port).await;
     }
-    let mut steps = Steps::new(form, 13);
+    let mut steps = Steps::new(form, 14);
     steps.run("bootstrap as admin", life.bootstrap()).await;
     let mut started = steps.run("cold start", life.cold_start()).await;
     steps
@@ -126,7 +126,10 @@ async fn demo(args: &Args) -> Result<usize, Box<dyn Error>> {
         .await;
     steps.run("conflict", life.conflict(started.as_mut())).await;
     steps.run("SIGTERM", life.shut_down(started)).await;
-    // These two after the end of the environment above: it would lose its network too.
+    // These after the end of the environment above: it would lose its network too.
+    steps
+        .run("SIGTERM after a stall", life.shut_down_stalled())
+        .await;
     steps.run("lost answer", life.lost_answer()).await;
     steps.run("freeze and thaw", life.freeze()).await;
     steps.run("lifetime", life.lifetime()).await;

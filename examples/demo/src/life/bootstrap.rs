@@ -17,9 +17,13 @@ impl Life {
         let mut function = Lambda::start(command, self.echo).await?;
         function.initialized().await?;
 
-        let first = function.call(json!({ "RequestType": "Create" })).await?;
-        let second = function.call(json!({ "RequestType": "Update" })).await?;
-        function.call(json!({ "RequestType": "Delete" })).await?;
+        let mut call = async |kind| {
+            let event = json!({ "RequestType": kind });
+            function.call(event, Lambda::TIMEOUT).await
+        };
+        let first = call("Create").await?;
+        let second = call("Update").await?;
+        call("Delete").await?;
         let created = |answer: &Value| -> usize {
             let steps = answer["Data"]["Steps"].as_array().into_iter().flatten();
             let created = steps

@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use dsql_local::Outcome as Fate;
+use dsql_local::{Effect, Fault, Outcome as Fate, Stage};
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::{Life, Outcome, Started, WARM};
+use super::{Life, Outcome, Started, WARM, expect, text};
+use crate::event::get;
 use crate::lambda::Lambda;
 use crate::step::Proof;
 
@@ -38,4 +39,45 @@ impl Life {
         };
         Ok(((), proof))
     }
+
+    /// Lambda takes the environment away after a freeze, with a statement that nobody ever answered.
+    pub(crate) async fn shut_down_stalled(&self) -> Outcome<()> {
+        let mut lambda = self.lambda("demo-stalled", &self.function, &[]).await?;
+        lambda.initialized().await?;
+        self.cluster
+            .inject(Fault::at(Stage::Statement, Effect::Stall));
+        let answer = lambda.invoke_within(get("/games"), LIMIT).await?;
+        let reason = expect(&answer, 503)?;
+        if text(&reason, "reason")? != "no_answer" {
+            return Err(format!("no_answer was expected, not {reason}").into());
+        }
+
+        lambda.freeze().await?;
+        sleep(FREEZE).await;
+        lambda.thaw()?;
+        let start = Instant::now();
+        let status = lambda.shut_down().await?;
+        let time = start.elapsed();
+        self.cluster.release();
+        if status.code() != Some(0) {
+            return Err(format!("the function ended with {status}").into());
+        }
+        let proof = Proof {
+            words: format!(
+                "a statement that was not answered was given up before the function's {} ms were over, 503 no_answer; \
+                 SIGTERM after a freeze of {} ms: exit 0 in {} ms of Lambda's {} ms",
+                LIMIT.as_millis(),
+                FREEZE.as_millis(),
+                time.as_millis(),
+                Lambda::GRACE.as_millis(),
+            ),
+            numbers: json!({ "exit_code": 0, "drained_ms": time.as_millis() }),
+        };
+        Ok(((), proof))
+    }
 }
+
+/// The function's own time limit.
+const LIMIT: Duration = Duration::from_millis(800);
+
+const FREEZE: Duration = Duration::from_millis(500);
