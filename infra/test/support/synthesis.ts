@@ -23,11 +23,7 @@ export class Synthesis {
   readonly api: Template;
 
   constructor(environment: Record<string, string> = {}) {
-    const app = new App({ context: CONTEXT });
-    this.stacks = addStacks(
-      app,
-      settings({ AWS_REGION: "us-east-1", GAME_ASSETS: BUILT, ...environment }),
-    );
+    this.stacks = appOf(environment).stacks;
     this.storage = Template.fromStack(this.stacks.storage);
     this.functions = Template.fromStack(this.stacks.functions);
     this.api = Template.fromStack(this.stacks.api);
@@ -54,6 +50,16 @@ export class Synthesis {
     }
     throw new Error(`${JSON.stringify(value)} is imported from no stack`);
   }
+}
+
+/** Returns the app of an environment, with programs that were never built. */
+export function appOf(environment: Record<string, string>, outdir?: string) {
+  const app = new App({ context: CONTEXT, outdir });
+  const stacks = addStacks(
+    app,
+    settings({ AWS_REGION: "us-east-1", GAME_ASSETS: BUILT, ...environment }),
+  );
+  return { app, stacks };
 }
 
 /** Returns the resources of a type by their logical IDs. */
