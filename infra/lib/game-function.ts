@@ -15,8 +15,8 @@ export interface GameFunctionProps {
   /** The database role that the bootstrap makes. */
   readonly databaseRole: string;
   /**
-   * Defaults to 256 MB. The program needs a tenth of it; CPU comes with memory, and a connection
-   * that is opened after a freeze pays for a TLS handshake. The start itself has a full CPU anyway.
+   * Defaults to 256 MB. CPU comes with memory, and a connection that is opened after a freeze
+   * pays for a TLS handshake. The start itself has a full CPU anyway.
    */
   readonly memorySize?: number;
   /**
@@ -25,7 +25,7 @@ export interface GameFunctionProps {
    */
   readonly timeout?: Duration;
   /**
-   * How many copies may run at once, each with one connection; without it, as many as the account has.
+   * How many copies may run at once, each with one connection; with "none", as many as the account has.
    * Defaults to 20, the burst that the API lets through: a fifth of the 100 connections a second that
    * a cluster opens, so that not even a start of all at once is refused.
    * https://docs.aws.amazon.com/aurora-dsql/latest/userguide/CHAP_quotas.html
