@@ -1,0 +1,63 @@
+import { CfnOutput, type Duration, Stack, type StackProps } from "aws-cdk-lib";
+import { PolicyStatement } from "aws-cdk-lib/aws-iam";
+import type { Architecture, Code } from "aws-cdk-lib/aws-lambda";
+import type { Construct } from "constructs";
+import { Bootstrap } from "./bootstrap.ts";
+import type { Cluster } from "./cluster.ts";
+import { Execution } from "./execution.ts";
+import { GameFunction } from "./game-function.ts";
+
+export interface FunctionsStackProps extends StackProps {
+  readonly cluster: Cluster;
+  /** Built programs. */
+  readonly code: { readonly game: Code; readonly bootstrap: Code };
+  readonly architecture: Architecture;
+  /** See {@link GameFunctionProps}. */
+  readonly memorySize?: number;
+  /** See {@link GameFunctionProps}. */
+  readonly timeout?: Duration;
+  /** See {@link GameFunctionProps}. */
+  readonly reservedConcurrency?: number | "none";
+}
+
+/** What runs: the Lambda, and before it the bootstrap that lets it in. */
+export class FunctionsStack extends Stack {
+  readonly game: GameFunction;
+
+  constructor(scope: Construct, id: string, props: FunctionsStackProps) {
+    super(scope, id, props);
+    const { cluster, code, architecture, memorySize, timeout, reservedConcurrency } = props;
+
+    // Apart from the function: the bootstrap has to know the role before the function may exist.
+    const execution = new Execution(this, "GameExecution", {
+      statements: [new PolicyStatement({ actions: ["dsql:DbConnect"], resources: [cluster.arn] })],
+      tracing: true,
+    });
+    const bootstrap = new Bootstrap(this, "Bootstrap", {
+      code: code.bootstrap,
+      architecture,
+      cluster,
+      databaseRole: DATABASE_ROLE,
+      grantee: execution.role,
+    });
+    this.game = new GameFunction(this, "Game", {
+      code: code.game,
+      architecture,
+      cluster,
+      execution,
+      databaseRole: DATABASE_ROLE,
+      memorySize,
+      timeout,
+      reservedConcurrency,
+    });
+    this.game.function.node.addDependency(bootstrap);
+
+    new CfnOutput(this, "GameFunctionName", { value: this.game.function.functionName });
+    new CfnOutput(this, "GameLogGroupName", { value: execution.logGroup.logGroupName });
+    new CfnOutput(this, "BootstrapLogGroupName", {
+      value: bootstrap.execution.logGroup.logGroupName,
+    });
+  }
+}
+
+const DATABASE_ROLE = "game";

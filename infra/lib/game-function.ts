@@ -1,0 +1,122 @@
+import { Duration } from "aws-cdk-lib";
+import { type Metric, Stats, Unit } from "aws-cdk-lib/aws-cloudwatch";
+import type { Architecture, Code } from "aws-cdk-lib/aws-lambda";
+import { FilterPattern, MetricFilter } from "aws-cdk-lib/aws-logs";
+import { Construct } from "constructs";
+import type { Cluster } from "./cluster.ts";
+import type { Execution } from "./execution.ts";
+import { RustFunction } from "./rust-function.ts";
+
+export interface GameFunctionProps {
+  readonly code: Code;
+  readonly architecture: Architecture;
+  readonly cluster: Cluster;
+  readonly execution: Execution;
+  /** The database role that the bootstrap makes. */
+  readonly databaseRole: string;
+  /**
+   * Defaults to 256 MB. CPU comes with memory, and a connection that is opened after a freeze
+   * pays for a TLS handshake. The start itself has a full CPU anyway.
+   */
+  readonly memorySize?: number;
+  /**
+   * Defaults to 15 s: three times the 5 s in which `Pool::lambda` opens a connection, so that a
+   * request can wait for a cluster that wakes up, and is answered before the API's 29 s are over.
+   */
+  readonly timeout?: Duration;
+  /**
+   * How many copies may run at once, each with one connection; with "none", as many as the account has.
+   * Defaults to 20, the burst that the API lets through: a fifth of the 100 connections a second that
+   * a cluster opens, so that not even a start of all at once is refused.
+   * https://docs.aws.amazon.com/aurora-dsql/latest/userguide/CHAP_quotas.html
+   */
+  readonly reservedConcurrency?: number | "none";
+}
+
+/** The Lambda behind the API. */
+export class GameFunction extends Construct {
+  readonly function: RustFunction;
+  /** How often a connection was refused for a cause that does not go away by itself. */
+  readonly refusals: Metric;
+
+  constructor(scope: Construct, id: string, props: GameFunctionProps) {
+    super(scope, id);
+    const { timeout = Duration.seconds(15), memorySize = 256, reservedConcurrency = 20 } = props;
+    check(timeout, memorySize, reservedConcurrency);
+
+    this.function = new RustFunction(this, "Function", {
+      code: props.code,
+      architecture: props.architecture,
+      execution: props.execution,
+      description: "Makes up games and keeps them in Aurora DSQL",
+      environment: {
+        DSQL_ENDPOINT: props.cluster.endpoint,
+        DSQL_USER: props.databaseRole,
+        DSQL_SEARCH_PATH: "games",
+        DSQL_APPLICATION_NAME: "generate-game",
+      },
+      memorySize,
+      timeout,
+      reservedConcurrentExecutions:
+        reservedConcurrency === "none" ? undefined : reservedConcurrency,
+    });
+
+    const refusals = new MetricFilter(this, "Refusals", {
+      logGroup: props.execution.logGroup,
+      metricNamespace: "GenerateGame",
+      metricName: `${this.node.addr}-Refusals`,
+      metricValue: "1",
+      unit: Unit.COUNT,
+      filterPattern: FilterPattern.all(
+        FilterPattern.stringValue("$.level", "=", "ERROR"),
+        FilterPattern.any(
+          ...REFUSALS.map((reason) => FilterPattern.stringValue("$.reason", "=", reason)),
+        ),
+      ),
+    });
+    this.refusals = refusals.metric({ statistic: Stats.SUM, label: "Connections refused" });
+  }
+}
+
+function check(timeout: Duration, memorySize: number, reservedConcurrency: number | "none"): void {
+  const seconds = timeout.toSeconds();
+  if (seconds <= 5 || seconds >= 29) {
+    throw new Error(
+      `a timeout of ${seconds} s: choose more than the 5 s of a connection, and less than the API's 29 s`,
+    );
+  }
+  if (!Number.isInteger(memorySize) || memorySize < 128 || memorySize > 10_240) {
+    throw new Error(`a memory of ${memorySize} MB: Lambda has 128 to 10240`);
+  }
+  if (reservedConcurrency === "none") {
+    return;
+  }
+  if (
+    !Number.isInteger(reservedConcurrency) ||
+    reservedConcurrency < 1 ||
+    reservedConcurrency > 1000
+  ) {
+    throw new Error(
+      `a reserved concurrency of ${reservedConcurrency}: choose 1 to 1000, what a cluster lets in at once, or none`,
+    );
+  }
+}
+
+/**
+ * `Reason::code` of what a human has to look into: permissions, roles, certificates, quotas. Others,
+ * such as a cluster that wakes up, pass, and show in the API's 5xx if they do not.
+ */
+export const REFUSALS = [
+  "access_denied",
+  "certificate",
+  "credentials",
+  "not_authorized",
+  "rate_exceeded",
+  "refused",
+  "role_missing",
+  "server_name_missing",
+  "setting_refused",
+  "token_expired",
+  "too_many_connections",
+  "wrong_action",
+];

@@ -1,0 +1,55 @@
+import { join } from "node:path";
+import { type App, Tags, Validations } from "aws-cdk-lib";
+import { AwsSolutionsChecks } from "cdk-nag";
+import { ApiStack } from "./api-stack.ts";
+import { FunctionsStack } from "./functions-stack.ts";
+import { rustAsset } from "./rust-asset.ts";
+import type { Settings } from "./settings.ts";
+import { StorageStack } from "./storage-stack.ts";
+
+/** The game's stacks, each fed by the one before it. */
+export interface Stacks {
+  readonly storage: StorageStack;
+  readonly functions: FunctionsStack;
+  readonly api: ApiStack;
+}
+
+/** Puts the stacks of a deployment into the app. What cdk-nag objects to is not synthesized. */
+export function addStacks(app: App, settings: Settings): Stacks {
+  const { stage, architecture, assets, region, account } = settings;
+  const of = (layer: string) => `GenerateGame-${stage}-${layer}`;
+  const env = { region, account };
+
+  const storage = new StorageStack(app, of("Storage"), {
+    env,
+    description: "generate-game: the Aurora DSQL cluster",
+    kmsKeyArn: settings.kmsKeyArn,
+    multiRegion: settings.multiRegion,
+  });
+  const functions = new FunctionsStack(app, of("Functions"), {
+    env,
+    description: "generate-game: the Lambda, and the bootstrap of its schema",
+    cluster: storage.cluster,
+    code: {
+      game: rustAsset(join(assets, "generate-game"), architecture),
+      bootstrap: rustAsset(join(assets, "bootstrap"), architecture),
+    },
+    architecture,
+    reservedConcurrency: settings.reservedConcurrency,
+  });
+  const api = new ApiStack(app, of("Api"), {
+    env,
+    description: "generate-game: the API, its key and its alarms",
+    cluster: storage.cluster,
+    game: functions.game,
+    stageName: stage,
+    keyGeneration: settings.apiKeyGeneration,
+    keyReaderRoleArn: settings.smokeTestRoleArn,
+    alarmEmail: settings.alarmEmail,
+  });
+
+  Tags.of(app).add("application", "generate-game");
+  Tags.of(app).add("stage", stage);
+  Validations.of(app).addPlugins(new AwsSolutionsChecks(app));
+  return { storage, functions, api };
+}

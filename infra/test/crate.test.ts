@@ -1,0 +1,60 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { REFUSALS } from "../lib/game-function.ts";
+import { BOOTSTRAP, functionOf, GAME, Synthesis } from "./support/synthesis.ts";
+
+// Two languages meet here by names alone, which no compiler checks.
+
+test("every reason that the alarm looks for is one that the crate logs", () => {
+  const reasons = words(source("dsql-conn/src/error/connect.rs"));
+  for (const reason of REFUSALS) {
+    assert.ok(reasons.has(reason), `${reason} is no code of a Reason`);
+  }
+});
+
+test("the alarm looks at the fields that the program logs", () => {
+  const log = source("examples/generate-game/src/log.rs");
+  assert.match(log, /\.json\(\)\s*\.flatten_event\(true\)/);
+  assert.match(log, /tracing::error!\(reason,/);
+});
+
+test("every variable of the programs is one that they read", () => {
+  const read = new Set([
+    ...words(source("dsql-conn/src/config/environment.rs")),
+    ...words(source("examples/generate-game/src/bootstrap/grantee.rs")),
+  ]);
+  const { functions } = new Synthesis();
+  for (const program of [GAME, BOOTSTRAP]) {
+    const [, { Properties }] = functionOf(functions, program);
+    for (const name of Object.keys(Properties.Environment.Variables)) {
+      assert.ok(read.has(name), `nothing reads ${name}`);
+    }
+  }
+});
+
+test("the search path is the schema that the bootstrap makes", () => {
+  const [, { Properties }] = functionOf(new Synthesis().functions, GAME);
+  const schema = Properties.Environment.Variables.DSQL_SEARCH_PATH;
+  assert.match(
+    source("examples/generate-game/schema/schema.sql"),
+    new RegExp(`CREATE SCHEMA IF NOT EXISTS ${schema}\\b`),
+  );
+});
+
+test("the API's limit of a title is the program's", () => {
+  const [, longest] =
+    /LONGEST_TITLE: usize = (\d+)/.exec(source("examples/generate-game/src/game.rs")) ?? [];
+  const { api } = new Synthesis();
+  const [model] = Object.values(api.findResources("AWS::ApiGateway::Model"));
+  assert.equal(model?.["Properties"].Schema.properties.title.maxLength, Number(longest));
+});
+
+function source(path: string): string {
+  return readFileSync(new URL(`../../${path}`, import.meta.url), "utf8");
+}
+
+/** Returns the string literals of a program that are one word. */
+function words(program: string): Set<string> {
+  return new Set([...program.matchAll(/"(\w+)"/g)].map(([, word = ""]) => word));
+}

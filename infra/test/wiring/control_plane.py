@@ -1,0 +1,85 @@
+"""What moto lacks of CloudFormation for these stacks: the cluster, and the run of the bootstrap."""
+
+from unittest import mock
+
+from moto.awslambda.models import LambdaVersion
+from moto.cloudformation import parsing
+from moto.core.common_models import CloudFormationModel
+from moto.dsql.models import dsql_backends
+
+
+class Cluster(CloudFormationModel):
+    """AWS::DSQL::Cluster, on moto's control plane of the service."""
+
+    def __init__(self, cluster):
+        self.cluster = cluster
+
+    @property
+    def physical_resource_id(self):
+        return self.cluster.identifier
+
+    @staticmethod
+    def cloudformation_type():
+        return "AWS::DSQL::Cluster"
+
+    @classmethod
+    def create_from_cloudformation_json(
+        cls, resource_name, cloudformation_json, account_id, region_name, **kwargs
+    ):
+        properties = cloudformation_json["Properties"]
+        cluster = dsql_backends[account_id][region_name].create_cluster(
+            deletion_protection_enabled=properties["DeletionProtectionEnabled"],
+            tags={tag["Key"]: tag["Value"] for tag in properties["Tags"]},
+            client_token=None,
+        )
+        # moto's own lacks the service's label.
+        cluster.endpoint = f"{cluster.identifier}.dsql.{region_name}.on.aws"
+        return cls(cluster)
+
+    @classmethod
+    def has_cfn_attr(cls, attr):
+        return attr in ATTRIBUTES
+
+    def get_cfn_attribute(self, attribute_name):
+        return getattr(self.cluster, ATTRIBUTES[attribute_name])
+
+
+class Bootstrap(CloudFormationModel):
+    """Custom::Bootstrap, which notes what it was given."""
+
+    runs = []
+
+    def __init__(self, properties):
+        self.properties = properties
+        Bootstrap.runs.append(self)
+
+    @property
+    def physical_resource_id(self):
+        return "bootstrap"
+
+    @staticmethod
+    def cloudformation_type():
+        return "Custom::Bootstrap"
+
+    @classmethod
+    def create_from_cloudformation_json(
+        cls, resource_name, cloudformation_json, account_id, region_name, **kwargs
+    ):
+        return cls(cloudformation_json["Properties"])
+
+
+def installed():
+    """Returns a context in which moto knows the resources above."""
+    known = parsing.resource_class_from_type
+
+    def resource_class_from_type(resource_type):
+        # moto runs the functions of custom resources in Docker, which is not wanted here.
+        return Bootstrap if resource_type == Bootstrap.cloudformation_type() else known(resource_type)
+
+    parsing.get_model_map.cache_clear()
+    # moto's versions do not tell their number.
+    LambdaVersion.get_cfn_attribute = lambda version, _: str(version.version)
+    return mock.patch.object(parsing, "resource_class_from_type", resource_class_from_type)
+
+
+ATTRIBUTES = {"Endpoint": "endpoint", "ResourceArn": "arn", "Identifier": "identifier"}

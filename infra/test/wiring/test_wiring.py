@@ -1,0 +1,151 @@
+"""Deploys the stacks to a fake control plane, and follows the cluster to where it is used.
+
+moto does not make all that is in the stacks, nor in the order that they ask for, nor refuse what AWS
+would. What is shown is that the values reach each other when they are resolved, across stacks.
+"""
+
+import ast
+import json
+import logging
+import os
+import unittest
+from pathlib import Path
+
+import boto3
+from moto import mock_aws
+from moto.iam.access_control import IAMPolicy, PermissionResult
+
+from wiring import control_plane
+
+# It says of every resource that it does not make: alarms, the stage, keys, secrets.
+logging.disable(logging.WARNING)
+
+REGION = "us-east-1"
+TEMPLATES = Path(os.environ["TEMPLATES"])
+
+
+class Wiring(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        for context in (mock_aws(config={"lambda": {"use_docker": False}}), control_plane.installed()):
+            cls.enterClassContext(context)
+        control_plane.Bootstrap.runs.clear()
+        # What `cdk bootstrap` leaves in an account.
+        client("ssm").put_parameter(
+            Name="/cdk-bootstrap/hnb659fds/version", Value="30", Type="String"
+        )
+        for asset in assets():
+            upload(asset)
+        cls.stacks = {layer: deploy(layer) for layer in ("Storage", "Functions", "Api")}
+        (cls.cluster,) = (
+            client("dsql").get_cluster(identifier=cluster["identifier"])
+            for cluster in client("dsql").list_clusters()["clusters"]
+        )
+
+    def test_the_endpoint_reaches_both_programs(self):
+        for program in ("Makes up games", "Prepares the cluster"):
+            variables = function(program)["Environment"]["Variables"]
+            self.assertEqual(variables["DSQL_ENDPOINT"], self.cluster["endpoint"])
+        self.assertEqual(self.stacks["Storage"]["ClusterEndpoint"], self.cluster["endpoint"])
+
+    def test_the_policies_resolve_to_the_cluster(self):
+        another = self.cluster["arn"][:-26] + "z" * 26
+        for program, action in (
+            ("Makes up games", "dsql:DbConnect"),
+            ("Prepares the cluster", "dsql:DbConnectAdmin"),
+        ):
+            for candidate in ("dsql:DbConnect", "dsql:DbConnectAdmin", "dsql:DeleteCluster"):
+                with self.subTest(program=program, action=candidate):
+                    self.assertEqual(
+                        permitted(program, candidate, self.cluster["arn"]), candidate == action
+                    )
+            self.assertFalse(permitted(program, action, another))
+
+    def test_the_caller_may_call_the_bootstrap_and_no_other_function(self):
+        caller = "AWS CDK resource provider framework"
+        for program, may in (("Prepares the cluster", True), ("Makes up games", False)):
+            arn = function(program)["FunctionArn"]
+            self.assertEqual(permitted(caller, "lambda:InvokeFunction", arn), may)
+
+    def test_the_bootstrap_runs_for_the_role_of_the_function(self):
+        (run,) = control_plane.Bootstrap.runs
+        game, bootstrap = function("Makes up games"), function("Prepares the cluster")
+        self.assertEqual(run.properties["endpoint"], self.cluster["endpoint"])
+        self.assertEqual(run.properties["grantee"], game["Role"])
+        variables = bootstrap["Environment"]["Variables"]
+        self.assertEqual(variables["GAME_ROLE_ARN"], game["Role"])
+        self.assertEqual(
+            run.properties["ServiceToken"],
+            function("AWS CDK resource provider framework")["FunctionArn"],
+        )
+
+    def test_every_method_calls_the_function_and_wants_a_key(self):
+        gateway = client("apigateway")
+        (api,) = gateway.get_rest_apis()["items"]
+        methods = {}
+        for resource in gateway.get_resources(restApiId=api["id"])["items"]:
+            for verb in resource.get("resourceMethods", {}):
+                methods[f"{verb} {resource['path']}"] = gateway.get_method(
+                    restApiId=api["id"], resourceId=resource["id"], httpMethod=verb
+                )
+        self.assertEqual(sorted(methods), ["GET /games", "GET /games/{id}", "POST /games"])
+        for method in methods.values():
+            self.assertTrue(method["apiKeyRequired"])
+            self.assertIn(function("Makes up games")["FunctionArn"], method["methodIntegration"]["uri"])
+
+    def test_the_cluster_is_protected(self):
+        self.assertTrue(self.cluster["deletionProtectionEnabled"])
+
+
+def client(service):
+    return boto3.client(
+        service,
+        region_name=REGION,
+        aws_access_key_id="none",
+        aws_secret_access_key="none",
+    )
+
+
+def assets():
+    """Returns where the templates expect the functions' code."""
+    for template in TEMPLATES.glob("*.template.json"):
+        for resource in json.loads(template.read_text())["Resources"].values():
+            if resource["Type"] == "AWS::Lambda::Function":
+                yield resource["Properties"]["Code"]
+
+
+def upload(asset):
+    s3 = client("s3")
+    s3.create_bucket(Bucket=asset["S3Bucket"])
+    s3.put_object(Bucket=asset["S3Bucket"], Key=asset["S3Key"], Body=b"code")
+
+
+def deploy(layer):
+    """Deploys a stack and returns its outputs."""
+    (template,) = TEMPLATES.glob(f"*-{layer}.template.json")
+    name = template.name.removesuffix(".template.json")
+    cloudformation = client("cloudformation")
+    cloudformation.create_stack(
+        StackName=name, TemplateBody=template.read_text(), Capabilities=["CAPABILITY_IAM"]
+    )
+    (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
+    if stack["StackStatus"] != "CREATE_COMPLETE":
+        raise RuntimeError(f"{name}: {stack['StackStatus']}")
+    return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+
+
+def function(description):
+    """Returns the function whose description begins like this."""
+    functions = client("lambda").list_functions()["Functions"]
+    (found,) = (one for one in functions if one["Description"].startswith(description))
+    return found
+
+
+def permitted(description, action, resource):
+    """Returns whether the role of a function allows an action."""
+    iam, role = client("iam"), function(description)["Role"].split("/")[-1]
+    (name,) = iam.list_role_policies(RoleName=role)["PolicyNames"]
+    # moto keeps what CloudFormation gave it as Python's text of it.
+    document = ast.literal_eval(iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"])
+    decision = IAMPolicy(json.dumps(document)).is_action_permitted(action, resource)
+    return decision is PermissionResult.PERMITTED
