@@ -94,4 +94,4 @@ function multiRegion(
 }
 
 /** Where cargo-lambda writes, beside this folder's own place in the repository. */
-const BUILT = new URL("../../target/lambda", import.meta.url).pathname;
+const BUILT = new URL("../../target/functions", import.meta.url).pathname;

@@ -6,7 +6,7 @@ import { Synthesis } from "./support/synthesis.ts";
 
 test("a Region is all that has to be named", () => {
   const { assets, ...others } = settings({ AWS_REGION: "eu-central-1" });
-  assert.match(assets, /\/target\/lambda$/);
+  assert.match(assets, /\/target\/functions$/);
   assert.deepEqual(others, {
     region: "eu-central-1",
     account: undefined,

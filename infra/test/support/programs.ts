@@ -12,7 +12,7 @@ export interface Programs {
   readonly game?: string;
 }
 
-/** Returns a folder like `target/lambda`, of programs that are nothing but the head of one. */
+/** Returns a folder like `target/functions`, of programs that are nothing but the head of one. */
 export function programs({ machine = AARCH64, bootstrap = "", game = "" }: Programs = {}): string {
   const folder = mkdtempSync(join(tmpdir(), "programs-"));
   for (const [name, build] of [

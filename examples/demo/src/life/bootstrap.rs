@@ -25,7 +25,7 @@ impl Life {
         let second = call("Update").await?;
         call("Delete").await?;
         let created = |answer: &Value| -> usize {
-            let steps = answer["Data"]["Steps"].as_array().into_iter().flatten();
+            let steps = answer["steps"].as_array().into_iter().flatten();
             let created = steps
                 .filter_map(Value::as_str)
                 .filter(|step| step.starts_with("created "));

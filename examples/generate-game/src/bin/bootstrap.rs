@@ -60,7 +60,7 @@ async fn answer(event: LambdaEvent<Value>) -> Result<Value, Diagnostic> {
         Ok(steps) => {
             let steps: Vec<_> = steps.iter().map(Step::to_string).collect();
             tracing::info!(steps = steps.join(", "), "the cluster is prepared");
-            Ok(json!({ "Data": { "Steps": steps } }))
+            Ok(json!({ "steps": steps }))
         }
         Err(error) => {
             log::failure("bootstrap failed", None, &*error);
