@@ -89,5 +89,8 @@ export class Bootstrap extends Construct {
   }
 }
 
-/** New permissions take more than a minute to be effective, and a new cluster starts. */
-const TIMEOUT = Duration.minutes(5);
+/**
+ * New permissions take more than a minute to be effective, and a cluster wakes up; the rest is for indexes
+ * of tables that have grown. The framework that calls the function has 15 minutes itself.
+ */
+const TIMEOUT = Duration.minutes(13);

@@ -62,7 +62,8 @@ export class CallerKey extends Construct {
       // A caller who asks one after the other needs no more; the functions that are reserved by
       // default answer a burst of it at once.
       throttle: { rateLimit: 10, burstLimit: 20 },
-      // Bounds what a stolen key costs in a day.
+      // Mostly bounds what a stolen key costs in a day: quotas are best effort, a budget is what tells.
+      // https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-api-usage-plans.html
       quota: { limit: 10_000, period: Period.DAY },
     });
     plan.addApiKey(key);

@@ -155,7 +155,7 @@ function acknowledge(scope: GameApi): void {
     {
       id: "AwsSolutions-APIG3",
       reason:
-        "No web ACL: nothing passes without a key, and a key is throttled and has a quota. A web ACL costs by the month; an API that is opened to strangers should get one.",
+        "No web ACL: nothing passes without a key, and the stage's throttle and the function's reserved concurrency limit the pace of all. A web ACL costs by the month; an API that is opened to strangers should get one.",
     },
     {
       id: "AwsSolutions-APIG4",

@@ -10,7 +10,7 @@ import { Architecture, Code } from "aws-cdk-lib/aws-lambda";
  */
 export function rustAsset(folder: string, architecture: Architecture): Code {
   const program = join(folder, "bootstrap");
-  const build = `build it with \`cargo lambda build --profile lambda ${flag(architecture)} --package generate-game\``;
+  const build = `build it with \`cargo lambda build --profile lambda ${flag(architecture)} --lambda-dir target/functions --package generate-game --bins\``;
 
   const status = statSync(program, { throwIfNoEntry: false });
   if (!status?.isFile()) {

@@ -42,7 +42,7 @@ test("a missing program is refused with how to build it", () => {
   for (const assets of ["/nowhere", join(programs(), "..")]) {
     assert.throws(
       () => rustAsset(assets, Architecture.ARM_64),
-      /bootstrap is missing: build it with `cargo lambda build .*GAME_ASSETS/,
+      /bootstrap is missing: build it with `cargo lambda build .* --lambda-dir target\/functions .*GAME_ASSETS/,
     );
   }
 });

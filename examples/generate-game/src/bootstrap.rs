@@ -17,8 +17,8 @@ use tokio::time::sleep;
 
 pub use grantee::{Grantee, RoleArn, RoleName};
 
-/// Connects, and again until then while the cluster does not let the admin in: a permission that the
-/// same deployment has given can take over a minute to be effective.
+/// Connects, and again until then while the cluster does not let the admin in, or wakes up: a permission
+/// that the same deployment has given can take over a minute to be effective.
 ///
 /// # Errors
 ///
@@ -27,10 +27,8 @@ pub async fn admitted(config: &Config, until: SystemTime) -> Result<Connection, 
     loop {
         match config.connect().await {
             Err(error)
-                if matches!(
-                    error.reason(),
-                    Some(Reason::NotAuthorized | Reason::AccessDenied)
-                ) && SystemTime::now() + BETWEEN_ATTEMPTS < until =>
+                if error.reason().is_some_and(may_pass)
+                    && SystemTime::now() + BETWEEN_ATTEMPTS < until =>
             {
                 tracing::warn!(%error, "not let in yet");
                 sleep(BETWEEN_ATTEMPTS).await;
@@ -38,6 +36,10 @@ pub async fn admitted(config: &Config, until: SystemTime) -> Result<Connection, 
             outcome => return outcome,
         }
     }
+}
+
+fn may_pass(reason: Reason) -> bool {
+    reason.is_transient() || matches!(reason, Reason::NotAuthorized | Reason::AccessDenied)
 }
 
 /// Applies what is missing and tells about every step. The connection has to be the admin's.

@@ -11,6 +11,7 @@ use generate_game::bootstrap::{Grantee, Step, admitted, bootstrap};
 use generate_game::log;
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -22,7 +23,7 @@ async fn main() -> ExitCode {
 
 /// Prints what was done.
 async fn run_once() -> ExitCode {
-    match prepare(SystemTime::now()).await {
+    match prepare(None).await {
         Ok(steps) => {
             for step in steps {
                 println!("{step}");
@@ -47,16 +48,17 @@ async fn serve() -> ExitCode {
     }
 }
 
-/// Runs for any event but the end of a custom resource: the schema stays with the cluster. An error
-/// is the deployment's.
+/// Runs for any event but two: a custom resource that goes leaves the schema with the cluster, and one
+/// that CloudFormation rolls back to an older version has a schema that the older version works with. An
+/// error is the deployment's.
 ///
 /// Event and answer are those of the CDK's
 /// [provider framework](https://docs.aws.amazon.com/cdk/api/v2/docs/aws-cdk-lib.custom_resources-readme.html#handling-lifecycle-events-onevent).
 async fn answer(event: LambdaEvent<Value>) -> Result<Value, Diagnostic> {
-    if event.payload["RequestType"] == "Delete" {
+    if event.payload["RequestType"] == "Delete" || goes_back(&event.payload) {
         return Ok(json!({}));
     }
-    match prepare(event.context.deadline() - FOR_THE_WORK).await {
+    match prepare(Some(event.context.deadline())).await {
         Ok(steps) => {
             let steps: Vec<_> = steps.iter().map(Step::to_string).collect();
             tracing::info!(steps = steps.join(", "), "the cluster is prepared");
@@ -72,12 +74,72 @@ async fn answer(event: LambdaEvent<Value>) -> Result<Value, Diagnostic> {
     }
 }
 
-/// Waits until then for permissions to take effect.
-async fn prepare(until: SystemTime) -> Result<Vec<Step>, Box<dyn Error>> {
+/// Tells whether an update is to a version before the one that was tried last. Lambda counts up, also
+/// when an older program is deployed again.
+fn goes_back(event: &Value) -> bool {
+    let version = |properties: &str| -> Option<u64> {
+        let version = event[properties]["version"].as_str()?;
+        version.parse().ok()
+    };
+    let (now, before) = (
+        version("ResourceProperties"),
+        version("OldResourceProperties"),
+    );
+    now.zip(before).is_some_and(|(now, before)| now < before)
+}
+
+/// Prepares the cluster, within the function's time if it has one. A shell's user is told at once that the
+/// cluster does not let them in.
+async fn prepare(deadline: Option<SystemTime>) -> Result<Vec<Step>, Box<dyn Error>> {
     let grantee = Grantee::from_env()?;
-    let connection = admitted(&Config::from_env()?, until).await?;
-    Ok(bootstrap(&connection, &grantee).await?)
+    let config = Config::from_env()?;
+    let Some(deadline) = deadline else {
+        let connection = config.connect().await?;
+        return Ok(bootstrap(&connection, &grantee).await?);
+    };
+    let connection = admitted(&config, deadline - FOR_THE_WORK).await?;
+    let left = deadline - TO_TELL;
+    let left = left.duration_since(SystemTime::now()).unwrap_or_default();
+    match timeout(left, bootstrap(&connection, &grantee)).await {
+        Ok(done) => Ok(done?),
+        Err(_) => Err(format!(
+            "not done within {} s: an index under construction goes on by itself, and sys.jobs tells \
+             when it is there; deploy again then",
+            left.as_secs(),
+        )
+        .into()),
+    }
 }
 
 /// What the statements and their indexes may take of the function's time.
-const FOR_THE_WORK: Duration = Duration::from_secs(120);
+const FOR_THE_WORK: Duration = Duration::from_secs(600);
+
+/// What it takes to say that the time is up.
+const TO_TELL: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_rollback_goes_back() {
+        let update = |now: Value, before: Value| {
+            json!({
+                "RequestType": "Update",
+                "ResourceProperties": { "version": now },
+                "OldResourceProperties": { "version": before },
+            })
+        };
+        assert!(goes_back(&update(json!("9"), json!("10"))));
+        for event in [
+            update(json!("10"), json!("9")),
+            update(json!("9"), json!("9")),
+            update(json!("$LATEST"), json!("9")),
+            json!({ "RequestType": "Create", "ResourceProperties": { "version": "1" } }),
+            json!({}),
+            json!(null),
+        ] {
+            assert!(!goes_back(&event), "{event}");
+        }
+    }
+}

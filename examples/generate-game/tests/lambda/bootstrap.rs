@@ -163,6 +163,18 @@ async fn admin_who_is_not_let_in_yet_is_awaited() {
     let generous = SystemTime::now() + Duration::from_secs(60);
     admitted(&config, generous).await.unwrap();
 
+    // Awake only after the time of one connect.
+    let asleep = Fault::refuse(Refusal::WakingUp).always();
+    account.cluster.inject(asleep.clone());
+    let hasty = config.clone().connect_timeout(Duration::from_millis(50));
+    let (admitted_late, ()) = tokio::join!(admitted(&hasty, generous), async {
+        while account.cluster.struck(&asleep) < 2 {
+            sleep(Duration::from_millis(1)).await;
+        }
+        account.cluster.clear_faults();
+    });
+    admitted_late.unwrap();
+
     account.cluster.inject(Fault::refuse(denied).always());
     let refused = admitted(&config, SystemTime::now()).await.unwrap_err();
     assert_eq!(refused.reason(), Some(Reason::NotAuthorized));
