@@ -241,7 +241,7 @@ impl Pool {
     }
 
     async fn checkout(&self, patience: Duration) -> Result<PooledConnection, Error> {
-        let patience = Patience::starting_now(patience);
+        let mut patience = Patience::of(patience);
         let permits = Arc::clone(&self.0.permits);
         let permit = match permits.try_acquire_owned() {
             Ok(permit) => permit,
@@ -250,7 +250,7 @@ impl Pool {
                 // A place may be held by a dial that a freeze has left behind.
                 self.0.dialer.end_overdue();
                 let permits = Arc::clone(&self.0.permits);
-                match timeout_at(patience.deadline, permits.acquire_owned()).await {
+                match timeout_at(patience.deadline(), permits.acquire_owned()).await {
                     Ok(Ok(permit)) => permit,
                     Ok(Err(_)) => return Err(Error::PoolClosed),
                     Err(_) => return Err(patience.exhausted(self.0.dialer.trouble())),
@@ -264,7 +264,7 @@ impl Pool {
     async fn lend(
         &self,
         permit: OwnedSemaphorePermit,
-        patience: Patience,
+        mut patience: Patience,
     ) -> Result<PooledConnection, Error> {
         // Read before anything is dialed, so that no failure from here on is missed.
         let mut seen = self.0.dialer.failures();
@@ -279,19 +279,20 @@ impl Pool {
             polled => Poll::Ready(polled),
         });
         if let Poll::Ready(result) = at_once.await {
-            return self.lent(result, permit, &patience, None);
+            return self.lent(result, permit, &mut patience, None);
         }
 
         self.0.dialer.end_overdue();
         let mut dialing = self.0.dialer.watch();
-        let mut redial = pin!(sleep_until(patience.deadline));
+        let deadline = patience.deadline();
+        let mut redial = pin!(sleep_until(deadline));
         let mut failed = 0;
         let mut cause: Option<ConnectError> = None;
         loop {
             tokio::select! {
                 biased;
                 result = getting.as_mut() => {
-                    return self.lent(result, permit, &patience, cause);
+                    return self.lent(result, permit, &mut patience, cause);
                 }
                 Ok(outcome) = dialing.wait_for(|outcome| outcome.closed || outcome.failures > seen) => {
                     if outcome.closed {
@@ -308,16 +309,16 @@ impl Pool {
                     }
                     failed += 1;
                     let delay = REDIAL.delay(failed, rand::random());
-                    redial.as_mut().reset(patience.deadline.min(Instant::now() + delay));
+                    redial.as_mut().reset(deadline.min(Instant::now() + delay));
                 }
                 () = redial.as_mut() => {
-                    if Instant::now() >= patience.deadline {
+                    if Instant::now() >= deadline {
                         return Err(patience.exhausted(Some(self.hindrance(cause))));
                     }
                     // bb8 dials for those who begin to wait, and not again for those who wait already.
                     getting.set(self.connections().get_owned());
                     // Once more in a while: the place of the dial that failed may not have been free yet.
-                    redial.as_mut().reset(patience.deadline.min(Instant::now() + REDIAL.cap));
+                    redial.as_mut().reset(deadline.min(Instant::now() + REDIAL.cap));
                 }
             }
         }
@@ -327,7 +328,7 @@ impl Pool {
         &self,
         result: Result<bb8::PooledConnection<'static, ConnectionManager>, RunError<Error>>,
         permit: OwnedSemaphorePermit,
-        patience: &Patience,
+        patience: &mut Patience,
         cause: Option<ConnectError>,
     ) -> Result<PooledConnection, Error> {
         match result {
@@ -434,24 +435,31 @@ impl fmt::Debug for PooledConnection {
     }
 }
 
-/// How long one checkout may take.
+/// For how long somebody waits. The time runs from the first look at it: who is served at once reads no clock.
 struct Patience {
-    started: Instant,
-    deadline: Instant,
+    most: Duration,
+    started: Option<Instant>,
 }
 
 impl Patience {
-    fn starting_now(patience: Duration) -> Self {
-        let started = Instant::now();
+    fn of(most: Duration) -> Self {
         Self {
-            started,
-            deadline: started + patience.min(FOREVER),
+            most,
+            started: None,
         }
     }
 
-    fn exhausted(&self, cause: Option<ConnectError>) -> Error {
+    fn started(&mut self) -> Instant {
+        *self.started.get_or_insert_with(Instant::now)
+    }
+
+    fn deadline(&mut self) -> Instant {
+        self.started() + self.most.min(FOREVER)
+    }
+
+    fn exhausted(&mut self, cause: Option<ConnectError>) -> Error {
         Error::CheckoutTimeout {
-            waited: self.started.elapsed(),
+            waited: self.started().elapsed(),
             cause,
         }
     }
