@@ -25,7 +25,7 @@ use crate::{
     connect::{Connector, Progress, Session},
     driver::Driver,
     error::Error,
-    wire::{Fence, Status, Watch},
+    wire::{Status, Watch},
 };
 
 pub use statements::Query;
@@ -55,8 +55,6 @@ pub struct Connection {
     pub(crate) proven: bool,
     /// Whether the client may have been used since the connection was last found clean.
     touched: AtomicBool,
-    /// Asked for as it came back, so that the driver has mostly had its turn when somebody asks for the connection.
-    fence: Option<Fence>,
     /// Whether it was found to come to its age as it came back.
     leaves: Option<bool>,
 }
@@ -113,7 +111,6 @@ impl Connection {
             last_used: connector.config.now(),
             proven: false,
             touched: AtomicBool::new(false),
-            fence: None,
             leaves: None,
             connector,
         }
@@ -159,7 +156,6 @@ impl Connection {
     pub(crate) fn comes_back(&mut self) -> bool {
         let now = self.moment();
         if *self.touched.get_mut() {
-            self.fence = Some(self.watch.fence());
             let passed = now.wall.duration_since(self.last_used);
             let lived = now.monotonic - self.last_used_monotonic;
             let ping_after = self.connector.config.ping_after;
@@ -174,10 +170,11 @@ impl Connection {
 
     /// Whether it comes to its age, as was found when it came back, if it has.
     pub(crate) fn leaves(&mut self) -> bool {
-        match self.leaves.take() {
-            Some(leaves) => leaves,
-            None => self.comes_back(),
+        if self.leaves.is_none() {
+            self.comes_back();
         }
+        // For this return alone.
+        self.leaves.take().unwrap_or_default()
     }
 
     pub(crate) fn moment(&self) -> Moment {
@@ -213,36 +210,27 @@ impl Connection {
 
     /// Waits, for [`Config::settle_timeout`], until nothing is queued, under way or untaken. Returns whether that is so.
     pub(crate) async fn settle(&self) -> bool {
-        self.settle_behind(self.watch.fence()).await
-    }
-
-    async fn settle_behind(&self, fence: Fence) -> bool {
         let patience = self.connector.config.settle_timeout;
-        self.passes(fence).await
+        self.sent().await
             && (self.watch.settled().now_or_never().is_some()
                 || timeout(patience, self.watch.settled()).await.is_ok())
     }
 
     /// Waits until nothing is queued: for the driver's task, not for the server. Returns whether that is so.
     pub(crate) async fn sent(&self) -> bool {
-        self.passes(self.watch.fence()).await
-    }
-
-    async fn passes(&self, fence: Fence) -> bool {
-        let mut passed = pin!(self.watch.passed(fence));
+        let mut fence = pin!(self.watch.fence());
         // The driver's first turn is mostly enough, and wakes this either way: a timer costs more than the turn.
         let mut turns = 0..1;
-        let first_turn = poll_fn(|cx| match passed.as_mut().poll(cx) {
+        let first_turn = poll_fn(|cx| match fence.as_mut().poll(cx) {
             Poll::Pending if turns.next().is_some() => Poll::Pending,
             polled => Poll::Ready(polled),
         });
-        first_turn.await.is_ready() || timeout(FENCE_PATIENCE, passed).await.is_ok()
+        first_turn.await.is_ready() || timeout(FENCE_PATIENCE, fence).await.is_ok()
     }
 
     /// Waits for what the last borrower left behind, such as the rollback of a transaction that was dropped.
     async fn clean(&mut self) -> Result<(), Unfit> {
-        let fence = self.fence.take().unwrap_or_else(|| self.watch.fence());
-        if !self.settle_behind(fence).await {
+        if !self.settle().await {
             return Err(Unfit::Unsettled);
         }
         if self.is_closed() {

@@ -18,7 +18,7 @@ use std::{
 
 use bb8::RunError;
 use tokio::{
-    runtime::Handle,
+    runtime::{Handle, RuntimeFlavor},
     sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError},
     time::{Instant, sleep_until, timeout, timeout_at},
 };
@@ -269,10 +269,12 @@ impl Pool {
         // Read before anything is dialed, so that no failure from here on is missed.
         let mut seen = self.0.dialer.failures();
         let mut getting = pin!(self.connections().get_owned());
-        // A driver's turn is mostly all that there is to wait for, and takes less time than to begin to watch the dials and the clock.
         let mut turns = 0..1;
         let at_once = poll_fn(|cx| match getting.as_mut().poll(cx) {
-            Poll::Pending if turns.next().is_some() => {
+            Poll::Pending if turns.next().is_some() && is_single_threaded() => {
+                // A driver's turn is mostly all that there is to wait for, and comes before the next one of this task: sooner
+                // than it takes to begin to watch the dials and the clock.
+                patience.started();
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
@@ -463,6 +465,13 @@ impl Patience {
             cause,
         }
     }
+}
+
+/// Whether this runtime has one queue for all its tasks. Where there are more, a driver's turn is taken by the same thread right
+/// after this one, and a yield would be behind everything else.
+fn is_single_threaded() -> bool {
+    let runtime = Handle::try_current();
+    runtime.is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::CurrentThread)
 }
 
 /// How fast one waiter causes dials while they fail.

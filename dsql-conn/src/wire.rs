@@ -72,36 +72,38 @@ impl<S> Wire<S> {
     }
 }
 
-/// A point among what is queued in a driver.
-#[derive(Clone, Copy)]
-pub(crate) struct Fence(u64);
-
 impl Watch {
-    /// Asks the driver for a turn, after which it has written everything that was queued before this call, and handed on
-    /// everything it has read: then the fence is [passed](Self::passed).
+    /// Waits until the driver has written everything that was queued before this call, and handed on everything it has read.
     ///
     /// The ledger sees what passes here, not what the driver holds. A statement whose future was polled once and dropped sits
     /// in the driver's queue, and rows that nobody takes hold up what comes after them: before the fence the ledger would call
     /// such a connection clean.
-    pub(crate) fn fence(&self) -> Fence {
-        let fence = {
+    pub(crate) async fn fence(&self) {
+        let wanted = {
             let mut ledger = self.shared.lock();
             ledger.fence_wanted += 1;
-            Fence(ledger.fence_wanted)
+            ledger.fence_wanted
         };
-        self.wake_driver();
-        fence
+        let mut wakes = 0..1;
+        poll_fn(|cx| {
+            self.shared.changed.register(cx.waker());
+            // Behind the registration, so that a turn in vain is told, too.
+            if wakes.next().is_some() {
+                self.wake_driver();
+            }
+            let ledger = self.shared.lock();
+            match ledger.is_closed() || ledger.fence_reached >= wanted {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        })
+        .await;
     }
 
-    /// Waits until the driver has passed the fence.
-    pub(crate) async fn passed(&self, fence: Fence) {
-        self.until(|ledger| ledger.is_closed() || ledger.fence_reached >= fence.0)
-            .await;
-    }
-
-    /// Waits until every statement has been answered. Without a deadline of its own.
+    /// Waits until every statement has been answered, and the driver holds back nothing of it: rows that nobody takes would hold
+    /// up the next one's. Without a deadline of its own.
     pub(crate) async fn settled(&self) {
-        self.until(|ledger| ledger.is_closed() || ledger.is_settled())
+        self.until(|ledger| ledger.is_closed() || ledger.is_settled() && ledger.drained)
             .await;
     }
 

@@ -49,7 +49,7 @@ fn session(said: &[u8], answered: &[u8]) -> Ended {
         let drivers = Drivers::default();
         let driver = Driver::spawn(connection, watch.clone(), &drivers);
         let answer = Some(client.simple_query(QUESTION).await);
-        watch.passed(watch.fence()).await;
+        watch.fence().await;
         drop((client, driver));
         watch.settled().await;
         watch.until(Ledger::is_closed).await;

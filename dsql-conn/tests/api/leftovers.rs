@@ -1,12 +1,22 @@
 //! What a borrower leaves behind never reaches the next one.
 
-use std::time::Duration;
+use std::{
+    io,
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
 
-use dsql_conn::Pool;
+use dsql_conn::{
+    ConnectionManager, Pool,
+    bb8::{self, AddError},
+};
 use dsql_local::{Effect, Fault, LocalCluster, Stage};
 use futures_util::{FutureExt, SinkExt, pin_mut};
+use tokio::{runtime::Builder, task::yield_now, time::timeout};
 
-use crate::support::{cluster, config, pool, until};
+use crate::support::{cluster, config, next_packet, pool, until};
 
 /// The wire calls this connection clean: `BEGIN` sits in the driver's queue when the connection comes back.
 #[tokio::test]
@@ -88,7 +98,7 @@ async fn a_query_that_was_dropped_does_not_answer_the_next_one() {
                 if (&mut query).now_or_never().is_some() {
                     break;
                 }
-                tokio::task::yield_now().await;
+                yield_now().await;
             }
         }
         drop(connection);
@@ -203,7 +213,7 @@ async fn a_connection_whose_rows_nobody_takes_is_not_lent() {
         let connection = pool.get().await.unwrap();
         let query = connection.query("SELECT 1", &[]);
         assert_eq!(
-            tokio::time::timeout(Duration::from_secs(60), query)
+            timeout(Duration::from_secs(60), query)
                 .await
                 .unwrap()
                 .unwrap()
@@ -263,3 +273,113 @@ async fn closing_an_idle_connection_says_farewell() {
 }
 
 const COPY: &str = "COPY note FROM STDIN";
+
+/// The rows come once the driver has had its turn for the return: the last of them, with the end of the answer, finds no place
+/// with the one who does not take them.
+#[tokio::test]
+async fn rows_that_come_after_the_return_and_are_not_taken_do_not_block_the_next_loan() {
+    const LATE: &str = "SELECT repeat('x', 1000), CASE WHEN g = 12 THEN pg_sleep(0.05)::text END FROM generate_series(1, $1::int) g";
+    let cluster = cluster().await;
+    for rows in 12..28_i32 {
+        let config = config(&cluster).settle_timeout(Duration::from_millis(200));
+        let pool = Pool::builder(config).max_size(1).build();
+        let connection = pool.get().await.unwrap();
+        let untaken = connection.query_raw(LATE, [rows]).await.unwrap();
+        drop(connection);
+
+        let connection = pool.get().await.unwrap();
+        timeout(Duration::from_secs(30), connection.query("SELECT 1", &[]))
+            .await
+            .unwrap_or_else(|_| panic!("blocked behind {rows} rows"))
+            .unwrap();
+        drop(untaken);
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_was_used_since_bb8_refused_it_is_judged_anew() {
+    let cluster = cluster().await;
+    let setup = config(&cluster).connect().await.unwrap();
+    setup
+        .batch_execute("CREATE TABLE note (text text)")
+        .await
+        .unwrap();
+    let manager = ConnectionManager::new(config(&cluster));
+    let pool = bb8::Pool::builder().max_size(1).build_unchecked(manager);
+    let spare = config(&cluster).connect().await.unwrap();
+    spare.batch_execute("SELECT 1").await.unwrap();
+    let full = config(&cluster).connect().await.unwrap();
+    pool.add(full).unwrap();
+    let Err(AddError::NoCapacity(spare)) = pool.add(spare) else {
+        panic!("there was no capacity");
+    };
+    let lent = pool.get().await.unwrap();
+    let row = lent
+        .query_one("SELECT pg_backend_pid()", &[])
+        .await
+        .unwrap();
+    let end = format!("SELECT pg_terminate_backend({})", row.get::<_, i32>(0));
+    cluster.query(&end).await.unwrap();
+    while !lent.is_closed() {
+        yield_now().await;
+    }
+    drop(lent);
+
+    assert!(spare.batch_execute("BEGIN").now_or_never().is_none());
+    assert!(pool.add(spare).is_ok());
+    let next = pool.get().await.unwrap();
+    next.execute("INSERT INTO note VALUES ('kept')", &[])
+        .await
+        .unwrap();
+    let kept = cluster.query("SELECT count(*) FROM note").await.unwrap();
+    assert_eq!(kept[0][0].as_deref(), Some("1"));
+}
+
+/// Both wait in one batch for the runtime: the end of the idle connection, and the request that asks for it.
+#[test]
+fn an_end_that_is_heard_of_with_the_request_is_heard_of_first() {
+    let mut builder = Builder::new_multi_thread();
+    let far = builder.worker_threads(1).enable_all().build().unwrap();
+    let cluster = far.block_on(cluster());
+    let near = Builder::new_current_thread().enable_all().build().unwrap();
+    for _ in 0..10 {
+        let (port, carried) = relay(cluster.address());
+        let config = config(&cluster).port(port);
+        let pool = Pool::builder(config).max_size(1).build();
+        near.block_on(async {
+            let connection = pool.get().await.unwrap();
+            connection.batch_execute("SELECT 1").await.unwrap();
+            drop(connection);
+            // The driver comes to rest after the return.
+            for _ in 0..10 {
+                yield_now().await;
+            }
+
+            carried.recv().unwrap().shutdown(Shutdown::Both).unwrap();
+            next_packet().await;
+            let connection = pool.get().await.unwrap();
+            connection.query_one("SELECT 1", &[]).await.unwrap();
+        });
+    }
+}
+
+/// Carries connections to the cluster, and hands out the client's side of each.
+fn relay(cluster: SocketAddr) -> (u16, mpsc::Receiver<TcpStream>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (sender, carried) = mpsc::channel();
+    thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let server = TcpStream::connect(cluster).unwrap();
+            for (mut from, mut to) in [(&client, &server), (&server, &client)]
+                .map(|(from, to)| (from.try_clone().unwrap(), to.try_clone().unwrap()))
+            {
+                thread::spawn(move || io::copy(&mut from, &mut to));
+            }
+            if sender.send(client).is_err() {
+                return;
+            }
+        }
+    });
+    (port, carried)
+}
