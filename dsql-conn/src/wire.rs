@@ -319,7 +319,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
 
 impl<S: TlsStream + Unpin> TlsStream for Wire<S> {
     /// None: DSQL asks for a cleartext password, which binds nothing, and to read the certificate for it takes a parser of
-    /// its own. Another server's SCRAM goes without, inside a TLS session whose certificate was verified.
+    /// its own. Another server's SCRAM goes without. It would guard against a certificate that was not verified, which only a
+    /// verifier of the caller's own lets in.
     fn channel_binding(&self) -> ChannelBinding {
         ChannelBinding::none()
     }
