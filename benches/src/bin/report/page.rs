@@ -286,7 +286,9 @@ const SECTIONS: &[Section] = &[
         title: "Checkout",
         record: "checkout",
         text: "Checkout and return alone, from a pool of 10. A connection that was used since it was last lent is looked at whether it is clean, which \
-               takes its driver a turn and no round trip. The least and the quantiles are of means over many. A pool that \"tests\" \
+               takes its driver a turn and no round trip. \
+               A turn at the return instead would be over by then, and half of that time with it; but it would know nothing of what came \
+               since, and lend a connection whose end had arrived. The least and the quantiles are of means over many. A pool that \"tests\" \
                waits for the server each time, by default if nothing is said. The AWS connector's asks at the return, too, in a task of its own; it is behind a relay.",
         charts: &[],
         table: checkout,
