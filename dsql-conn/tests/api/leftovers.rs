@@ -272,8 +272,6 @@ async fn closing_an_idle_connection_says_farewell() {
     assert_eq!(connections[0].flights.last().map(String::as_str), Some("X"));
 }
 
-const COPY: &str = "COPY note FROM STDIN";
-
 /// The rows come once the driver has had its turn for the return: the last of them, with the end of the answer, finds no place
 /// with the one who does not take them.
 #[tokio::test]
@@ -383,3 +381,5 @@ fn relay(cluster: SocketAddr) -> (u16, mpsc::Receiver<TcpStream>) {
     });
     (port, carried)
 }
+
+const COPY: &str = "COPY note FROM STDIN";

@@ -213,9 +213,11 @@ impl Progress<'_> {
             if !self.query(RECORDED, &name).await?.is_empty() {
                 return Ok(Outcome::Present);
             }
-            self.define(statement).await?;
-            while !self.finish_indexes().await? {
+            loop {
                 self.define(statement).await?;
+                if self.finish_indexes().await? {
+                    break;
+                }
             }
             self.query(RECORD, &name).await?;
             Ok(Outcome::Created)
