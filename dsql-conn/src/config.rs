@@ -3,7 +3,7 @@
 //! A [`Config`] is plain data; nothing is looked up or opened until it is used.
 
 mod environment;
-mod parse;
+pub(crate) mod parse;
 mod same;
 mod url;
 
@@ -57,10 +57,7 @@ pub struct Config {
     pub(crate) token_ttl: Duration,
     /// Left to whoever opens the connection, where the caller did not say.
     pub(crate) connect_timeout: Option<Duration>,
-    pub(crate) checkout_timeout: Duration,
-    pub(crate) ping_timeout: Duration,
-    pub(crate) ping_after: Duration,
-    pub(crate) settle_timeout: Duration,
+    pub(crate) statement_timeout: Option<Duration>,
     pub(crate) max_lifetime: Duration,
     /// Without one of the caller's, the system's.
     time: Option<Arc<dyn TimeSource>>,
@@ -113,10 +110,7 @@ impl Config {
             password_in_startup_flight: false,
             token_ttl: Duration::from_secs(900),
             connect_timeout: None,
-            checkout_timeout: Duration::from_secs(30),
-            ping_timeout: Duration::from_secs(1),
-            ping_after: Duration::from_secs(30),
-            settle_timeout: Duration::from_millis(100),
+            statement_timeout: None,
             max_lifetime: Duration::from_secs(55 * 60),
             time: None,
         }
@@ -320,32 +314,17 @@ impl Config {
         self
     }
 
-    /// Sets how long a checkout waits for a connection. Defaults to 30 seconds.
+    /// Sets how long a statement may wait for its reply. Defaults to no limit: the service ends a
+    /// transaction after [5 minutes](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/CHAP_quotas.html).
+    ///
+    /// The server cannot cancel a statement. After the timeout the connection gets a moment to
+    /// settle, and is closed otherwise.
+    /// [`Connection::with_statement_timeout`](crate::Connection::with_statement_timeout) sets it for
+    /// single statements. `COMMIT` has the deadline of its
+    /// [`RetryPolicy`](crate::RetryPolicy::timeout).
     #[must_use]
-    pub fn checkout_timeout(mut self, timeout: Duration) -> Self {
-        self.checkout_timeout = timeout.min(FOREVER);
-        self
-    }
-
-    /// Sets how long a connection may stay unused before a checkout asks it for a sign of life. Defaults to 30 seconds.
-    #[must_use]
-    pub fn ping_after(mut self, idle: Duration) -> Self {
-        self.ping_after = idle.min(FOREVER);
-        self
-    }
-
-    /// Sets how long that sign of life may take before the connection is replaced. Defaults to 1 second.
-    #[must_use]
-    pub fn ping_timeout(mut self, timeout: Duration) -> Self {
-        self.ping_timeout = timeout.min(FOREVER);
-        self
-    }
-
-    /// Sets how long a statement that its caller gave up, or did not await, may still run before its connection is replaced.
-    /// Defaults to 100 milliseconds: the server cannot cancel it, and soon a new connection is there sooner.
-    #[must_use]
-    pub fn settle_timeout(mut self, timeout: Duration) -> Self {
-        self.settle_timeout = timeout.min(FOREVER);
+    pub fn statement_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.statement_timeout = timeout.into().map(|timeout| timeout.min(FOREVER));
         self
     }
 
@@ -487,7 +466,7 @@ mod tests {
             config().search_path("games"),
             config().connect_timeout(Duration::from_secs(1)),
             config().max_lifetime(Duration::from_secs(1)),
-            config().settle_timeout(Duration::from_secs(1)),
+            config().statement_timeout(Duration::from_secs(1)),
         ];
         for other in others {
             assert!(!other.is_same(&config()), "{other:?}");

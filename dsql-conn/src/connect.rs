@@ -1,139 +1,141 @@
-//! Opens one connection: credentials, token, address, TLS and login under one deadline, refusals told apart.
+//! Opens connections: credentials, token, name, TCP, TLS and login, within one deadline.
 
 mod address;
-mod persist;
+mod pacing;
 mod progress;
 mod startup;
+mod stream;
+mod task;
 
 use std::{
     error::Error as StdError,
-    future::Future,
     io, mem,
     net::SocketAddr,
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::SystemTime,
+    sync::atomic::{AtomicBool, Ordering},
 };
 
-use tokio::net::{TcpStream, lookup_host};
-use tokio_postgres::{
-    Client,
-    tls::{MakeTlsConnect, TlsConnect},
+use tokio::{
+    net::{TcpStream, lookup_host},
+    time::timeout_at,
 };
+use tokio_postgres::Client;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use self::{
-    persist::{GivenUp, Verdict, persist},
-    progress::Phase,
+use self::{pacing::Attempts, progress::Step, stream::WatchedTls};
+pub(crate) use self::{
+    pacing::BACKOFF,
+    progress::Progress,
+    task::{Aborter, ConnectionTask, Tasks},
 };
 use crate::{
+    clock::Moment,
     config::Config,
     credentials::{CredentialsCache, CredentialsError},
-    driver::{Driver, Drivers},
     error::{ConfigError, ConnectError, Failure, Reason},
     refusal::classify,
     tls::client_config,
     token::Token,
-    wire::{Watch, Wire},
+    wire::Watch,
 };
 
-pub(crate) use progress::Progress;
-
-/// Opens connections for one configuration. Keeps what they share: TLS tickets and credentials.
+/// Opens connections for one configuration, and keeps what they share.
 pub(crate) struct Connector {
     pub(crate) config: Config,
     credentials: CredentialsCache,
+    /// One configuration for all connections, so that TLS sessions resume.
     tls: Result<MakeRustlsConnect, ConfigError>,
-    pub(crate) drivers: Drivers,
-    /// A server did not want the password that it had been sent with the startup packet.
+    pub(crate) tasks: Tasks,
+    /// A server did not want the password that was sent with the startup packet.
     password_was_unwanted: AtomicBool,
 }
 
 /// A session that is ready for its first statement.
-pub(crate) struct Session {
+pub(crate) struct Opened {
     pub(crate) client: Client,
-    pub(crate) driver: Driver,
+    pub(crate) task: ConnectionTask,
     pub(crate) watch: Watch,
-    /// Wall-clock time from before the first packet: the service counts from its own first sight.
-    pub(crate) opened: SystemTime,
+    /// From before the first packet: the service counts from its own first sight.
+    pub(crate) began: Moment,
 }
 
 impl Connector {
-    /// Never fails: what is wrong with the TLS settings is told by the first connection.
+    /// Never fails: the first connection reports what is wrong with the TLS settings.
     pub(crate) fn new(config: Config) -> Self {
         Self {
             credentials: CredentialsCache::new(
                 config.credentials.clone(),
-                // There is time for another fetch after one that hangs.
+                // Leaves time for another fetch after one that hangs.
                 config.connect_deadline().mul_f64(0.75),
             ),
             tls: client_config(&config.trust).map(MakeRustlsConnect::new),
-            drivers: Drivers::default(),
+            tasks: Tasks::default(),
             password_was_unwanted: AtomicBool::new(false),
             config,
         }
     }
 
-    /// Opens a connection. Tries again, within the connect timeout, what may succeed a little later.
-    pub(crate) async fn open(&self, progress: &Progress) -> Result<Session, ConnectError> {
-        let were_cached = AtomicBool::new(false);
-        let mut renewed = false;
-        let attempt = || self.attempt(progress, &were_cached);
-        let judge = |failure: &Failure| {
+    /// Opens a connection. Retries transient failures until the deadline.
+    pub(crate) async fn open(&self, progress: &Progress) -> Result<Opened, ConnectError> {
+        let timeout = self.config.connect_deadline();
+        let mut attempts = Attempts::within(timeout);
+        let mut credentials_renewed = false;
+        loop {
+            let number = attempts.next();
+            let mut used_cached = false;
+            let attempt = self.attempt(progress, &mut used_cached);
+            let failure = match timeout_at(attempts.deadline(), attempt).await {
+                Ok(Ok(opened)) => return Ok(opened),
+                Ok(Err(failure)) => failure,
+                // What the last attempt failed for tells more than that the time was up.
+                Err(_) => {
+                    return Err(progress.last_failure().unwrap_or_else(|| {
+                        let detail = format!("after {timeout:?}, during {progress}");
+                        self.failure(Reason::TimedOut).detail(detail).into()
+                    }));
+                }
+            };
             let reason = failure.reason();
+            let error = ConnectError::from(failure.after(number));
+            progress.failed(&error);
+
             if reason.is_about_credentials() {
                 self.credentials.forget();
-                // They may have been replaced where they come from. Once, because what fresh ones cannot mend is this
-                // machine's clock, or a permission.
-                let may_help =
-                    reason == Reason::TokenExpired || were_cached.load(Ordering::Relaxed);
-                if may_help && !mem::replace(&mut renewed, true) {
-                    return Verdict::AtOnce;
+                // The keys may have been replaced at their source. Once: what fresh ones do not
+                // fix is this machine's clock, or a permission.
+                let may_help = used_cached || reason == Reason::TokenExpired;
+                if may_help && !mem::replace(&mut credentials_renewed, true) {
+                    continue;
                 }
             }
-            match reason.is_transient() {
-                true => Verdict::Later,
-                false => Verdict::Final,
+            if !reason.is_transient() || attempts.back_off().await.is_break() {
+                return Err(error);
             }
-        };
-        let timeout = self.config.connect_deadline();
-        persist(timeout, progress, attempt, judge)
-            .await
-            .map_err(|GivenUp| {
-                // What the last attempt failed by tells more than that the time was up.
-                progress.last_failure().unwrap_or_else(|| {
-                    let said = format!("after {timeout:?}, during {progress}");
-                    self.failure(Reason::TimedOut).detail(said).into()
-                })
-            })
+        }
     }
 
     async fn attempt(
         &self,
         progress: &Progress,
-        were_cached: &AtomicBool,
-    ) -> Result<Session, Failure> {
+        used_cached: &mut bool,
+    ) -> Result<Opened, Failure> {
         let tls = self
             .tls
             .clone()
             .map_err(|error| self.because(Reason::Tls, error))?;
-        let opened = self.config.now();
+        let began = Moment::now(&self.config);
 
-        progress.enter(Phase::Credentials);
+        progress.enter(Step::Credentials);
         let found = self
             .credentials
-            .get(opened)
+            .get(began.wall)
             .await
             .map_err(|error| self.because(reason_of(&error), error))?;
-        were_cached.store(found.were_cached, Ordering::Relaxed);
-        let token = Token::sign(&self.config, found.credentials, opened)
+        *used_cached = found.were_cached;
+        let token = Token::sign(&self.config, found.credentials, began.wall)
             .await
             .map_err(|error| self.because(Reason::Credentials, error))?;
 
-        progress.enter(Phase::Name);
+        progress.enter(Step::Name);
         let addresses = self
             .addresses()
             .await
@@ -142,33 +144,23 @@ impl Connector {
                 false => self.because(Reason::NameResolution, error),
             })?;
 
-        let login = async |is_early| {
-            progress.enter(Phase::Tcp);
+        let login = async |early_password| {
+            progress.enter(Step::Tcp);
             let stream = self.reach(addresses.clone()).await?;
             let tls = tls.clone();
-            self.login(stream, tls, &token, is_early, opened, progress)
+            self.login(stream, tls, &token, early_password, began, progress)
                 .await
         };
         let may_be_early = || {
             self.config.password_in_startup_flight
                 && !self.password_was_unwanted.load(Ordering::Relaxed)
         };
-        let is_early = may_be_early();
-        let session = login(is_early).await;
-        match is_early && session.is_err() && !may_be_early() {
+        let early_password = may_be_early();
+        let opened = login(early_password).await;
+        match early_password && opened.is_err() && !may_be_early() {
             true => login(false).await,
-            false => session,
+            false => opened,
         }
-    }
-
-    async fn reach(&self, addresses: Vec<SocketAddr>) -> Result<TcpStream, Failure> {
-        address::connect(addresses)
-            .await
-            .map_err(|error| match error.kind() {
-                // It was accepted, and ended before this side knew.
-                io::ErrorKind::ConnectionReset => self.because(Reason::Interrupted, error),
-                _ => self.because(Reason::Unreachable, error),
-            })
     }
 
     async fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
@@ -183,25 +175,38 @@ impl Connector {
         }
     }
 
+    async fn reach(&self, addresses: Vec<SocketAddr>) -> Result<TcpStream, Failure> {
+        address::connect(addresses)
+            .await
+            .map_err(|error| match error.kind() {
+                // Accepted, and closed before this side knew.
+                io::ErrorKind::ConnectionReset => self.because(Reason::Interrupted, error),
+                _ => self.because(Reason::Unreachable, error),
+            })
+    }
+
     async fn login(
         &self,
         stream: TcpStream,
-        mut tls: MakeRustlsConnect,
+        tls: MakeRustlsConnect,
         token: &Token,
-        is_early: bool,
-        opened: SystemTime,
+        early_password: bool,
+        began: Moment,
         progress: &Progress,
-    ) -> Result<Session, Failure> {
-        let Ok(rustls) =
-            MakeTlsConnect::<TcpStream>::make_tls_connect(&mut tls, self.config.endpoint.host());
-        let early_password = is_early.then(|| token.as_str().to_owned());
-        let (watched, watch) = WatchedTls::new(rustls, early_password, progress);
+    ) -> Result<Opened, Failure> {
+        let watch = Watch::default();
+        let tls = WatchedTls::new(
+            tls,
+            self.config.endpoint.host(),
+            watch.clone(),
+            early_password.then(|| token.as_str().to_owned()),
+            progress,
+        );
         let settings = startup::settings(&self.config, token);
 
-        progress.enter(Phase::Tls);
-        let connected = settings.connect_raw(stream, watched).await;
-        let watch = watch.take();
-        if watch.as_ref().is_some_and(Watch::password_was_unwanted) {
+        progress.enter(Step::Tls);
+        let connected = settings.connect_raw(stream, tls).await;
+        if watch.password_was_unwanted() {
             self.password_was_unwanted.store(true, Ordering::Relaxed);
         }
         let (client, connection) = connected.map_err(|error| {
@@ -209,19 +214,15 @@ impl Connector {
             let said = said.unwrap_or_else(|| format!("during {progress}"));
             self.failure(reason).detail(said).caused_by(error)
         })?;
-        let watch = watch.ok_or_else(|| {
-            self.failure(Reason::Protocol)
-                .detail("the session started without TLS")
-        })?;
-        Ok(Session {
+        Ok(Opened {
             client,
-            driver: Driver::spawn(connection, watch.clone(), &self.drivers),
+            task: ConnectionTask::spawn(connection, watch.clone(), &self.tasks),
             watch,
-            opened,
+            began,
         })
     }
 
-    /// The start of an error about this connector's endpoint and user.
+    /// Starts an error about this endpoint and user.
     pub(crate) fn failure(&self, reason: Reason) -> Failure {
         Failure::new(self.config.endpoint.host(), &self.config.user, reason)
     }
@@ -240,66 +241,11 @@ fn reason_of(error: &CredentialsError) -> Reason {
     }
 }
 
-/// Whether the name may well resolve a little later. The system's resolver says so only in words: glibc's, then musl's.
+/// Whether the name may resolve later. The system's resolver tells only in words: glibc's, then
+/// musl's.
 fn is_temporary(error: &io::Error) -> bool {
     let said = error.to_string().to_lowercase();
     error.kind() == io::ErrorKind::TimedOut
         || said.contains("temporary failure in name resolution")
         || said.ends_with("try again")
-}
-
-type Rustls = <MakeRustlsConnect as MakeTlsConnect<TcpStream>>::TlsConnect;
-type RustlsStream = <MakeRustlsConnect as MakeTlsConnect<TcpStream>>::Stream;
-
-/// Puts a [`Wire`] around the stream that the TLS handshake yields.
-struct WatchedTls {
-    rustls: Rustls,
-    early_password: Option<String>,
-    progress: Progress,
-    watch: Handover,
-}
-
-/// Where the handshake leaves the [`Watch`] of the stream that it made.
-#[derive(Clone, Default)]
-struct Handover(Arc<std::sync::Mutex<Option<Watch>>>);
-
-impl Handover {
-    fn take(&self) -> Option<Watch> {
-        self.0.lock().ok()?.take()
-    }
-}
-
-impl WatchedTls {
-    fn new(
-        rustls: Rustls,
-        early_password: Option<String>,
-        progress: &Progress,
-    ) -> (Self, Handover) {
-        let watch = Handover::default();
-        let tls = Self {
-            rustls,
-            early_password,
-            progress: progress.clone(),
-            watch: watch.clone(),
-        };
-        (tls, watch)
-    }
-}
-
-impl TlsConnect<TcpStream> for WatchedTls {
-    type Stream = Wire<RustlsStream>;
-    type Error = io::Error;
-    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Stream>> + Send>>;
-
-    fn connect(self, stream: TcpStream) -> Self::Future {
-        Box::pin(async move {
-            let stream = self.rustls.connect(stream).await?;
-            self.progress.enter(Phase::Login);
-            let (wire, watch) = Wire::new(stream, self.early_password.as_deref());
-            if let Ok(mut slot) = self.watch.0.lock() {
-                *slot = Some(watch);
-            }
-            Ok(wire)
-        })
-    }
 }

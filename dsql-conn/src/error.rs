@@ -1,23 +1,36 @@
-//! Says what went wrong, where, and what to do about it.
+//! Tells what went wrong, where, and what to do about it.
 //!
-//! `Display` carries our classification, the host, the user and the remedy, because `{e}` is what gets logged; the driver's,
-//! the TLS stack's or the SDK's own error is the [`source`](std::error::Error::source).
+//! `Display` has the classified reason, host, user and remedy in one line, because `{e}` is what
+//! gets logged. `source()` continues with what that line does not say.
 
+mod chain;
 mod config;
 mod connect;
+mod discard;
+mod driver;
 
-use std::time::Duration;
+use std::{error::Error as StdError, fmt, time::Duration};
 
-pub(crate) use config::repeatable;
-pub use config::{ConfigError, EndpointProblem};
-pub(crate) use connect::Failure;
-pub use connect::{ConnectError, Reason};
+use tokio_postgres::error::SqlState;
 
-use crate::outcome::is_refused;
+use self::driver::OneLine;
+pub(crate) use self::{
+    chain::{debug_like_display, unquoted_source},
+    config::repeatable,
+    connect::Failure,
+    driver::{is_lost, was_not_sent},
+};
+pub use self::{
+    config::{ConfigError, EndpointProblem},
+    connect::{ConnectError, Reason},
+    discard::Discard,
+};
+use crate::sqlstate::ServerError;
 
-/// Whatever this crate can answer instead of a result.
+/// All errors returned by this crate.
 ///
-/// The wording of `Display` may change between versions; match on the variants and on [`Error::reason`].
+/// The wording of `Display` may change between versions; match on the variants, on
+/// [`Error::reason`] and on [`Error::code`].
 ///
 /// ```
 /// use dsql_conn::{Error, Reason};
@@ -31,108 +44,103 @@ use crate::outcome::is_refused;
 ///     }
 /// }
 /// ```
-#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A setting is wrong or missing. Nothing was sent.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
+    Config(ConfigError),
 
-    /// No connection could be opened, and trying again at once would not help.
-    #[error(transparent)]
-    Connect(#[from] ConnectError),
+    /// No connection could be opened.
+    Connect(ConnectError),
 
     /// No connection became free before the checkout's deadline.
-    #[error("no connection was free within {}{}", Seconds(.waited), Because(.cause.as_ref()))]
     CheckoutTimeout {
-        /// How long the caller waited.
-        waited: Duration,
-        /// Why none could be opened meanwhile, or is not open yet; nothing if all were in use.
-        #[source]
+        /// How long the caller waited. `None` if the pool does not tell, as bb8 and deadpool.
+        waited: Option<Duration>,
+        /// Why none could be opened meanwhile, or is not open yet. `None` if all were in use.
         cause: Option<ConnectError>,
     },
 
+    /// A connection was closed instead of being checked out. bb8 and deadpool see this error and
+    /// take another connection; [`Pool`](crate::Pool) does so by itself.
+    Discarded(Discard),
+
     /// The pool was closed, or is closing.
-    #[error("the pool is closed; open a new one to go on")]
     PoolClosed,
 
-    /// The server refused a statement, or the connection was lost while it ran.
-    #[error("statement failed{}", Statement(.0))]
-    Query(#[from] tokio_postgres::Error),
+    /// The server refused a statement, its parameters do not fit, or the connection was lost while
+    /// it ran.
+    Query(tokio_postgres::Error),
 
-    /// Other transactions won every time: nothing of this one was applied.
+    /// A statement had no reply within its timeout. The server may still run it.
+    StatementTimeout {
+        /// The timeout.
+        after: Duration,
+        /// The reply may be there, behind rows of another query that nobody read.
+        unread_rows: bool,
+    },
+
+    /// Every attempt at the transaction met a conflict with another transaction. Nothing was
+    /// applied.
     ///
     /// See [concurrency control in Aurora DSQL](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/working-with-concurrency-control.html).
-    #[error(
-        "transaction gave up after {attempts} attempts, rolled back each time: {last}; make it smaller or spread its rows, \
-         or allow more attempts"
-    )]
     Conflict {
         /// How often the body ran.
         attempts: u32,
-        /// The server's words for the last conflict.
-        last: String,
+        /// The last conflict.
+        last: ServerError,
     },
 
-    /// Nothing was applied, and the body told of no error: a statement in it had failed all the same, or was still running, or the
-    /// connection was lost before `COMMIT` was sent.
-    ///
-    /// The server answers `COMMIT` with `ROLLBACK` after a failed statement, which drivers report as a success.
-    #[error("transaction was rolled back: {failure}")]
-    RolledBack {
-        /// What happened; of a statement that failed, SQLSTATE and message.
-        failure: String,
-    },
+    /// The body returned `Ok`, but the transaction could not be committed. Nothing was applied.
+    RolledBack(RollbackCause),
 
-    /// `COMMIT` was sent and its outcome never arrived: the transaction may or may not have been applied.
+    /// `COMMIT` was sent and its outcome never arrived: the transaction may have been applied.
     ///
-    /// Running it again is safe only if a second run changes nothing, for example through a unique key:
-    /// [`Pool::transaction`](crate::Pool::transaction) has an example.
-    #[error(
-        "the outcome of COMMIT is unknown{}; look whether it was applied before running it again", Unanswered(.source.as_ref())
-    )]
+    /// Running it again is safe only if a second run changes nothing, for example through a unique
+    /// key: [`Pool::transaction`](crate::Pool::transaction) has an example.
     CommitUnknown {
-        /// What came instead of the answer; nothing if the policy's deadline passed first.
+        /// What came instead of the reply. `None` if the policy's deadline passed first.
         source: Option<tokio_postgres::Error>,
     },
 
-    /// The deadline of the [`RetryPolicy`](crate::RetryPolicy) passed before `COMMIT` was sent: nothing was applied.
-    #[error(
-        "transaction did not come to its COMMIT within {}, in {attempts} attempts, and was rolled back; make it shorter, or allow more \
-         time by RetryPolicy::deadline", Seconds(.after)
-    )]
+    /// The deadline of the [`RetryPolicy`](crate::RetryPolicy) passed before `COMMIT` was sent.
+    /// Nothing was applied.
     TransactionTimedOut {
         /// How long it took.
         after: Duration,
         /// How often the body began.
         attempts: u32,
+        /// A statement waited for its reply behind rows of another query that nobody read.
+        unread_rows: bool,
     },
 
-    /// A background job, such as the build of an index, ended without success.
-    #[error(
-        "job {job_id} failed: {details}; what it was to build is there and not valid: drop it, mend the cause and start again"
-    )]
+    /// A background job, such as the build of an index, failed.
     JobFailed {
-        /// The job.
+        /// The job's ID.
         job_id: String,
-        /// What `sys.jobs` says of it.
+        /// What `sys.jobs` tells about it.
         details: String,
     },
 
     /// The body ended the transaction itself, by `COMMIT` or `ROLLBACK`.
-    #[error(
-        "the body ended its transaction itself, so what it did can be neither committed nor run again; leave COMMIT and \
-         ROLLBACK to `transaction`"
-    )]
     TransactionEnded,
 
-    /// A handle of the transaction was still alive after the body returned: nothing was applied.
-    ///
-    /// The pool has the connection's place back when the handle is dropped.
-    #[error(
-        "the transaction's handle outlived its body, so it was not committed; await what uses the handle before returning"
-    )]
+    /// A handle of the transaction was still alive after the body returned. Nothing was applied.
     TransactionEscaped,
+}
+
+/// Why a transaction was rolled back although its body returned `Ok`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RollbackCause {
+    /// A statement of the body had failed. The server answers `COMMIT` with `ROLLBACK` then, which
+    /// drivers report as a success.
+    StatementFailed(ServerError),
+    /// A statement of the body was still running.
+    StatementPending,
+    /// The connection was lost before `COMMIT` was sent.
+    ConnectionLost,
+    /// The server answered `COMMIT` with `ROLLBACK` although no statement had failed.
+    CommitRolledBack,
 }
 
 impl Error {
@@ -150,73 +158,207 @@ impl Error {
         }
     }
 
-    /// Whether a statement by itself, or a transaction, may have been applied although this error came.
+    /// Whether a single statement, or a transaction, may have been applied despite this error.
     ///
-    /// Of a statement by itself: what a transaction's body failed by was rolled back.
+    /// For the error of a statement inside a transaction's body it answers for the statement alone:
+    /// the transaction was rolled back.
     pub fn may_have_applied(&self) -> bool {
         match self {
-            Self::Query(error) => !is_refused(error),
-            Self::CommitUnknown { .. } | Self::TransactionEnded => true,
+            Self::Query(error) => match ServerError::of(error) {
+                Some(error) => !error.meaning().excludes_applied(),
+                None => !was_not_sent(error),
+            },
+            Self::CommitUnknown { .. } | Self::TransactionEnded | Self::StatementTimeout { .. } => {
+                true
+            }
             _ => false,
         }
     }
 
-    /// The SQLSTATE that the server answered to a statement.
-    pub fn code(&self) -> Option<&tokio_postgres::error::SqlState> {
+    /// Whether the connection was lost while a statement, or `COMMIT`, was in flight.
+    pub fn is_connection_lost(&self) -> bool {
+        self.driver_error().is_some_and(is_lost)
+    }
+
+    /// The server's error, if the server answered a statement or `COMMIT` with one.
+    pub fn server_error(&self) -> Option<ServerError> {
+        match self {
+            Self::Query(error) => ServerError::of(error),
+            Self::CommitUnknown { source } => source.as_ref().and_then(ServerError::of),
+            Self::Conflict { last, .. } => Some(last.clone()),
+            Self::RolledBack(RollbackCause::StatementFailed(error)) => Some(error.clone()),
+            _ => None,
+        }
+    }
+
+    /// The SQLSTATE of the [`server_error`](Self::server_error).
+    pub fn code(&self) -> Option<&SqlState> {
         match self {
             Self::Query(error) => error.code(),
             Self::CommitUnknown { source } => source.as_ref()?.code(),
+            Self::Conflict { last, .. } => Some(last.code()),
+            Self::RolledBack(RollbackCause::StatementFailed(error)) => Some(error.code()),
+            _ => None,
+        }
+    }
+
+    /// The driver's error behind this one, if there is one.
+    pub fn driver_error(&self) -> Option<&tokio_postgres::Error> {
+        match self {
+            Self::Query(error) => Some(error),
+            Self::CommitUnknown { source } => source.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// The first error below this one. The driver's wrapper of a server's error adds nothing.
+    fn cause(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            _ if self.server_error().is_some() => None,
+            Self::Config(error) => Some(error),
+            Self::Connect(error) => Some(error),
+            Self::CheckoutTimeout { cause, .. } => cause.as_ref().map(|cause| cause as _),
+            Self::Query(error) => Some(error),
+            Self::CommitUnknown { source } => source.as_ref().map(|source| source as _),
             _ => None,
         }
     }
 }
 
-/// A duration in words that stay readable from milliseconds to minutes.
-struct Seconds<'a>(&'a Duration);
+impl From<ConfigError> for Error {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error)
+    }
+}
 
-impl std::fmt::Display for Seconds<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl From<ConnectError> for Error {
+    fn from(error: ConnectError) -> Self {
+        Self::Connect(error)
+    }
+}
+
+impl From<tokio_postgres::Error> for Error {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Query(error)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(error) => error.fmt(f),
+            Self::Connect(error) => error.fmt(f),
+            Self::CheckoutTimeout { waited, cause } => {
+                f.write_str("no connection was free")?;
+                if let Some(waited) = waited {
+                    write!(f, " within {}", Seconds(*waited))?;
+                }
+                match cause {
+                    Some(cause) => write!(f, ", because none could be opened: {cause}"),
+                    None => f.write_str(
+                        "; all are in use: return them sooner, or raise the pool's size",
+                    ),
+                }
+            }
+            Self::Discarded(discard) => write!(
+                f,
+                "the connection was closed instead of being checked out: {discard}; take another one"
+            ),
+            Self::PoolClosed => f.write_str("the pool is closed; open a new one"),
+            Self::Query(error) => write!(f, "statement failed: {}", OneLine(error)),
+            Self::StatementTimeout { after, unread_rows } => {
+                write!(f, "statement had no reply within {}", Seconds(*after))?;
+                f.write_str(match unread_rows {
+                    true => UNREAD_ROWS,
+                    false => "; the server may still run it: look before you run it again",
+                })
+            }
+            Self::Conflict { attempts, last } => write!(
+                f,
+                "transaction gave up after {attempts} attempts, rolled back each time: {last}; \
+                 make it smaller, spread its rows, or allow more attempts"
+            ),
+            Self::RolledBack(cause) => write!(f, "transaction was rolled back: {cause}"),
+            Self::CommitUnknown { source } => {
+                f.write_str("the outcome of COMMIT is unknown: ")?;
+                match source {
+                    Some(error) => OneLine(error).fmt(f)?,
+                    None => f.write_str("the deadline passed")?,
+                }
+                f.write_str("; look whether it was applied before you run it again")
+            }
+            Self::TransactionTimedOut {
+                after,
+                attempts,
+                unread_rows,
+            } => {
+                write!(
+                    f,
+                    "transaction did not reach its COMMIT within {}, in {attempts} attempts, and \
+                     was rolled back",
+                    Seconds(*after)
+                )?;
+                f.write_str(match unread_rows {
+                    true => UNREAD_ROWS,
+                    false => "; make it shorter, or allow more time by RetryPolicy::timeout",
+                })
+            }
+            Self::JobFailed { job_id, details } => write!(
+                f,
+                "job {job_id} failed: {details}; an index that it was building exists but is \
+                 invalid: drop it, fix the cause, recreate it"
+            ),
+            Self::TransactionEnded => f.write_str(
+                "the body ended its transaction itself, so that it can be neither committed nor \
+                 run again; leave COMMIT and ROLLBACK to `transaction`",
+            ),
+            Self::TransactionEscaped => f.write_str(
+                "a handle of the transaction outlived its body, so it was not committed; await \
+                 everything that uses the handle before the body returns",
+            ),
+        }
+    }
+}
+
+impl fmt::Display for RollbackCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::StatementFailed(error) => write!(
+                f,
+                "a statement failed although the body returned Ok: {error}; return the errors of \
+                 statements from the body"
+            ),
+            Self::StatementPending => f.write_str(
+                "a statement of its body was still running; await every statement in the body",
+            ),
+            Self::ConnectionLost => f.write_str("the connection was lost before COMMIT was sent"),
+            Self::CommitRolledBack => f.write_str("the server answered COMMIT with ROLLBACK"),
+        }
+    }
+}
+
+/// Reads like `Display`, with the sources below it.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        debug_like_display(self, f)
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.cause()
+            .and_then(|cause| unquoted_source(&self.to_string(), cause))
+    }
+}
+
+/// A duration in seconds, readable from milliseconds to minutes.
+struct Seconds(Duration);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:.3} s", self.0.as_secs_f64())
     }
 }
 
-/// What came instead of the answer to `COMMIT`.
-struct Unanswered<'a>(Option<&'a tokio_postgres::Error>);
-
-impl std::fmt::Display for Unanswered<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0 {
-            Some(error) => Statement(error).fmt(f),
-            None => f.write_str(": the deadline passed"),
-        }
-    }
-}
-
-struct Because<'a>(Option<&'a ConnectError>);
-
-impl std::fmt::Display for Because<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0 {
-            Some(cause) => write!(f, ", because none could be opened: {cause}"),
-            None => f.write_str("; all are in use: return them sooner, or raise the pool's size"),
-        }
-    }
-}
-
-/// The server's answer to a statement, or that there was none.
-struct Statement<'a>(&'a tokio_postgres::Error);
-
-impl std::fmt::Display for Statement<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0.as_db_error() {
-            Some(error) => write!(
-                f,
-                ": {} (SQLSTATE {})",
-                error.message(),
-                error.code().code()
-            ),
-            None if self.0.is_closed() => f.write_str(": the connection was lost"),
-            None => write!(f, ": {}", self.0),
-        }
-    }
-}
+const UNREAD_ROWS: &str = ": its reply waits behind rows of another query on the same connection \
+                           that nobody reads; read or drop that query's rows first";

@@ -43,35 +43,49 @@
 //!   Lambda function has its credentials in the environment and is smaller without.
 
 mod backoff;
+#[path = "bb8.rs"]
+mod bb8_manager;
+mod clock;
 mod config;
 mod connect;
 mod connection;
 mod credentials;
-mod driver;
+#[cfg(feature = "deadpool")]
+#[path = "deadpool.rs"]
+mod deadpool_manager;
 mod endpoint;
 mod error;
-mod manager;
-mod outcome;
 mod pool;
 mod refusal;
 mod retry;
+mod shared;
+mod sqlstate;
 mod tls;
 mod token;
 mod transaction;
 mod wire;
 
+pub use aws_credential_types::{Credentials, provider::ProvideCredentials};
+pub use aws_smithy_async::time::TimeSource;
 pub use bb8;
+#[cfg(feature = "deadpool")]
+pub use deadpool;
 pub use rustls;
 pub use tokio_postgres;
 
+pub use bb8_manager::ConnectionManager;
 pub use config::Config;
-pub use connection::{Connection, Query};
+pub use connection::{Connection, Query, WithStatementTimeout};
+#[cfg(feature = "deadpool")]
+pub use deadpool_manager::DeadpoolManager;
 pub use endpoint::Endpoint;
-pub use error::{ConfigError, ConnectError, EndpointProblem, Error, Reason};
-pub use manager::ConnectionManager;
-pub use pool::{Builder, Pool, PooledConnection, Stats};
-pub use retry::{RetryPolicy, retry};
-pub use transaction::Transaction;
+pub use error::{
+    ConfigError, ConnectError, Discard, EndpointProblem, Error, Reason, RollbackCause,
+};
+pub use pool::{Builder, ClosedBy, Pool, PooledConnection, Stats};
+pub use retry::{RetryPolicy, retry, retry_with};
+pub use sqlstate::ServerError;
+pub use transaction::{Rollback, Transaction};
 
 /// The README's code, compiled.
 #[cfg(doctest)]

@@ -8,7 +8,7 @@ use std::{error::Error as StdError, io};
 
 use tokio_postgres::error::{DbError, SqlState};
 
-use crate::error::Reason;
+use crate::{error::Reason, sqlstate::ServerError};
 
 /// Returns the reason behind a failed login, and the words that explain it.
 pub(crate) fn classify(error: &tokio_postgres::Error) -> (Reason, Option<String>) {
@@ -34,13 +34,8 @@ pub(crate) fn classify(error: &tokio_postgres::Error) -> (Reason, Option<String>
 
 /// Reads a refusal of the server.
 fn refused(error: &DbError) -> Reason {
-    match error.code().code() {
-        "53300" => return Reason::TooManyConnections,
-        "53400" => return Reason::RateExceeded,
-        "0A000" => return Reason::SettingRefused,
-        // Of a proxy, or of a session that ended while it began.
-        "40001" | "57P01" | "57P02" | "57P03" | "XX000" => return Reason::Unavailable,
-        _ => {}
+    if let Some(reason) = ServerError::from(error).login_reason() {
+        return reason;
     }
     let message = error.message().to_lowercase();
     let hint = error.hint().unwrap_or_default().to_lowercase();

@@ -1,83 +1,100 @@
-//! Runs transactions: again after a conflict, never again when the outcome is in doubt.
+//! Runs transactions: retries conflicts, and never an outcome that is unknown.
 //!
-//! Aurora DSQL finds conflicts when a transaction commits and answers the losers with SQLSTATE 40001, so that every writer
-//! needs a retry:
+//! Aurora DSQL finds conflicts when a transaction commits and answers the losers with SQLSTATE
+//! 40001, so that every writer needs a retry:
 //! [concurrency control](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/working-with-concurrency-control.html).
 
 mod attempt;
+mod rollback;
+mod run;
 
-use std::{
-    fmt,
-    ops::{ControlFlow, Deref},
-    sync::Arc,
-};
+use std::{fmt, ops::Deref};
 
-use self::attempt::{Attempt, Failed};
-use crate::{
-    connection::Connection,
-    error::Error,
-    pool::{Pool, PooledConnection},
-    retry::{Cause, RetryPolicy},
-};
+pub use self::rollback::Rollback;
+use self::run::{Single, run};
+use crate::{connection::Connection, error::Error, pool::Pool, retry::RetryPolicy};
 
-/// A transaction under way, handed to the body. Statements run through `Deref` to [`Connection`].
+/// A transaction in progress, as its body sees it. Statements run through `Deref` to
+/// [`Connection`].
 ///
-/// It must not outlive the body: a handle that is still alive then, in a spawned task for example, keeps the transaction
-/// from being committed ([`Error::TransactionEscaped`]).
-#[derive(Clone)]
-pub struct Transaction {
-    connection: Arc<PooledConnection>,
-}
+/// A handle must not outlive the body. If one is still alive when the body returns, in a spawned
+/// task for example, the transaction is not committed: [`Error::TransactionEscaped`].
+///
+/// The driver's own transactions cannot be begun on it, nor schema changes run, because both take
+/// the connection by `&mut`:
+///
+/// ```compile_fail,E0596
+/// # use dsql_conn::tokio_postgres::Client;
+/// # async fn example(pool: dsql_conn::Pool) -> Result<(), dsql_conn::Error> {
+/// pool.transaction(async |mut tx| {
+///     let inner = Client::transaction(&mut tx).await?;
+///     inner.commit().await?;
+///     Ok(())
+/// }).await
+/// # }
+/// ```
+pub struct Transaction(Connection);
 
 impl Pool {
     /// Runs `body` in a transaction and commits it if the body returns `Ok`.
     ///
     /// ```no_run
     /// # async fn example(pool: dsql_conn::Pool) -> Result<(), dsql_conn::Error> {
+    /// const ADD: &str = "UPDATE account SET balance = balance + $1 WHERE id = $2";
+    /// const TAKE: &str =
+    ///     "UPDATE account SET balance = balance - $1 WHERE id = $2 RETURNING balance";
+    ///
     /// let (from, to, amount) = (1_i64, 2_i64, 100_i64);
     /// let left: i64 = pool.transaction(async |tx| {
-    ///     tx.execute("UPDATE account SET balance = balance + $1 WHERE id = $2", &[&amount, &to]).await?;
-    ///     let row = tx
-    ///         .query_one("UPDATE account SET balance = balance - $1 WHERE id = $2 RETURNING balance", &[&amount, &from])
-    ///         .await?;
-    ///     Ok(row.get(0))
+    ///     tx.execute(ADD, &[&amount, &to]).await?;
+    ///     Ok(tx.query_one(TAKE, &[&amount, &from]).await?.get(0))
     /// }).await?;
     /// # Ok(())
     /// # }
     /// ```
     ///
-    /// If the body returns an error, the transaction is rolled back and the error returned as it is.
+    /// If the body returns an error, the transaction is rolled back and the error is returned.
     ///
-    /// `BEGIN` travels with the body's first statement; if it is refused, so are that statement and all that follow.
+    /// `BEGIN` is pipelined with the body's first statement. If the server refuses `BEGIN`, it
+    /// refuses that statement and all later ones.
     ///
-    /// # What runs again
+    /// # Retries
     ///
-    /// The body, from its start, by the default [`RetryPolicy`]:
+    /// The body runs again from its start, by the pool's
+    /// [`retry_policy`](crate::Builder::retry_policy):
     ///
-    /// - after a conflict at `BEGIN`, at a statement or at `COMMIT`, on the same connection. That is read off the server's answers, so
-    ///   that it holds for a body that swallows or renames the error, too;
-    /// - after its connection was lost before `COMMIT` was sent, on another one; the server then rolls back;
-    /// - after a statement that the server was unavailable for, or whose preparation it had forgotten.
+    /// - after a conflict at `BEGIN`, at a statement or at `COMMIT`, on the same connection. The
+    ///   conflict is read off the server's replies, so that a body which swallows or renames the
+    ///   error is retried, too;
+    /// - after its connection was lost before `COMMIT` was sent, on another connection; the server
+    ///   rolls back by itself;
+    /// - after a statement for which the server was unavailable, or whose preparation it no longer
+    ///   knew.
     ///
     /// # What the body may do
     ///
-    /// Whatever is fit to be done twice: it borrows its surroundings and does not consume them, sends no mail, and counts in
-    /// variables of its own. It leaves `COMMIT` and `ROLLBACK` to this function, awaits each statement, and gives its handle to nothing
-    /// that outlives it. A statement that it gives up (a `timeout`, a `select`) is part of the transaction all the
-    /// same, because the server goes on with it; if it has not come to its end within [`Config::settle_timeout`](crate::Config::settle_timeout)
-    /// of the body's, nothing is committed and the connection is replaced.
+    /// Everything that is safe to repeat. It borrows its surroundings and does not consume them,
+    /// sends no mail, and counts in variables of its own. It leaves `COMMIT` and `ROLLBACK` to this
+    /// function, awaits each statement, and gives its handle to nothing that outlives it.
     ///
-    /// # What an unknown outcome asks for
+    /// A statement that the body drops (a `timeout`, a `select`) stays part of the transaction,
+    /// because the server continues with it. If it has not settled within
+    /// [`settle_timeout`](crate::Builder::settle_timeout) after the body's end, nothing is committed
+    /// and the connection is replaced.
     ///
-    /// When the connection is lost while `COMMIT` is under way, nobody can tell whether it was applied, and this function does not
-    /// guess: [`Error::CommitUnknown`]. To go on, make the second run harmless: write by a key that the caller chose, and say so by
-    /// [`RetryPolicy::idempotent`]. A request to create a game brings its key; a second run finds the first one's row:
+    /// # Unknown outcomes
+    ///
+    /// If the connection is lost while `COMMIT` is in flight, nobody can tell whether it was
+    /// applied: [`Error::CommitUnknown`]. To retry then, make the second run harmless: write by a
+    /// key that the caller chose, and declare it by [`RetryPolicy::idempotent`]. Here a request
+    /// brings its key, and a second run finds the row of the first:
     ///
     /// ```no_run
     /// use dsql_conn::{Error, Pool, RetryPolicy};
     ///
     /// async fn create(pool: &Pool, key: &str, title: &str) -> Result<i64, Error> {
-    ///     const INSERT: &str = "INSERT INTO games (request, title) VALUES ($1, $2) ON CONFLICT (request) DO NOTHING";
+    ///     const INSERT: &str = "INSERT INTO games (request, title) VALUES ($1, $2) \
+    ///                           ON CONFLICT (request) DO NOTHING";
     ///     const SELECT: &str = "SELECT id FROM games WHERE request = $1";
     ///     pool.transaction_with(RetryPolicy::new().idempotent(), async |tx| {
     ///         tx.execute(INSERT, &[&key, &title]).await?;
@@ -87,15 +104,13 @@ impl Pool {
     /// }
     /// ```
     ///
-    /// If a later run fails, too, the outcome of the first stays unknown, and that is the error.
+    /// If a later run fails, the outcome of the first stays unknown, and that is the error. The key
+    /// must come from the client that would ask again: a key that is drawn here is new each time.
     ///
-    /// The key must come from whoever would ask again, such as a client that got no answer: a key that is drawn in here is a new one
-    /// each time.
+    /// # The closure
     ///
-    /// # How it is written
-    ///
-    /// The closure borrows its surroundings (`async |tx|`); `async move |tx|` does not compile, because the body must be
-    /// able to run again:
+    /// It borrows its surroundings (`async |tx|`). `async move |tx|` does not compile, because the
+    /// body must be able to run again:
     ///
     /// ```compile_fail
     /// # async fn example(pool: dsql_conn::Pool) -> Result<(), dsql_conn::Error> {
@@ -111,27 +126,31 @@ impl Pool {
     /// # Errors
     ///
     /// - The body's own, and those of [`Pool::get`]: nothing was applied.
-    /// - [`Error::Conflict`], [`Error::RolledBack`], [`Error::TransactionEscaped`], [`Error::TransactionTimedOut`]: nothing was applied.
+    /// - [`Error::Conflict`], [`Error::RolledBack`], [`Error::TransactionEscaped`],
+    ///   [`Error::TransactionTimedOut`]: nothing was applied.
     /// - [`Error::Query`]: `COMMIT` was refused, nothing was applied.
-    /// - [`Error::CommitUnknown`]: `COMMIT` was sent and no answer came.
+    /// - [`Error::CommitUnknown`]: `COMMIT` was sent and no reply came.
     /// - [`Error::TransactionEnded`]: the body's own `COMMIT` or `ROLLBACK` decided.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future rolls the transaction back, unless its `COMMIT` was under way: then its outcome is unknown.
+    /// Dropping the future rolls the transaction back, unless its `COMMIT` was in flight: then its
+    /// outcome is unknown.
     pub async fn transaction<T, F, Fut>(&self, body: F) -> Result<T, Error>
     where
         F: Fn(Transaction) -> Fut,
         Fut: Future<Output = Result<T, Error>>,
     {
-        self.transaction_with(RetryPolicy::default(), body).await
+        self.transaction_with(self.retry_policy(), body).await
     }
 
-    /// Runs `body` in a transaction as [`Pool::transaction`] does, with a retry policy and an error type of the caller's.
+    /// Runs `body` like [`Pool::transaction`], with a retry policy and an error type of the
+    /// caller's. [`Rollback`] is an error type for bodies that roll back with a value or an error
+    /// of their own.
     ///
     /// # Errors
     ///
-    /// The body's own as it is; those of [`Pool::transaction`] converted by `From`.
+    /// The body's own; those of [`Pool::transaction`], converted by `From`.
     ///
     /// # Cancel safety
     ///
@@ -142,57 +161,76 @@ impl Pool {
         F: Fn(Transaction) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        let mut retries = policy.start();
-        let mut kept = None;
-        // An outcome that stays unknown, whatever becomes of later attempts.
-        let mut doubt = None;
-        let error = loop {
-            // The same connection while it lives: the schema change behind a conflict is known to it now, another one would
-            // meet it anew.
-            let connection = match kept.take() {
-                Some(connection) => connection,
-                None => match self.get_within(retries.left()).await {
-                    Ok(connection) => Arc::new(connection),
-                    Err(error) => break error.into(),
-                },
-            };
-            let attempt = Attempt::on(connection).run(&body, retries.deadline());
-            let (cause, error, connection) = match attempt.await {
-                Ok(value) => return Ok(value),
-                Err(Failed::For(error)) => break error,
-                Err(Failed::InTime) => {
-                    let error = Error::TransactionTimedOut {
-                        after: retries.elapsed(),
-                        attempts: retries.attempts(),
-                    };
-                    break error.into();
-                }
-                Err(Failed::ByConflict(conflict, connection)) => {
-                    let cause = Cause::of_conflict(&conflict.message);
-                    let error = Error::Conflict {
-                        attempts: retries.attempts(),
-                        last: conflict.message,
-                    };
-                    (cause, error.into(), connection)
-                }
-                Err(Failed::ByChance(cause, error, connection)) => (cause, error, connection),
-            };
-            self.met(cause);
-            let again = tokio::select! {
-                biased;
-                again = retries.again(cause) => again,
-                () = self.closed() => ControlFlow::Continue(()),
-            };
-            if again.is_break() {
-                break error;
-            }
-            if cause == Cause::Unknown {
-                doubt.get_or_insert(error);
-            }
-            // A pool that has closed gives none for the next attempt, and says so.
-            kept = connection.filter(|_| !self.is_closed());
-        };
-        Err(doubt.unwrap_or(error))
+        run(self, policy, body).await
+    }
+}
+
+/// Transactions on a connection that one owns: bb8's, deadpool's, or one of
+/// [`Config::connect`](crate::Config::connect).
+impl Connection {
+    /// Runs `body` in a transaction on this connection, like [`Pool::transaction`].
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), dsql_conn::Error> {
+    /// let mut connection = dsql_conn::Config::from_env()?.connect().await?;
+    /// connection.transaction(async |tx| {
+    ///     tx.execute("INSERT INTO games (title) VALUES ('chess')", &[]).await?;
+    ///     Ok(())
+    /// }).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Conflicts are retried. When the connection is lost there is no other, so that the error is
+    /// returned.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Pool::transaction`], without the checkout's.
+    ///
+    /// # Cancel safety
+    ///
+    /// That of [`Pool::transaction`].
+    pub async fn transaction<T, F, Fut>(&mut self, body: F) -> Result<T, Error>
+    where
+        F: Fn(Transaction) -> Fut,
+        Fut: Future<Output = Result<T, Error>>,
+    {
+        self.transaction_with(RetryPolicy::default(), body).await
+    }
+
+    /// Runs `body` in a transaction on this connection, like [`Pool::transaction_with`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Connection::transaction`], converted by `From`.
+    ///
+    /// # Cancel safety
+    ///
+    /// That of [`Pool::transaction`].
+    pub async fn transaction_with<T, E, F, Fut>(
+        &mut self,
+        policy: RetryPolicy,
+        body: F,
+    ) -> Result<T, E>
+    where
+        E: From<Error>,
+        F: Fn(Transaction) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        run(Single(Some(self)), policy, body).await
+    }
+}
+
+impl Transaction {
+    fn on(connection: &Connection) -> Self {
+        Self(connection.share())
+    }
+}
+
+impl Clone for Transaction {
+    fn clone(&self) -> Self {
+        Self(self.0.share())
     }
 }
 
@@ -200,14 +238,12 @@ impl Deref for Transaction {
     type Target = Connection;
 
     fn deref(&self) -> &Connection {
-        &self.connection
+        &self.0
     }
 }
 
 impl fmt::Debug for Transaction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Transaction")
-            .field(&self.connection)
-            .finish()
+        f.debug_tuple("Transaction").field(&self.0).finish()
     }
 }

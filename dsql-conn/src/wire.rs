@@ -1,98 +1,97 @@
-//! Follows the protocol between the driver and TLS, and tells what the driver keeps to itself.
+//! Follows the protocol between the driver and TLS.
 //!
-//! Whether a transaction is open, what a `COMMIT` was answered with, whether answers are still due: tokio-postgres knows and
-//! does not say. A [`Wire`] is the stream it reads and writes; the [`Watch`] beside it answers.
+//! tokio-postgres knows whether a transaction is open, what `COMMIT` was answered with and whether
+//! replies are due, and does not tell. A [`Wire`] is the stream that it reads and writes; the
+//! [`Watch`] tells what passed there.
 
+mod begin;
 mod early_password;
+mod fence;
+mod flights;
 mod frames;
-mod ledger;
-mod opening;
-mod unsent;
+mod session_state;
+mod sql;
+mod write_buffer;
 
 use std::{
     future::poll_fn,
     io, mem,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     task::{Context, Poll, Waker, ready},
+    time::{Duration, Instant},
 };
 
 use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, TlsStream};
 
-pub(crate) use self::ledger::{Conflict, Refusal, Status};
+pub(crate) use self::session_state::Status;
 use self::{
-    early_password::EarlyPassword, frames::Frames, ledger::Ledger, opening::Opening, unsent::Unsent,
+    begin::PipelinedBegin, early_password::EarlyPassword, frames::Frames,
+    session_state::SessionState, write_buffer::WriteBuffer,
 };
+use crate::sqlstate::ServerError;
 
-/// A stream that notes every message on its way through.
+/// A stream that follows every message.
 pub(crate) struct Wire<S> {
     stream: S,
     early_password: EarlyPassword,
-    opening: Opening,
-    unsent: Unsent,
+    begin: PipelinedBegin,
+    write_buffer: WriteBuffer,
     shared: Arc<Shared>,
     sent: Frames,
     received: Frames,
 }
 
-/// What is known of the messages on a [`Wire`].
-#[derive(Clone)]
+/// What is known of the session on a [`Wire`].
+#[derive(Clone, Default)]
 pub(crate) struct Watch {
     shared: Arc<Shared>,
 }
 
 #[derive(Default)]
 struct Shared {
-    ledger: Mutex<Ledger>,
-    /// Wakes the task that drives the connection.
-    driver: AtomicWaker,
-    /// Wakes whoever waits for the ledger to change. One at a time: waiting takes the connection by `&mut`.
+    state: Mutex<SessionState>,
+    /// Wakes the connection task.
+    task: AtomicWaker,
+    /// Wakes the caller that waits for the state to change. It has one place: who waits has the
+    /// connection to itself, or a deadline.
     changed: AtomicWaker,
+    first_write: OnceLock<Instant>,
+    first_reply: OnceLock<Instant>,
 }
 
 impl<S> Wire<S> {
-    /// Wraps a stream that nothing was sent on yet. A password is sent with the startup packet.
-    pub(crate) fn new(stream: S, early_password: Option<&str>) -> (Self, Watch) {
-        let shared = Arc::<Shared>::default();
-        let watch = Watch {
-            shared: Arc::clone(&shared),
-        };
-        let wire = Self {
+    /// Wraps a stream that nothing was sent on yet, for a new watch. An early password is sent with
+    /// the startup packet.
+    pub(crate) fn new(stream: S, watch: &Watch, early_password: Option<&str>) -> Self {
+        Self {
             stream,
             early_password: EarlyPassword::new(early_password),
-            opening: Opening::default(),
-            unsent: Unsent::default(),
-            shared,
+            begin: PipelinedBegin::default(),
+            write_buffer: WriteBuffer::default(),
+            shared: Arc::clone(&watch.shared),
             sent: Frames::starting_untagged(),
             received: Frames::default(),
-        };
-        (wire, watch)
+        }
     }
 }
 
 impl Watch {
-    /// Waits until the driver has written everything that was queued before this call, and handed on everything it has read.
-    ///
-    /// The ledger sees what passes here, not what the driver holds. A statement whose future was polled once and dropped sits
-    /// in the driver's queue, and rows that nobody takes hold up what comes after them: before the fence the ledger would call
-    /// such a connection clean.
+    /// Waits for one turn of the connection task, which writes what was queued before this call and
+    /// reads what has arrived. [`is_settled`](Self::is_settled) counts only after it.
     pub(crate) async fn fence(&self) {
-        let wanted = {
-            let mut ledger = self.shared.lock();
-            ledger.fence_wanted += 1;
-            ledger.fence_wanted
-        };
-        let mut wakes = 0..1;
+        let request = self.shared.lock().fence.request();
+        let mut first_polls = 0..1;
         poll_fn(|cx| {
             self.shared.changed.register(cx.waker());
-            // Behind the registration, so that a turn in vain is told, too.
-            if wakes.next().is_some() {
-                self.wake_driver();
+            // Register first, or a wake-up may be lost.
+            if first_polls.next().is_some() {
+                self.wake_task();
             }
-            let ledger = self.shared.lock();
-            match ledger.is_closed() || ledger.fence_reached >= wanted {
+            let state = self.shared.lock();
+            match state.is_closed() || state.fence.is_reached(request) {
                 true => Poll::Ready(()),
                 false => Poll::Pending,
             }
@@ -100,30 +99,36 @@ impl Watch {
         .await;
     }
 
-    /// Waits until every statement has been answered, and the driver holds back nothing of it: rows that nobody takes would hold
-    /// up the next one's. Without a deadline of its own.
+    /// Waits until every statement was answered and the driver holds back nothing, or the session
+    /// ended. Has no deadline of its own.
     pub(crate) async fn settled(&self) {
-        self.until(|ledger| ledger.is_closed() || ledger.is_settled() && ledger.drained)
+        self.until(|state| state.is_closed() || state.is_settled())
             .await;
     }
 
-    /// Waits for the answer to `BEGIN` if nothing else is due. Without a deadline of its own.
-    pub(crate) async fn opened(&self) {
-        self.until(|ledger| ledger.is_closed() || !ledger.is_only_opening())
+    /// Whether [`settled`](Self::settled) would return at once.
+    pub(crate) fn is_settled(&self) -> bool {
+        let state = self.shared.lock();
+        state.is_closed() || state.is_settled()
+    }
+
+    /// Waits for the reply to `BEGIN` if no other reply is due. Has no deadline of its own.
+    pub(crate) async fn begun(&self) {
+        self.until(|state| state.is_closed() || !state.awaits_begin_alone())
             .await;
     }
 
-    /// The transaction status after the last answer.
+    /// The transaction status after the last reply.
     pub(crate) fn status(&self) -> Status {
         self.shared.lock().status()
     }
 
-    /// Whether a statement would be part of a transaction.
+    /// Whether the next statement would be part of a transaction.
     pub(crate) fn is_in_transaction(&self) -> bool {
         self.shared.lock().is_in_transaction()
     }
 
-    /// Whether the server asked for something else than the password that it had been sent.
+    /// Whether the server did not want the password that was sent with the startup packet.
     pub(crate) fn password_was_unwanted(&self) -> bool {
         self.shared.lock().password_was_unwanted
     }
@@ -133,75 +138,108 @@ impl Watch {
         self.shared.lock().is_closed()
     }
 
-    /// Whether the session can no longer be followed although it has not ended, as after a `COPY` that failed.
-    pub(crate) fn is_derailed(&self) -> bool {
-        self.shared.lock().derailed
+    /// Whether replies can no longer be matched with requests, as after a `COPY` that failed.
+    pub(crate) fn is_out_of_step(&self) -> bool {
+        self.shared.lock().out_of_step
     }
 
-    /// Forgets conflicts, failures, ends and tags, and lets the `BEGIN` that is queued next travel with the statement behind it.
-    pub(crate) fn open(&self) {
-        self.shared.lock().open();
+    /// Whether rows of a query wait for their reader, so that later replies cannot arrive.
+    pub(crate) fn has_unread_rows(&self) -> bool {
+        self.shared.lock().has_unread_rows()
     }
 
-    /// Forgets conflicts, failures, ends and tags: a transaction begins.
-    pub(crate) fn begin(&self) {
-        self.shared.lock().begin();
+    /// Starts to observe a transaction, and pipelines the `BEGIN` that is queued next.
+    pub(crate) fn begin_pipelined(&self) {
+        self.shared.lock().begin_pipelined();
     }
 
-    /// The conflict that a statement met since [`begin`](Self::begin).
-    pub(crate) fn conflict(&self) -> Option<Conflict> {
-        self.shared.lock().conflict.clone()
+    /// Forgets what was seen so far: `COMMIT` is queued next.
+    pub(crate) fn observe_commit(&self) {
+        self.shared.lock().forget();
     }
 
-    /// The first failure since [`begin`](Self::begin).
-    pub(crate) fn failure(&self) -> Option<Refusal> {
-        self.shared.lock().failure.clone()
+    /// The first conflict of the transaction, or of its `COMMIT`.
+    pub(crate) fn conflict(&self) -> Option<ServerError> {
+        self.shared.lock().transaction.conflict.clone()
     }
 
-    /// Whether a transaction has ended since [`begin`](Self::begin).
+    /// The first error of the transaction, or of its `COMMIT`.
+    pub(crate) fn failure(&self) -> Option<ServerError> {
+        self.shared.lock().transaction.failure.clone()
+    }
+
+    /// Whether the transaction has ended.
     pub(crate) fn has_ended(&self) -> bool {
-        self.shared.lock().has_ended
+        self.shared.lock().transaction.has_ended
     }
 
-    /// Whether anything was sent since [`begin`](Self::begin) that may commit a transaction.
+    /// Whether anything was sent that may have committed the transaction.
     pub(crate) fn may_have_committed(&self) -> bool {
-        self.shared.lock().may_have_committed
+        self.shared.lock().transaction.may_have_committed
     }
 
-    /// Whether the last command that completed since [`begin`](Self::begin) was tagged `tag`.
-    pub(crate) fn completed(&self, tag: &str) -> bool {
-        self.shared.lock().tag.as_deref() == Some(tag.as_bytes())
+    /// Whether the last command completed with this tag.
+    pub(crate) fn completed_with(&self, tag: &str) -> bool {
+        self.shared.lock().transaction.tag.as_deref() == Some(tag.as_bytes())
     }
 
-    /// Gives the driver a turn, though there is nothing to read or write.
-    pub(crate) fn wake_driver(&self) {
-        self.shared.driver.wake();
+    /// The time from the startup packet to the server's first reply: one round trip, without the
+    /// check of the token.
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
+        let sent = self.shared.first_write.get()?;
+        Some(self.shared.first_reply.get()?.duration_since(*sent))
     }
 
-    /// Notes that the driver is about to take what is queued, and will be woken by the next fence.
-    pub(crate) fn driver_begins(&self, waker: &Waker) {
-        self.shared.driver.register(waker);
-        self.shared.lock().driver_begins();
+    fn wake_task(&self) {
+        self.shared.task.wake();
     }
 
-    /// Notes that the driver has come to rest.
-    pub(crate) fn driver_rests(&self) {
-        self.shared.lock().driver_rests();
+    /// The owner drops the connection: the task ends soon.
+    pub(crate) fn leave(&self) {
+        self.shared.lock().leaving = true;
+        self.wake_task();
+    }
+
+    /// A turn of the connection task begins. `waker` gives it the next one.
+    pub(crate) fn turn_begins(&self, waker: &Waker) {
+        self.shared.task.register(waker);
+        self.shared.lock().fence.turn_begins();
+    }
+
+    /// A turn of the connection task ends. Returns whether the owner has dropped the connection.
+    pub(crate) fn turn_ends(&self) -> bool {
+        let mut state = self.shared.lock();
+        state.fence.turn_ends();
+        let leaving = state.leaving;
+        drop(state);
         self.shared.changed.wake();
+        leaving
     }
 
-    /// Notes that nothing will be read or written any more.
+    /// This side aborts the connection task.
+    pub(crate) fn abort(&self) {
+        self.shared.lock().aborted = true;
+        self.close();
+    }
+
+    /// Whether this side has aborted the connection task.
+    pub(crate) fn was_aborted(&self) -> bool {
+        self.shared.lock().aborted
+    }
+
+    /// Nothing will be read or written any more.
     pub(crate) fn close(&self) {
         self.shared.lock().close();
         self.shared.changed.wake();
     }
 
-    async fn until(&self, condition: impl Fn(&Ledger) -> bool) {
+    async fn until(&self, condition: impl Fn(&SessionState) -> bool) {
         poll_fn(|cx| {
             if condition(&self.shared.lock()) {
                 return Poll::Ready(());
             }
             self.shared.changed.register(cx.waker());
+            // Again, or a wake-up between the two may be lost.
             match condition(&self.shared.lock()) {
                 true => Poll::Ready(()),
                 false => Poll::Pending,
@@ -212,8 +250,8 @@ impl Watch {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, SessionState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -225,39 +263,42 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buf.filled().len();
-        let polled = this.opening.poll_read(&mut this.stream, cx, buf);
-        if let Poll::Ready(result) = &polled {
-            let new = &buf.filled()[before..];
-            let mut ledger = this.shared.lock();
-            if result.is_err() || new.is_empty() {
-                ledger.close();
-            }
-            let mut is_unwanted = false;
-            this.received.follow(new, |tag, body| {
-                is_unwanted |= this.early_password.is_refused_by(tag, body);
-                ledger.received(tag, body);
-            });
-            ledger.drained = false;
-            ledger.password_was_unwanted |= is_unwanted;
-            drop(ledger);
-            this.shared.changed.wake();
-            if is_unwanted {
-                return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
-            }
-        } else {
-            this.shared.lock().drained = true;
+        let polled = this.begin.poll_read(&mut this.stream, cx, buf);
+        let Poll::Ready(result) = &polled else {
+            this.shared.lock().fence.drained = true;
+            return polled;
+        };
+        if this.shared.first_reply.get().is_none() {
+            let _ = this.shared.first_reply.set(Instant::now());
         }
-        polled
+        let new = &buf.filled()[before..];
+        let mut state = this.shared.lock();
+        if result.is_err() || new.is_empty() {
+            state.close();
+        }
+        let mut is_unwanted = false;
+        this.received.follow(new, |tag, body| {
+            is_unwanted |= this.early_password.is_refused_by(tag, body);
+            state.received(tag, body);
+        });
+        state.fence.drained = false;
+        state.password_was_unwanted |= is_unwanted;
+        drop(state);
+        this.shared.changed.wake();
+        match is_unwanted {
+            true => Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
+            false => polled,
+        }
     }
 }
 
 impl<S: AsyncWrite + Unpin> Wire<S> {
-    /// Writes some of what the driver wrote, or all of it and more.
+    /// Writes some of the driver's bytes, and whatever goes with them.
     fn poll_write_next(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         if let Some(password) = self.early_password.take_due() {
-            self.unsent.push(buf);
-            self.unsent.push(password);
-            return match self.unsent.poll_write(&mut self.stream, cx) {
+            self.write_buffer.push(buf);
+            self.write_buffer.push(password);
+            return match self.write_buffer.poll_write(&mut self.stream, cx) {
                 Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
                 _ => Poll::Ready(Ok(buf.len())),
             };
@@ -267,8 +308,8 @@ impl<S: AsyncWrite + Unpin> Wire<S> {
             return Poll::Ready(Ok(sent));
         }
         let rest = self.sent.rest_in(buf);
-        self.opening
-            .poll_write(&mut self.stream, &mut self.unsent, cx, buf, rest)
+        self.begin
+            .poll_write(&mut self.stream, &mut self.write_buffer, cx, buf, rest)
     }
 }
 
@@ -279,23 +320,25 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if mem::take(&mut this.shared.lock().opens) {
-            this.opening.expect();
+        if this.shared.first_write.get().is_none() {
+            let _ = this.shared.first_write.set(Instant::now());
         }
-        ready!(this.unsent.poll_write(&mut this.stream, cx))?;
+        if mem::take(&mut this.shared.lock().pipelines_begin) {
+            this.begin.expect();
+        }
+        ready!(this.write_buffer.poll_write(&mut this.stream, cx))?;
         let polled = this.poll_write_next(cx, buf);
-        let mut ledger = this.shared.lock();
-        ledger.flushed = false;
+        let mut state = this.shared.lock();
+        state.fence.flushed = false;
         match &polled {
             Poll::Ready(Ok(written)) => {
                 let written = &buf[..*written];
-                this.sent
-                    .follow(written, |tag, body| ledger.sent(tag, body));
+                this.sent.follow(written, |tag, body| state.sent(tag, body));
             }
             Poll::Ready(Err(_)) => {
                 // Some of it may have been sent.
-                this.sent.follow(buf, |tag, body| ledger.sent(tag, body));
-                ledger.close();
+                this.sent.follow(buf, |tag, body| state.sent(tag, body));
+                state.close();
             }
             Poll::Pending => {}
         }
@@ -304,11 +347,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let polled = match this.unsent.poll_write(&mut this.stream, cx) {
+        let polled = match this.write_buffer.poll_write(&mut this.stream, cx) {
             Poll::Ready(Ok(())) => Pin::new(&mut this.stream).poll_flush(cx),
-            unsent => unsent,
+            pending => pending,
         };
-        this.shared.lock().flushed = matches!(polled, Poll::Ready(Ok(())));
+        this.shared.lock().fence.flushed = matches!(polled, Poll::Ready(Ok(())));
         polled
     }
 
@@ -318,9 +361,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
 }
 
 impl<S: TlsStream + Unpin> TlsStream for Wire<S> {
-    /// None: DSQL asks for a cleartext password, which binds nothing, and to read the certificate for it takes a parser of
-    /// its own. Another server's SCRAM goes without. It would guard against a certificate that was not verified, which only a
-    /// verifier of the caller's own lets in.
+    /// None. The service asks for a cleartext password, which binds nothing, and reading the
+    /// certificate for another server's SCRAM needs a parser of its own. Binding would guard
+    /// against a certificate that was not verified, which only a caller's own verifier accepts.
     fn channel_binding(&self) -> ChannelBinding {
         ChannelBinding::none()
     }

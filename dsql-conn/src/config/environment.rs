@@ -31,9 +31,7 @@ impl Config {
     /// | `DSQL_PORT` | [`port`](Self::port) | 5432 |
     /// | `DSQL_CA_FILE` | a PEM file for [`root_certificates_pem`](Self::root_certificates_pem) | built-in roots |
     /// | `DSQL_CONNECT_TIMEOUT_SECONDS` | [`connect_timeout`](Self::connect_timeout) | 10 |
-    /// | `DSQL_CHECKOUT_TIMEOUT_SECONDS` | [`checkout_timeout`](Self::checkout_timeout) | 30 |
-    /// | `DSQL_PING_AFTER_SECONDS` | [`ping_after`](Self::ping_after) | 30 |
-    /// | `DSQL_PING_TIMEOUT_SECONDS` | [`ping_timeout`](Self::ping_timeout) | 1 |
+    /// | `DSQL_STATEMENT_TIMEOUT_SECONDS` | [`statement_timeout`](Self::statement_timeout) | none |
     /// | `DSQL_MAX_LIFETIME_SECONDS` | [`max_lifetime`](Self::max_lifetime) | 3300 |
     ///
     /// A variable that is set and empty counts as not set. The AWS credentials are not read here but when a token is signed.
@@ -42,15 +40,20 @@ impl Config {
     ///
     /// [`ConfigError::Missing`] without an endpoint; otherwise the variant for the variable that is wrong.
     pub fn from_env() -> Result<Self, ConfigError> {
-        Self::from_variables(|name| match env::var(name) {
-            Ok(value) => Ok(Some(value)),
+        Self::from_variables(Self::variable)
+    }
+
+    /// Reads a variable of the environment. One that is empty counts as not set.
+    pub(crate) fn variable(name: &'static str) -> Result<Option<String>, ConfigError> {
+        match env::var(name) {
+            Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
             Err(VarError::NotPresent) => Ok(None),
             Err(VarError::NotUnicode(value)) => Err(ConfigError::value(
                 name,
                 &value.to_string_lossy(),
                 "UTF-8 text",
             )),
-        })
+        }
     }
 
     /// Reads the settings through `variable`, so that tests need not change the process's environment.
@@ -116,11 +119,9 @@ impl Config {
             config = config.root_certificates(certificates_of_file("DSQL_CA_FILE", &path)?);
         }
         type Setter = fn(Config, Duration) -> Config;
-        let durations: [(&str, Setter); 5] = [
+        let durations: [(&str, Setter); 3] = [
             ("DSQL_CONNECT_TIMEOUT_SECONDS", Self::connect_timeout),
-            ("DSQL_CHECKOUT_TIMEOUT_SECONDS", Self::checkout_timeout),
-            ("DSQL_PING_AFTER_SECONDS", Self::ping_after),
-            ("DSQL_PING_TIMEOUT_SECONDS", Self::ping_timeout),
+            ("DSQL_STATEMENT_TIMEOUT_SECONDS", Self::statement_timeout),
             ("DSQL_MAX_LIFETIME_SECONDS", Self::max_lifetime),
         ];
         for (name, set) in durations {
@@ -159,9 +160,7 @@ mod tests {
             ("DSQL_HOSTADDR", "127.0.0.1"),
             ("DSQL_PORT", "6432"),
             ("DSQL_CONNECT_TIMEOUT_SECONDS", "2.5"),
-            ("DSQL_CHECKOUT_TIMEOUT_SECONDS", "3"),
-            ("DSQL_PING_AFTER_SECONDS", "5"),
-            ("DSQL_PING_TIMEOUT_SECONDS", "6"),
+            ("DSQL_STATEMENT_TIMEOUT_SECONDS", "3"),
             ("DSQL_MAX_LIFETIME_SECONDS", "4"),
         ])
         .unwrap();
@@ -173,10 +172,8 @@ mod tests {
         assert_eq!(config.address, Some([127, 0, 0, 1].into()));
         assert_eq!(config.port, 6432);
         assert_eq!(config.connect_deadline(), Duration::from_millis(2500));
-        assert_eq!(config.checkout_timeout, Duration::from_secs(3));
+        assert_eq!(config.statement_timeout, Some(Duration::from_secs(3)));
         assert_eq!(config.max_lifetime, Duration::from_secs(4));
-        assert_eq!(config.ping_after, Duration::from_secs(5));
-        assert_eq!(config.ping_timeout, Duration::from_secs(6));
     }
 
     #[test]

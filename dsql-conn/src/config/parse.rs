@@ -58,7 +58,7 @@ fn read(file: impl Read) -> io::Result<Vec<u8>> {
 }
 
 /// Parses one setting that came as text.
-pub(super) fn parse<T: FromStr>(
+pub(crate) fn parse<T: FromStr>(
     setting: &'static str,
     value: &str,
     expected: &'static str,
@@ -80,7 +80,7 @@ pub(super) fn ssl_negotiation(
 }
 
 /// Parses a positive number of seconds, whole or with a fraction.
-pub(super) fn seconds(setting: &'static str, value: &str) -> Result<Duration, ConfigError> {
+pub(crate) fn seconds(setting: &'static str, value: &str) -> Result<Duration, ConfigError> {
     const EXPECTED: &str = "a number of seconds greater than 0";
     let seconds: f64 = parse(setting, value, EXPECTED)?;
     match Duration::try_from_secs_f64(seconds) {

@@ -24,10 +24,7 @@ impl Config {
             password_in_startup_flight,
             token_ttl,
             connect_timeout,
-            checkout_timeout,
-            ping_timeout,
-            ping_after,
-            settle_timeout,
+            statement_timeout,
             max_lifetime,
             time,
         } = self;
@@ -54,10 +51,7 @@ impl Config {
             && *password_in_startup_flight == other.password_in_startup_flight
             && *token_ttl == other.token_ttl
             && *connect_timeout == other.connect_timeout
-            && *checkout_timeout == other.checkout_timeout
-            && *ping_timeout == other.ping_timeout
-            && *ping_after == other.ping_after
-            && *settle_timeout == other.settle_timeout
+            && *statement_timeout == other.statement_timeout
             && *max_lifetime == other.max_lifetime
             && is_same_time
             && is_same_resolver

@@ -1,4 +1,4 @@
-//! How far a dial has come, for those whose deadline passes before its own.
+//! Tells how far an opening has got, for callers whose deadline passes before its own.
 
 use std::{
     fmt,
@@ -10,19 +10,19 @@ use std::{
 
 use crate::error::ConnectError;
 
-/// What a dial is doing, and what its last attempt failed by. Clones tell of the same dial.
-#[derive(Clone, Default)]
+/// The step of an opening, and its last failed attempt. Clones share both.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Progress(Arc<State>);
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct State {
-    phase: AtomicU8,
+    step: AtomicU8,
     last_failure: Mutex<Option<ConnectError>>,
 }
 
 /// The steps of an attempt, in order.
-#[derive(Clone, Copy)]
-pub(super) enum Phase {
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Step {
     Credentials,
     Name,
     Tcp,
@@ -31,15 +31,15 @@ pub(super) enum Phase {
 }
 
 impl Progress {
-    pub(super) fn enter(&self, phase: Phase) {
-        self.0.phase.store(phase as u8, Ordering::Relaxed);
+    pub(super) fn enter(&self, step: Step) {
+        self.0.step.store(step as u8, Ordering::Relaxed);
     }
 
-    pub(super) fn failed(&self, error: ConnectError) {
-        *self.last() = Some(error);
+    pub(super) fn failed(&self, error: &ConnectError) {
+        *self.last() = Some(error.clone());
     }
 
-    /// What the last attempt that came to its end failed by.
+    /// Why the last completed attempt failed.
     pub(crate) fn last_failure(&self) -> Option<ConnectError> {
         self.last().clone()
     }
@@ -50,7 +50,7 @@ impl Progress {
     }
 }
 
-/// What the attempt under way is doing.
+/// Names the step in progress.
 impl fmt::Display for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const STEPS: [&str; 5] = [
@@ -60,7 +60,7 @@ impl fmt::Display for Progress {
             "the TLS handshake",
             "the login",
         ];
-        let phase = usize::from(self.0.phase.load(Ordering::Relaxed));
-        f.write_str(STEPS.get(phase).unwrap_or(&"its start"))
+        let step = usize::from(self.0.step.load(Ordering::Relaxed));
+        f.write_str(STEPS.get(step).unwrap_or(&"its start"))
     }
 }

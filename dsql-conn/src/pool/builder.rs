@@ -1,18 +1,26 @@
-//! Settings of a pool, and the presets for a server and for a Lambda function.
+//! Settings of a pool, and presets for servers and Lambda functions.
 
 use std::{
     env,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
-use bb8::QueueStrategy;
-use tokio::sync::Semaphore;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
-use super::{Met, Pool, Shared};
-use crate::{config::Config, error::Error, manager::ConnectionManager};
+use super::{Counters, Inner, Pool, Slots};
+use crate::{
+    config::{
+        Config, FOREVER,
+        parse::{parse, seconds},
+    },
+    connection::{Checks, Opener},
+    error::{ConfigError, Error},
+    retry::RetryPolicy,
+};
 
-/// Settings of a [`Pool`]. By [`Pool::builder`].
+/// Settings of a [`Pool`]. By [`Pool::builder`] or [`Pool::lambda`].
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Builder {
@@ -20,10 +28,13 @@ pub struct Builder {
     pub(super) max_size: u32,
     pub(super) min_idle: u32,
     pub(super) idle_timeout: Option<Duration>,
+    pub(super) checkout_timeout: Duration,
+    pub(super) retry_policy: RetryPolicy,
+    checks: Checks,
 }
 
 impl Pool {
-    /// Makes a pool for a server, by the defaults of its [`Builder`]. Opens the first connection when it is needed.
+    /// Makes a pool for a server, with the defaults of its [`Builder`]. Opens nothing yet.
     pub fn new(config: Config) -> Self {
         Self::builder(config).build()
     }
@@ -41,28 +52,43 @@ impl Pool {
         Self::builder(config).connect().await
     }
 
-    /// Makes a pool for a Lambda function: one connection, opened when it is needed, for the one invocation at a time that an
-    /// execution environment serves; as many as `AWS_LAMBDA_MAX_CONCURRENCY` says where Lambda sets that. Idle connections are
-    /// kept, and [`Config::connect_timeout`] defaults to 5 seconds.
+    /// Starts from the settings for a Lambda function, which may be changed as any others:
     ///
-    /// Take a connection once before the runtime starts, so that it is opened while the environment is initialized: that
-    /// phase has the most CPU. Do not fail the initialization if that fails; the next checkout tries again.
-    pub fn lambda(mut config: Config) -> Self {
-        config.connect_timeout.get_or_insert(Duration::from_secs(5));
+    /// | setting | value |
+    /// |---|---|
+    /// | [`max_size`](Builder::max_size) | `AWS_LAMBDA_MAX_CONCURRENCY`, else 1: one invocation at a time |
+    /// | [`idle_timeout`](Builder::idle_timeout) | none |
+    /// | [`checkout_timeout`](Builder::checkout_timeout) | 5 s |
+    /// | [`connect_timeout`](Config::connect_timeout), unless set | 5 s |
+    /// | [`retry_policy`](Builder::retry_policy) | [`timeout`](RetryPolicy::timeout) of 10 s |
+    ///
+    /// A function whose own timeout is shorter sets these below it, so that it can still respond.
+    ///
+    /// ```no_run
+    /// # fn example() -> Result<(), dsql_conn::Error> {
+    /// use std::time::Duration;
+    /// use dsql_conn::{Config, Pool, RetryPolicy};
+    ///
+    /// // The function's timeout is 3 s, Lambda's default.
+    /// let pool = Pool::lambda(Config::from_env()?.connect_timeout(Duration::from_secs(1)))
+    ///     .checkout_timeout(Duration::from_millis(1500))
+    ///     .retry_policy(RetryPolicy::new().timeout(Duration::from_millis(2500)))
+    ///     .build();
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Check out a connection once before the runtime starts: it is opened while the environment is
+    /// initialized, when the function has the most CPU. Do not fail the initialization if that
+    /// fails: the next checkout tries again.
+    pub fn lambda(config: Config) -> Builder {
+        let connect_timeout = config.connect_timeout.unwrap_or(LAMBDA_TIMEOUT);
         let concurrency = env::var("AWS_LAMBDA_MAX_CONCURRENCY").ok();
-        Self::builder(config)
+        Self::builder(config.connect_timeout(connect_timeout))
             .max_size(concurrency.as_deref().map_or(1, invocations))
             .idle_timeout(None)
-            .build()
-    }
-
-    /// Returns the process's pool for this configuration: the one that was made for an equal configuration on this runtime,
-    /// or a new one by the defaults of its [`Builder`].
-    ///
-    /// Two configurations are equal if all their settings are; providers, resolvers, clocks and TLS configurations of the caller's only
-    /// if one configuration is a clone of the other. A pool that was closed is not returned again.
-    pub fn shared(config: Config) -> Self {
-        Self::builder(config).shared()
+            .checkout_timeout(LAMBDA_TIMEOUT)
+            .retry_policy(RetryPolicy::new().timeout(2 * LAMBDA_TIMEOUT))
     }
 
     /// Starts from the defaults for a server.
@@ -72,43 +98,108 @@ impl Pool {
             max_size: 10,
             min_idle: 0,
             idle_timeout: Some(Duration::from_secs(600)),
+            checkout_timeout: Duration::from_secs(30),
+            retry_policy: RetryPolicy::new(),
+            checks: Checks::default(),
         }
     }
 }
 
 impl Builder {
-    /// Sets how many connections there may be at most. Defaults to 10; less than 1 counts as 1.
+    /// Sets the maximum number of connections. Defaults to 10; 0 counts as 1.
     pub fn max_size(mut self, max_size: u32) -> Self {
         self.max_size = max_size.max(1);
         self
     }
 
-    /// Sets how many idle connections are kept ready, from the first checkout on. Defaults to 0; never more than
-    /// [`max_size`](Self::max_size).
+    /// Sets how many idle connections are kept ready, from the first checkout on. Defaults to 0;
+    /// never more than [`max_size`](Self::max_size).
     pub fn min_idle(mut self, min_idle: u32) -> Self {
         self.min_idle = min_idle;
         self
     }
 
-    /// Sets after how long an idle connection is closed, to the half minute. Defaults to 10 minutes; `None` keeps them; less
-    /// than a second counts as one.
+    /// Sets after how long an idle connection is closed, to 5 seconds exactly. Defaults to 10
+    /// minutes; `None` keeps idle connections; less than a second counts as one.
     pub fn idle_timeout(mut self, idle_timeout: impl Into<Option<Duration>>) -> Self {
         let idle_timeout = idle_timeout.into();
         self.idle_timeout = idle_timeout.map(|timeout| timeout.max(Duration::from_secs(1)));
         self
     }
 
-    /// Makes the pool. Nothing is opened yet.
+    /// Sets how long a checkout waits for a connection. Defaults to 30 seconds.
+    pub fn checkout_timeout(mut self, timeout: Duration) -> Self {
+        self.checkout_timeout = timeout.min(FOREVER);
+        self
+    }
+
+    /// Sets after how long without use the server must answer a ping at checkout. Defaults to 30
+    /// seconds.
+    pub fn ping_after(mut self, idle: Duration) -> Self {
+        self.checks.ping_after = idle.min(FOREVER);
+        self
+    }
+
+    /// Sets how long the answer to a ping may take before the connection is closed. Defaults to 1
+    /// second.
+    pub fn ping_timeout(mut self, timeout: Duration) -> Self {
+        self.checks.ping_timeout = timeout.min(FOREVER);
+        self
+    }
+
+    /// Sets how long the answer to a ping may take before another connection is opened beside it;
+    /// the first that is ready serves. Defaults to a few measured round trips, and 50 ms at least.
+    pub fn hedge_delay(mut self, delay: Duration) -> Self {
+        self.checks.hedge_delay = Some(delay.min(FOREVER));
+        self
+    }
+
+    /// Sets how long a checkout, or the end of a transaction, waits for a statement that its caller
+    /// dropped or did not await. Then its connection is passed over, or closed if all others are in
+    /// use: the server cannot cancel a statement. Defaults to a few measured round trips, and 100 ms
+    /// at least.
+    pub fn settle_timeout(mut self, timeout: Duration) -> Self {
+        self.checks.settle_timeout = Some(timeout.min(FOREVER));
+        self
+    }
+
+    /// Sets the policy of [`Pool::transaction`]. Defaults to [`RetryPolicy::new`].
+    pub fn retry_policy(mut self, policy: RetryPolicy) -> Self {
+        self.retry_policy = policy;
+        self
+    }
+
+    /// Reads settings of the pool from the environment, on top of those set before:
+    ///
+    /// | variable | setting |
+    /// |---|---|
+    /// | `DSQL_POOL_MAX_SIZE` | [`max_size`](Self::max_size) |
+    /// | `DSQL_POOL_MIN_IDLE` | [`min_idle`](Self::min_idle) |
+    /// | `DSQL_IDLE_TIMEOUT_SECONDS` | [`idle_timeout`](Self::idle_timeout) |
+    /// | `DSQL_CHECKOUT_TIMEOUT_SECONDS` | [`checkout_timeout`](Self::checkout_timeout) |
+    /// | `DSQL_PING_AFTER_SECONDS` | [`ping_after`](Self::ping_after) |
+    /// | `DSQL_PING_TIMEOUT_SECONDS` | [`ping_timeout`](Self::ping_timeout) |
+    ///
+    /// A variable that is empty counts as not set. [`Config::from_env`] reads those of a connection.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Value`] for the variable that is wrong.
+    pub fn from_env(self) -> Result<Self, ConfigError> {
+        self.from_variables(Config::variable)
+    }
+
+    /// Makes the pool. Opens nothing yet.
     pub fn build(self) -> Pool {
-        let manager = ConnectionManager::new(self.config.clone());
-        Pool(Arc::new(Shared {
-            connections: OnceLock::new(),
-            permits: Arc::new(Semaphore::new(
-                (self.max_size as usize).min(Semaphore::MAX_PERMITS),
-            )),
+        let max_size = usize::try_from(self.max_size).unwrap_or(usize::MAX);
+        Pool(Arc::new(Inner {
+            opener: Arc::new(Opener::new(self.config.clone(), self.checks)),
+            slots: Mutex::new(Slots::new(max_size)),
             settings: self,
-            dialer: manager.dialer,
-            met: Met::default(),
+            counters: Counters::default(),
+            closed: CancellationToken::new(),
+            maintenance: Arc::new(Notify::new()),
+            maintainer: Mutex::default(),
         }))
     }
 
@@ -127,55 +218,144 @@ impl Builder {
         Ok(pool)
     }
 
-    pub(super) fn bb8(&self, manager: ConnectionManager) -> bb8::Pool<ConnectionManager> {
-        bb8::Pool::builder()
-            .max_size(self.max_size)
-            .min_idle(self.min_idle.min(self.max_size))
-            .idle_timeout(self.idle_timeout)
-            // The warmest first: what is idle for long is pinged before it is lent.
-            .queue_strategy(QueueStrategy::Lifo)
-            // Dialing again, deadlines and age are this crate's: bb8's failures reach nobody, its clock stands still in a
-            // frozen Lambda.
-            .retry_connection(false)
-            .connection_timeout(Duration::MAX)
-            .max_lifetime(None)
-            .build_unchecked(manager)
+    pub(super) fn min_idle_connections(&self) -> usize {
+        usize::try_from(self.min_idle.min(self.max_size)).unwrap_or(usize::MAX)
     }
 
+    fn from_variables(
+        mut self,
+        variable: impl Fn(&'static str) -> Result<Option<String>, ConfigError>,
+    ) -> Result<Self, ConfigError> {
+        let number = |name| match variable(name)? {
+            Some(value) => parse(name, &value, "a whole number").map(Some),
+            None => Ok(None),
+        };
+        let duration = |name| match variable(name)? {
+            Some(value) => seconds(name, &value).map(Some),
+            None => Ok(None),
+        };
+        if let Some(max_size) = number("DSQL_POOL_MAX_SIZE")? {
+            self = self.max_size(max_size);
+        }
+        if let Some(min_idle) = number("DSQL_POOL_MIN_IDLE")? {
+            self = self.min_idle(min_idle);
+        }
+        if let Some(timeout) = duration("DSQL_IDLE_TIMEOUT_SECONDS")? {
+            self = self.idle_timeout(timeout);
+        }
+        if let Some(timeout) = duration("DSQL_CHECKOUT_TIMEOUT_SECONDS")? {
+            self = self.checkout_timeout(timeout);
+        }
+        if let Some(idle) = duration("DSQL_PING_AFTER_SECONDS")? {
+            self = self.ping_after(idle);
+        }
+        if let Some(timeout) = duration("DSQL_PING_TIMEOUT_SECONDS")? {
+            self = self.ping_timeout(timeout);
+        }
+        Ok(self)
+    }
+
+    /// Whether both would make the same pool.
     pub(super) fn is_same(&self, other: &Self) -> bool {
+        // Destructured, so that no setting can be forgotten.
         let Self {
             config,
             max_size,
             min_idle,
             idle_timeout,
+            checkout_timeout,
+            retry_policy,
+            checks,
         } = self;
         config.is_same(&other.config)
             && *max_size == other.max_size
             && *min_idle == other.min_idle
             && *idle_timeout == other.idle_timeout
+            && *checkout_timeout == other.checkout_timeout
+            && *retry_policy == other.retry_policy
+            && *checks == other.checks
     }
 }
 
-/// Reads how many invocations run at a time in one execution environment of Lambda, by the runtime's own variable. One, if it holds
-/// no number: a pool that waits is better than a function that does not start.
+/// How many invocations an execution environment serves at a time, by Lambda's variable. 1 if that
+/// is no number: a pool that waits is better than a function that does not start.
 fn invocations(variable: &str) -> u32 {
     variable
         .trim()
         .parse()
         .unwrap_or(1)
-        .clamp(1, MOST_INVOCATIONS)
+        .clamp(1, MAX_INVOCATIONS)
 }
 
 /// More connections than any environment has use for.
-const MOST_INVOCATIONS: u32 = 1_000;
+const MAX_INVOCATIONS: u32 = 1_000;
+
+const LAMBDA_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn builder() -> Builder {
+        let endpoint = "abcdefghijklmnopqrstuvwx23.dsql.us-east-1.on.aws";
+        Pool::builder(Config::new(endpoint.parse().unwrap()))
+    }
+
     #[test]
-    fn a_pool_has_a_connection_for_each_invocation_at_a_time() {
+    fn a_lambda_pool_has_a_connection_for_each_invocation() {
         let read = ["1", "16", " 8 ", "0", "", "-1", "many", "4294967295"].map(invocations);
         assert_eq!(read, [1, 16, 8, 1, 1, 1, 1, 1_000]);
+    }
+
+    #[test]
+    fn every_variable_reaches_its_setting() {
+        let names = [
+            "DSQL_POOL_MAX_SIZE",
+            "DSQL_POOL_MIN_IDLE",
+            "DSQL_IDLE_TIMEOUT_SECONDS",
+            "DSQL_CHECKOUT_TIMEOUT_SECONDS",
+            "DSQL_PING_AFTER_SECONDS",
+            "DSQL_PING_TIMEOUT_SECONDS",
+        ];
+        let value = |name| names.iter().position(|it| *it == name).map(|at| at + 3);
+        let variable = |name| Ok(value(name).map(|value| value.to_string()));
+        let read = builder().from_variables(variable).unwrap();
+        let seconds = Duration::from_secs;
+        let expected = builder()
+            .max_size(3)
+            .min_idle(4)
+            .idle_timeout(seconds(5))
+            .checkout_timeout(seconds(6))
+            .ping_after(seconds(7))
+            .ping_timeout(seconds(8));
+        assert!(read.is_same(&expected), "{read:?}");
+    }
+
+    #[test]
+    fn a_wrong_variable_is_named() {
+        for name in ["DSQL_POOL_MAX_SIZE", "DSQL_PING_TIMEOUT_SECONDS"] {
+            let variable = |asked| Ok((asked == name).then(|| "some".to_owned()));
+            let error = builder().from_variables(variable).unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains("some"), "{error}");
+        }
+    }
+
+    #[test]
+    fn builders_are_the_same_until_a_setting_differs() {
+        let second = Duration::from_secs(1);
+        assert!(builder().is_same(&builder()));
+        for other in [
+            builder().max_size(1),
+            builder().min_idle(1),
+            builder().idle_timeout(None),
+            builder().checkout_timeout(second),
+            builder().ping_after(second),
+            builder().ping_timeout(2 * second),
+            builder().hedge_delay(second),
+            builder().settle_timeout(second),
+            builder().retry_policy(RetryPolicy::new().idempotent()),
+        ] {
+            assert!(!other.is_same(&builder()), "{other:?}");
+        }
     }
 }

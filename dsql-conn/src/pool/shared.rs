@@ -1,39 +1,34 @@
-//! Finds the process's pool for a configuration.
-//!
-//! For programs whose parts cannot hand a pool to each other. A pool belongs to the runtime that drives its connections, and
-//! so does its place here.
-
-use std::sync::{Mutex, PoisonError};
-
-use tokio::runtime::{Handle, Id};
+//! The process's pool for a configuration.
 
 use super::{Builder, Pool};
+use crate::{config::Config, shared::SharedPools};
 
-/// A pool that was made here, and the runtime that it was made on.
-struct Entry {
-    pool: Pool,
-    runtime: Option<Id>,
-}
-
-impl Builder {
-    /// Returns the process's pool for these settings on this runtime, and makes it if there is none. See [`Pool::shared`].
-    pub fn shared(self) -> Pool {
-        let runtime = Handle::try_current().ok().map(|runtime| runtime.id());
-        let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
-        pools.retain(|entry| !entry.pool.0.permits.is_closed());
-        let known = pools
-            .iter()
-            .find(|entry| entry.runtime == runtime && entry.pool.0.settings.is_same(&self));
-        if let Some(entry) = known {
-            return entry.pool.clone();
-        }
-        let pool = self.build();
-        pools.push(Entry {
-            pool: pool.clone(),
-            runtime,
-        });
-        pool
+impl Pool {
+    /// Returns the process's pool for this configuration: the one that was made for an equal
+    /// configuration on this runtime, or a new one with the defaults of its [`Builder`]. For
+    /// programs whose parts cannot hand a pool to each other.
+    ///
+    /// Two configurations are equal if all their settings are. Credentials providers, resolvers,
+    /// clocks and TLS configurations count as equal only if one configuration is a clone of the
+    /// other: **a provider that is built for each request makes a pool for each request**. Build
+    /// the configuration once and clone it. A pool that was closed is not returned again.
+    pub fn shared(config: Config) -> Self {
+        Self::builder(config).shared()
     }
 }
 
-static POOLS: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
+impl Builder {
+    /// Returns the process's pool for these settings on this runtime, and makes it if there is
+    /// none. See [`Pool::shared`].
+    pub fn shared(self) -> Pool {
+        POOLS.get_or_make(
+            self,
+            |builder| &builder.config,
+            Self::is_same,
+            Pool::is_closed,
+            |builder| builder.clone().build(),
+        )
+    }
+}
+
+static POOLS: SharedPools<Builder, Pool> = SharedPools::new();

@@ -1,24 +1,25 @@
-//! Sends the password with the startup packet, before the server has asked for it.
+//! Sends the password with the startup packet, before the server asks for it.
 //!
-//! That saves a round trip of every login. The driver sends it when it is asked, and those bytes are kept back then. A server that
-//! asks for something else, or for nothing, is left to a login in the usual order on another connection.
+//! That saves a round trip of every login. When the server asks, the driver writes the same bytes,
+//! which are dropped here. If the server asks for something else, or for nothing, another connection
+//! logs in in the usual order.
 
 use std::mem;
 
-/// A password on its way.
+/// The progress of an early password.
 pub(super) enum EarlyPassword {
-    /// It goes with the first bytes that the driver writes.
+    /// Sent with the first bytes that the driver writes.
     Due(Vec<u8>),
-    /// The server has not asked for it yet.
+    /// The server has not asked yet.
     Sent(Vec<u8>),
-    /// The driver's own is to be kept back.
+    /// The driver's own copy must be dropped.
     Wanted(Vec<u8>),
-    /// Nothing is left to do.
+    /// Nothing left to do.
     Done,
 }
 
 impl EarlyPassword {
-    /// Starts with what the driver will answer to a server that asks for a password in clear text.
+    /// Prepares the message that the driver will write when the server asks for a cleartext password.
     pub(super) fn new(password: Option<&str>) -> Self {
         let Some(password) = password else {
             return Self::Done;
@@ -30,7 +31,7 @@ impl EarlyPassword {
         }
     }
 
-    /// Returns what is to be written behind the driver's first bytes.
+    /// Returns what must be written behind the driver's first bytes.
     pub(super) fn take_due(&mut self) -> Option<&[u8]> {
         if let Self::Due(message) = self {
             *self = Self::Sent(mem::take(message));
@@ -41,7 +42,7 @@ impl EarlyPassword {
         None
     }
 
-    /// Returns how many of these bytes were sent already.
+    /// Returns how many of these bytes were already sent.
     pub(super) fn sent_of(&mut self, bytes: &[u8]) -> usize {
         match self {
             Self::Wanted(message) if bytes.starts_with(message) => {
@@ -53,7 +54,7 @@ impl EarlyPassword {
         }
     }
 
-    /// Reads a message of the server's, and returns whether it asks for something else.
+    /// Reads a message of the server, and returns whether it asks for something else.
     pub(super) fn is_refused_by(&mut self, tag: u8, body: &[u8]) -> bool {
         let Self::Sent(message) = self else {
             return false;

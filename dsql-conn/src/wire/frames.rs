@@ -3,7 +3,9 @@
 //! A message is a tag of one byte, a length of four that counts itself, and a body; only the very first message of a client
 //! has no tag. Messages cross reads and writes at any byte.
 
-/// Where one direction stands between two messages.
+use std::io;
+
+/// The position of one direction between two messages.
 #[derive(Debug)]
 pub(super) struct Frames {
     tagged: bool,
@@ -37,7 +39,8 @@ impl Frames {
         }
     }
 
-    /// Follows the next bytes and reports each message that ends in them: its tag and as much of its body as is kept.
+    /// Follows the next bytes and reports each message that ends in them: its tag, and its body as
+    /// far as it is kept.
     pub(super) fn follow(&mut self, mut bytes: &[u8], mut message: impl FnMut(u8, &[u8])) {
         while !bytes.is_empty() {
             if self.seen < self.header_length() {
@@ -113,8 +116,8 @@ impl Frames {
         }
     }
 
-    /// The length that follows the header. A length below four is no length; the driver will refuse it, and the ledger
-    /// takes whatever message it makes of it for what it says.
+    /// The length of the body. A length below four is invalid: the driver refuses it, and here it
+    /// counts as an empty body.
     fn body_length(&self) -> usize {
         let from = self.header_length() - LENGTH;
         let mut length = [0; LENGTH];
@@ -123,11 +126,26 @@ impl Frames {
     }
 }
 
+/// Splits off the first message, tag and body, if it is whole.
+pub(super) fn split(bytes: &[u8]) -> io::Result<Option<(u8, &[u8])>> {
+    let Some((&[tag, a, b, c, d], rest)) = bytes.split_first_chunk::<HEADER>() else {
+        return Ok(None);
+    };
+    let length = u32::from_be_bytes([a, b, c, d]) as usize;
+    // It counts itself.
+    let length = length
+        .checked_sub(LENGTH)
+        .ok_or(io::ErrorKind::InvalidData)?;
+    Ok(rest.get(..length).map(|body| (tag, body)))
+}
+
 /// The tag that stands for the startup packet, which has none.
 pub(super) const STARTUP: u8 = 0;
 
 const LENGTH: usize = 4;
-const HEADER: usize = 1 + LENGTH;
+
+/// Tag and length.
+pub(super) const HEADER: usize = 1 + LENGTH;
 
 /// Enough for severity, SQLSTATE and message of an error.
 const KEPT: usize = 1024;

@@ -9,8 +9,8 @@ use tokio_postgres::{Config, NoTls, SimpleQueryMessage};
 
 use super::*;
 use crate::{
+    connect::{ConnectionTask, Tasks},
     corpus::{cut, mistaken, walk},
-    driver::{Driver, Drivers},
     scripted::{error, message},
 };
 
@@ -33,7 +33,8 @@ fn session(said: &[u8], answered: &[u8]) -> Ended {
     let session = async {
         let (near, far) = duplex(64 * 1024);
         let server = tokio::spawn(serve(far, said.to_vec(), answered.to_vec()));
-        let (wire, watch) = Wire::new(near, None);
+        let watch = Watch::default();
+        let wire = Wire::new(near, &watch, None);
         let mut config = Config::new();
         let login = config
             .user("app")
@@ -46,13 +47,12 @@ fn session(said: &[u8], answered: &[u8]) -> Ended {
                 watch,
             };
         };
-        let drivers = Drivers::default();
-        let driver = Driver::spawn(connection, watch.clone(), &drivers);
+        let task = ConnectionTask::spawn(connection, watch.clone(), &Tasks::default());
         let answer = Some(client.simple_query(QUESTION).await);
         watch.fence().await;
-        drop((client, driver));
+        drop((client, task));
         watch.settled().await;
-        watch.until(Ledger::is_closed).await;
+        watch.until(SessionState::is_closed).await;
         server.await.unwrap();
         Ended { answer, watch }
     };
@@ -89,9 +89,11 @@ fn read(said: &[u8], answered: &[u8]) {
     assert!(watch.is_closed());
     let shared = watch.shared.lock();
     // Lossy text is up to three times as long.
-    let words = shared.failure.as_ref();
-    let words = words.map_or(0, |failure| failure.code.len() + failure.message.len());
-    let tag = shared.tag.as_ref().map_or(0, Vec::len);
+    let words = shared.transaction.failure.as_ref();
+    let words = words.map_or(0, |failure| {
+        failure.code().code().len() + failure.message().len()
+    });
+    let tag = shared.transaction.tag.as_ref().map_or(0, Vec::len);
     assert!(words.max(tag) <= 3 * 1024 + 1);
 }
 
@@ -132,12 +134,8 @@ proptest! {
         let Ended { answer, watch } = session(&greeting(), &answered);
         let error = answer.unwrap().unwrap_err();
         let error = error.as_db_error().unwrap();
-        let told = Refusal {
-            code: error.code().code().to_owned(),
-            message: error.message().to_owned(),
-        };
-        prop_assert_eq!(watch.failure(), Some(told));
-        let conflict = watch.conflict().map(|conflict| conflict.message);
+        prop_assert_eq!(watch.failure(), Some(ServerError::from(error)));
+        let conflict = watch.conflict().map(|conflict| conflict.message().to_owned());
         prop_assert_eq!(conflict, (code == "40001").then_some(text));
         let expected = match status {
             b'I' => Status::Idle,
@@ -148,7 +146,7 @@ proptest! {
     }
 
     #[test]
-    fn the_books_are_the_same_wherever_the_messages_are_cut(
+    fn the_state_is_the_same_wherever_messages_are_cut(
         sent in prop::collection::vec((prop::sample::select(&b"QPBESCDHcdfpX"[..]), 0..9_usize), 0..9),
         received in mistaken("wire"),
         at in prop::collection::vec(any::<Index>(), 0..9),
@@ -156,19 +154,19 @@ proptest! {
         let startup = message(0, b"\0\x03\0\0\0");
         let messages = sent.iter().flat_map(|(tag, length)| message(*tag, &vec![0; *length]));
         let sent: Vec<u8> = startup[1..].iter().copied().chain(messages).collect();
-        let books = |at: &[Index]| {
-            let mut ledger = Ledger::default();
+        let state = |at: &[Index]| {
+            let mut followed = SessionState::default();
             let mut frames = Frames::starting_untagged();
             for piece in cut(&sent, at) {
-                frames.follow(piece, |tag, body| ledger.sent(tag, body));
+                frames.follow(piece, |tag, body| followed.sent(tag, body));
             }
             let mut frames = Frames::default();
             for piece in cut(&received, at) {
-                frames.follow(piece, |tag, body| ledger.received(tag, body));
+                frames.follow(piece, |tag, body| followed.received(tag, body));
             }
-            format!("{ledger:?} {frames:?}")
+            format!("{followed:?} {frames:?}")
         };
-        prop_assert_eq!(books(&at), books(&[]));
+        prop_assert_eq!(state(&at), state(&[]));
     }
 }
 
@@ -185,7 +183,8 @@ fn a_long_error_is_cut_short_and_a_conflict_all_the_same() {
     let Ended { answer, watch } = session(&greeting(), &answered);
     let answer = answer.unwrap().unwrap_err();
     assert_eq!(answer.as_db_error().unwrap().message(), text);
-    let conflict = watch.conflict().unwrap().message;
+    let conflict = watch.conflict().unwrap();
+    let conflict = conflict.message();
     assert!(text.starts_with(conflict.trim_end_matches('\u{fffd}')) && conflict.len() > 900);
     assert!(conflict.len() <= 1024 + '\u{fffd}'.len_utf8());
 }
@@ -204,7 +203,8 @@ async fn an_answer_may_come_byte_by_byte() {
         message(b'Z', b"E"),
     ];
     let (near, mut far) = duplex(1);
-    let (near, watch) = Wire::new(near, None);
+    let watch = Watch::default();
+    let near = Wire::new(near, &watch, None);
     let server = tokio::spawn(async move {
         let (mut heard, mut says) = tokio::io::split(&mut far);
         let mut nowhere = tokio::io::sink();

@@ -7,7 +7,7 @@ use dsql_conn::Pool;
 use dsql_local::{Effect, Fault, Stage};
 use futures_util::{FutureExt, future::join_all};
 
-use crate::support::{Clock, clocked_pool, cluster, config, flights, pool, until};
+use crate::support::{Clock, builder, clocked_pool, cluster, config, flights, pool, until};
 
 #[tokio::test]
 async fn an_old_connection_is_replaced_before_it_is_lent() {
@@ -83,10 +83,11 @@ async fn a_connection_that_was_idle_for_long_gives_a_sign_of_life() {
 async fn a_connection_that_died_unseen_is_replaced() {
     let cluster = cluster().await;
     let clock = Clock::default();
-    let config = config(&cluster)
-        .time_source(clock.clone())
-        .ping_timeout(Duration::from_millis(200));
-    let pool = Pool::builder(config).max_size(1).build();
+    let config = config(&cluster).time_source(clock.clone());
+    let pool = builder(config)
+        .max_size(1)
+        .ping_timeout(Duration::from_millis(200))
+        .build();
     drop(pool.get().await.unwrap());
     cluster.black_hole_all();
     clock.advance(Duration::from_secs(600));
@@ -104,10 +105,11 @@ async fn a_connection_that_died_unseen_is_replaced() {
 async fn after_a_thaw_one_dead_connection_speaks_for_the_rest() {
     let cluster = cluster().await;
     let clock = Clock::default();
-    let config = config(&cluster)
-        .time_source(clock.clone())
-        .ping_timeout(Duration::from_millis(200));
-    let pool = Pool::builder(config).max_size(5).build();
+    let config = config(&cluster).time_source(clock.clone());
+    let pool = builder(config)
+        .max_size(5)
+        .ping_timeout(Duration::from_millis(200))
+        .build();
     drop(join_all((0..5).map(|_| pool.get())).await);
     cluster.inject(Fault::at(Stage::Statement, Effect::Stall).always());
     clock.advance(Duration::from_secs(600));
@@ -129,10 +131,11 @@ async fn after_a_thaw_one_dead_connection_speaks_for_the_rest() {
 async fn a_checkout_that_was_given_up_during_its_ping_is_no_sign_of_life() {
     let cluster = cluster().await;
     let clock = Clock::default();
-    let config = config(&cluster)
-        .time_source(clock.clone())
-        .settle_timeout(Duration::from_millis(50));
-    let pool = Pool::builder(config).max_size(1).build();
+    let config = config(&cluster).time_source(clock.clone());
+    let pool = builder(config)
+        .max_size(1)
+        .settle_timeout(Duration::from_millis(50))
+        .build();
     drop(pool.get().await.unwrap());
     cluster.black_hole_all();
     clock.advance(Duration::from_secs(600));
@@ -163,7 +166,9 @@ async fn a_connection_held_through_a_freeze_unused_gives_a_sign_of_life() {
 async fn a_lambdas_pool_keeps_its_one_connection() {
     let cluster = cluster().await;
     let clock = Clock::default();
-    let pool = Pool::lambda(config(&cluster).time_source(clock.clone()));
+    let pool = Pool::lambda(config(&cluster).time_source(clock.clone()))
+        .hedge_delay(Duration::from_secs(60))
+        .build();
     assert_eq!(pool.stats().max_size, 1);
     for _ in 0..3 {
         drop(pool.get().await.unwrap());

@@ -6,7 +6,7 @@ use dsql_conn::{Error, Pool};
 use dsql_local::LocalCluster;
 use futures_util::future::{join_all, try_join_all};
 
-use crate::support::{Clock, cluster, config, next_packet, until};
+use crate::support::{Clock, builder, cluster, config, next_packet, until};
 
 /// Runs a call until it waits for the `patience + 1`-th time, and drops it there. Returns whether it came to its end before.
 pub(crate) async fn dropped_after(patience: usize, call: impl Future) -> bool {
@@ -76,8 +76,8 @@ impl Bench {
         let cluster = cluster().await;
         let clock = Clock::default();
         let config = config(&cluster).time_source(clock.clone());
-        let pool = Pool::builder(config).max_size(2).build();
-        let connection = pool.get().await.unwrap();
+        let pool = builder(config).max_size(2).build();
+        let mut connection = pool.get().await.unwrap();
         let create = "CREATE TABLE mark (call int, part int)";
         connection.execute_ddl(create).await.unwrap();
         drop(connection);

@@ -3,19 +3,19 @@
 use std::time::{Duration, SystemTime};
 
 use aws_smithy_async::time::TimeSource;
-use dsql_conn::{Config, Error, Pool, Reason};
+use dsql_conn::{Error, Pool, Reason};
 use dsql_local::{Effect, Fault, LocalCluster, Refusal, Stage};
 use futures_util::{FutureExt, future::join_all};
 
 use crate::support::{
-    Clock, Counting, clocked_pool, cluster, config, credentials, next_packet, pool, until,
+    Clock, Counting, builder, clocked_pool, cluster, config, credentials, next_packet, pool, until,
 };
 
 #[tokio::test]
 async fn a_failed_dial_wakes_those_who_wait() {
     let cluster = cluster().await;
     let stranger = cluster.identity("stranger", &[]);
-    let pool = Pool::builder(config(&cluster).credentials(credentials(&stranger)))
+    let pool = builder(config(&cluster).credentials(credentials(&stranger)))
         .max_size(3)
         .build();
     let results = join_all((0..3).map(|_| pool.get())).await;
@@ -39,10 +39,15 @@ async fn a_missing_permission_is_told_within_one_connect() {
 async fn a_hung_dial_gives_its_slot_back() {
     let cluster = cluster().await;
     cluster.inject(Fault::at(Stage::TlsHello, Effect::Stall).times(2));
-    let pool = Pool::builder(config(&cluster).connect_timeout(Duration::from_millis(500)))
+    let pool = builder(config(&cluster).connect_timeout(Duration::from_millis(500)))
         .max_size(1)
         .build();
-    // Two dials hang until their deadline; the pool's only slot is free again each time.
+    // Two openings hang until their deadline. Their callers are told, and the pool's only slot is
+    // free again each time.
+    for _ in 0..2 {
+        let error = pool.get().await.unwrap_err();
+        assert_eq!(error.reason(), Some(Reason::TimedOut), "{error}");
+    }
     let connection = pool.get().await.unwrap();
     connection.batch_execute("SELECT 1").await.unwrap();
 }
@@ -73,13 +78,12 @@ async fn a_dial_past_its_wall_clock_deadline_is_ended_by_the_next_checkout() {
 async fn a_transient_refusal_is_waited_out_and_named_when_time_is_up() {
     let cluster = cluster().await;
     cluster.inject(Fault::refuse(Refusal::WakingUp).always());
-    let pool = Pool::new(
-        config(&cluster)
-            .connect_timeout(Duration::from_secs(1))
-            .checkout_timeout(Duration::from_secs(3)),
-    );
+    let pool = builder(config(&cluster).connect_timeout(Duration::from_secs(1)))
+        .checkout_timeout(Duration::from_secs(3))
+        .build();
+    // Told when one opening's time is up, whatever the checkout's own deadline.
     let error = pool.get().await.unwrap_err();
-    assert!(matches!(error, Error::CheckoutTimeout { .. }), "{error}");
+    assert!(matches!(error, Error::Connect(_)), "{error}");
     assert_eq!(error.reason(), Some(Reason::WakingUp), "{error}");
     cluster.clear_faults();
     let pool = crate::support::pool(&cluster, 1);
@@ -91,12 +95,9 @@ async fn a_transient_refusal_is_waited_out_and_named_when_time_is_up() {
 async fn a_checkout_whose_time_is_up_tells_what_the_dial_has_met_so_far() {
     let cluster = cluster().await;
     cluster.inject(Fault::refuse(Refusal::WakingUp).always());
-    let pool = Pool::builder(
-        config(&cluster)
-            .connect_timeout(LONG)
-            .checkout_timeout(Duration::from_secs(1)),
-    )
-    .build();
+    let pool = builder(config(&cluster).connect_timeout(LONG))
+        .checkout_timeout(Duration::from_secs(1))
+        .build();
     let error = pool.get().await.unwrap_err();
     assert!(matches!(error, Error::CheckoutTimeout { .. }), "{error}");
     assert_eq!(error.reason(), Some(Reason::WakingUp), "{error}");
@@ -108,11 +109,9 @@ async fn a_checkout_whose_time_is_up_tells_how_far_the_dial_has_come() {
     let cluster = cluster().await;
     cluster.inject(Fault::at(Stage::TlsHello, Effect::Stall).always());
     let patience = Duration::from_millis(500);
-    let pool = Pool::new(
-        config(&cluster)
-            .connect_timeout(LONG)
-            .checkout_timeout(patience),
-    );
+    let pool = builder(config(&cluster).connect_timeout(LONG))
+        .checkout_timeout(patience)
+        .build();
     let error = pool.get().await.unwrap_err();
     assert_eq!(error.reason(), Some(Reason::TimedOut), "{error}");
     assert!(error.to_string().contains("TLS handshake"), "{error}");
@@ -121,11 +120,12 @@ async fn a_checkout_whose_time_is_up_tells_how_far_the_dial_has_come() {
 #[tokio::test]
 async fn a_checkout_that_waits_for_those_in_use_blames_nothing_else() {
     let cluster = cluster().await;
-    let pool = Pool::builder(config(&cluster).checkout_timeout(Duration::from_millis(50)))
+    let pool = builder(config(&cluster))
+        .checkout_timeout(Duration::from_millis(50))
         .max_size(1)
         .build();
     let deadline = SystemTime::now() + LONG;
-    let _busy = pool.get_by(deadline).await.unwrap();
+    let _busy = pool.get_until(deadline).await.unwrap();
     let error = pool.get().await.unwrap_err();
     let is_in_use = matches!(error, Error::CheckoutTimeout { cause: None, .. });
     assert!(is_in_use, "{error}");
@@ -155,7 +155,7 @@ async fn a_failure_does_not_reach_those_who_wait_while_others_are_served() {
 async fn two_hundred_first_connects_fetch_credentials_once() {
     let cluster = cluster().await;
     let provider = Counting::new(cluster.admin());
-    let pool = Pool::builder(config(&cluster).credentials(provider.clone()))
+    let pool = builder(config(&cluster).credentials(provider.clone()))
         .max_size(200)
         .build();
     let connections = join_all((0..200).map(|_| pool.get())).await;
@@ -181,10 +181,10 @@ async fn a_panicking_provider_is_an_error_and_not_a_lost_slot() {
     }
 
     let cluster = cluster().await;
-    let config: Config = config(&cluster)
-        .credentials(Panicking)
-        .checkout_timeout(Duration::from_secs(2));
-    let pool = Pool::builder(config).max_size(1).build();
+    let pool = builder(config(&cluster).credentials(Panicking))
+        .max_size(1)
+        .checkout_timeout(Duration::from_secs(2))
+        .build();
     for _ in 0..2 {
         let error = pool.get().await.unwrap_err();
         assert_eq!(error.reason(), Some(Reason::Aborted), "{error}");
@@ -198,9 +198,11 @@ async fn a_peer_that_hangs_up_after_each_login_is_not_dialed_without_end() {
     // Each connection is past its age when it is there: what it is unfit for does not matter.
     let config = config(&cluster)
         .time_source(Leaping(clock))
-        .max_lifetime(Duration::from_secs(1))
-        .checkout_timeout(Duration::from_secs(2));
-    let pool = Pool::builder(config).max_size(1).build();
+        .max_lifetime(Duration::from_secs(1));
+    let pool = builder(config)
+        .max_size(1)
+        .checkout_timeout(Duration::from_secs(2))
+        .build();
     pool.get().await.unwrap_err();
     let dials = cluster.counts().accepted;
     assert!((2..100).contains(&dials), "{dials}");
@@ -275,10 +277,10 @@ async fn a_successor_whose_dial_a_freeze_left_behind_gives_its_place_up() {
 async fn who_waits_for_a_place_is_told_what_keeps_its_holder_waiting() {
     let cluster = cluster().await;
     cluster.inject(Fault::refuse(Refusal::WakingUp).always());
-    let config = config(&cluster)
-        .connect_timeout(LONG)
-        .checkout_timeout(LONG);
-    let pool = Pool::builder(config).max_size(1).build();
+    let pool = builder(config(&cluster).connect_timeout(LONG))
+        .checkout_timeout(LONG)
+        .max_size(1)
+        .build();
     let mut holder = Box::pin(pool.get());
     assert!((&mut holder).now_or_never().is_none());
     until(&cluster, |counts| {
@@ -286,7 +288,7 @@ async fn who_waits_for_a_place_is_told_what_keeps_its_holder_waiting() {
     })
     .await;
     next_packet().await;
-    let error = pool.get_by(SystemTime::now()).await.unwrap_err();
+    let error = pool.get_until(SystemTime::now()).await.unwrap_err();
     assert_eq!(error.reason(), Some(Reason::WakingUp), "{error}");
 }
 

@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use dsql_conn::{Config, Pool, Reason};
+use dsql_conn::{Config, Reason};
 use dsql_local::{Fault, LocalCluster, Refusal};
 use rcgen::{CertificateParams, KeyPair};
 use rustls::{
@@ -22,7 +22,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use crate::support::{Clock, cluster, config, pool};
+use crate::support::{Clock, builder, cluster, config, pool};
 
 #[tokio::test]
 async fn the_token_goes_with_the_startup_packet() {
@@ -71,7 +71,7 @@ async fn a_genuine_server_that_asks_for_something_else_is_logged_in_to_in_the_us
     for method in ["trust", "scram-sha-256", "md5"] {
         let cluster = authenticated_by(method).await;
         let front = Front::before(Arc::clone(&cluster)).await;
-        let pool = Pool::builder(front.config(&cluster)).max_size(2).build();
+        let pool = builder(front.config(&cluster)).max_size(2).build();
         let first = pool.get().await.unwrap();
         let second = pool.get().await.unwrap();
         for connection in [first, second] {

@@ -8,11 +8,11 @@ use std::{
     time::Duration,
 };
 
-use dsql_conn::{Error, Pool, RetryPolicy, Transaction};
+use dsql_conn::{Error, RetryPolicy, Transaction};
 use dsql_local::{Direction, Effect, Fault, Refusal, Stage};
 use tokio::{task::yield_now, time::timeout};
 
-use crate::support::{bank, config, notes};
+use crate::support::{bank, builder, config, notes};
 
 #[tokio::test]
 async fn a_body_that_ends_its_transaction_is_told_so() {
@@ -125,8 +125,10 @@ async fn what_was_committed_behind_a_rollback_is_not_run_again_when_its_answer_i
 #[tokio::test]
 async fn a_commit_that_the_body_gave_up_is_no_rollback() {
     let (cluster, _) = bank().await;
-    let config = config(&cluster).settle_timeout(Duration::from_millis(100));
-    let pool = Pool::builder(config).max_size(1).build();
+    let pool = builder(config(&cluster))
+        .max_size(1)
+        .settle_timeout(Duration::from_millis(100))
+        .build();
     cluster.inject(Fault::at(Stage::Committed, Effect::Stall));
     let result: Result<(), Error> = pool
         .transaction(async |tx: Transaction| {
@@ -142,7 +144,7 @@ async fn a_commit_that_the_body_gave_up_is_no_rollback() {
 async fn a_commit_of_the_body_that_is_out_of_time_is_no_rollback() {
     let (cluster, pool) = bank().await;
     cluster.inject(Fault::at(Stage::Committed, Effect::Stall));
-    let policy = RetryPolicy::new().deadline(Duration::from_secs(2));
+    let policy = RetryPolicy::new().timeout(Duration::from_secs(2));
     let result: Result<(), Error> = pool
         .transaction_with(policy, async |tx: Transaction| {
             tx.execute("INSERT INTO note VALUES ('one')", &[]).await?;

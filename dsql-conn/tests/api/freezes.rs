@@ -52,9 +52,13 @@ impl<'a> Life<'a> {
         clock.set(cluster.clock().now());
         let config = config(cluster)
             .time_source(clock.clone())
-            .credentials(credentials.clone())
-            // What does not answer is gone here. Where it is taken for gone by mistake, that is the one connect more.
-            .ping_timeout(Duration::from_millis(100));
+            .credentials(credentials.clone());
+        // A server that does not answer is gone here. Where that is a mistake, it costs the one
+        // connect more.
+        let pool = Pool::lambda(config)
+            .checkout_timeout(Duration::from_secs(60))
+            .ping_timeout(Duration::from_millis(100))
+            .build();
         Self {
             cluster,
             clock,
@@ -62,7 +66,7 @@ impl<'a> Life<'a> {
             credentials,
             identity,
             expiry,
-            pool: Pool::lambda(config),
+            pool,
             age: Duration::ZERO,
             is_alive: false,
             young: SystemTime::UNIX_EPOCH..SystemTime::UNIX_EPOCH,

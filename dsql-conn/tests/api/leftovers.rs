@@ -1,6 +1,7 @@
 //! What a borrower leaves behind never reaches the next one.
 
 use std::{
+    future::pending,
     io,
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::mpsc,
@@ -9,14 +10,14 @@ use std::{
 };
 
 use dsql_conn::{
-    ConnectionManager, Pool,
+    ConnectionManager, Error, Pool,
     bb8::{self, AddError},
 };
 use dsql_local::{Effect, Fault, LocalCluster, Stage};
 use futures_util::{FutureExt, SinkExt, pin_mut};
-use tokio::{runtime::Builder, task::yield_now, time::timeout};
+use tokio::{runtime::Builder, sync::Notify, task::yield_now, time::timeout};
 
-use crate::support::{cluster, config, next_packet, pool, until};
+use crate::support::{builder, cluster, config, next_packet, pool, until};
 
 /// The wire calls this connection clean: `BEGIN` sits in the driver's queue when the connection comes back.
 #[tokio::test]
@@ -59,7 +60,7 @@ async fn a_transaction_left_open_is_not_lent() {
 }
 
 #[tokio::test]
-async fn a_stock_transaction_that_was_dropped_is_rolled_back_before_the_next_loan() {
+async fn a_dropped_transaction_is_rolled_back_before_the_next_checkout() {
     let cluster = cluster().await;
     let pool = pool(&cluster, 1);
     let mut connection = pool.get().await.unwrap();
@@ -68,12 +69,17 @@ async fn a_stock_transaction_that_was_dropped_is_rolled_back_before_the_next_loa
         .await
         .unwrap();
     for _ in 0..20 {
-        let transaction = connection.transaction().await.unwrap();
-        transaction
-            .execute("INSERT INTO note VALUES ('dropped')", &[])
-            .await
-            .unwrap();
-        drop(transaction);
+        let inserted = Notify::new();
+        let transaction = connection.transaction(async |tx| {
+            tx.execute("INSERT INTO note VALUES ('dropped')", &[])
+                .await?;
+            inserted.notify_one();
+            pending::<Result<(), Error>>().await
+        });
+        tokio::select! {
+            _ = transaction => panic!("it was committed"),
+            () = inserted.notified() => {}
+        }
         drop(connection);
         connection = pool.get().await.unwrap();
         let row = connection
@@ -129,10 +135,11 @@ async fn a_statement_that_still_runs_is_not_waited_for() {
 #[tokio::test]
 async fn a_statement_without_an_answer_makes_the_others_give_a_sign_of_life() {
     let cluster = cluster().await;
-    let config = config(&cluster)
+    let pool = builder(config(&cluster))
+        .max_size(2)
         .settle_timeout(Duration::from_millis(100))
-        .ping_timeout(Duration::from_millis(100));
-    let pool = Pool::builder(config).max_size(2).build();
+        .ping_timeout(Duration::from_millis(100))
+        .build();
     let (first, second) = (pool.get().await.unwrap(), pool.get().await.unwrap());
     for connection in [&first, &second] {
         connection.batch_execute("SELECT 1").await.unwrap();
@@ -195,8 +202,10 @@ async fn a_connection_whose_copy_in_goes_on_is_not_lent() {
 
 /// A pool of one connection that waits but a moment for what was left running on it.
 fn impatient_pool(cluster: &LocalCluster) -> Pool {
-    let config = config(cluster).settle_timeout(Duration::from_millis(50));
-    Pool::builder(config).max_size(1).build()
+    builder(config(cluster))
+        .max_size(1)
+        .settle_timeout(Duration::from_millis(50))
+        .build()
 }
 
 /// The driver stops to read while the rows that it has are not taken: the next statement would wait for as long.
@@ -279,8 +288,10 @@ async fn rows_that_come_after_the_return_and_are_not_taken_do_not_block_the_next
     const LATE: &str = "SELECT repeat('x', 1000), CASE WHEN g = 12 THEN pg_sleep(0.05)::text END FROM generate_series(1, $1::int) g";
     let cluster = cluster().await;
     for rows in 12..28_i32 {
-        let config = config(&cluster).settle_timeout(Duration::from_millis(200));
-        let pool = Pool::builder(config).max_size(1).build();
+        let pool = builder(config(&cluster))
+            .max_size(1)
+            .settle_timeout(Duration::from_millis(200))
+            .build();
         let connection = pool.get().await.unwrap();
         let untaken = connection.query_raw(LATE, [rows]).await.unwrap();
         drop(connection);
@@ -336,14 +347,14 @@ async fn a_connection_that_was_used_since_bb8_refused_it_is_judged_anew() {
 /// Both wait in one batch for the runtime: the end of the idle connection, and the request that asks for it.
 #[test]
 fn an_end_that_is_heard_of_with_the_request_is_heard_of_first() {
-    let mut builder = Builder::new_multi_thread();
-    let far = builder.worker_threads(1).enable_all().build().unwrap();
+    let mut far = Builder::new_multi_thread();
+    let far = far.worker_threads(1).enable_all().build().unwrap();
     let cluster = far.block_on(cluster());
     let near = Builder::new_current_thread().enable_all().build().unwrap();
     for _ in 0..10 {
         let (port, carried) = relay(cluster.address());
         let config = config(&cluster).port(port);
-        let pool = Pool::builder(config).max_size(1).build();
+        let pool = builder(config).max_size(1).build();
         near.block_on(async {
             let connection = pool.get().await.unwrap();
             connection.batch_execute("SELECT 1").await.unwrap();

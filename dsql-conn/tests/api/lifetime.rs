@@ -12,7 +12,10 @@ use crate::support::{Clock, cluster, config};
 async fn a_day_of_calls(per_minute: u32) -> u64 {
     let cluster = cluster().await;
     let clock = Clock::default();
-    let pool = Pool::lambda(config(&cluster).time_source(clock.clone()));
+    let pool = Pool::lambda(config(&cluster).time_source(clock.clone()))
+        .checkout_timeout(Duration::from_secs(60))
+        .hedge_delay(Duration::from_secs(60))
+        .build();
     let step = Duration::from_secs(60) / per_minute;
     for call in 0..24 * 60 * per_minute {
         let connection = pool.get().await.unwrap();

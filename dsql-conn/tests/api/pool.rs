@@ -7,7 +7,7 @@ use dsql_conn::{Config, ConnectionManager, Error, Pool, bb8, tokio_postgres::Cli
 use dsql_local::{Fault, Refusal};
 use futures_util::{FutureExt, future::join_all};
 
-use crate::support::{clocked_pool, cluster, config, flights, pool, until};
+use crate::support::{builder, clocked_pool, cluster, config, flights, pool, until};
 
 #[tokio::test]
 async fn a_checkout_after_a_query_costs_no_round_trip() {
@@ -58,12 +58,16 @@ async fn durations_without_bound_are_bounded() {
     let cluster = cluster().await;
     let config = config(&cluster)
         .connect_timeout(Duration::MAX)
+        .statement_timeout(Duration::MAX)
+        .max_lifetime(Duration::MAX);
+    let pool = Pool::builder(config)
         .checkout_timeout(Duration::MAX)
         .ping_after(Duration::MAX)
         .ping_timeout(Duration::MAX)
+        .hedge_delay(Duration::MAX)
         .settle_timeout(Duration::MAX)
-        .max_lifetime(Duration::MAX);
-    let pool = Pool::builder(config).idle_timeout(Duration::ZERO).build();
+        .idle_timeout(Duration::ZERO)
+        .build();
     for _ in 0..2 {
         pool.get()
             .await
@@ -180,10 +184,10 @@ async fn a_deadline_that_has_passed_still_takes_an_idle_connection() {
     let cluster = cluster().await;
     let (clock, pool) = clocked_pool(&cluster);
     let lent = pool.get().await.unwrap();
-    let error = pool.get_by(clock.now()).await.unwrap_err();
+    let error = pool.get_until(clock.now()).await.unwrap_err();
     assert!(matches!(error, Error::CheckoutTimeout { cause: None, .. }));
     drop(lent);
-    pool.get_by(clock.now()).await.unwrap();
+    pool.get_until(clock.now()).await.unwrap();
 }
 
 #[tokio::test]
@@ -203,10 +207,7 @@ async fn the_manager_serves_a_bb8_pool() {
 #[tokio::test]
 async fn idle_connections_are_kept_ready() {
     let cluster = cluster().await;
-    let pool = Pool::builder(config(&cluster))
-        .max_size(5)
-        .min_idle(3)
-        .build();
+    let pool = builder(config(&cluster)).max_size(5).min_idle(3).build();
     let lent = pool.get().await.unwrap();
     while pool.stats().idle < 3 {
         tokio::task::yield_now().await;

@@ -150,7 +150,7 @@ async fn the_last_of_many_conflicts_comes_out() {
     let policy = RetryPolicy::new().schema_backoff(nothing, nothing);
     let error = insert(&pool, policy, &AtomicU32::new(0)).await.unwrap_err();
     assert!(
-        matches!(&error, Error::Conflict { attempts: 16, last } if last.contains("OC001")),
+        matches!(&error, Error::Conflict { attempts: 16, last } if last.message().contains("OC001")),
         "{error}"
     );
     assert_eq!(pool.stats().schema_conflicts, 16);
@@ -161,8 +161,8 @@ async fn conflicts_end_at_the_deadline() {
     let (cluster, pool) = bank().await;
     cluster.inject(Fault::conflict_commits(usize::MAX));
     let policy = RetryPolicy::new()
-        .attempts(u32::MAX)
-        .deadline(Duration::from_millis(300));
+        .max_attempts(u32::MAX)
+        .timeout(Duration::from_millis(300));
     let runs = AtomicU32::new(0);
     let error = insert(&pool, policy, &runs).await.unwrap_err();
     assert!(
@@ -179,7 +179,7 @@ async fn conflicts_end_at_the_deadline() {
 #[tokio::test]
 async fn a_body_past_the_deadline_is_rolled_back() {
     let (cluster, pool) = bank().await;
-    let policy = RetryPolicy::new().deadline(Duration::from_millis(300));
+    let policy = RetryPolicy::new().timeout(Duration::from_millis(300));
     let error = pool
         .transaction_with(policy, async |tx| {
             tx.execute("INSERT INTO note VALUES ('one')", &[]).await?;
@@ -200,7 +200,7 @@ async fn a_body_past_the_deadline_is_rolled_back() {
 #[tokio::test]
 async fn a_deadline_that_has_passed_sends_no_commit() {
     let (cluster, pool) = bank().await;
-    let policy = RetryPolicy::new().deadline(Duration::ZERO);
+    let policy = RetryPolicy::new().timeout(Duration::ZERO);
     let error = insert(&pool, policy, &AtomicU32::new(0)).await.unwrap_err();
     assert!(!error.may_have_applied(), "{error}");
     let connection = pool.get().await.unwrap();
@@ -212,7 +212,7 @@ async fn a_deadline_that_has_passed_sends_no_commit() {
 async fn a_commit_past_the_deadline_is_an_unknown_outcome() {
     let (cluster, pool) = bank().await;
     cluster.inject(Fault::at(Stage::Commit, Effect::Stall));
-    let policy = RetryPolicy::new().deadline(Duration::from_millis(300));
+    let policy = RetryPolicy::new().timeout(Duration::from_millis(300));
     let error = insert(&pool, policy, &AtomicU32::new(0)).await.unwrap_err();
     assert!(
         matches!(error, Error::CommitUnknown { source: None }),
@@ -228,7 +228,7 @@ async fn a_commit_past_the_deadline_is_an_unknown_outcome() {
 async fn waiting_for_a_connection_ends_at_the_deadline() {
     let (_cluster, pool) = bank().await;
     let lent = pool.get().await.unwrap();
-    let policy = RetryPolicy::new().deadline(Duration::from_millis(50));
+    let policy = RetryPolicy::new().timeout(Duration::from_millis(50));
     let error = insert(&pool, policy, &AtomicU32::new(0)).await.unwrap_err();
     assert!(matches!(error, Error::CheckoutTimeout { .. }), "{error}");
     drop(lent);
@@ -285,8 +285,8 @@ async fn an_outcome_that_stays_unknown_comes_out() {
 async fn a_doubt_stays_whatever_becomes_of_later_runs() {
     let policy = RetryPolicy::new()
         .idempotent()
-        .attempts(3)
-        .deadline(Duration::from_millis(500));
+        .max_attempts(3)
+        .timeout(Duration::from_millis(500));
     for fail in ["conflict", "refuse", "break", "stall", "close"] {
         let (cluster, pool) = bank().await;
         cluster.inject(Fault::lose_commit_reply());

@@ -7,10 +7,10 @@ use std::{
     time::Duration,
 };
 
-use dsql_conn::{Error, Pool, RetryPolicy, retry, tokio_postgres};
+use dsql_conn::{Error, RetryPolicy, retry, tokio_postgres};
 use dsql_local::{Effect, Fault, Refusal, Stage};
 
-use crate::support::{bank, cluster, config};
+use crate::support::{bank, builder, cluster, config};
 
 #[tokio::test]
 async fn a_statement_that_met_conflicts_is_run_again_and_applied_once() {
@@ -62,7 +62,7 @@ async fn the_last_conflict_comes_out_when_the_attempts_are_used_up() {
     cluster.inject(Fault::at(Stage::Statement, conflict).always());
     let runs = Cell::new(0);
     let policy = RetryPolicy::new()
-        .attempts(3)
+        .max_attempts(3)
         .backoff(Duration::ZERO, Duration::ZERO);
     let error = retry(policy, async || {
         runs.set(runs.get() + 1);
@@ -86,7 +86,7 @@ async fn a_lost_connection_is_not_run_again() {
     })
     .await
     .unwrap_err();
-    assert!(error.is_closed(), "{error}");
+    assert!(error.is_connection_lost(), "{error}");
     assert_eq!(runs.get(), 1);
 }
 
@@ -118,10 +118,8 @@ async fn a_login_that_is_lost_is_left_to_the_connect_timeout() {
     let cluster = cluster().await;
     cluster.inject(Fault::at(Stage::Startup, Effect::Cut).always());
     let second = Duration::from_secs(1);
-    let config = config(&cluster)
-        .connect_timeout(second)
-        .checkout_timeout(second);
-    let pool = Pool::new(config.clone());
+    let config = config(&cluster).connect_timeout(second);
+    let pool = builder(config.clone()).checkout_timeout(second).build();
     let policy = RetryPolicy::new().idempotent();
     for is_pooled in [false, true] {
         let runs = Cell::new(0);
@@ -163,7 +161,7 @@ async fn a_doubt_stays_whatever_conflicts_use_the_attempts_up() {
         const INSERT: &str = "INSERT INTO note VALUES ('one') ON CONFLICT DO NOTHING";
         Ok::<_, Error>(connection.execute(INSERT, &[]).await?)
     };
-    let policy = RetryPolicy::new().idempotent().attempts(2);
+    let policy = RetryPolicy::new().idempotent().max_attempts(2);
     let error = retry(policy, insert).await.unwrap_err();
     assert!(error.may_have_applied(), "{error}");
 }

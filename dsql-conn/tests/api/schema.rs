@@ -13,7 +13,7 @@ async fn connected() -> (LocalCluster, Connection) {
 
 #[tokio::test]
 async fn a_change_outlasts_the_conflicts_that_other_changes_cause() {
-    let (cluster, connection) = connected().await;
+    let (cluster, mut connection) = connected().await;
     let conflict = Effect::Refuse(Refusal::SchemaChanged);
     cluster.inject(Fault::at(Stage::Statement, conflict).times(5));
     let job = connection
@@ -26,7 +26,7 @@ async fn a_change_outlasts_the_conflicts_that_other_changes_cause() {
 
 #[tokio::test]
 async fn a_change_is_one_statement() {
-    let (_cluster, connection) = connected().await;
+    let (_cluster, mut connection) = connected().await;
     let two = "CREATE TABLE one (a int); CREATE TABLE two (a int)";
     let error = connection.execute_ddl(two).await.unwrap_err();
     assert_eq!(error.code(), Some(&SqlState::SYNTAX_ERROR), "{error}");
@@ -34,7 +34,7 @@ async fn a_change_is_one_statement() {
 
 #[tokio::test]
 async fn an_index_is_there_when_its_job_was_awaited() {
-    let (cluster, connection) = connected().await;
+    let (cluster, mut connection) = connected().await;
     connection
         .execute_ddl("CREATE TABLE note (text text)")
         .await
@@ -49,7 +49,7 @@ async fn an_index_is_there_when_its_job_was_awaited() {
 
 #[tokio::test]
 async fn a_job_that_failed_is_an_error() {
-    let (_cluster, connection) = connected().await;
+    let (_cluster, mut connection) = connected().await;
     connection
         .execute_ddl("CREATE TABLE note (text text)")
         .await
@@ -67,14 +67,14 @@ async fn a_job_that_failed_is_an_error() {
 
 #[tokio::test]
 async fn a_job_that_there_is_not_is_the_servers_error() {
-    let (_cluster, connection) = connected().await;
+    let (_cluster, mut connection) = connected().await;
     let error = connection.wait_for_job("not a job").await.unwrap_err();
     assert!(matches!(error, Error::Query(_)), "{error}");
 }
 
 #[tokio::test]
 async fn a_session_that_missed_a_change_is_served_all_the_same() {
-    let (cluster, connection) = connected().await;
+    let (cluster, mut connection) = connected().await;
     let pool = crate::support::pool(&cluster, 1);
     connection
         .execute_ddl("CREATE TABLE note (text text)")

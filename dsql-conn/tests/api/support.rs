@@ -13,7 +13,7 @@ use aws_credential_types::{
     provider::{ProvideCredentials, future},
 };
 use aws_smithy_async::time::TimeSource;
-use dsql_conn::{Config, Pool};
+use dsql_conn::{Builder, Config, Pool};
 use dsql_local::{Counts, Identity, LocalCluster};
 use tokio::net::UdpSocket;
 
@@ -33,8 +33,14 @@ pub(crate) fn config(cluster: &LocalCluster) -> Config {
         .root_certificates([cluster.ca_der().clone()])
         .credentials(credentials(cluster.admin()))
         .connect_timeout(Duration::from_secs(60))
+}
+
+/// A pool's settings. Its timeouts are generous, too.
+pub(crate) fn builder(config: Config) -> Builder {
+    Pool::builder(config)
         .checkout_timeout(Duration::from_secs(60))
         .ping_timeout(Duration::from_secs(60))
+        .hedge_delay(Duration::from_secs(60))
         .settle_timeout(Duration::from_secs(60))
 }
 
@@ -50,7 +56,7 @@ pub(crate) fn credentials(identity: &Identity) -> Credentials {
 
 /// A pool of the administrator's, of this size.
 pub(crate) fn pool(cluster: &LocalCluster, size: u32) -> Pool {
-    Pool::builder(config(cluster)).max_size(size).build()
+    builder(config(cluster)).max_size(size).build()
 }
 
 /// A cluster with an empty table, and a pool of one connection to it.
@@ -75,7 +81,7 @@ pub(crate) async fn notes(cluster: &LocalCluster) -> usize {
 pub(crate) fn clocked_pool(cluster: &LocalCluster) -> (Clock, Pool) {
     let clock = Clock::default();
     let config = config(cluster).time_source(clock.clone());
-    (clock, Pool::builder(config).max_size(1).build())
+    (clock, builder(config).max_size(1).build())
 }
 
 /// What the client sent on its only connection, less the driver's housekeeping, which nobody waits for.

@@ -8,11 +8,11 @@ use std::{
     time::Duration,
 };
 
-use dsql_conn::{Error, Pool, RetryPolicy, Transaction, tokio_postgres::error::SqlState};
+use dsql_conn::{Error, RetryPolicy, RollbackCause, Transaction, tokio_postgres::error::SqlState};
 use dsql_local::{Effect, Fault, Refusal, Stage};
 use futures_util::FutureExt;
 
-use crate::support::{bank, cluster, config, notes, pool, until};
+use crate::support::{bank, builder, cluster, config, notes, pool, until};
 
 #[tokio::test]
 async fn a_transaction_borrows_its_surroundings_inside_a_spawned_task() {
@@ -69,8 +69,10 @@ async fn a_transaction_that_runs_again_keeps_its_connection_from_those_who_wait(
 #[tokio::test]
 async fn a_body_without_a_statement_commits_whatever_patience_there_is_for_others() {
     let (cluster, _) = bank().await;
-    let config = config(&cluster).settle_timeout(Duration::ZERO);
-    let pool = Pool::builder(config).max_size(1).build();
+    let pool = builder(config(&cluster))
+        .max_size(1)
+        .settle_timeout(Duration::ZERO)
+        .build();
     for _ in 0..20 {
         pool.transaction(async |_| Ok(())).await.unwrap();
     }
@@ -114,7 +116,7 @@ async fn a_conflict_that_the_body_swallowed_runs_it_again() {
 async fn conflicts_without_end_are_given_up_with_the_last_one() {
     let (cluster, pool) = bank().await;
     cluster.inject(Fault::conflict_commits(1000));
-    let policy = RetryPolicy::default().attempts(3);
+    let policy = RetryPolicy::default().max_attempts(3);
     let error: Error = pool
         .transaction_with(policy, async |tx| {
             tx.execute("INSERT INTO note VALUES ('one')", &[]).await?;
@@ -123,7 +125,7 @@ async fn conflicts_without_end_are_given_up_with_the_last_one() {
         .await
         .unwrap_err();
     assert!(
-        matches!(&error, Error::Conflict { attempts: 3, last } if last.contains("OC000")),
+        matches!(&error, Error::Conflict { attempts: 3, last } if last.message().contains("OC000")),
         "{error}"
     );
     assert_eq!(notes(&cluster).await, 0);
@@ -143,7 +145,7 @@ async fn real_writers_of_one_row_all_get_through() {
         .await
         .unwrap();
     drop(connection);
-    let policy = RetryPolicy::default().attempts(1000);
+    let policy = RetryPolicy::default().max_attempts(1000);
     let writers = (0..8).map(|_| async {
         for _ in 0..5 {
             pool.transaction_with(policy, async |tx| {
@@ -176,9 +178,10 @@ async fn a_failed_statement_that_the_body_swallowed_is_no_success() {
         .await
         .unwrap_err();
     assert!(
-        matches!(&error, Error::RolledBack { failure } if failure.contains("22012")),
+        matches!(&error, Error::RolledBack(RollbackCause::StatementFailed(_))),
         "{error}"
     );
+    assert_eq!(error.code(), Some(&SqlState::DIVISION_BY_ZERO));
     assert_eq!(notes(&cluster).await, 0);
 }
 
@@ -269,8 +272,10 @@ async fn a_handle_that_outlives_a_dropped_transaction_does_not_go_on_without_it(
 #[tokio::test]
 async fn a_body_that_gives_its_statement_up_gets_its_own_error() {
     let cluster = cluster().await;
-    let config = config(&cluster).settle_timeout(Duration::from_millis(50));
-    let pool = Pool::builder(config).max_size(1).build();
+    let pool = builder(config(&cluster))
+        .max_size(1)
+        .settle_timeout(Duration::from_millis(50))
+        .build();
     for outcome in [Err(Error::PoolClosed), Ok(())] {
         let outcome = Mutex::new(Some(outcome));
         let result = pool
@@ -282,7 +287,7 @@ async fn a_body_that_gives_its_statement_up_gets_its_own_error() {
             })
             .await;
         assert!(
-            matches!(result, Err(Error::PoolClosed | Error::RolledBack { .. })),
+            matches!(result, Err(Error::PoolClosed | Error::RolledBack(_))),
             "{result:?}"
         );
     }
@@ -461,8 +466,10 @@ async fn the_futures_may_move_between_threads() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_patience_for_what_was_given_up_is_none_less_for_what_was_not() {
     let (cluster, _) = bank().await;
-    let config = config(&cluster).settle_timeout(Duration::ZERO);
-    let pool = Pool::builder(config).max_size(1).build();
+    let pool = builder(config(&cluster))
+        .max_size(1)
+        .settle_timeout(Duration::ZERO)
+        .build();
     for number in 0..300 {
         let insert = format!("INSERT INTO note VALUES ('{number}')");
         let inserted = pool.transaction(async |tx| Ok(tx.batch_execute(&insert).await?));

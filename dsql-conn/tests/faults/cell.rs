@@ -137,11 +137,7 @@ impl Cell {
             .resolver(move |_, _| resolving.clone().resolve())
             .root_certificates([cluster.ca_der().clone()])
             .credentials(credentials)
-            .connect_timeout(connect)
-            .checkout_timeout(checkout)
-            .ping_after(ping_after)
-            .ping_timeout(short(Bound::Ping))
-            .settle_timeout(settle);
+            .connect_timeout(connect);
         let size = match (self.stage, self.way) {
             // The next borrower is to meet what the last one left.
             (Stage::ReturnToPool, _) => 1,
@@ -149,10 +145,14 @@ impl Cell {
             (_, Way::UsedLately) => 1,
             _ => 2,
         };
-        // The task that looks for idle connections would be one more to count.
         let pool = Pool::builder(config.clone())
             .max_size(size)
             .idle_timeout(None)
+            .checkout_timeout(checkout)
+            .ping_after(ping_after)
+            .ping_timeout(short(Bound::Ping))
+            .hedge_delay(GENEROUS)
+            .settle_timeout(settle)
             .build();
         Bench {
             fault: self.bar().is_none().then(|| {
@@ -232,11 +232,12 @@ impl Cell {
                 self.inject(bench, Due::Times(1));
             }
             Way::AfterRollback => {
-                let mut connection = borrow(pool).await;
-                let transaction = connection.transaction().await.expect("BEGIN");
-                transaction.execute(LEFT, &[]).await.expect("an insert");
+                let connection = borrow(pool).await;
+                connection.batch_execute("BEGIN").await.expect("BEGIN");
+                connection.execute(LEFT, &[]).await.expect("an insert");
                 self.inject(bench, Due::Times(1));
-                drop(transaction);
+                let rollback = connection.batch_execute("ROLLBACK").now_or_never();
+                assert!(rollback.is_none());
             }
         }
         match self.stage {
@@ -283,11 +284,10 @@ impl Cell {
             }
             Way::ByHand => {
                 self.inject(bench, Due::Times(1));
-                let mut connection = pool.get().await?;
-                let transaction = connection.transaction().await?;
-                transaction.execute(INSERT, &[]).await?;
-                transaction.commit().await?;
-                Ok(())
+                let connection = pool.get().await?;
+                connection.batch_execute("BEGIN").await?;
+                connection.execute(INSERT, &[]).await?;
+                connection.batch_execute("COMMIT").await
             }
             Way::Begin => {
                 self.inject(bench, Due::Times(1));
@@ -347,7 +347,7 @@ impl Cell {
         let policy = RetryPolicy::new()
             .backoff(pause, pause)
             .schema_backoff(pause, pause)
-            .deadline(deadline);
+            .timeout(deadline);
         match self.way {
             Way::Idempotent => policy.idempotent(),
             _ => policy,

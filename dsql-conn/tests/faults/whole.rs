@@ -18,7 +18,7 @@ pub(crate) async fn check(bench: &Bench, are_stuck: bool) -> Result<(), String> 
         let size = pool.stats().max_size;
         // All at once, or a place is lost.
         let deadline = SystemTime::now() + 2 * GUARD;
-        let lent = try_join_all((0..size).map(|_| pool.get_by(deadline))).await;
+        let lent = try_join_all((0..size).map(|_| pool.get_until(deadline))).await;
         let lent = lent.map_err(|error| format!("not every place can be filled: {error}"))?;
         for connection in &lent {
             let answer = connection.simple_query("SELECT 1").await;
@@ -36,7 +36,7 @@ pub(crate) async fn check(bench: &Bench, are_stuck: bool) -> Result<(), String> 
         until_open(bench, size.into(), are_stuck).await?;
 
         let next = async {
-            let connection = pool.get_by(deadline).await?;
+            let connection = pool.get_until(deadline).await?;
             connection
                 .execute("INSERT INTO note VALUES ('next')", &[])
                 .await?;

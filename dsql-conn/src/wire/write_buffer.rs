@@ -1,4 +1,4 @@
-//! Bytes that were taken from the driver and wait for the stream to take them.
+//! Bytes that the driver has handed over and the stream has not accepted yet.
 
 use std::{
     io,
@@ -8,11 +8,11 @@ use std::{
 
 use tokio::io::AsyncWrite;
 
-/// What is to be written before anything else.
+/// Written before anything else.
 #[derive(Default)]
-pub(super) struct Unsent(Vec<u8>);
+pub(super) struct WriteBuffer(Vec<u8>);
 
-impl Unsent {
+impl WriteBuffer {
     pub(super) fn push(&mut self, bytes: &[u8]) {
         self.0.extend_from_slice(bytes);
     }
@@ -38,7 +38,7 @@ impl Unsent {
         };
         self.0.drain(..from);
         if self.0.is_empty() {
-            // What a large statement needed is not kept for the life of the connection.
+            // A large statement's buffer must not stay for the life of the connection.
             self.0 = Vec::new();
         }
         polled

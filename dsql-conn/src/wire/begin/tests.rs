@@ -6,7 +6,7 @@ use futures_util::task::noop_waker;
 use proptest::prelude::*;
 
 use super::*;
-use crate::wire::frames::Frames;
+use crate::wire::frames::{Frames, HEADER};
 
 /// What the driver asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +37,7 @@ fn framed(tag: u8, body: &[u8]) -> Vec<u8> {
 }
 
 /// `BEGIN` as the driver writes it.
-fn begin() -> Vec<u8> {
+fn begin_messages() -> Vec<u8> {
     let parse = framed(b'P', b"\0BEGIN\0\0\0");
     let bind = framed(b'B', b"\0\0\0\0\0\0\0\0");
     let run = framed(b'E', b"\0\0\0\0\0");
@@ -90,7 +90,7 @@ impl Peer {
     }
 
     fn hear(&mut self) {
-        while let Some((tag, body)) = message(&self.heard).unwrap() {
+        while let Some((tag, body)) = split(&self.heard).unwrap() {
             let (body, length) = (body.to_vec(), HEADER + body.len());
             self.heard.drain(..length);
             if self.skips && tag != b'S' {
@@ -179,9 +179,9 @@ type Answer = (Vec<u8>, u8);
 fn converse(peer: &mut Peer, queued: Vec<Vec<u8>>) -> Vec<Answer> {
     let waker = noop_waker();
     let cx = &mut Context::from_waker(&waker);
-    let mut opening = Opening::default();
-    opening.expect();
-    let mut unsent = Unsent::default();
+    let mut begin = PipelinedBegin::default();
+    begin.expect();
+    let mut write_buffer = WriteBuffer::default();
     let mut sent = Frames::default();
     let mut queued = VecDeque::from(queued);
     let mut buffer = Vec::new();
@@ -191,10 +191,10 @@ fn converse(peer: &mut Peer, queued: Vec<Vec<u8>>) -> Vec<Answer> {
     for _ in 0..20_000 {
         let mut space = [0; 64];
         let mut heard = ReadBuf::new(&mut space);
-        if opening.poll_read(peer, cx, &mut heard).is_ready() {
+        if begin.poll_read(peer, cx, &mut heard).is_ready() {
             read.extend_from_slice(heard.filled());
         }
-        while let Some((tag, body)) = message(&read).unwrap() {
+        while let Some((tag, body)) = split(&read).unwrap() {
             match tag {
                 b'Z' => answers.push((mem::take(&mut tags), body[0])),
                 tag => tags.push(tag),
@@ -205,14 +205,16 @@ fn converse(peer: &mut Peer, queued: Vec<Vec<u8>>) -> Vec<Answer> {
         if let Some(more) = queued.pop_front() {
             buffer.extend(more);
         }
-        if !buffer.is_empty() && unsent.poll_write(peer, cx).is_ready() {
+        if !buffer.is_empty() && write_buffer.poll_write(peer, cx).is_ready() {
             let rest = sent.rest_in(&buffer);
-            if let Poll::Ready(written) = opening.poll_write(peer, &mut unsent, cx, &buffer, rest) {
+            if let Poll::Ready(written) =
+                begin.poll_write(peer, &mut write_buffer, cx, &buffer, rest)
+            {
                 let written: Vec<u8> = buffer.drain(..written.unwrap()).collect();
                 sent.follow(&written, |_, _| {});
             }
         }
-        let _ = unsent.poll_write(peer, cx);
+        let _ = write_buffer.poll_write(peer, cx);
         peer.hear();
     }
     assert!(buffer.is_empty() && tags.is_empty() && read.is_empty());
@@ -255,7 +257,7 @@ proptest! {
         let mut portions = portions;
         portions.push(7);
         let mut peer = peer(refuses, portions);
-        let mut queued = vec![begin()];
+        let mut queued = vec![begin_messages()];
         for (request, is_at_once) in &requests {
             match is_at_once {
                 true => queued.last_mut().unwrap().extend(request.bytes()),
@@ -288,16 +290,16 @@ fn the_statement_behind_begin_is_in_its_flight() {
     let mut peer = peer(false, vec![10_000]);
     let waker = noop_waker();
     let cx = &mut Context::from_waker(&waker);
-    let mut opening = Opening::default();
-    opening.expect();
-    let both = [begin(), Request::Extended.bytes()].concat();
+    let mut begin = PipelinedBegin::default();
+    begin.expect();
+    let both = [begin_messages(), Request::Extended.bytes()].concat();
     assert!(
-        opening
-            .poll_write(&mut peer, &mut Unsent::default(), cx, &both, 0)
+        begin
+            .poll_write(&mut peer, &mut WriteBuffer::default(), cx, &both, 0)
             .is_ready()
     );
     let written = [
-        &begin()[..begin().len() - SYNC.len()],
+        &begin_messages()[..begin_messages().len() - SYNC.len()],
         &Request::Extended.bytes(),
     ]
     .concat();
@@ -309,12 +311,12 @@ fn a_farewell_waits_for_nothing() {
     let mut peer = peer(false, vec![10_000]);
     let waker = noop_waker();
     let cx = &mut Context::from_waker(&waker);
-    let mut opening = Opening::default();
-    opening.expect();
-    let both = [begin(), framed(b'X', b"")].concat();
+    let mut begin = PipelinedBegin::default();
+    begin.expect();
+    let both = [begin_messages(), framed(b'X', b"")].concat();
     assert!(
-        opening
-            .poll_write(&mut peer, &mut Unsent::default(), cx, &both, 0)
+        begin
+            .poll_write(&mut peer, &mut WriteBuffer::default(), cx, &both, 0)
             .is_ready()
     );
     assert_eq!(peer.heard, both);
@@ -326,11 +328,17 @@ fn no_bytes_panic() {
     let cx = &mut Context::from_waker(&waker);
     for bytes in [&b"Z\0\0\0\x03"[..], b"E\0\0\0\0", b"C\xff\xff\xff\xff", b""] {
         let mut peer = peer(false, vec![10_000]);
-        let mut opening = Opening::default();
-        opening.expect();
-        let _ = opening.poll_write(&mut peer, &mut Unsent::default(), cx, &begin(), 0);
+        let mut begin = PipelinedBegin::default();
+        begin.expect();
+        let _ = begin.poll_write(
+            &mut peer,
+            &mut WriteBuffer::default(),
+            cx,
+            &begin_messages(),
+            0,
+        );
         peer.said.extend(bytes);
         let mut space = [0; 64];
-        let _ = opening.poll_read(&mut peer, cx, &mut ReadBuf::new(&mut space));
+        let _ = begin.poll_read(&mut peer, cx, &mut ReadBuf::new(&mut space));
     }
 }

@@ -1,64 +1,53 @@
-//! Tries again to open a connection, at a pace that lets a crowd in.
+//! Paces attempts to connect, so that a crowd gets in.
 //!
 //! The service admits 100 connections a second after a burst of 1,000
-//! ([quotas](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/CHAP_quotas.html)) and Lambda starts 1,000 environments in ten
-//! seconds, so that those who are turned away must not come back together.
+//! ([quotas](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/CHAP_quotas.html)), and Lambda
+//! starts 1,000 environments in ten seconds. Clients that were turned away must not come back
+//! together.
 
-use std::time::Duration;
+use std::{ops::ControlFlow, time::Duration};
 
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep};
 
-use super::progress::Progress;
-use crate::{backoff::Backoff, error::Failure};
+use crate::backoff::Backoff;
 
-/// What a failed attempt is good for.
-pub(super) enum Verdict {
-    /// Another one would fail, too.
-    Final,
-    /// Another one may succeed a little later.
-    Later,
-    /// Another one may succeed right now.
-    AtOnce,
+/// The attempts of one opening, until its deadline.
+pub(super) struct Attempts {
+    deadline: Instant,
+    made: u32,
 }
 
-/// That no attempt succeeded.
-pub(super) struct GivenUp;
-
-/// Attempts until one succeeds, one is judged final, or the time is up. Reports each one's failure as it comes.
-pub(super) async fn persist<T, F, Fut>(
-    timeout: Duration,
-    progress: &Progress,
-    attempt: F,
-    mut judge: impl FnMut(&Failure) -> Verdict,
-) -> Result<T, GivenUp>
-where
-    F: Fn() -> Fut,
-    Fut: Future<Output = Result<T, Failure>>,
-{
-    let deadline = Instant::now() + timeout;
-    let mut attempts = 0;
-    loop {
-        attempts += 1;
-        let failure = match timeout_at(deadline, attempt()).await {
-            Ok(Ok(opened)) => return Ok(opened),
-            Ok(Err(failure)) => failure,
-            Err(_) => return Err(GivenUp),
-        };
-        let wait = match judge(&failure) {
-            Verdict::AtOnce => Some(Duration::ZERO),
-            Verdict::Later => Some(BACKOFF.delay(attempts, rand::random())),
-            Verdict::Final => None,
-        };
-        progress.failed(failure.after(attempts).into());
-        match wait {
-            Some(wait) if Instant::now() + wait < deadline => sleep(wait).await,
-            _ => return Err(GivenUp),
+impl Attempts {
+    pub(super) fn within(timeout: Duration) -> Self {
+        Self {
+            deadline: Instant::now() + timeout,
+            made: 0,
         }
+    }
+
+    pub(super) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Counts another attempt and returns its number.
+    pub(super) fn next(&mut self) -> u32 {
+        self.made += 1;
+        self.made
+    }
+
+    /// Waits before the next attempt, or breaks if it would begin past the deadline.
+    pub(super) async fn back_off(&self) -> ControlFlow<()> {
+        let delay = BACKOFF.delay(self.made, rand::random());
+        if Instant::now() + delay >= self.deadline {
+            return ControlFlow::Break(());
+        }
+        sleep(delay).await;
+        ControlFlow::Continue(())
     }
 }
 
-/// Patient enough for a cluster that wakes up.
-const BACKOFF: Backoff = Backoff {
+/// Long enough for a cluster that wakes up.
+pub(crate) const BACKOFF: Backoff = Backoff {
     base: Duration::from_millis(100),
     cap: Duration::from_secs(5),
 };
@@ -68,9 +57,10 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use futures_util::future::join_all;
+    use tokio::time::timeout_at;
 
     use super::*;
-    use crate::error::Reason;
+    use crate::error::{Failure, Reason};
 
     /// The service's bucket: <https://docs.aws.amazon.com/aurora-dsql/latest/userguide/CHAP_quotas.html>.
     struct Bucket {
@@ -161,10 +151,19 @@ mod tests {
     }
 
     async fn ours(bucket: Arc<Mutex<Bucket>>, timeout: Duration) -> Result<(), Option<Reason>> {
-        let progress = Progress::default();
-        persist(timeout, &progress, || knock(&bucket), |_| Verdict::Later)
-            .await
-            .map_err(|GivenUp| progress.last_failure().map(|error| error.reason()))
+        let mut attempts = Attempts::within(timeout);
+        let mut last = None;
+        loop {
+            attempts.next();
+            match timeout_at(attempts.deadline(), knock(&bucket)).await {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(failure)) => last = Some(failure.reason()),
+                Err(_) => return Err(last),
+            }
+            if attempts.back_off().await.is_break() {
+                return Err(last);
+            }
+        }
     }
 
     async fn at_once(bucket: Arc<Mutex<Bucket>>) -> Result<(), Option<Reason>> {

@@ -1,0 +1,22 @@
+//! Reads both clocks.
+
+use std::time::{Instant, SystemTime};
+
+use crate::config::Config;
+
+/// A point in time by the wall clock, which goes on while a Lambda function is frozen, and by the
+/// monotonic clock, which nobody sets.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moment {
+    pub(crate) wall: SystemTime,
+    pub(crate) monotonic: Instant,
+}
+
+impl Moment {
+    pub(crate) fn now(config: &Config) -> Self {
+        Self {
+            wall: config.now(),
+            monotonic: Instant::now(),
+        }
+    }
+}

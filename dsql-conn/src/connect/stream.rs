@@ -1,0 +1,56 @@
+//! Puts a [`Wire`] around the stream that the TLS handshake yields.
+
+use std::{future::Future, io, pin::Pin};
+
+use tokio::net::TcpStream;
+use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::{Progress, progress::Step};
+use crate::wire::{Watch, Wire};
+
+type Rustls = <MakeRustlsConnect as MakeTlsConnect<TcpStream>>::TlsConnect;
+type RustlsStream = <MakeRustlsConnect as MakeTlsConnect<TcpStream>>::Stream;
+
+pub(super) struct WatchedTls {
+    rustls: Rustls,
+    watch: Watch,
+    early_password: Option<String>,
+    progress: Progress,
+}
+
+impl WatchedTls {
+    pub(super) fn new(
+        mut tls: MakeRustlsConnect,
+        host: &str,
+        watch: Watch,
+        early_password: Option<String>,
+        progress: &Progress,
+    ) -> Self {
+        let Ok(rustls) = MakeTlsConnect::<TcpStream>::make_tls_connect(&mut tls, host);
+        Self {
+            rustls,
+            watch,
+            early_password,
+            progress: progress.clone(),
+        }
+    }
+}
+
+impl TlsConnect<TcpStream> for WatchedTls {
+    type Stream = Wire<RustlsStream>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Stream>> + Send>>;
+
+    fn connect(self, stream: TcpStream) -> Self::Future {
+        Box::pin(async move {
+            let stream = self.rustls.connect(stream).await?;
+            self.progress.enter(Step::Login);
+            Ok(Wire::new(
+                stream,
+                &self.watch,
+                self.early_password.as_deref(),
+            ))
+        })
+    }
+}

@@ -1,0 +1,125 @@
+//! The task that reads and writes for one connection.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::Notify,
+    task::AbortHandle,
+    time::{Sleep, sleep},
+};
+use tokio_util::task::TaskTracker;
+
+use crate::wire::Watch;
+
+/// Handle of a connection task. Dropping it ends the task: after `Terminate` was sent if no reply
+/// is due, else without it after a moment.
+pub(crate) struct ConnectionTask {
+    aborter: Aborter,
+}
+
+/// Ends a connection task without waiting for anything. The server sees the socket close.
+#[derive(Clone)]
+pub(crate) struct Aborter {
+    task: AbortHandle,
+    watch: Watch,
+}
+
+/// The connection tasks of one pool or manager.
+#[derive(Clone, Default)]
+pub(crate) struct Tasks {
+    pub(crate) tracker: TaskTracker,
+    /// Signals the end of a task.
+    pub(crate) ended: Arc<Notify>,
+}
+
+impl ConnectionTask {
+    pub(crate) fn spawn<S, T>(
+        connection: tokio_postgres::Connection<S, T>,
+        watch: Watch,
+        tasks: &Tasks,
+    ) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let run = Run {
+            connection,
+            watch: watch.clone(),
+            ended: Arc::clone(&tasks.ended),
+            grace: None,
+        };
+        let task = tasks.tracker.spawn(run).abort_handle();
+        Self {
+            aborter: Aborter { task, watch },
+        }
+    }
+
+    pub(crate) fn aborter(&self) -> &Aborter {
+        &self.aborter
+    }
+}
+
+impl Drop for ConnectionTask {
+    fn drop(&mut self) {
+        self.aborter.watch.leave();
+    }
+}
+
+impl Aborter {
+    pub(crate) fn abort(&self) {
+        self.task.abort();
+        self.watch.abort();
+    }
+}
+
+/// The driver's connection, and what it must tell.
+struct Run<S, T> {
+    connection: tokio_postgres::Connection<S, T>,
+    watch: Watch,
+    ended: Arc<Notify>,
+    /// Runs from the moment the owner drops the connection.
+    grace: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S, T> Future for Run<S, T>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        this.watch.turn_begins(cx.waker());
+        if let Poll::Ready(ended) = Pin::new(&mut this.connection).poll(cx) {
+            if let Err(error) = ended {
+                // The caller's own statement reports it, too.
+                tracing::debug!(error = &error as &dyn std::error::Error, "connection ended");
+            }
+            return Poll::Ready(());
+        }
+        if this.watch.turn_ends() {
+            // The driver would wait for every reply that is due: on a dead network, forever.
+            let grace = this.grace.get_or_insert_with(|| Box::pin(sleep(GRACE)));
+            ready!(grace.as_mut().poll(cx));
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    }
+}
+
+impl<S, T> Drop for Run<S, T> {
+    fn drop(&mut self) {
+        self.watch.close();
+        self.ended.notify_one();
+    }
+}
+
+/// How long `Terminate` may take to leave this machine.
+const GRACE: Duration = Duration::from_millis(100);

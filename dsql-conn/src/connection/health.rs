@@ -1,0 +1,235 @@
+//! The age of a connection, and when its server was last heard.
+//!
+//! Ages are read off the wall clock, because the monotonic clock stands still while a Lambda
+//! function is frozen. The monotonic clock gives a second opinion, because the wall clock may be
+//! set back.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::clock::Moment;
+
+/// What is known of a connection without asking its server.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Health {
+    opened: Moment,
+    lifetime: Duration,
+    /// When the server was last heard, as far as that is certain.
+    heard: Moment,
+    /// The usual round trip; zero if none was measured.
+    round_trip: Duration,
+}
+
+/// How connections are checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Checks {
+    pub(crate) ping_after: Duration,
+    pub(crate) ping_timeout: Duration,
+    /// `None` follows the measured round trip.
+    pub(crate) hedge_delay: Option<Duration>,
+    /// `None` follows the measured round trip.
+    pub(crate) settle_timeout: Option<Duration>,
+}
+
+impl Default for Checks {
+    fn default() -> Self {
+        Self {
+            ping_after: Duration::from_secs(30),
+            ping_timeout: Duration::from_secs(1),
+            hedge_delay: None,
+            settle_timeout: None,
+        }
+    }
+}
+
+impl Health {
+    /// `opened` is from before the first packet: the service counts from its own first sight.
+    /// `unit`, from 0 to 1, draws the jitter of the lifetime.
+    pub(crate) fn new(opened: Moment, now: Moment, max_lifetime: Duration, unit: f64) -> Self {
+        Self {
+            opened,
+            lifetime: jittered(max_lifetime, unit),
+            heard: now,
+            round_trip: Duration::ZERO,
+        }
+    }
+
+    pub(crate) fn expires_at(&self) -> SystemTime {
+        self.opened.wall + self.lifetime
+    }
+
+    pub(crate) fn is_expired(&self, now: Moment) -> bool {
+        let Ok(age) = now.wall.duration_since(self.opened.wall) else {
+            // Opened in what is now the future: the true age is unknown.
+            return true;
+        };
+        let lived = now
+            .monotonic
+            .saturating_duration_since(self.opened.monotonic);
+        age.max(lived) >= self.lifetime
+    }
+
+    /// Whether a successor should be opened now.
+    pub(crate) fn is_near_expiry(&self, now: Moment) -> bool {
+        let lead = REPLACEMENT_LEAD.min(self.lifetime / 10);
+        self.is_expired(now) || now.wall + lead >= self.expires_at()
+    }
+
+    /// How long the connection was unused, by the wall clock. `None` if that clock was set back.
+    pub(crate) fn idle_for(&self, now: Moment) -> Option<Duration> {
+        now.wall.duration_since(self.heard.wall).ok()
+    }
+
+    pub(crate) fn needs_ping(&self, now: Moment, ping_after: Duration) -> bool {
+        self.idle_for(now).is_none_or(|idle| idle >= ping_after)
+    }
+
+    /// Whether the server was last heard before this.
+    pub(crate) fn was_heard_before(&self, then: Instant) -> bool {
+        self.heard.monotonic <= then
+    }
+
+    pub(crate) fn heard(&mut self, now: Moment) {
+        self.heard = now;
+    }
+
+    /// The connection was used and comes back. That proves it alive, unless the process was frozen
+    /// meanwhile: then nobody knows on which side of the freeze it was used. A freeze shows in the
+    /// wall clock, which went on without the monotonic one.
+    pub(crate) fn used(&mut self, now: Moment, ping_after: Duration) {
+        let lived = now
+            .monotonic
+            .saturating_duration_since(self.heard.monotonic);
+        let frozen = self.idle_for(now).map(|idle| idle.saturating_sub(lived));
+        if frozen.is_some_and(|frozen| frozen < ping_after) {
+            self.heard(now);
+        }
+    }
+
+    /// A round trip was measured. One that took far longer than usual counts little: something may
+    /// have blocked this process.
+    pub(crate) fn measured(&mut self, sample: Duration) {
+        self.round_trip = match self.round_trip.is_zero() {
+            true => sample,
+            false => (3 * self.round_trip + sample.min(4 * self.round_trip)) / 4,
+        };
+    }
+
+    /// How long to wait for a reply that takes the server no work: a few round trips, and never
+    /// less than `least`.
+    pub(crate) fn patience(&self, least: Duration) -> Duration {
+        (self.round_trip * PATIENT_ROUND_TRIPS).max(least)
+    }
+
+    /// Whether the server was heard a moment ago.
+    pub(crate) fn was_just_heard(&self, now: Moment) -> bool {
+        now.monotonic
+            .saturating_duration_since(self.heard.monotonic)
+            < Duration::from_secs(1)
+    }
+}
+
+/// Takes a random share off a lifetime.
+fn jittered(lifetime: Duration, unit: f64) -> Duration {
+    lifetime - lifetime.mul_f64(LIFETIME_JITTER * unit)
+}
+
+/// The greatest share of its lifetime that jitter takes from a connection: 11 of 55 minutes, so
+/// that a thousand clients which started together reconnect over more than 10.
+const LIFETIME_JITTER: f64 = 0.2;
+
+/// How long before its expiry a connection is replaced.
+const REPLACEMENT_LEAD: Duration = Duration::from_secs(60);
+
+/// A network that is this much slower than usual is as good as down: reconnecting takes five round
+/// trips.
+const PATIENT_ROUND_TRIPS: u32 = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    /// A connection that was opened at a moment, and that moment.
+    fn opened() -> (Health, Moment) {
+        let now = Moment {
+            wall: SystemTime::now(),
+            monotonic: Instant::now(),
+        };
+        (Health::new(now, now, 55 * MINUTE, 0.0), now)
+    }
+
+    fn later(then: Moment, wall: Duration, monotonic: Duration) -> Moment {
+        Moment {
+            wall: then.wall + wall,
+            monotonic: then.monotonic + monotonic,
+        }
+    }
+
+    #[test]
+    fn either_clock_lets_a_connection_expire() {
+        let (health, now) = opened();
+        let nothing = Duration::ZERO;
+        assert!(!health.is_expired(later(now, 54 * MINUTE, 54 * MINUTE)));
+        assert!(
+            health.is_expired(later(now, 55 * MINUTE, nothing)),
+            "frozen"
+        );
+        assert!(
+            health.is_expired(later(now, nothing, 55 * MINUTE)),
+            "set back"
+        );
+        let past = Moment {
+            wall: now.wall - MINUTE,
+            ..now
+        };
+        assert!(health.is_expired(past), "set back to before it was opened");
+    }
+
+    #[test]
+    fn use_before_a_freeze_is_no_proof_of_life() {
+        let ping_after = MINUTE / 2;
+        let (mut health, now) = opened();
+        let frozen = later(now, 10 * MINUTE, Duration::from_secs(1));
+        health.used(frozen, ping_after);
+        assert!(health.needs_ping(frozen, ping_after));
+        let awake = later(now, 10 * MINUTE, 10 * MINUTE);
+        health.used(awake, ping_after);
+        assert!(!health.needs_ping(awake, ping_after));
+    }
+
+    #[test]
+    fn patience_follows_the_round_trip() {
+        const LEAST: Duration = Duration::from_millis(100);
+        let (mut health, _) = opened();
+        assert_eq!(health.patience(LEAST), LEAST);
+        health.measured(Duration::from_millis(250));
+        assert_eq!(health.patience(LEAST), Duration::from_secs(1));
+        health.measured(Duration::from_secs(60));
+        assert!(
+            health.patience(LEAST) < Duration::from_secs(2),
+            "an outlier"
+        );
+    }
+
+    #[test]
+    fn a_thousand_clients_reconnect_over_ten_minutes() {
+        const LIFETIME: Duration = Duration::from_secs(55 * 60);
+
+        let mut ends: Vec<_> = (0..1_000)
+            .map(|_| jittered(LIFETIME, rand::random()))
+            .collect();
+        ends.sort_unstable();
+        assert!(ends[0] >= 44 * MINUTE && ends[999] <= LIFETIME);
+        assert!(ends[999] - ends[0] >= 10 * MINUTE);
+        // Evenly, they would be 91 a minute; a cluster admits 6,000.
+        for from in 44..55 {
+            let minute = from * MINUTE..(from + 1) * MINUTE;
+            let reconnects = ends.iter().filter(|end| minute.contains(*end)).count();
+            assert!(
+                (40..160).contains(&reconnects),
+                "{reconnects} in minute {from}"
+            );
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Asks the server whether it is still there.
+
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
+
+use futures_util::future::BoxFuture;
+
+use super::{Connection, validate::TASK_TIMEOUT};
+use crate::error::Discard;
+
+/// A ping in flight.
+pub(crate) struct Ping<'a> {
+    connection: &'a Connection,
+    answer: BoxFuture<'a, bool>,
+    sent: Instant,
+}
+
+impl Connection {
+    /// Sends a ping and waits for its answer.
+    pub(crate) async fn ping(&self) -> Result<(), Discard> {
+        self.send_ping().await.answered().await
+    }
+
+    /// Queues a ping and waits until it was written: its timeout starts then.
+    pub(crate) async fn send_ping(&self) -> Ping<'_> {
+        // Until the answer arrives: a checkout that is dropped meanwhile is no sign of life.
+        self.session.touched.store(true, Ordering::Relaxed);
+        let mut answer: BoxFuture<'_, bool> =
+            Box::pin(async { self.session.client.simple_query("").await.is_ok() });
+        // The first poll queues it.
+        let queued = futures_util::poll!(answer.as_mut());
+        if let std::task::Poll::Ready(answered) = queued {
+            answer = Box::pin(std::future::ready(answered));
+        }
+        let written = self.watch().fence();
+        let _ = tokio::time::timeout(TASK_TIMEOUT, written).await;
+        Ping {
+            connection: self,
+            answer,
+            sent: Instant::now(),
+        }
+    }
+
+    /// How long the answer to a ping may take before another connection is opened beside it.
+    pub(crate) fn hedge_delay(&self) -> Duration {
+        let configured = self.opener().checks.hedge_delay;
+        configured.unwrap_or_else(|| self.health().patience(LEAST_HEDGE_DELAY))
+    }
+}
+
+impl Ping<'_> {
+    /// Waits for the answer until the ping's timeout.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub(crate) async fn answered(&mut self) -> Result<(), Discard> {
+        match self.answered_within(self.left()).await {
+            Some(answer) => answer,
+            None => self.was_in_vain(),
+        }
+    }
+
+    /// The time left until the ping's timeout.
+    pub(crate) fn left(&self) -> Duration {
+        let timeout = self.connection.opener().checks.ping_timeout;
+        timeout.saturating_sub(self.sent.elapsed())
+    }
+
+    /// The answer came too late, or never.
+    pub(crate) fn was_in_vain(&self) -> Result<(), Discard> {
+        self.connection.opener().peers.lost();
+        Err(Discard::Unresponsive)
+    }
+
+    /// Waits for the answer. `None` if none came in time; then it may be waited for again.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub(crate) async fn answered_within(
+        &mut self,
+        timeout: Duration,
+    ) -> Option<Result<(), Discard>> {
+        let connection = self.connection;
+        let answer = self.answer.as_mut();
+        match connection.replied_within(timeout, answer).await? {
+            true => {
+                let now = connection.now();
+                let mut health = connection.health();
+                health.heard(now);
+                health.measured(self.sent.elapsed());
+                connection.session.touched.store(false, Ordering::Relaxed);
+                Some(Ok(()))
+            }
+            false => {
+                connection.opener().peers.lost();
+                Some(Err(Discard::Closed))
+            }
+        }
+    }
+}
+
+/// Opening a connection takes five round trips, and costs the cluster one of 100 a second.
+const LEAST_HEDGE_DELAY: Duration = Duration::from_millis(50);

@@ -1,0 +1,272 @@
+//! Runs statements. Every statement method of this crate passes [`Connection::timed`].
+
+use tokio_postgres::{
+    Row, SimpleQueryMessage, Statement,
+    types::{ToSql, Type},
+};
+
+use super::Connection;
+use crate::{
+    error::{Error, was_not_sent},
+    sqlstate::{Meaning, ServerError},
+};
+
+/// What a statement method of [`Connection`] takes: the text of a query, or a prepared statement.
+pub trait Query: sealed::Sealed + Sync {}
+
+impl Query for str {}
+impl Query for String {}
+impl Query for Statement {}
+
+#[expect(
+    unnameable_types,
+    reason = "the trait is closed: it covers what the driver can run"
+)]
+mod sealed {
+    use tokio_postgres::Statement;
+
+    pub trait Sealed {
+        fn kind(&self) -> Kind<'_>;
+    }
+
+    #[derive(Debug)]
+    pub enum Kind<'a> {
+        Text(&'a str),
+        Prepared(&'a Statement),
+    }
+
+    impl Sealed for str {
+        fn kind(&self) -> Kind<'_> {
+            Kind::Text(self)
+        }
+    }
+
+    impl Sealed for String {
+        fn kind(&self) -> Kind<'_> {
+            Kind::Text(self)
+        }
+    }
+
+    impl Sealed for Statement {
+        fn kind(&self) -> Kind<'_> {
+            Kind::Prepared(self)
+        }
+    }
+}
+
+/// Statements.
+///
+/// `query`, `query_one`, `query_opt` and `execute` cache what they prepare: a text is prepared at
+/// its first use on a connection and costs one round trip from then on. If the server no longer
+/// knows the statement, or its columns or parameters have changed, it did not run; it is prepared
+/// again and run once more. Inside a transaction the server's refusal fails the transaction, and
+/// [`Pool::transaction`](crate::Pool::transaction) runs the whole body again. `query_typed` and
+/// `execute_typed` prepare nothing and always cost one round trip.
+///
+/// # Errors
+///
+/// - [`Error::Query`] if the server refused the statement, the connection was lost, or the
+///   parameters do not fit.
+/// - [`Error::StatementTimeout`] after [`Config::statement_timeout`](crate::Config::statement_timeout).
+///
+/// # Cancel safety
+///
+/// The server cannot cancel a statement. One whose future is dropped after its first poll may run
+/// to its end.
+impl Connection {
+    /// Runs a query and returns its rows.
+    ///
+    /// # Errors
+    ///
+    /// See [above](#impl-Connection-1).
+    pub async fn query<Q: ?Sized + Query>(
+        &self,
+        query: &Q,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, Error> {
+        let run = |statement| async move { self.client().query(&statement, params).await };
+        self.run(query, run).await
+    }
+
+    /// Runs a query that returns exactly one row.
+    ///
+    /// # Errors
+    ///
+    /// See [above](#impl-Connection-1); also [`Error::Query`] if there is no row, or more than one.
+    pub async fn query_one<Q: ?Sized + Query>(
+        &self,
+        query: &Q,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Row, Error> {
+        let run = |statement| async move { self.client().query_one(&statement, params).await };
+        self.run(query, run).await
+    }
+
+    /// Runs a query that returns at most one row.
+    ///
+    /// # Errors
+    ///
+    /// See [above](#impl-Connection-1); also [`Error::Query`] if there is more than one row.
+    pub async fn query_opt<Q: ?Sized + Query>(
+        &self,
+        query: &Q,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Option<Row>, Error> {
+        let run = |statement| async move { self.client().query_opt(&statement, params).await };
+        self.run(query, run).await
+    }
+
+    /// Runs a statement and returns how many rows it changed.
+    ///
+    /// # Errors
+    ///
+    /// See [above](#impl-Connection-1).
+    pub async fn execute<Q: ?Sized + Query>(
+        &self,
+        query: &Q,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<u64, Error> {
+        let run = |statement| async move { self.client().execute(&statement, params).await };
+        self.run(query, run).await
+    }
+
+    /// Runs a query whose parameter types are given, without preparing it, and returns its rows.
+    ///
+    /// # Errors
+    ///
+    /// See [above](#impl-Connection-1).
+    pub async fn query_typed(
+        &self,
+        query: &str,
+        params: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Vec<Row>, Error> {
+        self.timed(self.client().query_typed(query, params)).await
+    }
+
+    /// Runs a statement whose parameter types are given, without preparing it, and returns how many
+    /// rows it changed.
+    ///
+    /// # Errors
+    ///
+    /// See [above](#impl-Connection-1).
+    pub async fn execute_typed(
+        &self,
+        statement: &str,
+        params: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<u64, Error> {
+        self.timed(self.client().execute_typed(statement, params))
+            .await
+    }
+
+    /// Runs statements without parameters, separated by semicolons.
+    ///
+    /// # Errors
+    ///
+    /// See [above](#impl-Connection-1).
+    pub async fn batch_execute(&self, statements: &str) -> Result<(), Error> {
+        self.timed(self.client().batch_execute(statements)).await
+    }
+
+    /// Runs statements without parameters, separated by semicolons, and returns their rows as text.
+    ///
+    /// # Errors
+    ///
+    /// See [above](#impl-Connection-1).
+    pub async fn simple_query(&self, statements: &str) -> Result<Vec<SimpleQueryMessage>, Error> {
+        self.timed(self.client().simple_query(statements)).await
+    }
+
+    /// Returns the prepared statement of this text, from the cache if it was prepared on this
+    /// connection before.
+    ///
+    /// # Errors
+    ///
+    /// See [above](#impl-Connection-1).
+    pub async fn prepare_cached(&self, query: &str) -> Result<Statement, Error> {
+        self.timed(async { Ok(self.prepared(query).await?.statement) })
+            .await
+    }
+
+    async fn run<T, Q, F, Fut>(&self, query: &Q, run: F) -> Result<T, Error>
+    where
+        Q: ?Sized + Query,
+        F: Fn(Statement) -> Fut,
+        Fut: Future<Output = Result<T, tokio_postgres::Error>>,
+    {
+        self.timed(async {
+            let text = match query.kind() {
+                sealed::Kind::Prepared(statement) => return run(statement.clone()).await,
+                sealed::Kind::Text(text) => text,
+            };
+            let is_in_transaction = self.watch().is_in_transaction();
+            let Prepared {
+                statement,
+                from_cache,
+            } = self.prepared(text).await?;
+            let error = match run(statement).await {
+                Err(error) if from_cache => error,
+                result => return result,
+            };
+            if refuses_plan(&error) {
+                if is_in_transaction {
+                    // All of them: each would cost the transaction another attempt.
+                    self.session.cache.clear();
+                    return Err(error);
+                }
+            } else if !was_not_sent(&error) {
+                return Err(error);
+            }
+            self.session.cache.forget(text);
+            run(self.prepared(text).await?.statement).await
+        })
+        .await
+    }
+
+    async fn prepared(&self, query: &str) -> Result<Prepared, tokio_postgres::Error> {
+        if let Some(statement) = self.session.cache.get(query) {
+            return Ok(Prepared {
+                statement,
+                from_cache: true,
+            });
+        }
+        let statement = self.client().prepare(query).await?;
+        self.session.cache.put(query, statement.clone());
+        Ok(Prepared {
+            statement,
+            from_cache: false,
+        })
+    }
+
+    /// Runs a statement within the connection's timeout. One that takes longer is given a moment to
+    /// settle, or the connection is closed.
+    async fn timed<T>(
+        &self,
+        statement: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, Error> {
+        let Some(timeout) = self.statement_timeout else {
+            return Ok(statement.await?);
+        };
+        if let Some(result) = self.replied_within(timeout, statement).await {
+            return Ok(result?);
+        }
+        let unread_rows = self.watch().has_unread_rows();
+        if !self.settle().await {
+            self.abort();
+        }
+        Err(Error::StatementTimeout {
+            after: timeout,
+            unread_rows,
+        })
+    }
+}
+
+/// A prepared statement, and whether it was prepared before.
+struct Prepared {
+    statement: Statement,
+    from_cache: bool,
+}
+
+/// Whether the server refused to run a statement because it was prepared too long ago.
+fn refuses_plan(error: &tokio_postgres::Error) -> bool {
+    ServerError::of(error).is_some_and(|error| error.meaning() == Meaning::StalePlan)
+}

@@ -1,0 +1,238 @@
+//! Decides whether a connection may be used again.
+
+use std::{
+    sync::{Mutex, PoisonError, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use tokio::time::timeout;
+
+use super::Connection;
+use crate::{clock::Moment, error::Discard, wire::Status};
+
+/// What is left to do before a connection may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Validity {
+    Valid,
+    /// The server must answer a ping first.
+    NeedsPing,
+}
+
+/// What one connection tells about the others of its pool.
+///
+/// After a freeze or an outage every connection needs a ping, and mostly they are all dead. One
+/// ping without an answer counts for every connection whose server was last heard before it.
+#[derive(Debug, Default)]
+pub(crate) struct Peers(Mutex<Seen>);
+
+/// By the monotonic clock: a wall clock that is set back would make newer connections suspect.
+#[derive(Debug, Default, Clone, Copy)]
+struct Seen {
+    /// When a statement was last found without an answer.
+    doubted: Option<Instant>,
+    /// When a ping was last found without an answer.
+    lost: Option<Instant>,
+}
+
+impl Peers {
+    pub(crate) fn doubt(&self) {
+        self.update(|seen| seen.doubted = Some(Instant::now()));
+    }
+
+    pub(crate) fn lost(&self) {
+        self.update(|seen| seen.lost = Some(Instant::now()));
+    }
+
+    fn update(&self, update: impl FnOnce(&mut Seen)) {
+        update(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn seen(&self) -> Seen {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Connection {
+    /// Makes sure that the connection may be used: without a round trip if it was used lately and
+    /// left clean.
+    pub(crate) async fn validate(&mut self) -> Result<(), Discard> {
+        let mut validity = self.check().await;
+        if validity == Err(Discard::Unsettled) && self.settle().await {
+            validity = self.check().await;
+        }
+        match validity? {
+            Validity::Valid => Ok(()),
+            Validity::NeedsPing => self.ping().await,
+        }
+    }
+
+    /// Checks what this side knows. Waits for the connection task, not for the server.
+    pub(crate) async fn check(&mut self) -> Result<Validity, Discard> {
+        let now = self.now();
+        let validity = self.check_at(now).await?;
+        self.session.proven.store(true, Ordering::Relaxed);
+        self.opener().proven();
+        Ok(validity)
+    }
+
+    async fn check_at(&mut self, now: Moment) -> Result<Validity, Discard> {
+        if self.is_closed() {
+            return Err(Discard::Closed);
+        }
+        if self.health().is_expired(now) {
+            return Err(Discard::Expired);
+        }
+        if self.session.touched.load(Ordering::Relaxed) {
+            self.check_clean().await?;
+        }
+        let Connection { session, .. } = &*self;
+        let seen = session.opener.peers.seen();
+        let health = *self.health();
+        let was_heard_before =
+            |then: Option<Instant>| then.is_some_and(|then| health.was_heard_before(then));
+        let ping_after = session.opener.checks.ping_after;
+        if !health.needs_ping(now, ping_after) && !was_heard_before(seen.doubted) {
+            return Ok(Validity::Valid);
+        }
+        match was_heard_before(seen.lost) {
+            true => Err(Discard::Suspect),
+            false => Ok(Validity::NeedsPing),
+        }
+    }
+
+    /// Whether the last user left the connection clean.
+    async fn check_clean(&self) -> Result<(), Discard> {
+        let watch = self.watch();
+        if timeout(TASK_TIMEOUT, watch.fence()).await.is_err() || !watch.is_settled() {
+            if !watch.has_unread_rows() {
+                // A long statement that its caller dropped, or a server that is gone.
+                self.opener().peers.doubt();
+            }
+            return Err(Discard::Unsettled);
+        }
+        if self.is_closed() {
+            return Err(Discard::Closed);
+        }
+        if watch.status() != Status::Idle {
+            return Err(Discard::InTransaction);
+        }
+        self.session.touched.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The connection comes back from its user.
+    pub(crate) fn returned(&mut self) -> Returned {
+        let now = self.now();
+        let mut health = self.health();
+        if self.session.touched.load(Ordering::Relaxed) {
+            health.used(now, self.session.opener.checks.ping_after);
+        }
+        let (is_expired, is_near_expiry) = (health.is_expired(now), health.is_near_expiry(now));
+        drop(health);
+        match self.is_closed() {
+            true => Returned::Discard(Discard::Closed),
+            false if is_expired => Returned::Discard(Discard::Expired),
+            false if is_near_expiry => Returned::NearExpiry,
+            false => Returned::Reusable,
+        }
+    }
+
+    /// Whether a connection that comes back must be replaced, or soon.
+    pub(crate) fn is_worn(&mut self) -> bool {
+        self.returned() != Returned::Reusable
+    }
+
+    /// Why a connection that nobody uses must be closed, if it must.
+    pub(crate) fn idle_verdict(
+        &self,
+        now: Moment,
+        idle_timeout: Option<Duration>,
+    ) -> Option<Discard> {
+        if let Some(reason) = self.age_verdict(now) {
+            return Some(reason);
+        }
+        let health = *self.health();
+        if health.is_near_expiry(now) {
+            return Some(Discard::Expired);
+        }
+        let idle = health.idle_for(now).zip(idle_timeout);
+        idle.is_some_and(|(idle, timeout)| idle >= timeout)
+            .then_some(Discard::Idle)
+    }
+
+    /// Why a connection must be closed although it may be in use, if it must.
+    pub(crate) fn age_verdict(&self, now: Moment) -> Option<Discard> {
+        if self.is_closed() {
+            return Some(Discard::Closed);
+        }
+        self.health().is_expired(now).then_some(Discard::Expired)
+    }
+
+    /// Waits until nothing is queued, in flight or unread, for as long as a caller's leftovers may
+    /// take. Returns whether that is so.
+    pub(crate) async fn settle(&self) -> bool {
+        self.settle_within(self.settle_timeout()).await
+    }
+
+    /// Waits, like [`settle`](Self::settle), for a statement of this crate. It takes the server no
+    /// work, so that only the network counts.
+    pub(crate) async fn settle_own(&self) -> bool {
+        let patience = self.health().patience(LEAST_PATIENCE);
+        let began = Instant::now();
+        let settled = self
+            .settle_within(self.settle_timeout().max(patience))
+            .await;
+        if settled && !self.is_closed() {
+            self.health().measured(began.elapsed());
+        }
+        settled
+    }
+
+    pub(crate) async fn settle_within(&self, patience: Duration) -> bool {
+        let watch = self.watch();
+        if timeout(TASK_TIMEOUT, watch.fence()).await.is_err() {
+            return false;
+        }
+        watch.is_settled()
+            || self
+                .replied_within(patience, watch.settled())
+                .await
+                .is_some()
+    }
+
+    pub(crate) fn settle_timeout(&self) -> Duration {
+        let configured = self.opener().checks.settle_timeout;
+        configured.unwrap_or_else(|| self.health().patience(LEAST_PATIENCE))
+    }
+
+    /// Awaits a reply that the connection task has to read. A deadline that passes while the task
+    /// had no turn, because something blocks its thread, counts only after that turn.
+    pub(crate) async fn replied_within<F: Future>(
+        &self,
+        patience: Duration,
+        reply: F,
+    ) -> Option<F::Output> {
+        let mut reply = std::pin::pin!(reply);
+        if let Ok(reply) = timeout(patience, reply.as_mut()).await {
+            return Some(reply);
+        }
+        timeout(TASK_TIMEOUT, self.watch().fence()).await.ok()?;
+        timeout(Duration::ZERO, reply).await.ok()
+    }
+}
+
+/// What to do with a connection that comes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Returned {
+    Reusable,
+    /// It may be used once more, but a successor should be opened.
+    NearExpiry,
+    Discard(Discard),
+}
+
+/// How long the connection task may take for one turn while something blocks its thread. Its
+/// runtime may also be one that nobody runs any more.
+pub(super) const TASK_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Beyond that, reconnecting is faster than waiting, unless round trips are slow.
+const LEAST_PATIENCE: Duration = Duration::from_millis(100);

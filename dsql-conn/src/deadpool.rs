@@ -1,0 +1,55 @@
+//! A manager for deadpool's pool.
+
+use std::{fmt, sync::Arc};
+
+use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
+
+use crate::{
+    config::Config,
+    connection::{Checks, Connection, Opener},
+    error::Error,
+};
+
+/// A [`deadpool::managed::Manager`] for an Aurora DSQL cluster.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use dsql_conn::{Config, DeadpoolManager, deadpool::managed::Pool};
+///
+/// let pool = Pool::builder(DeadpoolManager::new(Config::from_env()?)).max_size(5).build()?;
+/// let games = pool.get().await?.query("SELECT title FROM games", &[]).await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// It gives what [`ConnectionManager`](crate::ConnectionManager) gives bb8.
+pub struct DeadpoolManager(Arc<Opener>);
+
+impl DeadpoolManager {
+    /// Makes a manager. Opens nothing yet.
+    pub fn new(config: Config) -> Self {
+        Self(Arc::new(Opener::new(config, Checks::default())))
+    }
+}
+
+impl managed::Manager for DeadpoolManager {
+    type Type = Connection;
+    type Error = Error;
+
+    async fn create(&self) -> Result<Connection, Error> {
+        Ok(self.0.open_in_task().await?)
+    }
+
+    async fn recycle(&self, connection: &mut Connection, _: &Metrics) -> RecycleResult<Error> {
+        let validated = connection.validate().await;
+        validated.map_err(|reason| RecycleError::Backend(Error::Discarded(reason)))
+    }
+}
+
+impl fmt::Debug for DeadpoolManager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("DeadpoolManager")
+            .field(self.0.config())
+            .finish()
+    }
+}

@@ -1,0 +1,129 @@
+//! Keeps idle connections in order.
+//!
+//! One task closes connections that ended, expired or were idle for too long, opens successors and
+//! fills up to `min_idle`. Every checkout validates by itself, so that a frozen Lambda function in
+//! which this task does not run misses nothing.
+
+use std::{
+    mem,
+    sync::{Arc, PoisonError, Weak},
+    time::Duration,
+};
+
+use tokio::{sync::Notify, time::sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::{Inner, checkout::Slot};
+use crate::{connection::Connection, error::Discard};
+
+impl Inner {
+    /// Starts the maintenance task unless it runs. Its runtime may have ended since.
+    pub(super) fn start_maintenance(self: &Arc<Self>) {
+        let mut task = self
+            .maintainer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if task.as_ref().is_none_or(|task| task.is_finished()) {
+            let maintenance = run(
+                Arc::downgrade(self),
+                Arc::clone(&self.maintenance),
+                Arc::clone(&self.opener.tasks().ended),
+                self.closed.clone(),
+            );
+            *task = Some(tokio::spawn(maintenance).abort_handle());
+        }
+    }
+
+    fn maintain(self: &Arc<Self>) {
+        let mut successors = 0;
+        for (connection, verdict) in self.take_unfit() {
+            match verdict {
+                Some(reason) => {
+                    successors += usize::from(reason == Discard::Expired);
+                    self.discard(connection, reason);
+                }
+                // It has settled.
+                None => self.release(connection),
+            }
+        }
+        self.lock().successors += successors;
+        while let Some(slot) = self.wanted_slot() {
+            self.open(slot, None, Duration::ZERO);
+        }
+    }
+
+    /// Takes out what cannot stay as it is, with the reason for closing it, if there is one.
+    fn take_unfit(&self) -> Vec<(Connection, Option<Discard>)> {
+        let now = self.opener.now();
+        let mut slots = self.lock();
+        let mut unfit = Vec::new();
+
+        let mut surplus = slots
+            .idle
+            .len()
+            .saturating_sub(self.settings.min_idle_connections());
+        // The least recently used come first.
+        for connection in mem::take(&mut slots.idle) {
+            let idle_timeout = self.settings.idle_timeout.filter(|_| surplus > 0);
+            match connection.idle_verdict(now, idle_timeout) {
+                Some(reason) => {
+                    surplus = surplus.saturating_sub(1);
+                    unfit.push((connection, Some(reason)));
+                }
+                None => slots.idle.push(connection),
+            }
+        }
+        for unsettled in mem::take(&mut slots.unsettled) {
+            match unsettled.connection.age_verdict(now) {
+                Some(reason) => unfit.push((unsettled.connection, Some(reason))),
+                None if unsettled.connection.watch().is_settled() => {
+                    unfit.push((unsettled.connection, None));
+                }
+                None => slots.unsettled.push_back(unsettled),
+            }
+        }
+        unfit
+    }
+
+    /// A slot for another idle connection, if one is wanted.
+    fn wanted_slot(self: &Arc<Self>) -> Option<Slot> {
+        {
+            let mut slots = self.lock();
+            if self.is_closed() || !slots.has_free_slot() {
+                return None;
+            }
+            let openings = slots.openings.iter();
+            let unasked = openings.filter(|opening| opening.ticket.is_none()).count();
+            let is_short = slots.idle.len() + unasked < self.settings.min_idle_connections();
+            match slots.successors {
+                0 if !is_short => return None,
+                0 => {}
+                _ => slots.successors -= 1,
+            }
+        }
+        Slot::take_free(self)
+    }
+}
+
+async fn run(
+    pool: Weak<Inner>,
+    asked: Arc<Notify>,
+    connection_ended: Arc<Notify>,
+    closed: CancellationToken,
+) {
+    loop {
+        match pool.upgrade() {
+            Some(pool) => pool.maintain(),
+            None => return,
+        }
+        tokio::select! {
+            () = closed.cancelled() => return,
+            () = asked.notified() => {}
+            () = connection_ended.notified() => {}
+            () = sleep(INTERVAL) => {}
+        }
+    }
+}
+
+/// How often the pool is looked at if nothing happens.
+const INTERVAL: Duration = Duration::from_secs(5);

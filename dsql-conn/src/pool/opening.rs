@@ -1,0 +1,143 @@
+//! Opens the pool's connections, each in a task of its own that always comes to an end.
+
+use std::{
+    sync::{Arc, Weak},
+    thread::panicking,
+    time::{Duration, Instant},
+};
+
+use tokio::time::sleep;
+
+use super::{
+    Inner,
+    checkout::Slot,
+    slots::{Handover, Opening},
+};
+use crate::{connect::Progress, connection::Connection, error::ConnectError};
+
+/// Ends an opening when its task does: also by a panic, by an abort, or with its runtime.
+struct Guard {
+    pool: Weak<Inner>,
+    number: u64,
+    ended: bool,
+}
+
+impl Inner {
+    /// Opens a connection in the background. `ticket` names the checkout that gets the error.
+    pub(super) fn open(self: &Arc<Self>, slot: Slot, ticket: Option<u64>, pause: Duration) {
+        let progress = Progress::default();
+        let number = {
+            let mut slots = self.lock();
+            slot.into_taken();
+            let number = slots.number();
+            slots.openings.push(Opening {
+                number,
+                ticket,
+                deadline: self.opener.now().wall + pause + self.opener.open_timeout(),
+                progress: progress.clone(),
+                task: None,
+            });
+            number
+        };
+        let guard = Guard {
+            pool: Arc::downgrade(self),
+            number,
+            ended: false,
+        };
+        let opener = Arc::clone(&self.opener);
+        let task = tokio::spawn(async move {
+            if !pause.is_zero() {
+                sleep(pause).await;
+            }
+            let opened = opener.open(&progress).await;
+            guard.end(opened);
+        });
+        let mut slots = self.lock();
+        if self.is_closed() {
+            task.abort();
+        }
+        let opening = slots.openings.iter_mut().find(|it| it.number == number);
+        if let Some(opening) = opening {
+            opening.task = Some(task.abort_handle());
+        }
+    }
+
+    /// Aborts the opening that a checkout started and no longer needs.
+    pub(super) fn cancel_opening(&self, ticket: u64) {
+        let slots = self.lock();
+        let opening = slots.openings.iter().find(|it| it.ticket == Some(ticket));
+        if let Some(task) = opening.and_then(|opening| opening.task.as_ref()) {
+            task.abort();
+        }
+    }
+
+    /// Why no connection could be opened since a checkout started, as far as it is known.
+    pub(super) fn known_cause(&self, since: Instant) -> Option<ConnectError> {
+        let slots = self.lock();
+        let in_progress = slots.openings.iter().rev();
+        let last = slots.last_failure.as_ref();
+        in_progress
+            .filter_map(|opening| opening.progress.last_failure())
+            .next()
+            .or_else(|| {
+                last.filter(|(at, _)| *at >= since)
+                    .map(|(_, error)| error.clone())
+            })
+    }
+
+    fn opened(self: &Arc<Self>, number: u64, connection: Connection) {
+        self.counters.opened();
+        let mut slots = self.lock();
+        slots.end_opening(number);
+        slots.open.insert(connection.id(), connection.aborter());
+        drop(slots);
+        self.release(connection);
+    }
+
+    fn opening_failed(self: &Arc<Self>, number: u64, error: &ConnectError) {
+        self.counters.failed();
+        let open_timeout = self.opener.open_timeout();
+        let failed = {
+            let mut slots = self.lock();
+            let ticket = slots.end_opening(number).and_then(|opening| opening.ticket);
+            slots.last_failure = Some((Instant::now(), error.clone()));
+            match slots.in_use() {
+                0 => slots.take_failed(ticket, !error.reason().is_transient(), |since| {
+                    since.elapsed() >= open_timeout
+                }),
+                // One of those will come back.
+                _ => Vec::new(),
+            }
+        };
+        for waiter in failed {
+            // It may have given up since.
+            let _ = waiter.handover.send(Handover::Failed(error.clone()));
+        }
+        self.free_slot();
+    }
+}
+
+impl Guard {
+    fn end(mut self, opened: Result<Connection, ConnectError>) {
+        self.ended = true;
+        let Some(pool) = self.pool.upgrade() else {
+            return;
+        };
+        match opened {
+            Ok(connection) => pool.opened(self.number, connection),
+            Err(error) => pool.opening_failed(self.number, &error),
+        }
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
+        if let Some(pool) = self.pool.upgrade() {
+            let error = pool.opener.aborted(panicking());
+            pool.opening_failed(self.number, &error);
+        }
+    }
+}

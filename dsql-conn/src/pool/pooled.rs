@@ -1,0 +1,84 @@
+//! A connection that is checked out of a pool.
+
+use std::{
+    fmt,
+    ops::{Deref, DerefMut},
+    sync::Arc,
+};
+
+use super::{Inner, slots::Unsettled};
+use crate::{connection::Connection, error::Discard};
+
+/// A connection that is checked out of a [`Pool`](super::Pool). Dropping it returns it, on any
+/// thread, also without a runtime.
+pub struct PooledConnection {
+    /// Taken only by what consumes `self`.
+    connection: Option<Connection>,
+    pool: Arc<Inner>,
+}
+
+impl PooledConnection {
+    pub(super) fn new(connection: Connection, pool: Arc<Inner>) -> Self {
+        Self {
+            connection: Some(connection),
+            pool,
+        }
+    }
+
+    /// Takes the connection out. Its slot stays taken.
+    pub(super) fn into_connection(mut self) -> Connection {
+        self.connection.take().expect(PRESENT)
+    }
+
+    /// Closes the connection instead of returning it.
+    pub(super) fn discard(mut self, reason: Discard) {
+        if let Some(connection) = self.connection.take() {
+            self.pool.discard(connection, reason);
+        }
+    }
+
+    /// Puts the connection where checkouts pass it over until it settles.
+    pub(super) fn set_aside(mut self, was_awaited: bool) {
+        if let Some(connection) = self.connection.take() {
+            let mut slots = self.pool.lock();
+            if !self.pool.is_closed() {
+                return slots.unsettled.push_back(Unsettled {
+                    connection,
+                    was_awaited,
+                });
+            }
+            drop(slots);
+            self.pool.discard(connection, Discard::PoolClosed);
+        }
+    }
+}
+
+impl Drop for PooledConnection {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            self.pool.give_back(connection);
+        }
+    }
+}
+
+impl Deref for PooledConnection {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.connection.as_ref().expect(PRESENT)
+    }
+}
+
+impl DerefMut for PooledConnection {
+    fn deref_mut(&mut self) -> &mut Connection {
+        self.connection.as_mut().expect(PRESENT)
+    }
+}
+
+impl fmt::Debug for PooledConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.connection.fmt(f)
+    }
+}
+
+const PRESENT: &str = "a connection is taken out only when its holder is consumed";

@@ -1,0 +1,245 @@
+//! The locked state of a pool: slots, idle connections, waiters and openings.
+//!
+//! Everything here is synchronous and calls nothing that could wait or lock.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    mem,
+    time::{Instant, SystemTime},
+};
+
+use tokio::{sync::oneshot, task::AbortHandle};
+
+use super::{PooledConnection, checkout::Slot};
+use crate::{
+    connect::{Aborter, Progress},
+    connection::Connection,
+    error::ConnectError,
+};
+
+pub(super) struct Slots {
+    max: usize,
+    /// Slots taken: by open connections and by openings.
+    taken: usize,
+    /// Ready for the next checkout, the most recently used last.
+    pub(super) idle: Vec<Connection>,
+    /// Returned with a statement in flight or rows unread; the oldest first.
+    pub(super) unsettled: VecDeque<Unsettled>,
+    /// By ticket, the longest waiting first.
+    waiters: VecDeque<Waiter>,
+    pub(super) openings: Vec<Opening>,
+    /// Every open connection.
+    pub(super) open: HashMap<usize, Aborter>,
+    pub(super) last_failure: Option<(Instant, ConnectError)>,
+    /// How many connections were closed for their age since the maintenance task last looked.
+    pub(super) successors: usize,
+    next_number: u64,
+}
+
+/// A connection that is passed over until it settles.
+pub(super) struct Unsettled {
+    pub(super) connection: Connection,
+    /// A checkout has waited for it in vain.
+    pub(super) was_awaited: bool,
+}
+
+/// A checkout that waits.
+pub(super) struct Waiter {
+    ticket: u64,
+    pub(super) since: Instant,
+    pub(super) handover: oneshot::Sender<Handover>,
+}
+
+/// What a waiter gets.
+pub(super) enum Handover {
+    Connection(PooledConnection),
+    /// The right to open a connection.
+    Slot(Slot),
+    Failed(ConnectError),
+}
+
+/// A connection that is being opened.
+pub(super) struct Opening {
+    pub(super) number: u64,
+    /// The checkout that started it.
+    pub(super) ticket: Option<u64>,
+    /// By the wall clock: timers stand still while a Lambda function is frozen.
+    pub(super) deadline: SystemTime,
+    pub(super) progress: Progress,
+    /// Set once the task was spawned.
+    pub(super) task: Option<AbortHandle>,
+}
+
+impl Slots {
+    pub(super) fn new(max: usize) -> Self {
+        Self {
+            max,
+            taken: 0,
+            idle: Vec::new(),
+            unsettled: VecDeque::new(),
+            waiters: VecDeque::new(),
+            openings: Vec::new(),
+            open: HashMap::new(),
+            last_failure: None,
+            successors: 0,
+            next_number: 0,
+        }
+    }
+
+    /// A number that nothing else of this pool has.
+    pub(super) fn number(&mut self) -> u64 {
+        self.next_number += 1;
+        self.next_number
+    }
+
+    /// Takes the idle connection that was used last, unless others wait.
+    pub(super) fn pop_idle(&mut self) -> Option<Connection> {
+        match self.waiters.is_empty() {
+            true => self.idle.pop(),
+            false => None,
+        }
+    }
+
+    /// Takes a connection that was set aside: one that has settled, else the oldest that is worth
+    /// waiting for.
+    pub(super) fn pop_unsettled(&mut self) -> Option<Connection> {
+        let has_free_slot = self.has_free_slot();
+        let is_settled = |unsettled: &Unsettled| unsettled.connection.watch().is_settled();
+        let is_worth_it = |unsettled: &Unsettled| !unsettled.was_awaited || !has_free_slot;
+        let at = match self.unsettled.iter().position(is_settled) {
+            Some(at) => at,
+            None => self.unsettled.iter().position(is_worth_it)?,
+        };
+        let unsettled = self.unsettled.remove(at)?;
+        Some(unsettled.connection)
+    }
+
+    pub(super) fn has_free_slot(&self) -> bool {
+        self.taken < self.max
+    }
+
+    /// Whether more slots are taken than the pool has: a connection was opened beside one that did
+    /// not answer.
+    pub(super) fn is_over_capacity(&self) -> bool {
+        self.taken > self.max
+    }
+
+    /// Takes a slot, beyond the pool's size if need be.
+    pub(super) fn take(&mut self) {
+        self.taken += 1;
+    }
+
+    pub(super) fn free(&mut self) {
+        self.taken = self.taken.saturating_sub(1);
+    }
+
+    /// Enters a waiter by its ticket.
+    pub(super) fn enter(&mut self, ticket: u64, since: Instant) -> oneshot::Receiver<Handover> {
+        let (handover, receiver) = oneshot::channel();
+        let at = self
+            .waiters
+            .partition_point(|waiter| waiter.ticket < ticket);
+        let waiter = Waiter {
+            ticket,
+            since,
+            handover,
+        };
+        self.waiters.insert(at, waiter);
+        receiver
+    }
+
+    /// Removes a waiter that gives up.
+    pub(super) fn leave(&mut self, ticket: u64) {
+        if let Ok(at) = self
+            .waiters
+            .binary_search_by_key(&ticket, |waiter| waiter.ticket)
+        {
+            self.waiters.remove(at);
+        }
+    }
+
+    /// The waiter that has waited longest.
+    pub(super) fn next_waiter(&mut self) -> Option<Waiter> {
+        self.waiters.pop_front()
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        self.waiters.len()
+    }
+
+    /// Whether somebody waits for whom no connection is being opened, and one may be.
+    pub(super) fn wants_opening(&self) -> bool {
+        self.has_free_slot() && self.waiters.len() > self.openings.len()
+    }
+
+    /// How many connections are checked out.
+    pub(super) fn in_use(&self) -> usize {
+        let resting = self.idle.len() + self.unsettled.len();
+        self.open.len().saturating_sub(resting)
+    }
+
+    /// Ends an opening, and returns whose it was.
+    pub(super) fn end_opening(&mut self, number: u64) -> Option<Opening> {
+        let at = self
+            .openings
+            .iter()
+            .position(|opening| opening.number == number)?;
+        Some(self.openings.swap_remove(at))
+    }
+
+    /// Aborts the openings whose deadline has passed.
+    pub(super) fn abort_overdue(&self, now: SystemTime) {
+        for opening in &self.openings {
+            if opening.deadline <= now
+                && let Some(task) = &opening.task
+            {
+                task.abort();
+            }
+        }
+    }
+
+    /// Removes the waiters that are told about a failed opening while no connection is in use: all
+    /// of them if it is permanent, else the one that opened, and those that have waited for as long
+    /// as one opening may take.
+    pub(super) fn take_failed(
+        &mut self,
+        ticket: Option<u64>,
+        is_permanent: bool,
+        waiting_since: impl Fn(Instant) -> bool,
+    ) -> Vec<Waiter> {
+        let waiters = mem::take(&mut self.waiters);
+        let (failed, waiting) = waiters.into_iter().partition(|waiter| {
+            is_permanent || Some(waiter.ticket) == ticket || waiting_since(waiter.since)
+        });
+        self.waiters = waiting;
+        Vec::from(failed)
+    }
+
+    /// Empties everything that is not in use. What is returned must be dropped without the lock.
+    pub(super) fn drain(&mut self) -> Drained {
+        for opening in &self.openings {
+            if let Some(task) = &opening.task {
+                task.abort();
+            }
+        }
+        let unsettled = self
+            .unsettled
+            .drain(..)
+            .map(|unsettled| unsettled.connection);
+        let connections: Vec<_> = self.idle.drain(..).chain(unsettled).collect();
+        for connection in &connections {
+            self.open.remove(&connection.id());
+        }
+        self.taken = self.taken.saturating_sub(connections.len());
+        Drained {
+            _waiters: mem::take(&mut self.waiters),
+            connections,
+        }
+    }
+}
+
+/// What a pool that closes drops.
+pub(super) struct Drained {
+    _waiters: VecDeque<Waiter>,
+    pub(super) connections: Vec<Connection>,
+}

@@ -1,0 +1,83 @@
+//! Counts the attempts that a policy allows.
+
+use std::{ops::ControlFlow, time::Duration};
+
+use tokio::time::{Instant, sleep};
+
+use super::{Cause, FOREVER, RetryPolicy};
+
+/// The attempts at one operation.
+pub(crate) struct Attempts {
+    policy: RetryPolicy,
+    started: Instant,
+    deadline: Instant,
+    made: u32,
+    /// How often each cause was met.
+    met: [u32; Cause::COUNT],
+}
+
+impl Attempts {
+    /// Starts with the first attempt.
+    pub(super) fn new(policy: RetryPolicy, started: Instant) -> Self {
+        Self {
+            policy,
+            started,
+            deadline: started + policy.timeout.min(FOREVER),
+            made: 1,
+            met: [0; Cause::COUNT],
+        }
+    }
+
+    /// Waits before the next attempt, or breaks if there is none.
+    pub(crate) async fn back_off(&mut self, cause: Cause) -> ControlFlow<()> {
+        let met = &mut self.met[cause as usize];
+        *met += 1;
+        let met = *met;
+        let is_allowed = match cause {
+            Cause::Data | Cause::Schema => true,
+            Cause::StalePlan | Cause::Lost | Cause::Unavailable => met <= MAX_RETRIES_OF_OWN_CAUSE,
+            Cause::Unknown => self.policy.idempotent && met <= MAX_RETRIES_OF_OWN_CAUSE,
+        };
+        if !is_allowed || self.made >= self.policy.max_attempts {
+            return ControlFlow::Break(());
+        }
+        let unit = rand::random();
+        let delay = match cause {
+            Cause::Data => self.policy.data.delay(met, unit),
+            Cause::Schema if met == 1 => Duration::ZERO,
+            Cause::Schema => self.policy.schema.delay(met - 1, unit),
+            Cause::Unavailable => self.policy.schema.delay(met, unit),
+            // The pool paces the opening of connections.
+            Cause::StalePlan | Cause::Lost | Cause::Unknown => Duration::ZERO,
+        };
+        if delay >= self.left() {
+            return ControlFlow::Break(());
+        }
+        if !delay.is_zero() {
+            sleep(delay).await;
+        }
+        self.made += 1;
+        ControlFlow::Continue(())
+    }
+
+    /// How many attempts have begun.
+    pub(crate) fn made(&self) -> u32 {
+        self.made
+    }
+
+    pub(crate) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// The time left.
+    pub(crate) fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+}
+
+/// How often an operation is retried after something that it may have caused itself.
+const MAX_RETRIES_OF_OWN_CAUSE: u32 = 3;

@@ -1,0 +1,76 @@
+//! Finds out why an operation may be retried.
+
+use std::error::Error as StdError;
+
+use crate::{
+    error::{ConnectError, Error, is_lost},
+    sqlstate::{Meaning, ServerError},
+};
+
+/// Why an operation may be retried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// Another transaction wrote the same rows (OC000).
+    Data,
+    /// The session had not seen the latest schema change (OC001).
+    Schema,
+    /// A prepared statement was older than the schema, or unknown to the server.
+    StalePlan,
+    /// The connection was lost before anything was committed.
+    Lost,
+    /// The server was unavailable for a statement; the session continues.
+    Unavailable,
+    /// The outcome is unknown.
+    Unknown,
+}
+
+impl Cause {
+    pub(crate) const COUNT: usize = 6;
+
+    /// The cause behind the error that failed a transaction, if a retry may help.
+    pub(crate) fn in_transaction(error: &ServerError) -> Option<Self> {
+        match error.meaning() {
+            Meaning::DataConflict => Some(Self::Data),
+            Meaning::SchemaConflict => Some(Self::Schema),
+            Meaning::StalePlan => Some(Self::StalePlan),
+            Meaning::Unavailable => Some(Self::Unavailable),
+            Meaning::Refused | Meaning::Ambiguous => None,
+        }
+    }
+
+    /// The cause behind the error of a single statement, or of a whole transaction.
+    pub(super) fn of(error: &(dyn StdError + 'static)) -> Option<Self> {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            if let Some(error) = error.downcast_ref::<Error>() {
+                return match error {
+                    Error::Query(error) => Self::of_statement(error),
+                    Error::CommitUnknown { .. } | Error::StatementTimeout { .. } => {
+                        Some(Self::Unknown)
+                    }
+                    _ => None,
+                };
+            }
+            if let Some(error) = error.downcast_ref::<tokio_postgres::Error>() {
+                return Self::of_statement(error);
+            }
+            // Openings are retried where that helps, and no statement was sent.
+            if error.is::<ConnectError>() {
+                return None;
+            }
+            next = error.source();
+        }
+        None
+    }
+
+    fn of_statement(error: &tokio_postgres::Error) -> Option<Self> {
+        let Some(server) = ServerError::of(error) else {
+            return is_lost(error).then_some(Self::Unknown);
+        };
+        match server.meaning() {
+            Meaning::DataConflict => Some(Self::Data),
+            Meaning::SchemaConflict => Some(Self::Schema),
+            meaning => (!meaning.excludes_applied()).then_some(Self::Unknown),
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Knows when the driver holds nothing back.
+//!
+//! The wire sees the bytes that pass, not the driver's queue. A statement whose future was polled
+//! once and dropped sits in that queue, and rows that nobody reads keep the driver from reading on.
+//! Only a turn of the connection task that began after the question tells.
+
+/// Turns of the connection task.
+#[derive(Debug, Default)]
+pub(super) struct Fence {
+    requested: u64,
+    /// The requests that had been made when the turn in progress began.
+    seen: u64,
+    completed: u64,
+    /// The last write of this turn was flushed.
+    pub(super) flushed: bool,
+    /// Nothing was left to read in this turn.
+    pub(super) drained: bool,
+    outcome: Outcome,
+}
+
+/// How the last turn ended.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// A turn is in progress, or none has been.
+    #[default]
+    Unknown,
+    /// Everything was written, and nothing was left to read.
+    Clear,
+    /// The driver stopped to read although the connection may have more.
+    HeldUp,
+    /// The driver could not write its whole queue.
+    Writing,
+}
+
+impl Fence {
+    /// Asks for a turn. It is over when [`is_reached`](Self::is_reached) by the returned number.
+    pub(super) fn request(&mut self) -> u64 {
+        self.requested += 1;
+        self.requested
+    }
+
+    /// The driver empties its queue first and flushes last, and something may be queued in between:
+    /// a turn answers only the requests from before it began.
+    pub(super) fn turn_begins(&mut self) {
+        self.seen = self.requested;
+        self.flushed = false;
+        self.drained = false;
+        self.outcome = Outcome::Unknown;
+    }
+
+    pub(super) fn turn_ends(&mut self) {
+        self.completed = self.seen;
+        self.outcome = match (self.flushed, self.drained) {
+            (true, true) => Outcome::Clear,
+            (_, false) => Outcome::HeldUp,
+            (false, true) => Outcome::Writing,
+        };
+    }
+
+    pub(super) fn is_reached(&self, request: u64) -> bool {
+        self.completed >= request
+    }
+
+    /// Whether the driver had written its whole queue, and read all that had arrived, when its last
+    /// turn ended.
+    pub(super) fn is_clear(&self) -> bool {
+        self.outcome == Outcome::Clear
+    }
+
+    /// Whether the driver could not write its whole queue in its last turn.
+    pub(super) fn is_writing(&self) -> bool {
+        self.outcome == Outcome::Writing
+    }
+
+    /// Whether the driver stopped reading in its last turn because rows wait for their reader.
+    pub(super) fn is_held_up(&self) -> bool {
+        self.outcome == Outcome::HeldUp
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_answers_only_requests_from_before_it_began() {
+        let mut fence = Fence::default();
+        fence.turn_begins();
+        let request = fence.request();
+        (fence.drained, fence.flushed) = (true, true);
+        fence.turn_ends();
+        assert!(!fence.is_reached(request));
+        fence.turn_begins();
+        fence.turn_ends();
+        assert!(fence.is_reached(request));
+    }
+
+    #[test]
+    fn a_turn_is_clear_only_if_it_flushed_and_read_everything() {
+        for (flushed, drained) in [(false, false), (true, false), (false, true), (true, true)] {
+            let mut fence = Fence::default();
+            fence.turn_begins();
+            (fence.flushed, fence.drained) = (flushed, drained);
+            fence.turn_ends();
+            assert_eq!(fence.is_clear(), flushed && drained);
+            assert_eq!(fence.is_held_up(), !drained);
+        }
+    }
+}
