@@ -31,9 +31,9 @@ use self::{
 };
 use crate::{
     config::Config,
-    credentials::{CredentialsCache, CredentialsError},
+    credentials::{CredentialsCache, MOST_FETCHES},
     driver::{Driver, Drivers},
-    error::{ConfigError, ConnectError, Failure, Reason},
+    error::{ConfigError, ConnectError, Failure, Reason, one_line},
     refusal::classify,
     tls::client_config,
     token::Token,
@@ -81,6 +81,7 @@ impl Connector {
     pub(crate) async fn open(&self, progress: &Progress) -> Result<Session, ConnectError> {
         let were_cached = AtomicBool::new(false);
         let mut renewed = false;
+        let mut failed_fetches = 0;
         let attempt = || self.attempt(progress, &were_cached);
         let judge = |failure: &Failure| {
             let reason = failure.reason();
@@ -94,7 +95,11 @@ impl Connector {
                     return Verdict::AtOnce;
                 }
             }
-            match reason.is_transient() {
+            match reason {
+                Reason::CredentialsUnavailable => failed_fetches += 1,
+                _ => failed_fetches = 0,
+            }
+            match reason.is_transient() && failed_fetches < MOST_FETCHES {
                 true => Verdict::Later,
                 false => Verdict::Final,
             }
@@ -123,11 +128,10 @@ impl Connector {
         let opened = self.config.now();
 
         progress.enter(Phase::Credentials);
-        let found = self
-            .credentials
-            .get(opened)
-            .await
-            .map_err(|error| self.because(reason_of(&error), error))?;
+        let found = self.credentials.get(opened).await.map_err(|error| {
+            let remedy = error.remedy();
+            self.because(error.reason(), error).remedy(remedy)
+        })?;
         were_cached.store(found.were_cached, Ordering::Relaxed);
         let token = Token::sign(&self.config, found.credentials, opened)
             .await
@@ -228,15 +232,8 @@ impl Connector {
 
     fn because(&self, reason: Reason, cause: impl StdError + Send + Sync + 'static) -> Failure {
         self.failure(reason)
-            .detail(cause.to_string())
+            .detail(one_line(&cause))
             .caused_by(cause)
-    }
-}
-
-fn reason_of(error: &CredentialsError) -> Reason {
-    match error {
-        CredentialsError::TimedOut(_) => Reason::CredentialsTimedOut,
-        CredentialsError::Missing { .. } | CredentialsError::Provider(_) => Reason::Credentials,
     }
 }
 

@@ -120,13 +120,15 @@ impl CredentialsCache {
                     Some(provider) => provider,
                     None => provider(&source).await?,
                 };
-                let credentials = provider.provide_credentials().await?;
-                Ok((provider, credentials))
+                match provider.provide_credentials().await {
+                    Ok(credentials) => Ok((provider, credentials)),
+                    Err(error) => Err(CredentialsError::from_provider(&source, error)),
+                }
             };
             // Without a timeout, every later connection would wait for a fetch that hangs.
             let fetched = timeout(limit, fetching)
                 .await
-                .unwrap_or_else(|elapsed| Err(CredentialsError::TimedOut(Arc::new(elapsed))));
+                .unwrap_or_else(|_| Err(CredentialsError::timed_out(&source, limit)));
             let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
             state.fetch = None;
             match fetched {
@@ -160,3 +162,7 @@ fn is_fresh(credentials: &Credentials, now: SystemTime) -> bool {
 /// A token is valid no longer than the credentials that signed it, and the login that uses it may
 /// take as long as a connect timeout. Credentials that expire within this margin are fetched again.
 const EXPIRY_MARGIN: Duration = Duration::from_secs(60);
+
+/// How many fetches in a row may fail before a connection attempt gives up. The SDK's providers retry
+/// by themselves, and a developer without a network should know soon.
+pub(crate) const MOST_FETCHES: u32 = 3;

@@ -3,11 +3,13 @@
 //! `Display` carries our classification, the host, the user and the remedy, because `{e}` is what gets logged; the driver's,
 //! the TLS stack's or the SDK's own error is the [`source`](std::error::Error::source).
 
+mod chain;
 mod config;
 mod connect;
 
 use std::time::Duration;
 
+pub(crate) use chain::one_line;
 pub(crate) use config::repeatable;
 pub use config::{ConfigError, EndpointProblem};
 pub(crate) use connect::Failure;

@@ -33,12 +33,8 @@ pub(super) fn from_variables(
             "environment",
         ))),
         (None, None) => Ok(None),
-        (Some(_), None) => Err(CredentialsError::Missing {
-            variable: SECRET_ACCESS_KEY,
-        }),
-        (None, Some(_)) => Err(CredentialsError::Missing {
-            variable: ACCESS_KEY_ID,
-        }),
+        (Some(_), None) => Err(CredentialsError::half_a_pair(SECRET_ACCESS_KEY)),
+        (None, Some(_)) => Err(CredentialsError::half_a_pair(ACCESS_KEY_ID)),
     }
 }
 
@@ -55,9 +51,7 @@ pub(super) async fn provider(
         #[cfg(feature = "aws-config")]
         Source::Found => Ok(SharedCredentialsProvider::new(default_provider().await)),
         #[cfg(not(feature = "aws-config"))]
-        Source::Found => Err(CredentialsError::Missing {
-            variable: ACCESS_KEY_ID,
-        }),
+        Source::Found => Err(CredentialsError::no_source()),
         #[cfg(feature = "aws-config")]
         Source::Profile(name) => {
             let profile = ProfileFileCredentialsProvider::builder().profile_name(name);

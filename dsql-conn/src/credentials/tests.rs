@@ -1,5 +1,4 @@
 use std::{
-    error::Error as StdError,
     sync::atomic::{AtomicU32, Ordering},
     time::UNIX_EPOCH,
 };
@@ -12,6 +11,7 @@ use super::{
     source::{ACCESS_KEY_ID, SECRET_ACCESS_KEY, from_variables},
     *,
 };
+use crate::error::Reason;
 
 /// Hands out credentials only as far as its gate has been opened, and counts.
 #[derive(Debug, Default)]
@@ -106,7 +106,10 @@ async fn a_fetch_that_hangs_is_not_joined_for_ever() {
         provider.gate.as_ref().unwrap().add_permits(1);
     };
     let (results, ()) = tokio::join!(join_all(waiting), opened);
-    let are_told = |result: &Result<_, _>| matches!(result, Err(CredentialsError::TimedOut(_)));
+    let are_told = |result: &Result<_, CredentialsError>| {
+        let reason = result.as_ref().err().map(CredentialsError::reason);
+        reason == Some(Reason::CredentialsTimedOut)
+    };
     assert!(results[..3].iter().all(are_told));
     assert!(results[3].is_ok());
     assert_eq!(provider.asked.load(Ordering::SeqCst), 2);
@@ -120,8 +123,10 @@ async fn a_failure_is_told_to_all_and_not_remembered() {
     });
     for asked in 1..=3 {
         let error = cache.get(at(0)).await.err().unwrap();
-        let cause = error.source().and_then(StdError::source).unwrap();
-        assert_eq!(cause.to_string(), "the instance is gone");
+        assert!(
+            error.to_string().ends_with(": the instance is gone"),
+            "{error}"
+        );
         assert_eq!(provider.asked.load(Ordering::SeqCst), asked);
     }
 }
@@ -139,6 +144,64 @@ async fn credentials_are_kept_until_shortly_before_they_expire() {
     cache.forget();
     cache.get(at(0)).await.unwrap();
     assert_eq!(provider.asked.load(Ordering::SeqCst), 4);
+}
+
+#[test]
+fn only_what_may_pass_is_transient() {
+    let words = "the words of the source";
+    let (told, silent) = (Reason::Credentials, Reason::CredentialsTimedOut);
+    for (error, reason, is_transient) in [
+        (ProviderError::not_loaded(words), told, false),
+        (ProviderError::invalid_configuration(words), told, false),
+        (
+            ProviderError::provider_timed_out(Duration::from_secs(1)),
+            silent,
+            true,
+        ),
+        (
+            ProviderError::provider_error(words),
+            Reason::CredentialsUnavailable,
+            true,
+        ),
+        (
+            ProviderError::unhandled(words),
+            Reason::CredentialsUnavailable,
+            true,
+        ),
+    ] {
+        let error = CredentialsError::from_provider(&Source::Found, error);
+        assert_eq!(error.reason(), reason, "{error}");
+        assert_eq!(reason.is_transient(), is_transient, "{error}");
+        assert!(reason == silent || error.to_string().ends_with(words));
+    }
+}
+
+#[test]
+fn the_remedy_is_that_of_the_source() {
+    let provider = |source: &Source, error| CredentialsError::from_provider(source, error);
+    let callers = SharedCredentialsProvider::new(Credentials::new("a", "b", None, None, "test"));
+    let sources = [
+        (Source::Found, "AWS_ACCESS_KEY_ID", "STS"),
+        #[cfg(feature = "aws-config")]
+        (
+            Source::Profile("orders".to_owned()),
+            "profile \"orders\" in",
+            "profile \"orders\" refers",
+        ),
+        (
+            Source::Provider(Arc::new(callers)),
+            "Config::credentials",
+            "Config::credentials",
+        ),
+    ];
+    for (source, missing, unavailable) in sources {
+        let is_missing = provider(&source, ProviderError::not_loaded_no_source());
+        assert!(is_missing.remedy().contains(missing), "{is_missing}");
+        let failed = provider(&source, ProviderError::provider_error("503"));
+        assert!(failed.remedy().contains(unavailable), "{failed}");
+        let silent = CredentialsError::timed_out(&source, Duration::from_secs(1));
+        assert!(silent.remedy().contains(unavailable), "{silent}");
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Why a connection could not be opened.
 
-use std::{error::Error as StdError, fmt, sync::Arc};
+use std::{borrow::Cow, error::Error as StdError, fmt, sync::Arc};
 
 /// A connection that could not be opened: which one, why, and what to do.
 ///
@@ -14,6 +14,7 @@ pub(crate) struct Failure {
     user: String,
     reason: Reason,
     detail: Option<String>,
+    remedy: Option<Cow<'static, str>>,
     attempts: u32,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
@@ -25,6 +26,7 @@ impl Failure {
             user: user.to_owned(),
             reason,
             detail: None,
+            remedy: None,
             attempts: 1,
             source: None,
         }
@@ -33,6 +35,12 @@ impl Failure {
     /// Adds what the peer said, or where it happened.
     pub(crate) fn detail(mut self, detail: impl Into<String>) -> Self {
         self.detail = Some(detail.into());
+        self
+    }
+
+    /// Replaces the reason's own remedy by one that fits this case.
+    pub(crate) fn remedy(mut self, remedy: impl Into<Cow<'static, str>>) -> Self {
+        self.remedy = Some(remedy.into());
         self
     }
 
@@ -86,6 +94,7 @@ impl fmt::Display for ConnectError {
             user,
             reason,
             detail,
+            remedy,
             attempts,
             source: _,
         } = &*self.0;
@@ -96,7 +105,8 @@ impl fmt::Display for ConnectError {
         if *attempts > 1 {
             write!(f, ", tried {attempts} times")?;
         }
-        write!(f, "; {}", reason.remedy())
+        let remedy = remedy.as_deref().unwrap_or_else(|| reason.remedy());
+        write!(f, "; {remedy}")
     }
 }
 
@@ -123,9 +133,11 @@ impl StdError for ConnectError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {
-    /// No AWS credentials were found, or their provider failed.
+    /// There are no AWS credentials, or their provider is not configured rightly.
     Credentials,
-    /// The provider of AWS credentials did not answer in its time.
+    /// The provider of AWS credentials failed, for a cause that may pass.
+    CredentialsUnavailable,
+    /// The provider of AWS credentials did not reply in time.
     CredentialsTimedOut,
     /// The endpoint's name does not resolve.
     NameResolution,
@@ -176,7 +188,8 @@ impl Reason {
     pub fn is_transient(self) -> bool {
         matches!(
             self,
-            Self::CredentialsTimedOut
+            Self::CredentialsUnavailable
+                | Self::CredentialsTimedOut
                 | Self::NameServer
                 | Self::Unreachable
                 | Self::WakingUp
@@ -212,12 +225,17 @@ impl Reason {
             Self::Credentials => (
                 "credentials",
                 "no AWS credentials to sign a token with",
-                "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or pass a provider to Config::credentials",
+                "check where they should come from",
+            ),
+            Self::CredentialsUnavailable => (
+                "credentials_unavailable",
+                "the AWS credentials could not be fetched",
+                "check that their source can be reached from here",
             ),
             Self::CredentialsTimedOut => (
                 "credentials_timed_out",
-                "the provider of AWS credentials did not answer in time",
-                "check that what it asks (IMDS, a container's endpoint, STS) can be reached from here",
+                "the provider of AWS credentials did not reply in time",
+                "check that their source can be reached from here",
             ),
             Self::NameResolution => (
                 "name_resolution",

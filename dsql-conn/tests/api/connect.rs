@@ -1,6 +1,6 @@
 //! Opening one connection: what goes over the wire, and how each refusal is told.
 
-use std::{error::Error as StdError, net::TcpListener, time::Duration};
+use std::{net::TcpListener, time::Duration};
 
 use dsql_conn::{
     Config, Endpoint, Error, Pool, Reason,
@@ -382,39 +382,6 @@ async fn a_peer_that_talks_nonsense_or_hangs_up_is_told_apart() {
         ]
     });
     join_all(cells).await;
-}
-
-#[tokio::test]
-async fn credentials_that_fail_are_told_with_their_cause() {
-    #[derive(Debug)]
-    struct Failing;
-
-    impl aws_credential_types::provider::ProvideCredentials for Failing {
-        fn provide_credentials<'a>(
-            &'a self,
-        ) -> aws_credential_types::provider::future::ProvideCredentials<'a>
-        where
-            Self: 'a,
-        {
-            use aws_credential_types::provider::{error::CredentialsError, future};
-            let error = CredentialsError::provider_error("the metadata service is gone");
-            future::ProvideCredentials::ready(Err(error))
-        }
-    }
-
-    let cluster = cluster().await;
-    let error = config(&cluster)
-        .credentials(Failing)
-        .connect()
-        .await
-        .unwrap_err();
-    assert_eq!(error.reason(), Some(Reason::Credentials));
-    let mut cause: &dyn StdError = &error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    assert_eq!(cause.to_string(), "the metadata service is gone");
-    assert_eq!(cluster.counts().accepted, 0);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 mod age;
 mod cancellation;
 mod connect;
+mod credentials;
 mod dial;
 mod early_password;
 mod ended;

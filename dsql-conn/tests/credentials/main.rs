@@ -321,6 +321,7 @@ async fn a_profile_that_is_added_to_the_file_is_found() {
         let pool = Pool::new(Config::from_env().unwrap().profile("orders"));
         let error = pool.get().await.unwrap_err();
         assert_eq!(error.reason(), Some(Reason::Credentials), "{error}");
+        assert!(error.to_string().contains("profile \"orders\""), "{error}");
         let complete = env::var("COMPLETE_FILE").unwrap();
         fs::rename(complete, env::var("AWS_SHARED_CREDENTIALS_FILE").unwrap()).unwrap();
         pool.get().await.unwrap();
