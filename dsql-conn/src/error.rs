@@ -10,12 +10,11 @@ mod connect;
 use std::time::Duration;
 
 pub(crate) use chain::one_line;
-pub(crate) use config::repeatable;
-pub use config::{ConfigError, EndpointProblem};
+pub use config::ConfigError;
 pub(crate) use connect::Failure;
 pub use connect::{ConnectError, Reason};
 
-use crate::outcome::is_refused;
+use crate::{endpoint::EndpointError, outcome::is_refused};
 
 /// Whatever this crate can answer instead of a result.
 ///
@@ -135,6 +134,12 @@ pub enum Error {
         "the transaction's handle outlived its body, so it was not committed; await what uses the handle before returning"
     )]
     TransactionEscaped,
+}
+
+impl From<EndpointError> for Error {
+    fn from(error: EndpointError) -> Self {
+        Self::Config(error.into())
+    }
 }
 
 impl Error {

@@ -66,8 +66,8 @@ pub use tokio_postgres;
 
 pub use config::Config;
 pub use connection::{Connection, Query};
-pub use endpoint::Endpoint;
-pub use error::{ConfigError, ConnectError, EndpointProblem, Error, Reason};
+pub use endpoint::{Endpoint, EndpointError, EndpointProblem};
+pub use error::{ConfigError, ConnectError, Error, Reason};
 pub use manager::ConnectionManager;
 pub use pool::{Builder, Pool, PooledConnection, Stats};
 pub use retry::{RetryPolicy, retry};

@@ -12,22 +12,10 @@ use crate::{config::Trust, error::ConfigError};
 pub(crate) fn client_config(trust: &Trust) -> Result<ClientConfig, ConfigError> {
     let mut config = match trust {
         Trust::Caller(config) => ClientConfig::clone(config),
-        Trust::BuiltIn => verified_by(RootCertStore {
+        Trust::BuiltIn => verified_by(Arc::new(RootCertStore {
             roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-        })?,
-        Trust::Roots(certificates) => {
-            let mut roots = RootCertStore::empty();
-            for certificate in certificates {
-                roots
-                    .add(certificate.clone())
-                    .map_err(|error| ConfigError::Certificates {
-                        setting: "root_certificates",
-                        origin: "one of the certificates".to_owned(),
-                        problem: error.to_string(),
-                    })?;
-            }
-            verified_by(roots)?
-        }
+        }))?,
+        Trust::Roots(roots) => verified_by(Arc::clone(roots))?,
     };
     // A server that speaks TLS from the first byte tells PostgreSQL from other protocols by this name:
     // https://www.postgresql.org/docs/17/protocol-flow.html#PROTOCOL-FLOW-SSL
@@ -37,7 +25,7 @@ pub(crate) fn client_config(trust: &Trust) -> Result<ClientConfig, ConfigError> 
     Ok(config)
 }
 
-fn verified_by(roots: RootCertStore) -> Result<ClientConfig, ConfigError> {
+fn verified_by(roots: Arc<RootCertStore>) -> Result<ClientConfig, ConfigError> {
     let provider = provider().ok_or(ConfigError::NoTlsProvider)?;
     // Named here and not read from the process's default, which panics when two providers are in the tree.
     let config = ClientConfig::builder_with_provider(provider)
@@ -61,6 +49,7 @@ fn provider() -> Option<Arc<CryptoProvider>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::ByIdentity;
 
     #[test]
     fn alpn_is_postgresql_and_a_callers_own_is_kept() {
@@ -69,7 +58,7 @@ mod tests {
 
         let mut own = built_in;
         own.alpn_protocols = vec![b"other".to_vec()];
-        let kept = client_config(&Trust::Caller(Arc::new(own))).unwrap();
+        let kept = client_config(&Trust::Caller(ByIdentity(Arc::new(own)))).unwrap();
         assert_eq!(kept.alpn_protocols, [b"other"]);
     }
 }

@@ -11,7 +11,7 @@ use super::{
     source::{ACCESS_KEY_ID, SECRET_ACCESS_KEY, from_variables},
     *,
 };
-use crate::error::Reason;
+use crate::{config::ByIdentity, error::Reason};
 
 /// Hands out credentials only as far as its gate has been opened, and counts.
 #[derive(Debug, Default)]
@@ -49,8 +49,8 @@ impl ProvideCredentials for Gated {
 fn cache(provider: Gated) -> (Arc<Gated>, CredentialsCache) {
     let provider = Arc::new(provider);
     let shared: Arc<dyn ProvideCredentials> = Arc::clone(&provider) as _;
-    let shared = Arc::new(SharedCredentialsProvider::new(shared));
-    let cache = CredentialsCache::new(Source::Provider(shared), Duration::from_secs(10));
+    let source = Source::Provider(ByIdentity(Arc::new(SharedCredentialsProvider::new(shared))));
+    let cache = CredentialsCache::new(source, Duration::from_secs(10));
     (provider, cache)
 }
 
@@ -189,7 +189,7 @@ fn the_remedy_is_that_of_the_source() {
             "profile \"orders\" refers",
         ),
         (
-            Source::Provider(Arc::new(callers)),
+            Source::Provider(ByIdentity(Arc::new(callers))),
             "Config::credentials",
             "Config::credentials",
         ),

@@ -91,6 +91,7 @@ fn by(cluster: &LocalCluster, endpoint: Endpoint) -> Config {
         .address(cluster.address().ip())
         .port(cluster.address().port())
         .root_certificates([cluster.ca_der().clone()])
+        .unwrap()
         .credentials(credentials(cluster.admin()))
         .connect_timeout(Duration::from_secs(60))
 }
@@ -311,7 +312,9 @@ async fn a_waking_cluster_is_waited_for() {
 async fn a_certificate_of_another_authority_is_refused() {
     let cluster = cluster().await;
     let other = crate::support::cluster().await;
-    let config = config(&cluster).root_certificates([other.ca_der().clone()]);
+    let config = config(&cluster)
+        .root_certificates([other.ca_der().clone()])
+        .unwrap();
     assert_eq!(refusal(config).await.0, Reason::Certificate);
 }
 
@@ -321,6 +324,7 @@ async fn a_certificate_for_another_host_is_refused() {
     let other = crate::support::cluster().await;
     let config = config(&cluster)
         .root_certificates([other.ca_der().clone()])
+        .unwrap()
         .address(other.address().ip())
         .port(other.address().port());
     let (reason, said) = refusal(config).await;
