@@ -32,7 +32,7 @@ impl Config {
     /// | `DSQL_SSLNEGOTIATION` | `direct` or `postgres`: [`ssl_negotiation`](Self::ssl_negotiation) | `direct` |
     /// | `DSQL_HOSTADDR` | [`address`](Self::address) | looked up |
     /// | `DSQL_PORT` | [`port`](Self::port) | 5432 |
-    /// | `DSQL_CA_FILE` | a PEM file for [`root_certificates_pem`](Self::root_certificates_pem) | built-in roots |
+    /// | `DSQL_CA_FILE` | a PEM file of [`root_certificates`](Self::root_certificates_pem), or `system` | built-in roots |
     /// | `DSQL_CONNECT_TIMEOUT_SECONDS` | [`connect_timeout`](Self::connect_timeout) | 10 |
     /// | `DSQL_CHECKOUT_TIMEOUT_SECONDS` | [`checkout_timeout`](Self::checkout_timeout) | 30 |
     /// | `DSQL_PING_AFTER_SECONDS` | [`ping_after`](Self::ping_after) | 30 |

@@ -83,12 +83,17 @@ impl Config {
         self
     }
 
-    /// Trusts the certification authorities in a PEM file.
+    /// Trusts the certification authorities in a PEM file. `system` is libpq's name for roots that
+    /// need no file: the built-in ones.
     pub(super) fn root_certificates_file(
-        self,
+        mut self,
         setting: &'static str,
         path: &str,
     ) -> Result<Self, ConfigError> {
+        if path == "system" {
+            self.trust = Trust::BuiltIn;
+            return Ok(self);
+        }
         let pem = File::open(path)
             .and_then(read)
             .map_err(|error| unreadable(setting, path, error))?;

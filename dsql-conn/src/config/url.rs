@@ -19,7 +19,7 @@ use crate::{endpoint::Endpoint, error::ConfigError};
 /// User, port and database may be left out. Parameters are:
 ///
 /// - of libpq: `application_name`, `connect_timeout` (seconds), `hostaddr`, `sslmode`,
-///   `sslnegotiation`, and `sslrootcert` (a PEM file);
+///   `sslnegotiation`, and `sslrootcert` (a PEM file, or `system` for the built-in roots);
 /// - `region`, which a cluster ID in place of the host name needs;
 /// - every other name is a [`Config::setting`] of the session, such as `search_path`.
 ///

@@ -3,7 +3,10 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::corpus::{mistaken, walk};
+use crate::{
+    config::Trust,
+    corpus::{mistaken, walk},
+};
 
 const HOST: &str = "abcdefghijklmnopqrstuvwx23.dsql.us-east-1.on.aws";
 
@@ -41,6 +44,12 @@ fn every_variable_reaches_its_setting() {
     assert_eq!(config.max_lifetime, Duration::from_secs(4));
     assert_eq!(config.ping_after, Duration::from_secs(5));
     assert_eq!(config.ping_timeout, Duration::from_secs(6));
+}
+
+#[test]
+fn the_system_roots_are_the_built_in_ones() {
+    let config = read(&[("DSQL_ENDPOINT", HOST), ("DSQL_CA_FILE", "system")]).unwrap();
+    assert!(config.trust == Trust::BuiltIn);
 }
 
 #[test]

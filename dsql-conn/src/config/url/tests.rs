@@ -5,7 +5,10 @@ use proptest::prelude::*;
 use tokio_postgres::config::{Host, SslNegotiation};
 
 use super::*;
-use crate::corpus::{mistaken, walk};
+use crate::{
+    config::Trust,
+    corpus::{mistaken, walk},
+};
 
 const HOST: &str = "abcdefghijklmnopqrstuvwx23.dsql.us-east-1.on.aws";
 
@@ -80,6 +83,20 @@ fn any_other_parameter_is_a_setting_of_the_session() {
     let config: Config = url.parse().unwrap();
     let settings: Vec<_> = config.settings.iter().collect();
     assert_eq!(settings, [("statement_timeout", "5"), ("timezone", "UTC")]);
+}
+
+#[test]
+fn the_system_roots_are_the_built_in_ones() {
+    let pem = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus/pem/one.pem");
+    for (roots, is_built_in) in [
+        ("system".to_owned(), true),
+        (format!("{pem}&sslrootcert=system"), true),
+        (pem.to_owned(), false),
+    ] {
+        let url = format!("postgres://{HOST}?sslmode=verify-full&sslrootcert={roots}");
+        let config: Config = url.parse().unwrap();
+        assert_eq!(config.trust == Trust::BuiltIn, is_built_in, "{url}");
+    }
 }
 
 #[test]
