@@ -89,8 +89,8 @@ impl Connector {
                 self.credentials.forget();
                 // They may have been replaced where they come from. Once, because what fresh ones cannot mend is this
                 // machine's clock, or a permission.
-                let may_help =
-                    reason == Reason::TokenExpired || were_cached.load(Ordering::Relaxed);
+                let may_help = matches!(reason, Reason::TokenExpired | Reason::ClockSkew)
+                    || were_cached.load(Ordering::Relaxed);
                 if may_help && !mem::replace(&mut renewed, true) {
                     return Verdict::AtOnce;
                 }
@@ -209,7 +209,7 @@ impl Connector {
             self.password_was_unwanted.store(true, Ordering::Relaxed);
         }
         let (client, connection) = connected.map_err(|error| {
-            let (reason, said) = classify(&error);
+            let (reason, said) = classify(&error, opened);
             let said = said.unwrap_or_else(|| format!("during {progress}"));
             self.failure(reason).detail(said).caused_by(error)
         })?;

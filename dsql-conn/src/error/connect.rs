@@ -155,6 +155,9 @@ pub enum Reason {
     WrongAction,
     /// The token is out of date even though it was just signed.
     TokenExpired,
+    /// This machine's clock and the server's differ, so that tokens are not valid or the server's
+    /// certificate seems not to be.
+    ClockSkew,
     /// The service denied access for a cause that it did not state in known words.
     AccessDenied,
     /// The database role does not exist.
@@ -206,7 +209,7 @@ impl Reason {
     pub(crate) fn is_about_credentials(self) -> bool {
         matches!(
             self,
-            Self::TokenExpired | Self::AccessDenied | Self::NotAuthorized
+            Self::TokenExpired | Self::ClockSkew | Self::AccessDenied | Self::NotAuthorized
         )
     }
 
@@ -277,6 +280,11 @@ impl Reason {
                 "token_expired",
                 "the token is out of date although it was just signed",
                 "set this machine's clock, and renew the credentials if they are temporary",
+            ),
+            Self::ClockSkew => (
+                "clock_skew",
+                "clock skew",
+                "set this machine's clock, for example by NTP",
             ),
             Self::AccessDenied => (
                 "access_denied",

@@ -2,6 +2,7 @@
 
 mod age;
 mod cancellation;
+mod clock;
 mod connect;
 mod credentials;
 mod dial;
