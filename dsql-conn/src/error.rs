@@ -6,13 +6,15 @@
 mod chain;
 mod config;
 mod connect;
+mod reason;
 
 use std::time::Duration;
 
-pub(crate) use chain::one_line;
+pub(crate) use chain::{debug_like_display, one_line, unquoted_source};
 pub use config::ConfigError;
+pub use connect::ConnectError;
 pub(crate) use connect::Failure;
-pub use connect::{ConnectError, Reason};
+pub use reason::Reason;
 
 use crate::{endpoint::EndpointError, outcome::is_refused};
 

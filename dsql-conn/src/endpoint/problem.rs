@@ -5,7 +5,7 @@ use std::fmt;
 /// A string that is not a cluster's endpoint, with what is wrong and the expected form.
 ///
 /// What may contain a password, such as a URL, is not repeated.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct EndpointError {
     value: String,
     problem: EndpointProblem,
@@ -33,6 +33,13 @@ impl EndpointError {
 impl fmt::Display for EndpointError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "endpoint {:?} {}", self.value, self.problem)
+    }
+}
+
+/// Like `Display`: a `main` that returns an error prints it by `Debug`.
+impl fmt::Debug for EndpointError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

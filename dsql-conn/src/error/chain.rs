@@ -1,6 +1,8 @@
 //! Prints an error and its causes without saying anything twice.
 
-use std::error::Error as StdError;
+use std::{error::Error as StdError, fmt};
+
+use tokio_postgres::error::DbError;
 
 /// Joins what the error and its causes say on one line, without repetition.
 pub(crate) fn one_line(error: &(dyn StdError + 'static)) -> String {
@@ -25,6 +27,49 @@ pub(crate) fn one_line(error: &(dyn StdError + 'static)) -> String {
     line
 }
 
+/// Returns the first cause that repeats nothing of `display`, neither itself nor by the causes below
+/// it. As the `source` of an error with this `Display` it says nothing twice.
+pub(crate) fn unquoted_source<'a>(
+    display: &str,
+    cause: &'a (dyn StdError + 'static),
+) -> Option<&'a (dyn StdError + 'static)> {
+    let mut unquoted = None;
+    for cause in causes(cause) {
+        match is_quoted(display, cause) {
+            true => unquoted = None,
+            false => unquoted = unquoted.or(Some(cause)),
+        }
+    }
+    unquoted
+}
+
+/// Writes an error for `Debug`: as `Display` does, then the causes that it does not quote, numbered.
+///
+/// A `main` that returns an error prints it by `Debug`.
+pub(crate) fn debug_like_display(
+    f: &mut fmt::Formatter<'_>,
+    error: &dyn fmt::Display,
+    cause: Option<&(dyn StdError + 'static)>,
+) -> fmt::Result {
+    let mut said = error.to_string();
+    f.write_str(&said)?;
+    let mut number = 0;
+    for cause in cause.into_iter().flat_map(causes) {
+        if is_quoted(&said, cause) {
+            continue;
+        }
+        if number == 0 {
+            f.write_str("\n\nCaused by:")?;
+        }
+        let text = cause.to_string();
+        write!(f, "\n    {number}: {}", text.replace('\n', "\n       "))?;
+        said.push('\n');
+        said.push_str(&text);
+        number += 1;
+    }
+    Ok(())
+}
+
 /// The error and its causes, outermost first.
 fn causes<'a>(
     error: &'a (dyn StdError + 'static),
@@ -32,10 +77,16 @@ fn causes<'a>(
     std::iter::successors(Some(error), |&error| error.source())
 }
 
+fn is_quoted(display: &str, cause: &(dyn StdError + 'static)) -> bool {
+    match cause.downcast_ref::<DbError>() {
+        // Its `Display` puts the severity before the message, and the hint on a line of its own.
+        Some(error) => display.contains(error.message()),
+        None => display.contains(&cause.to_string()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::fmt;
-
     use super::*;
 
     /// An error with causes that say these texts.
@@ -74,6 +125,43 @@ mod tests {
             (&["two\n  lines\n", "503"], "two lines: 503"),
         ] {
             assert_eq!(one_line(&Says::chain(texts)), line);
+        }
+    }
+
+    #[test]
+    fn a_source_repeats_nothing_of_the_display() {
+        for (texts, source) in [
+            (&["503"][..], None),
+            (&["io", "no route"], Some("io")),
+            (&["503", "io", "no route"], Some("io")),
+            // Generic words above a cause that is quoted would bring it along.
+            (&["io", "503"], None),
+            (&["io", "503", "no route"], Some("no route")),
+        ] {
+            let chain = Says::chain(texts);
+            let unquoted = unquoted_source("cannot connect: 503", &chain);
+            assert_eq!(unquoted.map(ToString::to_string).as_deref(), source);
+        }
+    }
+
+    #[test]
+    fn debug_is_display_with_the_other_causes_numbered() {
+        struct Printed(Says);
+
+        impl fmt::Debug for Printed {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                debug_like_display(f, &"cannot connect: 503", Some(&self.0))
+            }
+        }
+
+        for (texts, printed) in [
+            (&["503"][..], "cannot connect: 503"),
+            (
+                &["io", "503", "two\nlines", "io"],
+                "cannot connect: 503\n\nCaused by:\n    0: io\n    1: two\n       lines",
+            ),
+        ] {
+            assert_eq!(format!("{:?}", Printed(Says::chain(texts))), printed);
         }
     }
 }

@@ -1,9 +1,11 @@
 //! What is wrong with a setting.
 
+use std::fmt;
+
 use crate::endpoint::{EndpointError, repeatable};
 
 /// A setting that is missing or cannot be right, with its value and the remedy. Contains no secret.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// The endpoint is not the host name of a cluster, or contradicts the Region.
@@ -82,6 +84,34 @@ impl ConfigError {
         Self::Setting {
             name: repeatable(name),
             problem,
+        }
+    }
+}
+
+/// Like `Display`: a `main` that returns an error prints it by `Debug`.
+impl fmt::Debug for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Endpoint;
+
+    #[test]
+    fn debug_reads_like_display_and_nothing_is_said_twice() {
+        let missing = ConfigError::Missing {
+            variable: "DSQL_ENDPOINT",
+            expected: "a host",
+        };
+        let endpoint = "localhost".parse::<Endpoint>().unwrap_err();
+        assert_eq!(format!("{endpoint:?}"), endpoint.to_string());
+        for error in [missing, endpoint.into()] {
+            let display = error.to_string();
+            assert_eq!(format!("{error:?}"), display);
+            assert_eq!(format!("{:#}", anyhow::Error::from(error)), display);
         }
     }
 }
