@@ -108,8 +108,8 @@ impl Config {
     /// Sets the database role to connect as. Defaults to `admin`.
     ///
     /// `admin` needs `dsql:DbConnectAdmin`; every other role needs `dsql:DbConnect` and an
-    /// `AWS IAM GRANT`. See
-    /// [authentication and authorization](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/authentication-authorization.html).
+    /// `AWS IAM GRANT`. See [authentication and authorization](
+    /// https://docs.aws.amazon.com/aurora-dsql/latest/userguide/authentication-authorization.html).
     #[must_use]
     pub fn user(mut self, user: impl Into<String>) -> Self {
         self.user = user.into();
@@ -165,10 +165,10 @@ impl Config {
     /// Sets whether the token is sent with the startup packet, before the server has asked for a
     /// password. Defaults to `false`.
     ///
-    /// It saves one round trip for each new connection. The token reaches no other peer than before,
-    /// because the server's certificate has been verified by then. The service does not document
-    /// that it accepts this. If a server asks for something else, the connection is opened again in
-    /// the usual order, and so are all later ones.
+    /// It saves one round trip for each new connection. The token reaches no other peer than
+    /// before, because the server's certificate has been verified by then. The service does not
+    /// document that it accepts this. If a server asks for something else, the connection is opened
+    /// again in the usual order, and so are all later ones.
     #[must_use]
     pub fn password_in_startup_flight(mut self, is_early: bool) -> Self {
         self.password_in_startup_flight = is_early;
@@ -178,8 +178,9 @@ impl Config {
     /// Sets how long a token can be used to log in. Defaults to 15 minutes.
     ///
     /// A token is signed for each connection and used at once, so more rarely helps. An open
-    /// connection outlives its token
-    /// ([authentication tokens](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/SECTION_authentication-token.html)).
+    /// connection outlives its token ([authentication tokens](
+    /// https://docs.aws.amazon.com/aurora-dsql/latest/userguide/SECTION_authentication-token.html
+    /// )).
     ///
     /// # Errors
     ///
@@ -251,7 +252,8 @@ impl Config {
     /// Sets the clock for signatures and for the age of connections. Defaults to the system's wall
     /// clock.
     ///
-    /// Tests move a [`ManualTimeSource`](https://docs.rs/aws-smithy-async/latest/aws_smithy_async/test_util/struct.ManualTimeSource.html).
+    /// Tests use a [`ManualTimeSource`](
+    /// https://docs.rs/aws-smithy-async/latest/aws_smithy_async/test_util/).
     #[must_use]
     pub fn time_source(mut self, time: impl TimeSource + 'static) -> Self {
         self.time = Some(ByIdentity(Arc::new(time)));

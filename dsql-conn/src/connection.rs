@@ -25,6 +25,7 @@ use crate::{
     connect::{Connector, Progress, Session},
     driver::Driver,
     error::Error,
+    tls,
     wire::{Status, Watch},
 };
 
@@ -79,12 +80,13 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// [`Error::Connect`] with the reason; it was tried until [`connect_timeout`](Self::connect_timeout) if trying could help.
+    /// [`Error::Config`] without a TLS provider; [`Error::Connect`] with the reason: it was tried until [`connect_timeout`](Self::connect_timeout) if trying could help.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future closes whatever was opened.
     pub async fn connect(&self) -> Result<Connection, Error> {
+        tls::check(&self.trust)?;
         let connector = Arc::new(Connector::new(self.clone()));
         let session = connector.open(&Progress::default()).await?;
         Ok(Connection::new(session, connector))

@@ -1,7 +1,7 @@
 //! Finds the AWS credentials that sign tokens, and caches them until shortly before they expire.
 //!
-//! Each connection gets a token of its own, but fetching credentials can cost a round trip. The SDK's
-//! signer calls its provider each time and bypasses the SDK's cache, so the cache is here.
+//! Each connection gets a token of its own, but fetching credentials can cost a round trip. The
+//! SDK's signer calls its provider each time and bypasses the SDK's cache, so the cache is here.
 
 mod error;
 mod source;
@@ -163,6 +163,6 @@ fn is_fresh(credentials: &Credentials, now: SystemTime) -> bool {
 /// take as long as a connect timeout. Credentials that expire within this margin are fetched again.
 const EXPIRY_MARGIN: Duration = Duration::from_secs(60);
 
-/// How many fetches in a row may fail before a connection attempt gives up. The SDK's providers retry
-/// by themselves, and a developer without a network should know soon.
+/// How many fetches in a row may fail before a connection attempt gives up. The SDK's providers
+/// retry by themselves, and a developer without a network should know soon.
 pub(crate) const MOST_FETCHES: u32 = 3;

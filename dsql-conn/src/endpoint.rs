@@ -1,4 +1,5 @@
-//! Names the cluster: the host that tokens are signed and certificates verified for, and its Region.
+//! Names the cluster: the host that tokens are signed and certificates verified for, and its
+//! Region.
 //!
 //! First in the flow: every other room takes an [`Endpoint`] and never a string.
 
@@ -17,8 +18,8 @@ pub use self::problem::{EndpointError, EndpointProblem};
 ///
 /// - `<id>.dsql.<region>.on.aws`, the
 ///   [public endpoint](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/accessing.html);
-/// - `<id>.dsql-<suffix>.<region>.on.aws`, for
-///   [PrivateLink](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/privatelink-managing-clusters.html)
+/// - `<id>.dsql-<suffix>.<region>.on.aws`, for [PrivateLink](
+///   https://docs.aws.amazon.com/aurora-dsql/latest/userguide/privatelink-managing-clusters.html)
 ///   with private DNS.
 ///
 /// Each Region of a multi-Region cluster has an endpoint of its own. Without private DNS, a
@@ -54,8 +55,8 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// [`EndpointProblem::OtherRegion`] if the host name contains another Region, another problem if
-    /// `name` is neither.
+    /// [`EndpointProblem::OtherRegion`] if the host name contains another Region, another problem
+    /// if `name` is neither.
     pub fn in_region(name: &str, region: &str) -> Result<Self, EndpointError> {
         if is_cluster_id(name) {
             return Self::from_cluster_id(name, region);
@@ -70,9 +71,9 @@ impl Endpoint {
     /// Dials the cluster by the name of an interface VPC endpoint,
     /// `vpce-<id>.dsql-<suffix>.<region>.vpce.amazonaws.com`.
     ///
-    /// This is for
-    /// [PrivateLink without private DNS](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/privatelink-managing-clusters.html).
-    /// Tokens are still signed, SNI sent and certificates verified for the public host, and the
+    /// This is for [PrivateLink without private DNS](
+    /// https://docs.aws.amazon.com/aurora-dsql/latest/userguide/privatelink-managing-clusters.html
+    /// ). Tokens are still signed, SNI sent and certificates verified for the public host, and the
     /// startup option `amzn-cluster-id` names the cluster. The service documents the option and the
     /// signed name. It is not verified that its certificate for the public host is served there.
     ///
@@ -90,7 +91,8 @@ impl Endpoint {
         Ok(self)
     }
 
-    /// Returns the host name: tokens are signed for it, SNI names it, the certificate must match it.
+    /// Returns the host name: tokens are signed for it, SNI names it, the certificate must match
+    /// it.
     pub fn host(&self) -> &str {
         &self.host
     }

@@ -2,7 +2,8 @@
 //!
 //! Most refusals of the service are `unable to accept connection, ..` with the details in the HINT
 //! field, under SQLSTATE 08006 or one that is not documented. The words decide:
-//! [troubleshooting](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/troubleshooting.html).
+//! [troubleshooting](
+//! https://docs.aws.amazon.com/aurora-dsql/latest/userguide/troubleshooting.html).
 
 mod clock;
 #[cfg(test)]

@@ -29,19 +29,19 @@ impl Config {
     /// | `DSQL_DATABASE` | [`database`](Self::database) | `postgres` |
     /// | `DSQL_SEARCH_PATH` | [`search_path`](Self::search_path) | the server's |
     /// | `DSQL_APPLICATION_NAME` | [`application_name`](Self::application_name) | none |
-    /// | `DSQL_SSLNEGOTIATION` | `direct` or `postgres`: [`ssl_negotiation`](Self::ssl_negotiation) | `direct` |
+    /// | `DSQL_SSLNEGOTIATION` | [`ssl_negotiation`](Self::ssl_negotiation) | `direct` |
     /// | `DSQL_HOSTADDR` | [`address`](Self::address) | looked up |
     /// | `DSQL_PORT` | [`port`](Self::port) | 5432 |
-    /// | `DSQL_CA_FILE` | a PEM file of [`root_certificates`](Self::root_certificates_pem), or `system` | built-in roots |
+    /// | `DSQL_CA_FILE` | a PEM file of root certificates, or `system` for the default | built in |
     /// | `DSQL_CONNECT_TIMEOUT_SECONDS` | [`connect_timeout`](Self::connect_timeout) | 10 |
     /// | `DSQL_CHECKOUT_TIMEOUT_SECONDS` | [`checkout_timeout`](Self::checkout_timeout) | 30 |
     /// | `DSQL_PING_AFTER_SECONDS` | [`ping_after`](Self::ping_after) | 30 |
     /// | `DSQL_PING_TIMEOUT_SECONDS` | [`ping_timeout`](Self::ping_timeout) | 1 |
     /// | `DSQL_MAX_LIFETIME_SECONDS` | [`max_lifetime`](Self::max_lifetime) | 3300 |
     ///
-    /// An empty variable counts as not set. Seconds may have a fraction. `DSQL_REGION` beside a host
-    /// name must be the Region in it. The AWS credentials are not read here but when a token is
-    /// signed.
+    /// An empty variable counts as not set. Seconds may have a fraction. `DSQL_REGION` beside a
+    /// host name must be the Region in it. `DSQL_SSLNEGOTIATION` is `direct` or `postgres`. The AWS
+    /// credentials are not read here but when a token is signed.
     ///
     /// # Errors
     ///
@@ -59,7 +59,8 @@ impl Config {
         })
     }
 
-    /// Reads the settings through `variable`, so that tests need not change the process's environment.
+    /// Reads the settings through `variable`, so that tests need not change the process's
+    /// environment.
     fn from_variables(
         variable: impl Fn(&'static str) -> Result<Option<String>, ConfigError>,
     ) -> Result<Self, ConfigError> {

@@ -42,7 +42,8 @@ impl Config {
         self
     }
 
-    /// Sets another setting of every session, in its startup packet. Defaults to the server's values.
+    /// Sets another setting of every session, in its startup packet. Defaults to the server's
+    /// values.
     ///
     /// ```
     /// # let endpoint = "abcdefghijklmnopqrstuvwx23.dsql.us-east-1.on.aws".parse()?;
@@ -50,16 +51,16 @@ impl Config {
     /// # Ok::<(), dsql_conn::ConfigError>(())
     /// ```
     ///
-    /// The service supports
-    /// [few settings](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/working-with-postgresql-compatibility-supported-sql-features.html).
-    /// It refuses a connection with any other, which is [`Reason::SettingRefused`] with the name.
+    /// The service supports few settings ([user guide](
+    /// https://docs.aws.amazon.com/aurora-dsql/latest/userguide/), "Supported SQL features"). It
+    /// refuses a connection with any other, which is [`Reason::SettingRefused`] and names it.
     ///
     /// [`Reason::SettingRefused`]: crate::Reason::SettingRefused
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Setting`] if it cannot be sent: the name is empty or has other characters than
-    /// ASCII letters, digits, `_`, `-` and `.`, or the value contains NUL.
+    /// [`ConfigError::Setting`] if it cannot be sent: the name is empty or has other characters
+    /// than ASCII letters, digits, `_`, `-` and `.`, or the value contains NUL.
     pub fn setting(mut self, name: &str, value: impl Into<String>) -> Result<Self, ConfigError> {
         let value = value.into();
         let is_part = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);

@@ -43,8 +43,8 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Certificates`] if one of them cannot be read as a root certificate, or there is
-    /// none.
+    /// [`ConfigError::Certificates`] if one of them cannot be read as a root certificate, or there
+    /// is none.
     pub fn root_certificates(
         self,
         roots: impl IntoIterator<Item = CertificateDer<'static>>,
@@ -57,8 +57,8 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Certificates`] if the text is not PEM, holds no certificate, or holds one that
-    /// cannot be read as a root certificate.
+    /// [`ConfigError::Certificates`] if the text is not PEM, holds no certificate, or holds one
+    /// that cannot be read as a root certificate.
     pub fn root_certificates_pem(self, pem: &[u8]) -> Result<Self, ConfigError> {
         self.roots_pem("root_certificates_pem", "the text", pem)
     }

@@ -40,8 +40,8 @@ pub(super) fn from_variables(
 
 /// Builds the provider of a source that is not the environment.
 ///
-/// The SDK's providers read the shared AWS files once and keep what they parsed, even an error. Only
-/// a new provider reads the files again.
+/// The SDK's providers read the shared AWS files once and keep what they parsed, even an error.
+/// Only a new provider reads the files again.
 pub(super) async fn provider(
     source: &Source,
 ) -> Result<SharedCredentialsProvider, CredentialsError> {

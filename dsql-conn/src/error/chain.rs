@@ -27,8 +27,8 @@ pub(crate) fn one_line(error: &(dyn StdError + 'static)) -> String {
     line
 }
 
-/// Returns the first cause that repeats nothing of `display`, neither itself nor by the causes below
-/// it. As the `source` of an error with this `Display` it says nothing twice.
+/// Returns the first cause that repeats nothing of `display`, neither itself nor by the causes
+/// below it. As the `source` of an error with this `Display` it says nothing twice.
 pub(crate) fn unquoted_source<'a>(
     display: &str,
     cause: &'a (dyn StdError + 'static),
@@ -43,7 +43,8 @@ pub(crate) fn unquoted_source<'a>(
     unquoted
 }
 
-/// Writes an error for `Debug`: as `Display` does, then the causes that it does not quote, numbered.
+/// Writes an error for `Debug`: as `Display` does, then the causes that it does not quote,
+/// numbered.
 ///
 /// A `main` that returns an error prints it by `Debug`.
 pub(crate) fn debug_like_display(

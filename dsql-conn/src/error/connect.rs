@@ -8,8 +8,8 @@ use super::{Reason, debug_like_display, unquoted_source};
 
 /// A connection that could not be opened: which one, why, and what to do.
 ///
-/// `Display` names the host, the user, the [`Reason`], the words of the peer and a remedy, and `Debug`
-/// adds the causes that it does not quote. The wording may change between versions.
+/// `Display` names the host, the user, the [`Reason`], the words of the peer and a remedy, and
+/// `Debug` adds the causes that it does not quote. The wording may change between versions.
 ///
 /// Cheap to clone, because all callers that wait for the same connection get it.
 #[derive(Clone)]

@@ -135,8 +135,8 @@ impl Reason {
             Self::Certificate => (
                 "certificate",
                 "the server's certificate was not accepted",
-                "check that the endpoint is the cluster's own and that the trusted roots include its \
-                 authority",
+                "check that the endpoint is the cluster's own and that the trusted roots include \
+                 its authority",
             ),
             Self::Tls => (
                 "tls",
@@ -146,9 +146,9 @@ impl Reason {
             Self::NotAuthorized => (
                 "not_authorized",
                 "not authorized",
-                "allow dsql:DbConnect (dsql:DbConnectAdmin for admin) on the cluster's ARN for this \
-                 identity, and map a custom role by AWS IAM GRANT; a new policy can take over a \
-                 minute to be effective",
+                "allow dsql:DbConnect (dsql:DbConnectAdmin for admin) on the cluster's ARN for \
+                 this identity, and map a custom role by AWS IAM GRANT; a new policy can take over \
+                 a minute to be effective",
             ),
             Self::WrongAction => (
                 "wrong_action",
@@ -198,8 +198,8 @@ impl Reason {
             Self::RateExceeded => (
                 "rate_exceeded",
                 "connections are opened too fast",
-                "the cluster allows 100 a second after a burst of 1,000: keep connections and spread \
-                 their start",
+                "the cluster allows 100 a second after a burst of 1,000: keep connections and \
+                 spread their start",
             ),
             Self::Unavailable => (
                 "unavailable",

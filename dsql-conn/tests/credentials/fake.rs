@@ -1,4 +1,5 @@
-//! What the SDK's providers ask: STS, a container's endpoint and an instance's, in as much as they ask it.
+//! What the SDK's providers ask: STS, a container's endpoint and an instance's, in as much as they
+//! ask it.
 
 use axum::{
     Router,
@@ -18,10 +19,12 @@ pub(crate) async fn sts(identity: &Identity) -> String {
             false => "AssumeRole",
         };
         let xml = format!(
-            "<{action}Response xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><{action}Result><Credentials>\
-             <AccessKeyId>{}</AccessKeyId><SecretAccessKey>{}</SecretAccessKey><SessionToken>{}</SessionToken>\
+            "<{action}Response xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\
+             <{action}Result><Credentials><AccessKeyId>{}</AccessKeyId>\
+             <SecretAccessKey>{}</SecretAccessKey><SessionToken>{}</SessionToken>\
              <Expiration>{EXPIRATION}</Expiration></Credentials><AssumedRoleUser><Arn>{}</Arn>\
-             <AssumedRoleId>AROA:session</AssumedRoleId></AssumedRoleUser></{action}Result></{action}Response>",
+             <AssumedRoleId>AROA:session</AssumedRoleId></AssumedRoleUser></{action}Result>\
+             </{action}Response>",
             identity.access_key_id(),
             identity.secret_access_key(),
             identity.session_token().unwrap(),
@@ -75,7 +78,8 @@ pub(crate) async fn imds(identity: &Identity) -> String {
 /// What a credential process prints.
 pub(crate) fn process_json(identity: &Identity) -> String {
     format!(
-        r#"{{"Version":1,"AccessKeyId":"{}","SecretAccessKey":"{}","SessionToken":"{}","Expiration":"{EXPIRATION}"}}"#,
+        r#"{{"Version":1,"AccessKeyId":"{}","SecretAccessKey":"{}","SessionToken":"{}",
+             "Expiration":"{EXPIRATION}"}}"#,
         identity.access_key_id(),
         identity.secret_access_key(),
         identity.session_token().unwrap(),
@@ -84,7 +88,8 @@ pub(crate) fn process_json(identity: &Identity) -> String {
 
 fn json(identity: &Identity) -> impl IntoResponse + use<> {
     let json = format!(
-        r#"{{"Code":"Success","Type":"AWS-HMAC","AccessKeyId":"{}","SecretAccessKey":"{}","Token":"{}","Expiration":"{EXPIRATION}"}}"#,
+        r#"{{"Code":"Success","Type":"AWS-HMAC","AccessKeyId":"{}","SecretAccessKey":"{}",
+             "Token":"{}","Expiration":"{EXPIRATION}"}}"#,
         identity.access_key_id(),
         identity.secret_access_key(),
         identity.session_token().unwrap(),

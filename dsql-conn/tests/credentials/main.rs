@@ -1,15 +1,16 @@
-//! Every source of credentials that a process may have, each by itself, against a fake of what it asks.
+//! Every source of credentials that a process can have, one at a time, against fake endpoints.
 //!
-//! The sources are told by the environment, so that each test runs itself again in a process of its own with the environment
-//! that it describes, and there connects to a local cluster that knows one key.
+//! The environment selects the source. Each test runs itself again in a child process with the
+//! environment that it describes, and connects there to a local cluster that knows one key.
 
 #![cfg(feature = "aws-config")]
 
 mod fake;
+mod rotation;
 
 use std::{env, fs, process::Output};
 
-use dsql_conn::{Config, Pool, Reason};
+use dsql_conn::{Config, Reason};
 use dsql_local::{Action, Identity, LocalCluster};
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -159,7 +160,7 @@ async fn keys_of_the_profile_that_the_caller_names_sign() {
     let file = account.file("credentials", &account.section("orders"));
     let variables = [
         ("AWS_SHARED_CREDENTIALS_FILE", &*file),
-        // The caller's word stands above the environment's.
+        // The caller's profile takes precedence over the environment.
         ("AWS_ACCESS_KEY_ID", "AKIANOBODYKNOWSTHIS0"),
         ("AWS_SECRET_ACCESS_KEY", "secret"),
     ];
@@ -208,8 +209,8 @@ async fn keys_of_an_assumed_role_sign() {
     let account = Account::new().await;
     let sts = fake::sts(&account.identity).await;
     let config = format!(
-        "[default]\nrole_arn = {}\nsource_profile = base\n[profile base]\naws_access_key_id = AKIABASE\n\
-         aws_secret_access_key = secret\n",
+        "[default]\nrole_arn = {}\nsource_profile = base\n\
+         [profile base]\naws_access_key_id = AKIABASE\naws_secret_access_key = secret\n",
         account.identity.arn()
     );
     let config = account.file("config", &config);
@@ -252,90 +253,6 @@ async fn keys_of_the_instance_sign() {
     account
         .connects("keys_of_the_instance_sign", &variables)
         .await;
-}
-
-/// Opens a connection, waits until the credentials file is replaced, and opens another one.
-async fn connect_before_and_after_rotation(config: Config) {
-    let pool = Pool::builder(config).max_size(2).build();
-    let file = env::var("AWS_SHARED_CREDENTIALS_FILE").unwrap();
-    let before = fs::read(&file).unwrap();
-    let first = pool.get().await.unwrap();
-    while fs::read(&file).unwrap() == before {
-        tokio::task::yield_now().await;
-    }
-    pool.get().await.unwrap();
-    drop(first);
-}
-
-/// Replaces the keys in the file when the process has connected once, and revokes the old ones.
-async fn rotates(test: &str, profile: &str) {
-    let account = Account::new().await;
-    let file = account.file("credentials", &account.section(profile));
-    let successor = account
-        .cluster
-        .identity("successor", &[Action::DbConnectAdmin]);
-    let rotation = async {
-        while account.cluster.counts().logins == 0 {
-            tokio::task::yield_now().await;
-        }
-        account.cluster.forget(&account.identity);
-        let replacement = account.file("replacement", &section(profile, &successor));
-        fs::rename(replacement, &file).unwrap();
-    };
-    let variables = [("AWS_SHARED_CREDENTIALS_FILE", &*file)];
-    let process = account.process(test, &variables);
-    tokio::pin!(process);
-    // A process that fails before its first login ends the test.
-    let output = tokio::select! {
-        output = &mut process => output,
-        () = rotation => process.await,
-    };
-    let printed = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{printed}");
-    assert_eq!(account.cluster.counts().logins, 2, "{printed}");
-}
-
-#[tokio::test]
-async fn keys_replaced_in_the_file_of_a_named_profile_are_read_again() {
-    if is_child() {
-        let config = Config::from_env().unwrap().profile("orders");
-        return connect_before_and_after_rotation(config).await;
-    }
-    let test = "keys_replaced_in_the_file_of_a_named_profile_are_read_again";
-    rotates(test, "orders").await;
-}
-
-#[tokio::test]
-async fn keys_replaced_in_a_file_of_the_default_chain_are_read_again() {
-    if is_child() {
-        return connect_before_and_after_rotation(Config::from_env().unwrap()).await;
-    }
-    let test = "keys_replaced_in_a_file_of_the_default_chain_are_read_again";
-    rotates(test, "default").await;
-}
-
-/// Connects in vain, and again when the file has the profile.
-#[tokio::test]
-async fn a_profile_that_is_added_to_the_file_is_found() {
-    if is_child() {
-        let pool = Pool::new(Config::from_env().unwrap().profile("orders"));
-        let error = pool.get().await.unwrap_err();
-        assert_eq!(error.reason(), Some(Reason::Credentials), "{error}");
-        assert!(error.to_string().contains("profile \"orders\""), "{error}");
-        let complete = env::var("COMPLETE_FILE").unwrap();
-        fs::rename(complete, env::var("AWS_SHARED_CREDENTIALS_FILE").unwrap()).unwrap();
-        pool.get().await.unwrap();
-        return;
-    }
-    let account = Account::new().await;
-    let file = account.file("credentials", &account.section("default"));
-    let complete = account.file("complete", &account.section("orders"));
-    let variables = [
-        ("AWS_SHARED_CREDENTIALS_FILE", &*file),
-        ("COMPLETE_FILE", &*complete),
-    ];
-    let test = "a_profile_that_is_added_to_the_file_is_found";
-    account.connects(test, &variables).await;
 }
 
 #[tokio::test]

@@ -15,7 +15,8 @@ const HOST: &str = "abcdefghijklmnopqrstuvwx23.dsql.us-east-1.on.aws";
 #[test]
 fn every_part_reaches_its_setting() {
     let config: Config = format!(
-        "postgresql://game%20one@{HOST}:6432/other?sslmode=verify-full&sslnegotiation=direct&search_path=a%2C%20b\
+        "postgresql://game%20one@{HOST}:6432/other?sslmode=verify-full&sslnegotiation=direct\
+         &search_path=a%2C%20b\
          &application_name=api&connect_timeout=5&hostaddr=127.0.0.1"
     )
     .parse()
@@ -133,7 +134,8 @@ fn what_is_kept_is_read_with_any_mistake() {
     walk("url", |url| read(&String::from_utf8_lossy(url)));
 }
 
-/// Checks that no more is made of a URL than there is of it, and that a password in it is not repeated.
+/// Checks that no more is made of a URL than there is of it, and that a password in it is not
+/// repeated.
 fn read(url: &str) {
     match url.parse::<Config>() {
         Ok(config) => {
@@ -168,7 +170,8 @@ proptest! {
         prop_assume!(database != "." && database != "..");
         let encode = |text: &str| utf8_percent_encode(text, RESERVED).to_string();
         let url = format!(
-            "postgres://{}@{HOST}:{port}/{}?application_name={}&connect_timeout={seconds}&hostaddr={}&sslmode=require\
+            "postgres://{}@{HOST}:{port}/{}?application_name={}\
+             &connect_timeout={seconds}&hostaddr={}&sslmode=require\
              &sslnegotiation={}",
             encode(&user),
             encode(&database),
