@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{config::ByIdentity, error::Reason};
 
-/// Hands out credentials only as far as its gate has been opened, and counts.
+/// A provider that waits at a gate, and counts its calls.
 #[derive(Debug, Default)]
 struct Gated {
     asked: AtomicU32,
@@ -93,7 +93,7 @@ async fn a_fetch_that_hangs_is_not_joined_for_ever() {
         gate: Some(Semaphore::new(0)),
         ..Gated::default()
     });
-    // Each begins to wait while others do.
+    // Each starts to wait while others do.
     let waiting = (0..4).map(|number| {
         let cache = &cache;
         async move {

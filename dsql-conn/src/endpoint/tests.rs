@@ -140,7 +140,7 @@ fn what_is_kept_is_read_with_any_mistake() {
     walk("endpoint", |name| read(&String::from_utf8_lossy(name)));
 }
 
-/// Checks that what is taken for a host can be looked up, and verified in a certificate.
+/// Checks that an accepted host name can be resolved, and verified in a certificate.
 fn read(name: &str) {
     let is_dns_name = |name: &str| {
         let parsed = ServerName::try_from(name.to_owned());

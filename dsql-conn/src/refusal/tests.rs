@@ -21,7 +21,7 @@ fn classified(said: &[u8]) -> (Reason, Option<String>) {
     classify(&login_error(said).expect("it is an error"), at(SIGNED))
 }
 
-/// What is made of an `access denied` with this hint, for a token that was signed at this time.
+/// Classifies an `access denied` with this hint, for a token that was signed at this time.
 fn denied_at(signed: &str, hint: &str) -> (Reason, String) {
     let message = "unable to accept connection, access denied";
     let said = error("FATAL", "08006", message, Some(hint));
@@ -42,7 +42,7 @@ fn what_is_kept_is_read_with_any_mistake() {
     walk("refusal", read);
 }
 
-/// The server's end may come anywhere in what it says, and is a lost connection then.
+/// The connection may end anywhere in the server's message.
 #[test]
 fn half_a_refusal_is_an_interruption() {
     for (_, said) in kept("refusal") {
@@ -226,7 +226,7 @@ fn a_setting_with_a_bad_value_or_name_is_told_in_the_servers_words() {
     }
 }
 
-/// Checks that whatever a server says ends the login with what it said, and with no more than that.
+/// Checks that any message ends the login, and that the error is not much longer than the message.
 fn read(said: &[u8]) {
     if let Some(error) = login_error(said) {
         let (_, words) = classify(&error, at(SIGNED));

@@ -1,5 +1,4 @@
-//! What the SDK's providers ask: STS, a container's endpoint and an instance's, in as much as they
-//! ask it.
+//! Fakes of the endpoints that the SDK's providers call: STS, a container's and an instance's.
 
 use axum::{
     Router,
@@ -11,7 +10,7 @@ use axum::{
 use dsql_local::Identity;
 use tokio::net::TcpListener;
 
-/// Answers `AssumeRole` and `AssumeRoleWithWebIdentity`, and returns where.
+/// Answers `AssumeRole` and `AssumeRoleWithWebIdentity`, and returns its URL.
 pub(crate) async fn sts(identity: &Identity) -> String {
     let answer = async |State(identity): State<Identity>, body: String| {
         let action = match body.contains("Action=AssumeRoleWithWebIdentity") {
@@ -57,7 +56,7 @@ pub(crate) async fn container(identity: &Identity) -> String {
     format!("{}/keys", serve(router).await)
 }
 
-/// Answers as an instance's metadata service, and returns where.
+/// Answers as an instance's metadata service, and returns its URL.
 pub(crate) async fn imds(identity: &Identity) -> String {
     const ROLES: &str = "/latest/meta-data/iam/security-credentials/";
     let session = async || {

@@ -47,7 +47,7 @@ impl Account {
         section(profile, &self.identity)
     }
 
-    /// Runs the test again in a process that knows the cluster, these variables and nothing else.
+    /// Runs the test again in a child process with the cluster and these variables alone.
     async fn process(&self, test: &str, variables: &[(&str, &str)]) -> Output {
         let address = self.cluster.address();
         let ca_file = self.file("ca.pem", self.cluster.ca_pem());
@@ -60,7 +60,7 @@ impl Account {
             .env("DSQL_HOSTADDR", address.ip().to_string())
             .env("DSQL_PORT", address.port().to_string())
             .env("DSQL_CA_FILE", ca_file)
-            // Where a source is not what the test is about, it must not be asked for long.
+            // Other tests must not wait for a metadata service.
             .env("AWS_EC2_METADATA_DISABLED", "true")
             .env("AWS_REGION", self.cluster.region())
             .envs(variables.iter().copied())

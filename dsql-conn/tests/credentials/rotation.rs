@@ -67,7 +67,7 @@ async fn keys_replaced_in_a_file_of_the_default_chain_are_read_again() {
     rotates(test, "default").await;
 }
 
-/// Connects in vain, and again when the file has the profile.
+/// The first attempt fails; the second one finds the profile in the file.
 #[tokio::test]
 async fn a_profile_that_is_added_to_the_file_is_found() {
     if is_child() {

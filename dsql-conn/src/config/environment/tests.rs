@@ -137,8 +137,7 @@ fn what_is_kept_is_read_with_any_mistake() {
     walk("environment", read_lines);
 }
 
-/// Reads an environment that is written a variable a line, and checks that it says what the
-/// configuration says.
+/// Reads an environment with one variable on each line, and checks the configuration against it.
 fn read_lines(lines: &[u8]) {
     let lines = String::from_utf8_lossy(lines);
     let variables: HashMap<_, _> = lines

@@ -134,8 +134,7 @@ fn what_is_kept_is_read_with_any_mistake() {
     walk("url", |url| read(&String::from_utf8_lossy(url)));
 }
 
-/// Checks that no more is made of a URL than there is of it, and that a password in it is not
-/// repeated.
+/// Checks that a URL's settings are no longer than the URL, and that an error repeats no password.
 fn read(url: &str) {
     match url.parse::<Config>() {
         Ok(config) => {
@@ -151,11 +150,11 @@ fn read(url: &str) {
     }
 }
 
-/// Everything but a plus, which may be written as it is.
+/// Everything but `+`, which is literal.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'+');
 
 proptest! {
-    /// The driver reads the same URLs, by a parser of its own.
+    /// The driver parses the same URLs by itself.
     #[test]
     fn a_url_says_what_it_says_to_the_driver(
         user in "[^\0]{1,9}",
@@ -166,7 +165,7 @@ proptest! {
         hostaddr in any::<std::net::IpAddr>(),
         direct in any::<bool>(),
     ) {
-        // A folder to URLs, however it is written.
+        // A URL parser resolves these as folders, even when they are encoded.
         prop_assume!(database != "." && database != "..");
         let encode = |text: &str| utf8_percent_encode(text, RESERVED).to_string();
         let url = format!(
