@@ -47,7 +47,7 @@ impl ConnectionManager {
         POOLS.get_or_make(
             config,
             |config| config,
-            Config::is_same,
+            Config::eq,
             |_| false,
             |config| bb8::Pool::builder().build_unchecked(Self::new(config.clone())),
         )
@@ -60,7 +60,7 @@ impl bb8::ManageConnection for ConnectionManager {
 
     async fn connect(&self) -> Result<Connection, Error> {
         // bb8 loses the slot of an opening that panics.
-        Ok(self.0.open_in_task().await?)
+        self.0.open_in_task().await
     }
 
     async fn is_valid(&self, connection: &mut Connection) -> Result<(), Error> {

@@ -1,27 +1,30 @@
-//! Collects what a connection needs to know: where to, as whom, for how long.
+//! Says how to open a connection: to which cluster, as whom, within which time.
 //!
-//! A [`Config`] is plain data; nothing is looked up or opened until it is used.
+//! A [`Config`] is plain data. Nothing is looked up or opened until it is used.
 
 mod environment;
+mod identity;
 pub(crate) mod parse;
-mod same;
+mod setting;
+mod source;
+#[cfg(test)]
+mod tests;
+mod trust;
 mod url;
 
 use std::{
-    collections::BTreeMap,
     fmt, io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
-use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_smithy_async::time::TimeSource;
 use futures_util::future::BoxFuture;
-use rustls::{ClientConfig, pki_types::CertificateDer};
-
 use tokio_postgres::config::SslNegotiation;
 
+use self::setting::Settings;
+pub(crate) use self::{identity::ByIdentity, source::Source, trust::Trust};
 use crate::{endpoint::Endpoint, error::ConfigError};
 
 /// How to connect to one cluster as one user.
@@ -37,61 +40,41 @@ use crate::{endpoint::Endpoint, error::ConfigError};
 /// # Ok::<(), dsql_conn::ConfigError>(())
 /// ```
 ///
-/// Besides the setters there are [`Config::from_env`] and [`FromStr`](std::str::FromStr) for `postgres://` URLs.
-#[derive(Clone)]
+/// [`Config::from_env`] reads one from the environment, [`FromStr`](std::str::FromStr) from a
+/// `postgres://` URL.
+///
+/// Two configurations are equal if all their settings are. Credentials providers, resolvers, clocks
+/// and TLS configurations are equal only to their own clones.
+#[derive(Clone, PartialEq)]
 pub struct Config {
     pub(crate) endpoint: Endpoint,
     pub(crate) address: Option<IpAddr>,
-    /// Without one of the caller's, the system's.
-    pub(crate) resolver: Option<Resolver>,
+    /// `None` uses the system's.
+    pub(crate) resolver: Option<ByIdentity<Resolver>>,
     pub(crate) port: u16,
     pub(crate) user: String,
     pub(crate) database: String,
     pub(crate) application_name: Option<String>,
-    /// Settings of the session, by their names.
-    pub(crate) settings: BTreeMap<String, String>,
+    pub(crate) settings: Settings,
     pub(crate) credentials: Source,
     pub(crate) trust: Trust,
     pub(crate) negotiation: SslNegotiation,
     pub(crate) password_in_startup_flight: bool,
     pub(crate) token_ttl: Duration,
-    /// Left to whoever opens the connection, where the caller did not say.
+    /// `None` uses the default of whatever opens the connection.
     pub(crate) connect_timeout: Option<Duration>,
     pub(crate) statement_timeout: Option<Duration>,
     pub(crate) max_lifetime: Duration,
-    /// Without one of the caller's, the system's.
-    time: Option<Arc<dyn TimeSource>>,
+    /// `None` uses the system's.
+    time: Option<ByIdentity<dyn TimeSource>>,
 }
 
 /// Finds the addresses of a host and port.
-pub(crate) type Resolver = Arc<dyn Fn(String, u16) -> Lookup + Send + Sync>;
-pub(crate) type Lookup = BoxFuture<'static, io::Result<Vec<SocketAddr>>>;
-
-/// Whose keys sign.
-#[derive(Clone)]
-pub(crate) enum Source {
-    /// The environment's, else the SDK's default chain.
-    Found,
-    /// A profile of the shared configuration files.
-    #[cfg(feature = "aws-config")]
-    Profile(String),
-    /// Whatever the caller's provider says. Shared, so that clones of a configuration are known as such.
-    Provider(Arc<SharedCredentialsProvider>),
-}
-
-/// What the server's certificate is verified against.
-#[derive(Clone)]
-pub(crate) enum Trust {
-    /// The roots compiled into this crate.
-    BuiltIn,
-    /// These certification authorities and no others.
-    Roots(Vec<CertificateDer<'static>>),
-    /// Whatever the caller's own configuration says.
-    Caller(Arc<ClientConfig>),
-}
+pub(crate) type Resolver = dyn Fn(String, u16) -> Lookup + Send + Sync;
+type Lookup = BoxFuture<'static, io::Result<Vec<SocketAddr>>>;
 
 impl Config {
-    /// Starts from the defaults: user `admin`, database `postgres`, and the timeouts that each setter states.
+    /// Starts from the defaults: user `admin`, database `postgres`, and what each setter states.
     pub fn new(endpoint: Endpoint) -> Self {
         Self {
             endpoint,
@@ -103,7 +86,7 @@ impl Config {
             // https://docs.aws.amazon.com/aurora-dsql/latest/userguide/accessing.html
             database: "postgres".to_owned(),
             application_name: None,
-            settings: BTreeMap::new(),
+            settings: Settings::default(),
             credentials: Source::Found,
             trust: Trust::BuiltIn,
             negotiation: SslNegotiation::Direct,
@@ -118,8 +101,9 @@ impl Config {
 
     /// Sets the database role to connect as. Defaults to `admin`.
     ///
-    /// `admin` needs `dsql:DbConnectAdmin`; every other role needs `dsql:DbConnect` and an `AWS IAM GRANT`. See
-    /// [authentication and authorization](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/authentication-authorization.html).
+    /// `admin` needs `dsql:DbConnectAdmin`; every other role needs `dsql:DbConnect` and an
+    /// `AWS IAM GRANT`. See [authentication and authorization](
+    /// https://docs.aws.amazon.com/aurora-dsql/latest/userguide/authentication-authorization.html).
     #[must_use]
     pub fn user(mut self, user: impl Into<String>) -> Self {
         self.user = user.into();
@@ -133,51 +117,16 @@ impl Config {
         self
     }
 
-    /// Sets the schemas that unqualified names are looked up in, such as `games, public`. Defaults to the server's.
-    ///
-    /// It travels in the startup packet, so that it holds for every connection of a pool. `SET search_path` on a pooled
-    /// connection would leak into whatever runs on it next.
-    #[must_use]
-    pub fn search_path(mut self, search_path: impl Into<String>) -> Self {
-        let name = SEARCH_PATH.to_owned();
-        self.settings.insert(name, search_path.into());
-        self
-    }
-
-    /// Sets another setting of every session, in its startup packet. Defaults to the server's values.
-    ///
-    /// ```
-    /// # let endpoint = "abcdefghijklmnopqrstuvwx23.dsql.us-east-1.on.aws".parse()?;
-    /// let config = dsql_conn::Config::new(endpoint).setting("timezone", "Europe/Paris")?;
-    /// # Ok::<(), dsql_conn::ConfigError>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// [`ConfigError::Setting`] if it is none of [the few](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/working-with-postgresql-compatibility-supported-sql-features.html)
-    /// that a session of the service may set.
-    pub fn setting(mut self, name: &str, value: impl Into<String>) -> Result<Self, ConfigError> {
-        let name = name.to_ascii_lowercase();
-        if !SETTINGS.contains(&&*name) {
-            return Err(ConfigError::Setting {
-                name,
-                known: &SETTINGS,
-            });
-        }
-        self.settings.insert(name, value.into());
-        Ok(self)
-    }
-
-    /// Sets the name that the session carries in the server's views. Defaults to none.
+    /// Sets the name of the session in the server's views. Defaults to none.
     #[must_use]
     pub fn application_name(mut self, application_name: impl Into<String>) -> Self {
         self.application_name = Some(application_name.into());
         self
     }
 
-    /// Dials this address instead of looking up the endpoint's name. Defaults to none.
+    /// Connects to this IP address instead of looking up the endpoint's name. Defaults to none.
     ///
-    /// The token is signed and the certificate verified for the endpoint's name all the same.
+    /// Tokens are still signed, and certificates verified, for the endpoint's name.
     #[must_use]
     pub fn address(mut self, address: IpAddr) -> Self {
         self.address = Some(address);
@@ -191,109 +140,46 @@ impl Config {
         self
     }
 
-    /// Sets whose keys sign the tokens. Defaults to the environment's (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`,
-    /// `AWS_SESSION_TOKEN`), and without those, with the feature `aws-config`, to the SDK's default chain.
+    /// Sets how the endpoint's name is resolved, for a resolver with a cache or a test. Defaults to
+    /// the system's resolver.
     ///
-    /// What a provider returns is cached until shortly before it expires, and fetched once for all who need it at that time.
-    /// [`aws_credential_types::Credentials`] is a provider as well:
-    ///
-    /// ```
-    /// # let endpoint = "abcdefghijklmnopqrstuvwx23.dsql.us-east-1.on.aws".parse()?;
-    /// use aws_credential_types::Credentials;
-    ///
-    /// let keys = Credentials::new("AKIAIOSFODNN7EXAMPLE", "secret", None, None, "vault");
-    /// let config = dsql_conn::Config::new(endpoint).credentials(keys);
-    /// # Ok::<(), dsql_conn::ConfigError>(())
-    /// ```
-    #[must_use]
-    pub fn credentials(mut self, provider: impl ProvideCredentials + 'static) -> Self {
-        let provider = SharedCredentialsProvider::new(provider);
-        self.credentials = Source::Provider(Arc::new(provider));
-        self
-    }
-
-    /// Signs with the keys of this profile in the shared AWS configuration files, whatever the environment holds.
-    #[cfg(feature = "aws-config")]
-    #[must_use]
-    pub fn profile(mut self, name: impl Into<String>) -> Self {
-        self.credentials = Source::Profile(name.into());
-        self
-    }
-
-    /// Trusts these certification authorities, and no others, to vouch for the server. Defaults to the roots of the
-    /// `webpki-roots` crate, Amazon's among them.
-    #[must_use]
-    pub fn root_certificates(
-        mut self,
-        roots: impl IntoIterator<Item = CertificateDer<'static>>,
-    ) -> Self {
-        self.trust = Trust::Roots(roots.into_iter().collect());
-        self
-    }
-
-    /// Trusts the certification authorities in this PEM text, and no others.
-    ///
-    /// # Errors
-    ///
-    /// [`ConfigError::Certificates`] if there is no certificate in it.
-    pub fn root_certificates_pem(self, pem: &[u8]) -> Result<Self, ConfigError> {
-        Ok(self.root_certificates(parse::certificates(
-            "root_certificates_pem",
-            "the text",
-            pem,
-        )?))
-    }
-
-    /// Uses this TLS configuration as it is, but for ALPN `postgresql` where it names no protocol.
-    ///
-    /// What it verifies is the caller's responsibility.
-    #[must_use]
-    pub fn tls_config(mut self, config: Arc<ClientConfig>) -> Self {
-        self.trust = Trust::Caller(config);
-        self
-    }
-
-    /// Sets how the endpoint's name is resolved: for a resolver with a cache, or a test. Defaults to the system's.
-    ///
-    /// An error of [`io::ErrorKind::TimedOut`] may pass and is tried again; any other is final.
+    /// The function gets the host name and the port. An error of [`io::ErrorKind::TimedOut`] is
+    /// retried until the connect timeout; any other is final.
     #[must_use]
     pub fn resolver<F, L>(mut self, resolve: F) -> Self
     where
         F: Fn(String, u16) -> L + Send + Sync + 'static,
         L: Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static,
     {
-        self.resolver = Some(Arc::new(move |host, port| Box::pin(resolve(host, port))));
+        let resolve: Arc<Resolver> = Arc::new(move |host, port| Box::pin(resolve(host, port)));
+        self.resolver = Some(ByIdentity(resolve));
         self
     }
 
-    /// Sets whether TLS starts with the first byte or is asked for first. Defaults to `Direct`, which saves a round trip.
+    /// Sets whether the token is sent with the startup packet, before the server has asked for a
+    /// password. Defaults to `false`.
     ///
-    /// Either way the connection is encrypted and verified, or fails.
-    #[must_use]
-    pub fn ssl_negotiation(mut self, negotiation: SslNegotiation) -> Self {
-        self.negotiation = negotiation;
-        self
-    }
-
-    /// Sets whether the token is sent with the startup packet, before the server has asked for a password. Defaults to not.
-    ///
-    /// That saves one round trip of each new connection. The token goes to no other peer than before, because the server's
-    /// certificate has been verified by then; but the service does not document that it takes it so. Against a server that asks for
-    /// something else, the first connection is opened a second time in the usual order, and later ones in no other.
+    /// It saves one round trip for each new connection. The token reaches no other peer than
+    /// before, because the server's certificate has been verified by then. The service does not
+    /// document that it accepts this. If a server asks for something else, the connection is opened
+    /// again in the usual order, and so are all later ones.
     #[must_use]
     pub fn password_in_startup_flight(mut self, is_early: bool) -> Self {
         self.password_in_startup_flight = is_early;
         self
     }
 
-    /// Sets how long a token may be used to log in. Defaults to 15 minutes; the service takes 1 second to one week.
+    /// Sets how long a token can be used to log in. Defaults to 15 minutes.
     ///
-    /// A token is signed for each connection and used at once, so that longer rarely helps. An open connection outlives its
-    /// token ([authentication tokens](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/SECTION_authentication-token.html)).
+    /// A token is signed for each connection and used at once, so more rarely helps. An open
+    /// connection outlives its token ([authentication tokens](
+    /// https://docs.aws.amazon.com/aurora-dsql/latest/userguide/SECTION_authentication-token.html
+    /// )).
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Value`] outside of that range.
+    /// [`ConfigError::Value`] if it is not between 1 second and 604,800 seconds (one week), which
+    /// are the limits of the service.
     pub fn token_ttl(mut self, ttl: Duration) -> Result<Self, ConfigError> {
         if ttl < Duration::from_secs(1) || ttl > Duration::from_secs(604_800) {
             return Err(ConfigError::Value {
@@ -306,8 +192,8 @@ impl Config {
         Ok(self)
     }
 
-    /// Sets the deadline for opening one connection: credentials, name, TCP, TLS, login and retries. Defaults to 10 seconds,
-    /// and to 5 seconds in [`Pool::lambda`](crate::Pool::lambda).
+    /// Sets the deadline for opening one connection: credentials, name resolution, TCP, TLS, login
+    /// and retries. Defaults to 10 seconds, in [`Pool::lambda`](crate::Pool::lambda) to 5 seconds.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = Some(timeout.min(FOREVER));
@@ -328,27 +214,30 @@ impl Config {
         self
     }
 
-    /// Sets the age at which a connection is replaced. Defaults to 55 minutes, because the service ends a connection after
+    /// Sets the age at which a connection is replaced. Defaults to 55 minutes, because the service
+    /// closes a connection after
     /// [60 minutes](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/CHAP_quotas.html).
     ///
-    /// Each connection gets a random share, up to a fifth, less (11 of 55 minutes), so that a fleet that started
-    /// together does not reconnect together. Less than a second counts as one.
+    /// Each connection gets up to a fifth less, at random (up to 11 of 55 minutes), so that a fleet
+    /// that started together does not reconnect together. The minimum is 1 second.
     #[must_use]
     pub fn max_lifetime(mut self, lifetime: Duration) -> Self {
         self.max_lifetime = lifetime.clamp(Duration::from_secs(1), FOREVER);
         self
     }
 
-    /// Sets the clock that ages and signatures are read from. Defaults to the system's wall clock.
+    /// Sets the clock for signatures and for the age of connections. Defaults to the system's wall
+    /// clock.
     ///
-    /// Tests move a [`ManualTimeSource`](https://docs.rs/aws-smithy-async/latest/aws_smithy_async/test_util/struct.ManualTimeSource.html).
+    /// Tests use a [`ManualTimeSource`](
+    /// https://docs.rs/aws-smithy-async/latest/aws_smithy_async/test_util/).
     #[must_use]
     pub fn time_source(mut self, time: impl TimeSource + 'static) -> Self {
-        self.time = Some(Arc::new(time));
+        self.time = Some(ByIdentity(Arc::new(time)));
         self
     }
 
-    /// The cluster.
+    /// Returns the cluster's endpoint.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
@@ -381,95 +270,3 @@ impl fmt::Debug for Config {
 
 /// Ten years: no clock can hold the longest duration there is.
 pub(crate) const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
-
-const SEARCH_PATH: &str = "search_path";
-
-/// What a session may set beside its name and encoding, which the driver sets:
-/// [supported settings](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/working-with-postgresql-compatibility-supported-sql-features.html).
-const SETTINGS: [&str; 15] = [
-    "datestyle",
-    "disable_sync_create_index",
-    "dsql.enable_batched_nestloop",
-    "enable_bitmapscan",
-    "enable_hashjoin",
-    "enable_indexonlyscan",
-    "enable_indexscan",
-    "enable_material",
-    "enable_mergejoin",
-    "enable_nestloop",
-    "enable_seqscan",
-    "extra_float_digits",
-    "intervalstyle",
-    SEARCH_PATH,
-    "timezone",
-];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn config() -> Config {
-        let endpoint = "abcdefghijklmnopqrstuvwx23.dsql.us-east-1.on.aws";
-        Config::new(endpoint.parse().unwrap())
-    }
-
-    #[test]
-    fn a_token_lives_from_a_second_to_a_week() {
-        for seconds in [1, 900, 604_800] {
-            assert!(config().token_ttl(Duration::from_secs(seconds)).is_ok());
-        }
-        for ttl in [
-            Duration::ZERO,
-            Duration::from_millis(999),
-            Duration::from_secs(604_801),
-        ] {
-            assert!(config().token_ttl(ttl).is_err(), "{ttl:?}");
-        }
-    }
-
-    #[test]
-    fn a_setting_that_the_service_does_not_have_is_refused() {
-        assert!(config().setting("TimeZone", "UTC").is_ok());
-        let error = config()
-            .setting("statement_timeout", "5s")
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("statement_timeout") && error.contains("timezone"),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn a_file_without_certificates_is_refused() {
-        for pem in [
-            "",
-            "no PEM",
-            "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n",
-        ] {
-            let error = config().root_certificates_pem(pem.as_bytes()).unwrap_err();
-            assert!(matches!(error, ConfigError::Certificates { .. }), "{error}");
-        }
-    }
-
-    #[test]
-    fn clones_are_the_same_until_a_setting_differs() {
-        let one = config().credentials(aws_credential_types::Credentials::new(
-            "a", "b", None, None, "test",
-        ));
-        assert!(one.is_same(&one.clone()));
-        assert!(!one.is_same(&config()));
-        assert!(config().is_same(&config()));
-        let others = [
-            config().user("game"),
-            config().port(1),
-            config().search_path("games"),
-            config().connect_timeout(Duration::from_secs(1)),
-            config().max_lifetime(Duration::from_secs(1)),
-            config().statement_timeout(Duration::from_secs(1)),
-        ];
-        for other in others {
-            assert!(!other.is_same(&config()), "{other:?}");
-        }
-    }
-}

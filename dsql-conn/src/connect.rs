@@ -30,8 +30,9 @@ pub(crate) use self::{
 use crate::{
     clock::Moment,
     config::Config,
-    credentials::{CredentialsCache, CredentialsError},
-    error::{ConfigError, ConnectError, Failure, Reason},
+    credentials::{CredentialsCache, MOST_FETCHES},
+    error::{ConfigError, ConnectError, Failure, one_line},
+    reason::Reason,
     refusal::classify,
     tls::client_config,
     token::Token,
@@ -74,11 +75,17 @@ impl Connector {
         }
     }
 
+    /// Whether the TLS settings can work at all.
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        self.tls.as_ref().map(drop).map_err(Clone::clone)
+    }
+
     /// Opens a connection. Retries transient failures until the deadline.
     pub(crate) async fn open(&self, progress: &Progress) -> Result<Opened, ConnectError> {
         let timeout = self.config.connect_deadline();
         let mut attempts = Attempts::within(timeout);
         let mut credentials_renewed = false;
+        let mut failed_fetches = 0;
         loop {
             let number = attempts.next();
             let mut used_cached = false;
@@ -102,12 +109,18 @@ impl Connector {
                 self.credentials.forget();
                 // The keys may have been replaced at their source. Once: what fresh ones do not
                 // fix is this machine's clock, or a permission.
-                let may_help = used_cached || reason == Reason::TokenExpired;
+                let may_help =
+                    used_cached || matches!(reason, Reason::TokenExpired | Reason::ClockSkew);
                 if may_help && !mem::replace(&mut credentials_renewed, true) {
                     continue;
                 }
             }
-            if !reason.is_transient() || attempts.back_off().await.is_break() {
+            match reason {
+                Reason::CredentialsUnavailable => failed_fetches += 1,
+                _ => failed_fetches = 0,
+            }
+            let may_help = reason.is_transient() && failed_fetches < MOST_FETCHES;
+            if !may_help || attempts.back_off().await.is_break() {
                 return Err(error);
             }
         }
@@ -125,11 +138,10 @@ impl Connector {
         let began = Moment::now(&self.config);
 
         progress.enter(Step::Credentials);
-        let found = self
-            .credentials
-            .get(began.wall)
-            .await
-            .map_err(|error| self.because(reason_of(&error), error))?;
+        let found = self.credentials.get(began.wall).await.map_err(|error| {
+            let remedy = error.remedy();
+            self.because(error.reason(), error).remedy(remedy)
+        })?;
         *used_cached = found.were_cached;
         let token = Token::sign(&self.config, found.credentials, began.wall)
             .await
@@ -210,7 +222,7 @@ impl Connector {
             self.password_was_unwanted.store(true, Ordering::Relaxed);
         }
         let (client, connection) = connected.map_err(|error| {
-            let (reason, said) = classify(&error);
+            let (reason, said) = classify(&error, began.wall);
             let said = said.unwrap_or_else(|| format!("during {progress}"));
             self.failure(reason).detail(said).caused_by(error)
         })?;
@@ -229,15 +241,8 @@ impl Connector {
 
     fn because(&self, reason: Reason, cause: impl StdError + Send + Sync + 'static) -> Failure {
         self.failure(reason)
-            .detail(cause.to_string())
+            .detail(one_line(&cause))
             .caused_by(cause)
-    }
-}
-
-fn reason_of(error: &CredentialsError) -> Reason {
-    match error {
-        CredentialsError::TimedOut(_) => Reason::CredentialsTimedOut,
-        CredentialsError::Missing { .. } | CredentialsError::Provider(_) => Reason::Credentials,
     }
 }
 

@@ -107,6 +107,7 @@ impl Config {
     /// Dropping the future closes whatever was opened.
     pub async fn connect(&self) -> Result<Connection, Error> {
         let opener = Arc::new(Opener::new(self.clone(), Checks::default()));
+        opener.check()?;
         Ok(opener.open(&Progress::default()).await?)
     }
 }

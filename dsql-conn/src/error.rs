@@ -15,17 +15,12 @@ use tokio_postgres::error::SqlState;
 
 use self::driver::OneLine;
 pub(crate) use self::{
-    chain::{debug_like_display, unquoted_source},
-    config::repeatable,
+    chain::{debug_like_display, one_line, unquoted_source},
     connect::Failure,
     driver::{is_lost, was_not_sent},
 };
-pub use self::{
-    config::{ConfigError, EndpointProblem},
-    connect::{ConnectError, Reason},
-    discard::Discard,
-};
-use crate::sqlstate::ServerError;
+pub use self::{config::ConfigError, connect::ConnectError, discard::Discard};
+use crate::{endpoint::EndpointError, reason::Reason, sqlstate::ServerError};
 
 /// All errors returned by this crate.
 ///
@@ -231,6 +226,12 @@ impl From<ConfigError> for Error {
     }
 }
 
+impl From<EndpointError> for Error {
+    fn from(error: EndpointError) -> Self {
+        Self::Config(error.into())
+    }
+}
+
 impl From<ConnectError> for Error {
     fn from(error: ConnectError) -> Self {
         Self::Connect(error)
@@ -340,7 +341,7 @@ impl fmt::Display for RollbackCause {
 /// Reads like `Display`, with the sources below it.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        debug_like_display(self, f)
+        debug_like_display(f, self, self.cause())
     }
 }
 

@@ -56,6 +56,7 @@ mod deadpool_manager;
 mod endpoint;
 mod error;
 mod pool;
+mod reason;
 mod refusal;
 mod retry;
 mod shared;
@@ -78,11 +79,10 @@ pub use config::Config;
 pub use connection::{Connection, Query, WithStatementTimeout};
 #[cfg(feature = "deadpool")]
 pub use deadpool_manager::DeadpoolManager;
-pub use endpoint::Endpoint;
-pub use error::{
-    ConfigError, ConnectError, Discard, EndpointProblem, Error, Reason, RollbackCause,
-};
+pub use endpoint::{Endpoint, EndpointError, EndpointProblem};
+pub use error::{ConfigError, ConnectError, Discard, Error, RollbackCause};
 pub use pool::{Builder, ClosedBy, Pool, PooledConnection, Stats};
+pub use reason::Reason;
 pub use retry::{RetryPolicy, retry, retry_with};
 pub use sqlstate::ServerError;
 pub use transaction::{Rollback, Transaction};

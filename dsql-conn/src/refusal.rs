@@ -1,23 +1,43 @@
-//! Reads what kept a session from being opened out of the driver's error.
+//! Classifies the driver's error when a session could not be opened.
 //!
-//! The service answers most refusals as `unable to accept connection, ..` with the particulars in the HINT field, under
-//! SQLSTATE 08006 or one that is not documented, so that the words decide:
-//! [troubleshooting](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/troubleshooting.html).
+//! Most refusals of the service are `unable to accept connection, ..` with the details in the HINT
+//! field, under SQLSTATE 08006 or one that is not documented. The words decide:
+//! [troubleshooting](
+//! https://docs.aws.amazon.com/aurora-dsql/latest/userguide/troubleshooting.html).
 
-use std::{error::Error as StdError, io};
+mod clock;
+#[cfg(test)]
+mod tests;
+
+use std::{error::Error as StdError, io, time::SystemTime};
 
 use tokio_postgres::error::{DbError, SqlState};
 
-use crate::{error::Reason, sqlstate::ServerError};
+use self::clock::{Skew, is_about_clock};
+use crate::{reason::Reason, sqlstate::ServerError};
 
-/// Returns the reason behind a failed login, and the words that explain it.
-pub(crate) fn classify(error: &tokio_postgres::Error) -> (Reason, Option<String>) {
+/// Returns the reason for a failed login, and the words that explain it. `signed` is the time at
+/// which its token was signed, by this machine's clock.
+pub(crate) fn classify(
+    error: &tokio_postgres::Error,
+    signed: SystemTime,
+) -> (Reason, Option<String>) {
     if let Some(error) = error.as_db_error() {
         let said = match error.hint() {
             Some(hint) => format!("{}: {hint}", error.message()),
             None => error.message().to_owned(),
         };
-        return (refused(error), Some(said));
+        return match refused(error) {
+            // Whatever the words are: the clock may be the cause.
+            reason @ (Reason::TokenExpired | Reason::AccessDenied | Reason::Refused) => {
+                match Skew::told(&said, signed) {
+                    Some(skew) => (Reason::ClockSkew, Some(format!("{skew}; {said}"))),
+                    None if is_about_clock(&said) => (Reason::ClockSkew, Some(said)),
+                    None => (reason, Some(said)),
+                }
+            }
+            reason => (reason, Some(said)),
+        };
     }
     if error.is_closed() {
         return (Reason::Interrupted, None);
@@ -32,7 +52,7 @@ pub(crate) fn classify(error: &tokio_postgres::Error) -> (Reason, Option<String>
     (Reason::Protocol, Some(cause.to_string()))
 }
 
-/// Reads a refusal of the server.
+/// Classifies a refusal of the server.
 fn refused(error: &DbError) -> Reason {
     if let Some(reason) = ServerError::from(error).login_reason() {
         return reason;
@@ -60,7 +80,7 @@ fn refused(error: &DbError) -> Reason {
     }
 }
 
-/// Reads the HINT of `access denied`.
+/// Classifies `access denied` by its HINT.
 fn denied(hint: &str) -> Reason {
     if hint.starts_with("signature expired") {
         Reason::TokenExpired
@@ -73,161 +93,25 @@ fn denied(hint: &str) -> Reason {
     }
 }
 
-/// Reads a failure below the protocol: TLS, or the socket.
+/// Classifies a failure below the protocol: of TLS or the socket.
 fn interrupted(error: &io::Error) -> (Reason, Option<String>) {
     let said = Some(error.to_string());
     let tls = error
         .get_ref()
         .and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match tls {
-        Some(rustls::Error::InvalidCertificate(_)) => (Reason::Certificate, said),
+        Some(rustls::Error::InvalidCertificate(certificate)) => {
+            match clock::certificate(certificate) {
+                Some(said) => (Reason::ClockSkew, Some(said)),
+                None => (Reason::Certificate, said),
+            }
+        }
         Some(_) => (Reason::Tls, said),
         None => match error.kind() {
-            // The driver could not write the startup packet: there is a NUL in a name or a setting.
+            // The driver could not write the startup packet: a name or a setting contains NUL.
             io::ErrorKind::InvalidInput => (Reason::SettingRefused, said),
             io::ErrorKind::InvalidData => (Reason::Protocol, said),
             _ => (Reason::Interrupted, said),
         },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use dsql_local::{Action, Flaw, Refusal};
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::{
-        corpus::{kept, mistaken, walk},
-        scripted::{error, login_error, message},
-    };
-
-    fn classified(said: &[u8]) -> (Reason, Option<String>) {
-        classify(&login_error(said).expect("it is an error"))
-    }
-
-    #[test]
-    fn every_refusal_that_is_kept_is_told_apart() {
-        for (name, said) in kept("refusal") {
-            let (reason, _) = classified(&said);
-            assert_eq!(format!("{reason:?}.bin"), name);
-        }
-    }
-
-    #[test]
-    fn what_is_kept_is_read_with_any_mistake() {
-        walk("refusal", read);
-    }
-
-    /// The server's end may come anywhere in what it says, and is a lost connection then.
-    #[test]
-    fn half_a_refusal_is_an_interruption() {
-        for (_, said) in kept("refusal") {
-            for end in 0..said.len() {
-                assert_eq!(classified(&said[..end]).0, Reason::Interrupted);
-            }
-        }
-    }
-
-    #[test]
-    fn what_the_local_cluster_refuses_with_is_told_apart() {
-        let user = || "game".to_owned();
-        let arn = || "arn:aws:iam::123456789012:role/game".to_owned();
-        for (refusal, reason) in [
-            (Refusal::signature_expired(), Reason::TokenExpired),
-            (Refusal::Token(Flaw::WrongSignature), Reason::AccessDenied),
-            (
-                Refusal::WrongAction {
-                    user: user(),
-                    action: Action::DbConnect,
-                },
-                Reason::WrongAction,
-            ),
-            (
-                Refusal::NotAuthorized {
-                    arn: arn(),
-                    action: Action::DbConnect,
-                    resource: arn(),
-                },
-                Reason::NotAuthorized,
-            ),
-            (Refusal::NotGranted { arn: arn() }, Reason::NotAuthorized),
-            (
-                Refusal::IamAuthenticationFailed { user: user() },
-                Reason::AccessDenied,
-            ),
-            (Refusal::RoleMissing { role: user() }, Reason::RoleMissing),
-            (Refusal::RoleCannotLogin { role: user() }, Reason::Refused),
-            (
-                Refusal::DatabaseMissing { database: user() },
-                Reason::Refused,
-            ),
-            (
-                Refusal::ParameterNotSupported { name: user() },
-                Reason::SettingRefused,
-            ),
-            (Refusal::NoSni, Reason::ServerNameMissing),
-            (Refusal::WakingUp, Reason::WakingUp),
-            (Refusal::TooManyConnections, Reason::TooManyConnections),
-            (Refusal::RateExceeded, Reason::RateExceeded),
-        ] {
-            let said = error(
-                "FATAL",
-                refusal.sqlstate(),
-                &refusal.message(),
-                refusal.hint().as_deref(),
-            );
-            assert_eq!(classified(&said).0, reason, "{refusal:?}");
-        }
-    }
-
-    /// Checks that whatever a server says ends the login with what it said, and with no more than that.
-    fn read(said: &[u8]) {
-        if let Some(error) = login_error(said) {
-            let (_, words) = classify(&error);
-            let length = words.map_or(0, |words| words.len());
-            assert!(
-                length <= said.len() + 100,
-                "{length} bytes of {}",
-                said.len()
-            );
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn no_mistakes_panic(said in mistaken("refusal")) {
-            read(&said);
-        }
-
-        #[test]
-        fn no_bytes_panic(tag in any::<u8>(), body in prop::collection::vec(any::<u8>(), 0..99), rest in prop::collection::vec(any::<u8>(), 0..9)) {
-            read(&[message(tag, &body), rest].concat());
-        }
-
-        #[test]
-        fn the_case_of_the_words_does_not_matter(
-            (name, said) in prop::sample::select(kept("refusal")),
-            upper in prop::collection::vec(any::<bool>(), 1..20),
-        ) {
-            let mut said = said;
-            let words = said.windows(2).position(|start| start == b"\0M").unwrap() + 2;
-            for (byte, upper) in said[words..].iter_mut().zip(upper.iter().cycle()) {
-                if *upper {
-                    byte.make_ascii_uppercase();
-                }
-            }
-            prop_assert_eq!(format!("{:?}.bin", classified(&said).0), name);
-        }
-
-        #[test]
-        fn the_words_of_a_refusal_are_repeated(code in "[0-9A-Z]{5}", text in "[^\0]{1,30}", hint in prop::option::of("[^\0]{1,30}")) {
-            let (_, said) = classified(&error("FATAL", &code, &text, hint.as_deref()));
-            let expected = match hint {
-                Some(hint) => format!("{text}: {hint}"),
-                None => text,
-            };
-            prop_assert_eq!(said, Some(expected));
-        }
     }
 }

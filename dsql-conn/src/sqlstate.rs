@@ -6,7 +6,7 @@ use std::fmt;
 
 use tokio_postgres::error::{DbError, SqlState};
 
-use crate::error::Reason;
+use crate::reason::Reason;
 
 /// An error that the server answered.
 ///
@@ -210,6 +210,15 @@ const TABLE: &[Row] = &[
     login("53300", Meaning::Refused, Reason::TooManyConnections),
     login("53400", Meaning::Refused, Reason::RateExceeded),
     login("0A000", Meaning::Refused, Reason::SettingRefused),
+    // An invalid value, or a setting that PostgreSQL does not know.
+    Row {
+        message: "parameter",
+        ..login("22023", Meaning::Refused, Reason::SettingRefused)
+    },
+    Row {
+        message: "parameter",
+        ..login("42704", Meaning::Refused, Reason::SettingRefused)
+    },
     login("57P01", Meaning::Ambiguous, Reason::Unavailable),
     login("57P02", Meaning::Ambiguous, Reason::Unavailable),
     login("57P03", Meaning::Ambiguous, Reason::Unavailable),

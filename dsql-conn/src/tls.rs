@@ -1,6 +1,6 @@
-//! Builds the TLS side: verified always, PostgreSQL's own protocol by ALPN, one configuration for all connections.
+//! Builds the TLS configuration: always verified, with PostgreSQL's protocol by ALPN.
 //!
-//! One `ClientConfig` is shared by everything a manager opens, so that session tickets are found again.
+//! All connections of a pool share one `ClientConfig`, so that they can resume TLS sessions.
 
 use std::sync::Arc;
 
@@ -8,28 +8,20 @@ use rustls::{ClientConfig, RootCertStore, crypto::CryptoProvider};
 
 use crate::{config::Trust, error::ConfigError};
 
-/// Builds the configuration that `trust` asks for.
+/// Builds the configuration for `trust`.
+///
+/// # Errors
+///
+/// Only [`ConfigError::NoTlsProvider`].
 pub(crate) fn client_config(trust: &Trust) -> Result<ClientConfig, ConfigError> {
     let mut config = match trust {
         Trust::Caller(config) => ClientConfig::clone(config),
-        Trust::BuiltIn => verified_by(RootCertStore {
+        Trust::BuiltIn => verified_by(Arc::new(RootCertStore {
             roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-        })?,
-        Trust::Roots(certificates) => {
-            let mut roots = RootCertStore::empty();
-            for certificate in certificates {
-                roots
-                    .add(certificate.clone())
-                    .map_err(|error| ConfigError::Certificates {
-                        setting: "root_certificates",
-                        origin: "one of the certificates".to_owned(),
-                        problem: error.to_string(),
-                    })?;
-            }
-            verified_by(roots)?
-        }
+        }))?,
+        Trust::Roots(roots) => verified_by(Arc::clone(roots))?,
     };
-    // A server that speaks TLS from the first byte tells PostgreSQL from other protocols by this name:
+    // With direct TLS, the server requires this name:
     // https://www.postgresql.org/docs/17/protocol-flow.html#PROTOCOL-FLOW-SSL
     if config.alpn_protocols.is_empty() {
         config.alpn_protocols = vec![b"postgresql".to_vec()];
@@ -37,9 +29,9 @@ pub(crate) fn client_config(trust: &Trust) -> Result<ClientConfig, ConfigError> 
     Ok(config)
 }
 
-fn verified_by(roots: RootCertStore) -> Result<ClientConfig, ConfigError> {
+fn verified_by(roots: Arc<RootCertStore>) -> Result<ClientConfig, ConfigError> {
     let provider = provider().ok_or(ConfigError::NoTlsProvider)?;
-    // Named here and not read from the process's default, which panics when two providers are in the tree.
+    // rustls's own default panics if two providers are in the dependency tree.
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|_| ConfigError::NoTlsProvider)?
@@ -48,7 +40,7 @@ fn verified_by(roots: RootCertStore) -> Result<ClientConfig, ConfigError> {
     Ok(config)
 }
 
-/// Returns ring where it is built in: aws-lc-rs seeds itself from the CPU's jitter, which costs a fresh process 25 ms.
+/// Prefers ring: aws-lc-rs seeds itself from the CPU's jitter, which costs a new process 25 ms.
 fn provider() -> Option<Arc<CryptoProvider>> {
     #[cfg(feature = "ring")]
     return Some(Arc::new(rustls::crypto::ring::default_provider()));
@@ -60,16 +52,40 @@ fn provider() -> Option<Arc<CryptoProvider>> {
 
 #[cfg(test)]
 mod tests {
+    use rustls::crypto::ring;
+
     use super::*;
+    use crate::config::ByIdentity;
+
+    /// A configuration of the caller's, with a provider that this crate may not have.
+    fn callers() -> Trust {
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(RootCertStore::empty())
+            .with_no_client_auth();
+        Trust::Caller(ByIdentity(Arc::new(config)))
+    }
+
+    #[test]
+    fn a_missing_provider_matters_only_without_a_configuration_of_the_callers() {
+        let has_provider = cfg!(any(feature = "ring", feature = "aws-lc-rs"));
+        let expected = match has_provider {
+            true => Ok(()),
+            false => Err(ConfigError::NoTlsProvider),
+        };
+        assert_eq!(client_config(&Trust::BuiltIn).map(drop), expected);
+        assert!(client_config(&callers()).is_ok());
+    }
 
     #[test]
     fn alpn_is_postgresql_and_a_callers_own_is_kept() {
-        let built_in = client_config(&Trust::BuiltIn).unwrap();
+        let built_in = client_config(&callers()).unwrap();
         assert_eq!(built_in.alpn_protocols, [b"postgresql"]);
 
         let mut own = built_in;
         own.alpn_protocols = vec![b"other".to_vec()];
-        let kept = client_config(&Trust::Caller(Arc::new(own))).unwrap();
+        let kept = client_config(&Trust::Caller(ByIdentity(Arc::new(own)))).unwrap();
         assert_eq!(kept.alpn_protocols, [b"other"]);
     }
 }

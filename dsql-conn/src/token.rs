@@ -1,7 +1,7 @@
 //! Signs the token that is a connection's password.
 //!
-//! Signing is local and takes microseconds, so that every connection gets a token of its own, made when it is opened. A
-//! token kept by a timer would be found dead after a Lambda's freeze.
+//! Signing is local and takes microseconds, so every connection gets a token of its own, signed
+//! when it is opened. A token that a timer renews could have expired during the freeze of a Lambda.
 
 use std::{
     error::Error as StdError,
@@ -16,11 +16,12 @@ use aws_types::{SdkConfig, region::Region};
 
 use crate::config::Config;
 
-/// A signed token. Whoever holds it can connect, so that it never prints itself.
+/// A signed token. It is a secret and never prints itself.
 pub(crate) struct Token(String);
 
 impl Token {
-    /// Signs a token for the configured endpoint and user: `DbConnectAdmin` for `admin`, `DbConnect` for every other role.
+    /// Signs a token for the configured endpoint and user: `DbConnectAdmin` for `admin`,
+    /// `DbConnect` for every other role.
     pub(crate) async fn sign(
         config: &Config,
         credentials: Credentials,
@@ -56,7 +57,7 @@ impl fmt::Debug for Token {
     }
 }
 
-/// Signs by the SDK. Keeps the text alone, because the SDK's token prints itself in its `Debug`.
+/// Signs by the SDK. Keeps only the text, because the SDK's token prints itself by `Debug`.
 async fn presign(
     host: &str,
     region: &str,
@@ -97,6 +98,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    const HOST: &str = "abcdefghijklmnopqrstuvwx23.dsql.us-east-1.on.aws";
 
     /// Signs as in the SDK's own unit tests, whose signatures an independent signer has confirmed.
     async fn signature(user: &str, ttl: u64, session_token: Option<&str>) -> String {
@@ -154,26 +157,31 @@ mod tests {
             ttl in 1..=604_800_u64,
             seconds in 0..253_402_300_800_u64,
         ) {
-            let endpoint: crate::Endpoint = "abcdefghijklmnopqrstuvwx23.dsql.us-east-1.on.aws".parse().unwrap();
-            let config = Config::new(endpoint.clone()).user(user).token_ttl(Duration::from_secs(ttl)).unwrap();
+            let endpoint: crate::Endpoint = HOST.parse().unwrap();
+            let ttl = Duration::from_secs(ttl);
+            let config = Config::new(endpoint.clone()).user(user).token_ttl(ttl).unwrap();
             let now = UNIX_EPOCH + Duration::from_secs(seconds);
             let keys = Credentials::new(id.clone(), secret.clone(), session.clone(), None, "test");
             let signing = Token::sign(&config, keys, now);
             let token = futures_util::FutureExt::now_or_never(signing).unwrap().unwrap();
             let parsed = dsql_local::PresignedToken::parse(token.as_str()).unwrap();
             let identity = dsql_local::Identity::new("arn", id, secret, session);
-            let last = now + Duration::from_secs(ttl - 1);
-            for at in [now, last] {
-                prop_assert_eq!(parsed.verify(&identity, endpoint.host(), endpoint.region(), at), Ok(()));
-            }
-            prop_assert!(parsed.verify(&identity, endpoint.host(), endpoint.region(), last + Duration::from_secs(1)).is_err());
+            let verify = |at| parsed.verify(&identity, endpoint.host(), endpoint.region(), at);
+            let last = now + ttl - Duration::from_secs(1);
+            prop_assert_eq!(verify(now), Ok(()));
+            prop_assert_eq!(verify(last), Ok(()));
+            prop_assert!(verify(now + ttl).is_err());
             prop_assert_eq!(parsed.action(), dsql_local::Action::for_user(&config.user));
         }
 
         #[test]
-        fn no_credentials_panic(id in ".*", secret in ".*", session in ".*", seconds in 0..4_000_000_000_u64) {
-            let endpoint = "abcdefghijklmnopqrstuvwx23.dsql.us-east-1.on.aws";
-            let config = Config::new(endpoint.parse().unwrap());
+        fn no_credentials_panic(
+            id in ".*",
+            secret in ".*",
+            session in ".*",
+            seconds in 0..4_000_000_000_u64,
+        ) {
+            let config = Config::new(HOST.parse().unwrap());
             let credentials = Credentials::new(id, secret, Some(session), None, "test");
             let now = UNIX_EPOCH + Duration::from_secs(seconds);
             let signing = Token::sign(&config, credentials, now);

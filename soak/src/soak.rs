@@ -201,6 +201,7 @@ fn config(cluster: &LocalCluster) -> Result<Config, Failure> {
         .address(cluster.address().ip())
         .port(cluster.address().port())
         .root_certificates([cluster.ca_der().clone()])
+        .map_err(Failure::setup)?
         .credentials(credentials)
         .connect_timeout(Duration::from_secs(5))
         .checkout_timeout(Duration::from_secs(10))

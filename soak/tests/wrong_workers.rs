@@ -47,6 +47,7 @@ async fn bank() -> LocalCluster {
         .address(cluster.address().ip())
         .port(cluster.address().port())
         .root_certificates([cluster.ca_der().clone()])
+        .unwrap()
         .credentials(credentials)
         .connect_timeout(Duration::from_secs(60))
         .connect()

@@ -1,4 +1,7 @@
-//! Reads a [`Config`] from the environment, as a Lambda is configured.
+//! Reads a [`Config`] from the environment, which is how a Lambda function is configured.
+
+#[cfg(test)]
+mod tests;
 
 use std::{
     env::{self, VarError},
@@ -7,11 +10,11 @@ use std::{
 
 use super::{
     Config,
-    parse::{certificates_of_file, parse, seconds, ssl_negotiation},
+    parse::{parse, seconds, ssl_negotiation},
 };
 use crate::{
-    endpoint::Endpoint,
-    error::{ConfigError, EndpointProblem},
+    endpoint::{Endpoint, EndpointProblem},
+    error::ConfigError,
 };
 
 impl Config {
@@ -20,25 +23,28 @@ impl Config {
     /// | variable | setting | default |
     /// |---|---|---|
     /// | `DSQL_ENDPOINT` | the cluster's host name, or its ID | required |
-    /// | `DSQL_REGION` | the Region of a cluster ID; must agree with a host name | `AWS_REGION`, `AWS_DEFAULT_REGION` for an ID |
+    /// | `DSQL_REGION` | the Region of a cluster ID | `AWS_REGION`, `AWS_DEFAULT_REGION` |
     /// | `DSQL_VPC_ENDPOINT` | [`Endpoint::via`] | none |
     /// | `DSQL_USER` | [`user`](Self::user) | `admin` |
     /// | `DSQL_DATABASE` | [`database`](Self::database) | `postgres` |
     /// | `DSQL_SEARCH_PATH` | [`search_path`](Self::search_path) | the server's |
     /// | `DSQL_APPLICATION_NAME` | [`application_name`](Self::application_name) | none |
-    /// | `DSQL_SSLNEGOTIATION` | [`ssl_negotiation`](Self::ssl_negotiation): `direct` or `postgres` | `direct` |
+    /// | `DSQL_SSLNEGOTIATION` | [`ssl_negotiation`](Self::ssl_negotiation) | `direct` |
     /// | `DSQL_HOSTADDR` | [`address`](Self::address) | looked up |
     /// | `DSQL_PORT` | [`port`](Self::port) | 5432 |
-    /// | `DSQL_CA_FILE` | a PEM file for [`root_certificates_pem`](Self::root_certificates_pem) | built-in roots |
+    /// | `DSQL_CA_FILE` | a PEM file of root certificates, or `system` for the default | built in |
     /// | `DSQL_CONNECT_TIMEOUT_SECONDS` | [`connect_timeout`](Self::connect_timeout) | 10 |
     /// | `DSQL_STATEMENT_TIMEOUT_SECONDS` | [`statement_timeout`](Self::statement_timeout) | none |
     /// | `DSQL_MAX_LIFETIME_SECONDS` | [`max_lifetime`](Self::max_lifetime) | 3300 |
     ///
-    /// A variable that is set and empty counts as not set. The AWS credentials are not read here but when a token is signed.
+    /// An empty variable counts as not set. Seconds may have a fraction. `DSQL_REGION` beside a
+    /// host name must be the Region in it. `DSQL_SSLNEGOTIATION` is `direct` or `postgres`. The AWS
+    /// credentials are not read here but when a token is signed.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Missing`] without an endpoint; otherwise the variant for the variable that is wrong.
+    /// [`ConfigError::Missing`] without an endpoint; otherwise the variant for the variable that is
+    /// wrong.
     pub fn from_env() -> Result<Self, ConfigError> {
         Self::from_variables(Self::variable)
     }
@@ -56,37 +62,30 @@ impl Config {
         }
     }
 
-    /// Reads the settings through `variable`, so that tests need not change the process's environment.
+    /// Reads the settings through `variable`, so that tests need not change the process's
+    /// environment.
     fn from_variables(
         variable: impl Fn(&'static str) -> Result<Option<String>, ConfigError>,
     ) -> Result<Self, ConfigError> {
-        let variable = |name| Ok(variable(name)?.filter(|value| !value.is_empty()));
+        let variable = |name| variable(name).map(|value| value.filter(|value| !value.is_empty()));
 
         let name = variable("DSQL_ENDPOINT")?.ok_or(ConfigError::Missing {
             variable: "DSQL_ENDPOINT",
             expected: "the cluster's host name, <26 characters>.dsql.<region>.on.aws",
         })?;
-        let mut endpoint = match (variable("DSQL_REGION")?, name.parse()) {
+        let mut endpoint = match (variable("DSQL_REGION")?, name.parse::<Endpoint>()) {
             (Some(region), _) => Endpoint::in_region(&name, &region)?,
-            // The Region that this process runs in need not be the cluster's, so that it only stands in for a missing one.
-            (
-                None,
-                Err(ConfigError::Endpoint {
-                    problem: EndpointProblem::RegionMissing,
-                    ..
-                }),
-            ) => {
+            // The Region of this process need not be the cluster's: it only replaces a missing one.
+            (None, Err(error)) if *error.problem() == EndpointProblem::RegionMissing => {
                 let ambient = match variable("AWS_REGION")? {
                     Some(region) => Some(region),
                     None => variable("AWS_DEFAULT_REGION")?,
                 };
-                Endpoint::in_region(
-                    &name,
-                    &ambient.ok_or(ConfigError::Missing {
-                        variable: "DSQL_REGION",
-                        expected: "the Region of the cluster whose ID is in DSQL_ENDPOINT",
-                    })?,
-                )?
+                let region = ambient.ok_or(ConfigError::Missing {
+                    variable: "DSQL_REGION",
+                    expected: "the Region of the cluster whose ID is in DSQL_ENDPOINT",
+                })?;
+                Endpoint::in_region(&name, &region)?
             }
             (None, parsed) => parsed?,
         };
@@ -116,7 +115,7 @@ impl Config {
             config = config.ssl_negotiation(ssl_negotiation("DSQL_SSLNEGOTIATION", &negotiation)?);
         }
         if let Some(path) = variable("DSQL_CA_FILE")? {
-            config = config.root_certificates(certificates_of_file("DSQL_CA_FILE", &path)?);
+            config = config.root_certificates_file("DSQL_CA_FILE", &path)?;
         }
         type Setter = fn(Config, Duration) -> Config;
         let durations: [(&str, Setter); 3] = [
@@ -130,192 +129,5 @@ impl Config {
             }
         }
         Ok(config)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::HashMap;
-
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::corpus::{mistaken, walk};
-
-    const HOST: &str = "abcdefghijklmnopqrstuvwx23.dsql.us-east-1.on.aws";
-
-    fn read(variables: &[(&'static str, &str)]) -> Result<Config, ConfigError> {
-        let variables: HashMap<_, _> = variables.iter().copied().collect();
-        Config::from_variables(|name| Ok(variables.get(name).map(ToString::to_string)))
-    }
-
-    #[test]
-    fn every_variable_reaches_its_setting() {
-        let config = read(&[
-            ("DSQL_ENDPOINT", HOST),
-            ("DSQL_USER", "game"),
-            ("DSQL_DATABASE", "other"),
-            ("DSQL_SEARCH_PATH", "games"),
-            ("DSQL_APPLICATION_NAME", "api"),
-            ("DSQL_HOSTADDR", "127.0.0.1"),
-            ("DSQL_PORT", "6432"),
-            ("DSQL_CONNECT_TIMEOUT_SECONDS", "2.5"),
-            ("DSQL_STATEMENT_TIMEOUT_SECONDS", "3"),
-            ("DSQL_MAX_LIFETIME_SECONDS", "4"),
-        ])
-        .unwrap();
-        assert_eq!(config.endpoint.host(), HOST);
-        assert_eq!(config.user, "game");
-        assert_eq!(config.database, "other");
-        assert_eq!(config.settings["search_path"], "games");
-        assert_eq!(config.application_name.as_deref(), Some("api"));
-        assert_eq!(config.address, Some([127, 0, 0, 1].into()));
-        assert_eq!(config.port, 6432);
-        assert_eq!(config.connect_deadline(), Duration::from_millis(2500));
-        assert_eq!(config.statement_timeout, Some(Duration::from_secs(3)));
-        assert_eq!(config.max_lifetime, Duration::from_secs(4));
-    }
-
-    #[test]
-    fn a_cluster_id_takes_the_nearest_region() {
-        let id = &HOST[..26];
-        let region = |variables: &[(&'static str, &str)]| {
-            let variables = [variables, &[("DSQL_ENDPOINT", id)]].concat();
-            read(&variables).map(|config| config.endpoint.region().to_owned())
-        };
-        let ambient = [
-            ("AWS_REGION", "eu-west-1"),
-            ("AWS_DEFAULT_REGION", "eu-west-2"),
-        ];
-        assert_eq!(region(&ambient).unwrap(), "eu-west-1");
-        assert_eq!(region(&ambient[1..]).unwrap(), "eu-west-2");
-        let explicit = [&ambient[..], &[("DSQL_REGION", "us-east-2")]].concat();
-        assert_eq!(region(&explicit).unwrap(), "us-east-2");
-        let error = region(&[]).unwrap_err().to_string();
-        assert!(error.contains("DSQL_REGION"), "{error}");
-    }
-
-    #[test]
-    fn a_host_name_has_its_region_and_may_not_be_contradicted() {
-        let config = read(&[("DSQL_ENDPOINT", HOST), ("AWS_REGION", "eu-west-1")]).unwrap();
-        assert_eq!(config.endpoint.region(), "us-east-1");
-        let error = read(&[("DSQL_ENDPOINT", HOST), ("DSQL_REGION", "eu-west-1")]).unwrap_err();
-        let error = error.to_string();
-        assert!(
-            error.contains("us-east-1") && error.contains("eu-west-1"),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn a_missing_endpoint_names_its_variable() {
-        for variables in [&[][..], &[("DSQL_ENDPOINT", "")]] {
-            let error = read(variables).unwrap_err();
-            assert!(error.to_string().contains("DSQL_ENDPOINT"), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_wrong_value_is_named_with_what_it_must_be() {
-        for (name, value) in [
-            ("DSQL_HOSTADDR", "localhost"),
-            ("DSQL_PORT", "70000"),
-            ("DSQL_SSLNEGOTIATION", "maybe"),
-            ("DSQL_VPC_ENDPOINT", "vpce-1"),
-            ("DSQL_CA_FILE", "/does/not/exist.pem"),
-            ("DSQL_CONNECT_TIMEOUT_SECONDS", "0"),
-            ("DSQL_CONNECT_TIMEOUT_SECONDS", "-1"),
-            ("DSQL_MAX_LIFETIME_SECONDS", "NaN"),
-            ("DSQL_MAX_LIFETIME_SECONDS", "1e300"),
-        ] {
-            let error = read(&[("DSQL_ENDPOINT", HOST), (name, value)])
-                .unwrap_err()
-                .to_string();
-            assert!(error.contains(value), "{error}");
-            assert!(
-                error.contains(name) || name == "DSQL_VPC_ENDPOINT",
-                "{error}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_url_in_the_wrong_place_keeps_its_password() {
-        const URL: &str = "postgres://admin:hunter2@host/postgres";
-        for name in [
-            "DSQL_HOSTADDR",
-            "DSQL_PORT",
-            "DSQL_SSLNEGOTIATION",
-            "DSQL_VPC_ENDPOINT",
-            "DSQL_CA_FILE",
-            "DSQL_CONNECT_TIMEOUT_SECONDS",
-        ] {
-            let error = read(&[("DSQL_ENDPOINT", HOST), (name, URL)]).unwrap_err();
-            let told = format!("{error} {error:?}");
-            assert!(!told.contains("hunter2"), "{told}");
-        }
-    }
-
-    #[test]
-    fn what_is_kept_is_read_with_any_mistake() {
-        walk("environment", read_lines);
-    }
-
-    /// Reads an environment that is written a variable a line, and checks that it says what the configuration says.
-    fn read_lines(lines: &[u8]) {
-        let lines = String::from_utf8_lossy(lines);
-        let variables: HashMap<_, _> = lines
-            .lines()
-            .filter_map(|line| line.split_once('='))
-            .collect();
-        let variable = |name| {
-            variables
-                .get(name)
-                .copied()
-                .filter(|value| !value.is_empty())
-        };
-        let read = Config::from_variables(|name| Ok(variables.get(name).map(ToString::to_string)));
-        match read {
-            Ok(config) => {
-                let endpoint = &config.endpoint;
-                let name = variable("DSQL_ENDPOINT").unwrap();
-                assert!([endpoint.host(), endpoint.cluster_id()].contains(&name));
-                if let Some(region) = variable("DSQL_REGION") {
-                    assert_eq!(endpoint.region(), region);
-                }
-                let interface = Some(endpoint.dialed()).filter(|dialed| *dialed != endpoint.host());
-                assert_eq!(interface, variable("DSQL_VPC_ENDPOINT"));
-                assert_eq!(config.user, variable("DSQL_USER").unwrap_or("admin"));
-                assert_eq!(
-                    config.settings.get("search_path").map(|path| &**path),
-                    variable("DSQL_SEARCH_PATH")
-                );
-                assert_eq!(
-                    config.port,
-                    variable("DSQL_PORT").map_or(5432, |port| port.parse().unwrap())
-                );
-            }
-            Err(error) => assert!(
-                !lines.contains('@') || !error.to_string().contains("hunter2"),
-                "{error}"
-            ),
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn no_mistakes_panic(lines in mistaken("environment")) {
-            read_lines(&lines);
-        }
-
-        #[test]
-        fn no_value_panics(port in ".*", address in ".*", timeout in ".*") {
-            let _ = read(&[
-                ("DSQL_ENDPOINT", HOST),
-                ("DSQL_PORT", &port),
-                ("DSQL_HOSTADDR", &address),
-                ("DSQL_CONNECT_TIMEOUT_SECONDS", &timeout),
-            ]);
-        }
     }
 }

@@ -60,7 +60,7 @@ mod tests {
     use tokio::time::timeout_at;
 
     use super::*;
-    use crate::error::{Failure, Reason};
+    use crate::{error::Failure, reason::Reason};
 
     /// The service's bucket: <https://docs.aws.amazon.com/aurora-dsql/latest/userguide/CHAP_quotas.html>.
     struct Bucket {

@@ -32,7 +32,6 @@ fn options(config: &Config) -> String {
         .is_via_interface()
         .then_some(("amzn-cluster-id", config.endpoint.cluster_id()));
     let settings = config.settings.iter();
-    let settings = settings.map(|(name, value)| (name.as_str(), value.as_str()));
     let options: Vec<String> = cluster
         .into_iter()
         .chain(settings)

@@ -16,7 +16,8 @@ use crate::{
     clock::Moment,
     config::Config,
     connect::{BACKOFF, Connector, Progress, Tasks},
-    error::{ConnectError, Reason},
+    error::{ConfigError, ConnectError, Error},
+    reason::Reason,
 };
 
 pub(crate) struct Opener {
@@ -56,11 +57,17 @@ impl Opener {
 
     /// Opens a connection in a task of its own, so that a panic, of a credentials provider for
     /// example, becomes an error.
-    pub(crate) async fn open_in_task(self: &Arc<Self>) -> Result<Connection, ConnectError> {
+    pub(crate) async fn open_in_task(self: &Arc<Self>) -> Result<Connection, Error> {
+        self.check()?;
         match self.spawn_open().await {
-            Ok(opened) => opened,
-            Err(ended) => Err(self.aborted(ended.is_panic())),
+            Ok(opened) => Ok(opened?),
+            Err(ended) => Err(self.aborted(ended.is_panic()).into()),
         }
+    }
+
+    /// Whether the configuration can work at all: only a missing TLS provider is found this late.
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        self.connector.check()
     }
 
     /// Not async, so that the opening is compiled here, and not again in each caller's crate.

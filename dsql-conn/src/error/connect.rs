@@ -1,21 +1,29 @@
 //! Why a connection could not be opened.
 
-use std::{error::Error as StdError, fmt, sync::Arc};
+use std::{borrow::Cow, error::Error as StdError, fmt, sync::Arc};
+
+use tokio_postgres::error::SqlState;
+
+use super::{Reason, debug_like_display, unquoted_source};
 
 /// A connection that could not be opened: which one, why, and what to do.
 ///
-/// Cheap to clone, because everyone who waits for a connection is told the same.
+/// `Display` names the host, the user, the [`Reason`], the words of the peer and a remedy, and
+/// `Debug` adds the causes that it does not quote. The wording may change between versions.
+///
+/// Cheap to clone, because all callers that wait for the same connection get it.
 #[derive(Clone)]
 pub struct ConnectError(Arc<Failure>);
 
-/// A [`ConnectError`] that is still being put together.
+/// A [`ConnectError`] under construction.
 pub(crate) struct Failure {
     host: String,
     user: String,
     reason: Reason,
     detail: Option<String>,
+    remedy: Option<Cow<'static, str>>,
     attempts: u32,
-    source: Option<Box<dyn StdError + Send + Sync>>,
+    cause: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 impl Failure {
@@ -25,19 +33,26 @@ impl Failure {
             user: user.to_owned(),
             reason,
             detail: None,
+            remedy: None,
             attempts: 1,
-            source: None,
+            cause: None,
         }
     }
 
-    /// Adds what the peer said, or where it happened.
+    /// Adds the words of the peer, or where it happened.
     pub(crate) fn detail(mut self, detail: impl Into<String>) -> Self {
         self.detail = Some(detail.into());
         self
     }
 
-    pub(crate) fn caused_by(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        self.source = Some(source.into());
+    /// Replaces the reason's own remedy by one that fits this case.
+    pub(crate) fn remedy(mut self, remedy: impl Into<Cow<'static, str>>) -> Self {
+        self.remedy = Some(remedy.into());
+        self
+    }
+
+    pub(crate) fn caused_by(mut self, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.cause = Some(cause.into());
         self
     }
 
@@ -49,6 +64,10 @@ impl Failure {
     pub(crate) fn reason(&self) -> Reason {
         self.reason
     }
+
+    fn cause(&self) -> Option<&(dyn StdError + 'static)> {
+        self.cause.as_deref().map(|cause| cause as _)
+    }
 }
 
 impl From<Failure> for ConnectError {
@@ -58,24 +77,30 @@ impl From<Failure> for ConnectError {
 }
 
 impl ConnectError {
-    /// What kept the connection from being opened.
+    /// Returns why the connection could not be opened.
     pub fn reason(&self) -> Reason {
         self.0.reason
     }
 
-    /// The endpoint's host name.
+    /// Returns the endpoint's host name.
     pub fn host(&self) -> &str {
         &self.0.host
     }
 
-    /// The database user.
+    /// Returns the database user.
     pub fn user(&self) -> &str {
         &self.0.user
     }
 
-    /// How often it was tried.
+    /// Returns the number of attempts, at least 1.
     pub fn attempts(&self) -> u32 {
         self.0.attempts
+    }
+
+    /// Returns the SQLSTATE, if it was the server that refused the connection.
+    pub fn code(&self) -> Option<&SqlState> {
+        let cause = self.0.cause.as_deref()?;
+        cause.downcast_ref::<tokio_postgres::Error>()?.code()
     }
 }
 
@@ -86,8 +111,9 @@ impl fmt::Display for ConnectError {
             user,
             reason,
             detail,
+            remedy,
             attempts,
-            source: _,
+            cause: _,
         } = &*self.0;
         write!(f, "cannot connect to {host} as {user:?}: {reason}")?;
         if let Some(detail) = detail {
@@ -96,237 +122,77 @@ impl fmt::Display for ConnectError {
         if *attempts > 1 {
             write!(f, ", tried {attempts} times")?;
         }
-        write!(f, "; {}", reason.remedy())
+        let remedy = remedy.as_deref().unwrap_or_else(|| reason.remedy());
+        write!(f, "; {remedy}")
     }
 }
 
 impl fmt::Debug for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ConnectError")
-            .field("host", &self.0.host)
-            .field("user", &self.0.user)
-            .field("reason", &self.0.reason)
-            .field("detail", &self.0.detail)
-            .field("attempts", &self.0.attempts)
-            .field("source", &self.0.source)
-            .finish()
+        debug_like_display(f, self, self.0.cause())
     }
 }
 
 impl StdError for ConnectError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0.source.as_deref().map(|source| source as _)
+        unquoted_source(&self.to_string(), self.0.cause()?)
     }
 }
 
-/// What kept a connection from being opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Reason {
-    /// No AWS credentials were found, or their provider failed.
-    Credentials,
-    /// The provider of AWS credentials did not answer in its time.
-    CredentialsTimedOut,
-    /// The endpoint's name does not resolve.
-    NameResolution,
-    /// No name server answered.
-    NameServer,
-    /// No address of the endpoint accepted a TCP connection.
-    Unreachable,
-    /// The server's certificate is not one for this endpoint by a trusted authority.
-    Certificate,
-    /// The TLS handshake failed for another cause.
-    Tls,
-    /// The identity's IAM policies do not allow the connection.
-    NotAuthorized,
-    /// The token was made for `admin` and used by another user, or the other way round.
-    WrongAction,
-    /// The token is out of date even though it was just signed.
-    TokenExpired,
-    /// The service denied access for a cause that it did not state in known words.
-    AccessDenied,
-    /// The database role does not exist.
-    RoleMissing,
-    /// A setting sent at the start of the session is not supported.
-    SettingRefused,
-    /// The service did not see which cluster was meant.
-    ServerNameMissing,
-    /// The cluster had been idle and is starting.
-    WakingUp,
-    /// The cluster has as many connections as it may have.
-    TooManyConnections,
-    /// Connections are being opened faster than the cluster allows.
-    RateExceeded,
-    /// The server is not available for now: it shuts down, starts, or met an internal error.
-    Unavailable,
-    /// The server refused the session for another cause.
-    Refused,
-    /// The peer closed the connection before the session was ready.
-    Interrupted,
-    /// The peer did not answer as a PostgreSQL server does.
-    Protocol,
-    /// The deadline for opening a connection passed, or that of a checkout which waited for it.
-    TimedOut,
-    /// The attempt was given up, because the pool was closed or a bug ended it.
-    Aborted,
-}
+#[cfg(test)]
+mod tests {
+    use std::io;
 
-impl Reason {
-    /// Whether the same attempt may succeed a little later without anyone changing anything.
-    pub fn is_transient(self) -> bool {
-        matches!(
-            self,
-            Self::CredentialsTimedOut
-                | Self::NameServer
-                | Self::Unreachable
-                | Self::WakingUp
-                | Self::TooManyConnections
-                | Self::RateExceeded
-                | Self::Unavailable
-                | Self::Interrupted
-                | Self::TimedOut
-                | Self::Aborted
-        )
+    use super::*;
+    use crate::scripted::{error, login_error};
+
+    fn failed(reason: Reason) -> Failure {
+        Failure::new("host", "admin", reason)
     }
 
-    /// Whether other credentials might have been let in.
-    pub(crate) fn is_about_credentials(self) -> bool {
-        matches!(
-            self,
-            Self::TokenExpired | Self::AccessDenied | Self::NotAuthorized
-        )
-    }
-
-    /// A stable name for logs, metrics and programs.
-    pub fn code(self) -> &'static str {
-        self.words().0
-    }
-
-    fn remedy(self) -> &'static str {
-        self.words().2
-    }
-
-    /// Name, description and remedy, side by side so that none is forgotten.
-    fn words(self) -> (&'static str, &'static str, &'static str) {
-        match self {
-            Self::Credentials => (
-                "credentials",
-                "no AWS credentials to sign a token with",
-                "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or pass a provider to Config::credentials",
+    #[test]
+    fn debug_reads_like_display_and_nothing_is_said_twice() {
+        let message = "unable to accept connection, access denied";
+        let refusal = || {
+            let said = error("FATAL", "08006", message, Some("a hint"));
+            login_error(&said).unwrap()
+        };
+        let hint = format!("{message}: a hint");
+        for (failure, once) in [
+            (
+                failed(Reason::AccessDenied)
+                    .detail(hint)
+                    .caused_by(refusal()),
+                message,
             ),
-            Self::CredentialsTimedOut => (
-                "credentials_timed_out",
-                "the provider of AWS credentials did not answer in time",
-                "check that what it asks (IMDS, a container's endpoint, STS) can be reached from here",
+            (failed(Reason::AccessDenied).caused_by(refusal()), message),
+            (
+                failed(Reason::Unreachable)
+                    .detail("no route")
+                    .caused_by(io::Error::other("no route")),
+                "no route",
             ),
-            Self::NameResolution => (
-                "name_resolution",
-                "the host name does not resolve",
-                "check the cluster ID and the Region",
+            (
+                failed(Reason::Unreachable).caused_by(io::Error::other("no route")),
+                "no route",
             ),
-            Self::NameServer => (
-                "name_server",
-                "no name server answered",
-                "check this network's DNS",
-            ),
-            Self::Unreachable => (
-                "unreachable",
-                "the host could not be reached",
-                "check that this network lets TCP through to the endpoint's port",
-            ),
-            Self::Certificate => (
-                "certificate",
-                "the server's certificate was not accepted",
-                "check that the endpoint is the cluster's own and that the trusted roots hold its authority",
-            ),
-            Self::Tls => (
-                "tls",
-                "the TLS handshake failed",
-                "check that nothing between here and the endpoint changes the traffic",
-            ),
-            Self::NotAuthorized => (
-                "not_authorized",
-                "not authorized",
-                "allow dsql:DbConnect (dsql:DbConnectAdmin for admin) on the cluster's ARN for this identity, and map a custom \
-                 role by AWS IAM GRANT; a new policy can take over a minute to be effective",
-            ),
-            Self::WrongAction => (
-                "wrong_action",
-                "the token is for another kind of user",
-                "sign dsql:DbConnectAdmin for admin and dsql:DbConnect for every other role",
-            ),
-            Self::TokenExpired => (
-                "token_expired",
-                "the token is out of date although it was just signed",
-                "set this machine's clock, and renew the credentials if they are temporary",
-            ),
-            Self::AccessDenied => (
-                "access_denied",
-                "access denied",
-                "check the credentials, the cluster's Region and the identity's policies",
-            ),
-            Self::RoleMissing => (
-                "role_missing",
-                "the database role does not exist",
-                "create it by CREATE ROLE .. WITH LOGIN and map it by AWS IAM GRANT",
-            ),
-            Self::SettingRefused => (
-                "setting_refused",
-                "a session setting is not supported",
-                "remove it: the service knows only a few settings",
-            ),
-            Self::ServerNameMissing => (
-                "server_name_missing",
-                "the server was not told which cluster is meant",
-                "connect by the endpoint's host name with SNI enabled",
-            ),
-            Self::WakingUp => (
-                "waking_up",
-                "the cluster is waking up",
-                "try again in some seconds, or allow a longer connect timeout",
-            ),
-            Self::TooManyConnections => (
-                "too_many_connections",
-                "the cluster has too many open connections",
-                "use smaller pools or ask for a higher quota",
-            ),
-            Self::RateExceeded => (
-                "rate_exceeded",
-                "connections are opened too fast",
-                "the cluster allows 100 a second after a burst of 1,000: keep connections and spread their start",
-            ),
-            Self::Unavailable => (
-                "unavailable",
-                "the server is not available for now",
-                "try again in some seconds, or allow a longer connect timeout",
-            ),
-            Self::Refused => ("refused", "the server refused the session", "see its words"),
-            Self::Interrupted => (
-                "interrupted",
-                "the peer closed the connection while it was being opened",
-                "try again; if it lasts, check what stands between here and the endpoint",
-            ),
-            Self::Protocol => (
-                "protocol",
-                "the peer does not speak the PostgreSQL protocol as expected",
-                "check that the address and port are the cluster's",
-            ),
-            Self::TimedOut => (
-                "timed_out",
-                "no answer in time",
-                "check the network, or raise Config::connect_timeout and Config::checkout_timeout",
-            ),
-            Self::Aborted => (
-                "aborted",
-                "the attempt was given up",
-                "it is tried again at the next checkout",
-            ),
+        ] {
+            let error = ConnectError::from(failure);
+            let (display, debug) = (error.to_string(), format!("{error:?}"));
+            assert!(debug.starts_with(&display), "{debug}");
+            assert_eq!(debug.matches(once).count(), 1, "{debug}");
+            let chain = format!("{:#}", anyhow::Error::from(error));
+            assert!(chain.starts_with(&display), "{chain}");
+            assert_eq!(chain.matches(once).count(), 1, "{chain}");
         }
     }
-}
 
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.words().1)
+    #[test]
+    fn the_sqlstate_is_that_of_the_refusal() {
+        let said = error("FATAL", "53300", "too many open connections", None);
+        let refused = failed(Reason::TooManyConnections).caused_by(login_error(&said).unwrap());
+        let refused = ConnectError::from(refused);
+        assert_eq!(refused.code(), Some(&SqlState::TOO_MANY_CONNECTIONS));
+        assert!(ConnectError::from(failed(Reason::Tls)).code().is_none());
     }
 }

@@ -267,7 +267,7 @@ impl Builder {
             retry_policy,
             checks,
         } = self;
-        config.is_same(&other.config)
+        *config == other.config
             && *max_size == other.max_size
             && *min_idle == other.min_idle
             && *idle_timeout == other.idle_timeout

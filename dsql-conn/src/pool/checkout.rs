@@ -320,6 +320,7 @@ impl<'a> Checkout<'a> {
     async fn wait(&mut self, mut ping: Option<&mut Ping<'_>>) -> Result<Served, Error> {
         let pool = self.pool;
         let started = self.started();
+        pool.opener.check()?;
         pool.start_maintenance();
         let mut waiting = Waiting::enter(self)?;
         let ticket = waiting.ticket;

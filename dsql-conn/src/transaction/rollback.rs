@@ -2,7 +2,7 @@
 
 use std::{error::Error as StdError, fmt};
 
-use crate::error::{Error, debug_like_display};
+use crate::error::Error;
 
 /// Why a body does not commit: a database error, or something of its own.
 ///
@@ -68,7 +68,7 @@ impl<T: fmt::Display> fmt::Display for Rollback<T> {
 impl<T: fmt::Debug> fmt::Debug for Rollback<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Error(error) => debug_like_display(error, f),
+            Self::Error(error) => fmt::Debug::fmt(error, f),
             Self::With(reason) => reason.fmt(f),
         }
     }

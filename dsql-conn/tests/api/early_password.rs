@@ -158,6 +158,7 @@ impl Front {
             .address(self.address.ip())
             .port(self.address.port())
             .root_certificates([self.authority.clone()])
+            .unwrap()
             // The engine knows one token, which does not change while the clock stands.
             .time_source(Clock::default())
             .user(role(cluster))

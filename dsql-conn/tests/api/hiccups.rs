@@ -27,6 +27,7 @@ fn by_name(cluster: &LocalCluster) -> Config {
     Config::new(endpoint)
         .port(cluster.address().port())
         .root_certificates([cluster.ca_der().clone()])
+        .unwrap()
         .credentials(credentials(cluster.admin()))
         .connect_timeout(Duration::from_secs(60))
 }

@@ -2,7 +2,9 @@
 
 mod age;
 mod cancellation;
+mod clock;
 mod connect;
+mod credentials;
 mod dial;
 mod early_password;
 mod ended;

@@ -31,6 +31,7 @@ pub(crate) fn config(cluster: &LocalCluster) -> Config {
         .address(cluster.address().ip())
         .port(cluster.address().port())
         .root_certificates([cluster.ca_der().clone()])
+        .unwrap()
         .credentials(credentials(cluster.admin()))
         .connect_timeout(Duration::from_secs(60))
 }

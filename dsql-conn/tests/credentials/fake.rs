@@ -1,4 +1,4 @@
-//! What the SDK's providers ask: STS, a container's endpoint and an instance's, in as much as they ask it.
+//! Fakes of the endpoints that the SDK's providers call: STS, a container's and an instance's.
 
 use axum::{
     Router,
@@ -10,7 +10,7 @@ use axum::{
 use dsql_local::Identity;
 use tokio::net::TcpListener;
 
-/// Answers `AssumeRole` and `AssumeRoleWithWebIdentity`, and returns where.
+/// Answers `AssumeRole` and `AssumeRoleWithWebIdentity`, and returns its URL.
 pub(crate) async fn sts(identity: &Identity) -> String {
     let answer = async |State(identity): State<Identity>, body: String| {
         let action = match body.contains("Action=AssumeRoleWithWebIdentity") {
@@ -18,10 +18,12 @@ pub(crate) async fn sts(identity: &Identity) -> String {
             false => "AssumeRole",
         };
         let xml = format!(
-            "<{action}Response xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><{action}Result><Credentials>\
-             <AccessKeyId>{}</AccessKeyId><SecretAccessKey>{}</SecretAccessKey><SessionToken>{}</SessionToken>\
+            "<{action}Response xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\
+             <{action}Result><Credentials><AccessKeyId>{}</AccessKeyId>\
+             <SecretAccessKey>{}</SecretAccessKey><SessionToken>{}</SessionToken>\
              <Expiration>{EXPIRATION}</Expiration></Credentials><AssumedRoleUser><Arn>{}</Arn>\
-             <AssumedRoleId>AROA:session</AssumedRoleId></AssumedRoleUser></{action}Result></{action}Response>",
+             <AssumedRoleId>AROA:session</AssumedRoleId></AssumedRoleUser></{action}Result>\
+             </{action}Response>",
             identity.access_key_id(),
             identity.secret_access_key(),
             identity.session_token().unwrap(),
@@ -54,7 +56,7 @@ pub(crate) async fn container(identity: &Identity) -> String {
     format!("{}/keys", serve(router).await)
 }
 
-/// Answers as an instance's metadata service, and returns where.
+/// Answers as an instance's metadata service, and returns its URL.
 pub(crate) async fn imds(identity: &Identity) -> String {
     const ROLES: &str = "/latest/meta-data/iam/security-credentials/";
     let session = async || {
@@ -75,7 +77,8 @@ pub(crate) async fn imds(identity: &Identity) -> String {
 /// What a credential process prints.
 pub(crate) fn process_json(identity: &Identity) -> String {
     format!(
-        r#"{{"Version":1,"AccessKeyId":"{}","SecretAccessKey":"{}","SessionToken":"{}","Expiration":"{EXPIRATION}"}}"#,
+        r#"{{"Version":1,"AccessKeyId":"{}","SecretAccessKey":"{}","SessionToken":"{}",
+             "Expiration":"{EXPIRATION}"}}"#,
         identity.access_key_id(),
         identity.secret_access_key(),
         identity.session_token().unwrap(),
@@ -84,7 +87,8 @@ pub(crate) fn process_json(identity: &Identity) -> String {
 
 fn json(identity: &Identity) -> impl IntoResponse + use<> {
     let json = format!(
-        r#"{{"Code":"Success","Type":"AWS-HMAC","AccessKeyId":"{}","SecretAccessKey":"{}","Token":"{}","Expiration":"{EXPIRATION}"}}"#,
+        r#"{{"Code":"Success","Type":"AWS-HMAC","AccessKeyId":"{}","SecretAccessKey":"{}",
+             "Token":"{}","Expiration":"{EXPIRATION}"}}"#,
         identity.access_key_id(),
         identity.secret_access_key(),
         identity.session_token().unwrap(),

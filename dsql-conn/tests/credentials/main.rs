@@ -1,13 +1,14 @@
-//! Every source of credentials that a process may have, each by itself, against a fake of what it asks.
+//! Every source of credentials that a process can have, one at a time, against fake endpoints.
 //!
-//! The sources are told by the environment, so that each test runs itself again in a process of its own with the environment
-//! that it describes, and there connects to a local cluster that knows one key.
+//! The environment selects the source. Each test runs itself again in a child process with the
+//! environment that it describes, and connects there to a local cluster that knows one key.
 
 #![cfg(feature = "aws-config")]
 
 mod fake;
+mod rotation;
 
-use std::{env, process::Output};
+use std::{env, fs, process::Output};
 
 use dsql_conn::{Config, Reason};
 use dsql_local::{Action, Identity, LocalCluster};
@@ -37,21 +38,16 @@ impl Account {
     /// Writes a file and returns its path.
     fn file(&self, name: &str, text: &str) -> String {
         let path = self.folder.path().join(name);
-        std::fs::write(&path, text).unwrap();
+        fs::write(&path, text).unwrap();
         path.to_str().unwrap().to_owned()
     }
 
     /// The keys as a section of a shared credentials file.
     fn section(&self, profile: &str) -> String {
-        format!(
-            "[{profile}]\naws_access_key_id={}\naws_secret_access_key={}\naws_session_token={}\n",
-            self.identity.access_key_id(),
-            self.identity.secret_access_key(),
-            self.identity.session_token().unwrap()
-        )
+        section(profile, &self.identity)
     }
 
-    /// Runs the test again in a process that knows the cluster, these variables and nothing else.
+    /// Runs the test again in a child process with the cluster and these variables alone.
     async fn process(&self, test: &str, variables: &[(&str, &str)]) -> Output {
         let address = self.cluster.address();
         let ca_file = self.file("ca.pem", self.cluster.ca_pem());
@@ -64,10 +60,11 @@ impl Account {
             .env("DSQL_HOSTADDR", address.ip().to_string())
             .env("DSQL_PORT", address.port().to_string())
             .env("DSQL_CA_FILE", ca_file)
-            // Where a source is not what the test is about, it must not be asked for long.
+            // Other tests must not wait for a metadata service.
             .env("AWS_EC2_METADATA_DISABLED", "true")
             .env("AWS_REGION", self.cluster.region())
             .envs(variables.iter().copied())
+            .kill_on_drop(true)
             .output()
             .await
             .unwrap()
@@ -80,6 +77,15 @@ impl Account {
         assert!(output.status.success(), "{printed}");
         assert_eq!(self.cluster.counts().logins, 1, "{printed}");
     }
+}
+
+fn section(profile: &str, identity: &Identity) -> String {
+    format!(
+        "[{profile}]\naws_access_key_id={}\naws_secret_access_key={}\naws_session_token={}\n",
+        identity.access_key_id(),
+        identity.secret_access_key(),
+        identity.session_token().unwrap()
+    )
 }
 
 /// Whether this is the process in which the test connects.
@@ -154,7 +160,7 @@ async fn keys_of_the_profile_that_the_caller_names_sign() {
     let file = account.file("credentials", &account.section("orders"));
     let variables = [
         ("AWS_SHARED_CREDENTIALS_FILE", &*file),
-        // The caller's word stands above the environment's.
+        // The caller's profile takes precedence over the environment.
         ("AWS_ACCESS_KEY_ID", "AKIANOBODYKNOWSTHIS0"),
         ("AWS_SECRET_ACCESS_KEY", "secret"),
     ];
@@ -203,8 +209,8 @@ async fn keys_of_an_assumed_role_sign() {
     let account = Account::new().await;
     let sts = fake::sts(&account.identity).await;
     let config = format!(
-        "[default]\nrole_arn = {}\nsource_profile = base\n[profile base]\naws_access_key_id = AKIABASE\n\
-         aws_secret_access_key = secret\n",
+        "[default]\nrole_arn = {}\nsource_profile = base\n\
+         [profile base]\naws_access_key_id = AKIABASE\naws_secret_access_key = secret\n",
         account.identity.arn()
     );
     let config = account.file("config", &config);

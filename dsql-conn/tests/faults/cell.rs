@@ -136,6 +136,7 @@ impl Cell {
         let config = Config::new(cluster.endpoint().parse().expect("the cluster's own"))
             .resolver(move |_, _| resolving.clone().resolve())
             .root_certificates([cluster.ca_der().clone()])
+            .unwrap()
             .credentials(credentials)
             .connect_timeout(connect);
         let size = match (self.stage, self.way) {

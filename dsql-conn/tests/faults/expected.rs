@@ -82,17 +82,16 @@ fn dialing(fault: Fault) -> Row {
 
 fn told_at_login(service: Service) -> Row {
     match service {
-        // A fresh signature may do, once.
-        Service::SignatureExpired => Dial {
+        // Signed again once: the clock may have been set. These refusals name a distant time.
+        Service::SignatureExpired | Service::SignatureNotYetCurrent => Dial {
             get: served(),
-            ..Dial::refused(Reason::TokenExpired)
+            ..Dial::refused(Reason::ClockSkew)
         }
         .row(),
         Service::WakingUp => transient(Reason::WakingUp),
         Service::TooManyConnections => transient(Reason::TooManyConnections),
         Service::RateExceeded => transient(Reason::RateExceeded),
-        Service::SignatureNotYetCurrent
-        | Service::WrongSignature
+        Service::WrongSignature
         | Service::UnknownAccessKey
         | Service::MalformedToken
         | Service::IamAuthenticationFailed => permanent(Reason::AccessDenied),

@@ -52,7 +52,7 @@ async fn main() -> ExitCode {
 /// caller. A crash would only make Lambda repeat the whole start.
 async fn open_first_connection(pool: &Pool) {
     if let Err(error) = pool.get_by(SystemTime::now() + INIT).await {
-        let reason = error.reason().map(|reason| reason.code());
+        let reason = error.reason().map(|reason| reason.as_str());
         log::failure("no connection during init", reason, &error);
     }
 }

@@ -1,0 +1,65 @@
+//! Gets credentials from the source that a configuration names.
+
+use std::env;
+
+#[cfg(feature = "aws-config")]
+use aws_config::{
+    default_provider::credentials::default_provider, profile::ProfileFileCredentialsProvider,
+};
+use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
+
+use super::error::CredentialsError;
+use crate::config::Source;
+
+/// Reads the access key from this process's environment, if it is the source and has one.
+pub(super) fn from_environment(source: &Source) -> Result<Option<Credentials>, CredentialsError> {
+    match source {
+        Source::Found => from_variables(|name| env::var(name).ok()),
+        _ => Ok(None),
+    }
+}
+
+/// Reads the variables that Lambda and most shells set. Half of a key pair is an error.
+pub(super) fn from_variables(
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<Option<Credentials>, CredentialsError> {
+    let variable = |name| variable(name).filter(|value| !value.is_empty());
+    match (variable(ACCESS_KEY_ID), variable(SECRET_ACCESS_KEY)) {
+        (Some(id), Some(secret)) => Ok(Some(Credentials::new(
+            id,
+            secret,
+            variable(SESSION_TOKEN),
+            None,
+            "environment",
+        ))),
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(CredentialsError::half_a_pair(SECRET_ACCESS_KEY)),
+        (None, Some(_)) => Err(CredentialsError::half_a_pair(ACCESS_KEY_ID)),
+    }
+}
+
+/// Builds the provider of a source that is not the environment.
+///
+/// The SDK's providers read the shared AWS files once and keep what they parsed, even an error.
+/// Only a new provider reads the files again.
+pub(super) async fn provider(
+    source: &Source,
+) -> Result<SharedCredentialsProvider, CredentialsError> {
+    match source {
+        Source::Provider(provider) => Ok(SharedCredentialsProvider::clone(provider)),
+        // The chain is built late, because that parses the system's root certificates.
+        #[cfg(feature = "aws-config")]
+        Source::Found => Ok(SharedCredentialsProvider::new(default_provider().await)),
+        #[cfg(not(feature = "aws-config"))]
+        Source::Found => Err(CredentialsError::no_source()),
+        #[cfg(feature = "aws-config")]
+        Source::Profile(name) => {
+            let profile = ProfileFileCredentialsProvider::builder().profile_name(name);
+            Ok(SharedCredentialsProvider::new(profile.build()))
+        }
+    }
+}
+
+pub(super) const ACCESS_KEY_ID: &str = "AWS_ACCESS_KEY_ID";
+pub(super) const SECRET_ACCESS_KEY: &str = "AWS_SECRET_ACCESS_KEY";
+const SESSION_TOKEN: &str = "AWS_SESSION_TOKEN";

@@ -1,0 +1,139 @@
+//! Finds in a refusal how far this machine's clock is off.
+
+use std::{
+    fmt,
+    time::{Duration, SystemTime},
+};
+
+use aws_smithy_types::date_time::{DateTime, Format};
+use rustls::CertificateError;
+
+/// How far this machine's clock is from the server's.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Skew {
+    Ahead(Duration),
+    Behind(Duration),
+}
+
+impl Skew {
+    /// Compares the clock that a token was signed by with the server's, as far as a refusal of the
+    /// token names the server's time. `None` if that is unknown or near the time of signing.
+    ///
+    /// AWS phrases a SigV4 refusal as `Signature expired: 20210502T164300Z is now earlier than
+    /// 20210502T164822Z (20210502T165322Z - 5 min.)`, with its own time last. Other words are
+    /// understood if they repeat the time of signing beside another one.
+    pub(super) fn told(words: &str, signed: SystemTime) -> Option<Self> {
+        let times: Vec<_> = timestamps(words).collect();
+        let is_ours = |time: &SystemTime| difference(*time, signed) < PRECISION;
+        let server = match is_known(words) {
+            true => times[..].split_first().and_then(|(_, rest)| rest.last()),
+            false if times.iter().any(is_ours) => times.iter().rfind(|time| !is_ours(time)),
+            false => None,
+        };
+        Self::between(signed, *server?)
+    }
+
+    fn between(ours: SystemTime, servers: SystemTime) -> Option<Self> {
+        let by = difference(ours, servers);
+        match by > TOLERANCE {
+            true if ours > servers => Some(Self::Ahead(by)),
+            true => Some(Self::Behind(by)),
+            false => None,
+        }
+    }
+}
+
+impl fmt::Display for Skew {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (by, direction) = match self {
+            Self::Ahead(by) => (by, "ahead of"),
+            Self::Behind(by) => (by, "behind"),
+        };
+        let by = Rounded(*by);
+        write!(f, "this machine's clock is {by} {direction} the server's")
+    }
+}
+
+/// Whether a refusal of a token blames the time, without telling the server's.
+pub(super) fn is_about_clock(words: &str) -> bool {
+    let words = words.to_lowercase();
+    // What AWS's SigV4 says of a token from the future, and what S3 answers to either kind:
+    // https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+    words.contains("signature not yet current")
+        || words.contains("requesttimetooskewed")
+        || words.contains("request time and the current time is too large")
+}
+
+/// Says how a certificate that is not valid now may be due to this machine's clock.
+pub(super) fn certificate(error: &CertificateError) -> Option<String> {
+    let by = |from: u64, to: u64| Rounded(Duration::from_secs(to.saturating_sub(from)));
+    let state = match error {
+        CertificateError::NotValidYet => "is not valid yet".to_owned(),
+        CertificateError::Expired => "has expired".to_owned(),
+        CertificateError::NotValidYetContext { time, not_before } => {
+            let by = by(time.as_secs(), not_before.as_secs());
+            format!("is not valid for another {by}")
+        }
+        CertificateError::ExpiredContext { time, not_after } => {
+            format!("expired {} ago", by(not_after.as_secs(), time.as_secs()))
+        }
+        _ => return None,
+    };
+    Some(format!(
+        "by this machine's clock the server's certificate {state}; if the clock is right, the \
+         certificate must be renewed"
+    ))
+}
+
+fn is_known(words: &str) -> bool {
+    let words = words.to_lowercase();
+    words.contains("signature expired") || words.contains("signature not yet current")
+}
+
+/// The times in a text, in SigV4's form (`20210502T164300Z`) or RFC 3339's.
+fn timestamps(text: &str) -> impl Iterator<Item = SystemTime> {
+    let is_part = |c: char| c.is_ascii_digit() || "TZtz-:.".contains(c);
+    text.split(move |c| !is_part(c)).filter_map(timestamp)
+}
+
+pub(super) fn timestamp(text: &str) -> Option<SystemTime> {
+    let text = text.trim_matches(['-', ':', '.']).to_ascii_uppercase();
+    let (seconds, _) = text.split_once(['.', 'Z'])?;
+    let digits = seconds.replace(['-', ':', 'T'], "");
+    if digits.len() != 14 || !text.ends_with('Z') || !seconds.contains('T') {
+        return None;
+    }
+    let part = |range: std::ops::Range<usize>| digits.get(range);
+    let (year, month, day) = (part(0..4)?, part(4..6)?, part(6..8)?);
+    let (hour, minute, second) = (part(8..10)?, part(10..12)?, part(12..14)?);
+    let text = format!("{year}-{month}-{day}T{hour}:{minute}:{second}Z");
+    let time = DateTime::from_str(&text, Format::DateTime).ok()?;
+    SystemTime::try_from(time).ok()
+}
+
+fn difference(one: SystemTime, other: SystemTime) -> Duration {
+    one.duration_since(other)
+        .unwrap_or_else(|earlier| earlier.duration())
+}
+
+/// A duration in its two largest units.
+struct Rounded(Duration);
+
+impl fmt::Display for Rounded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs();
+        let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
+        match (days, hours, minutes) {
+            (0, 0, 0) => write!(f, "{seconds} s"),
+            (0, 0, _) => write!(f, "{minutes} min {} s", seconds % 60),
+            (0, ..) => write!(f, "{hours} h {} min", minutes % 60),
+            _ => write!(f, "{days} d {} h", hours % 24),
+        }
+    }
+}
+
+/// SigV4 accepts a token that is this far off.
+const TOLERANCE: Duration = Duration::from_secs(5 * 60);
+
+/// A timestamp has whole seconds.
+const PRECISION: Duration = Duration::from_secs(2);

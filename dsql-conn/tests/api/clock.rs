@@ -1,0 +1,72 @@
+//! A clock of this machine that is wrong: the error says so, and by how much.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use dsql_conn::{
+    Reason,
+    rustls::{self, ClientConfig, RootCertStore, pki_types::UnixTime, time_provider::TimeProvider},
+};
+
+use crate::{
+    connect::refusal,
+    support::{Clock, cluster, config},
+};
+
+#[tokio::test]
+async fn a_clock_that_is_ahead_or_behind_is_told_by_how_much() {
+    let cluster = cluster().await;
+    let hour = Duration::from_secs(3_600);
+    let ahead = SystemTime::now() + hour + Duration::from_secs(30);
+    let behind = SystemTime::now() - hour - Duration::from_secs(30);
+    for (time, words) in [(ahead, "1 h 0 min ahead of"), (behind, "1 h 0 min behind")] {
+        let clock = Clock::default();
+        clock.set(time);
+        let (reason, said) = refusal(config(&cluster).time_source(clock)).await;
+        assert_eq!(reason, Reason::ClockSkew, "{said}");
+        let skew = format!("this machine's clock is {words} the server's");
+        assert!(said.contains(&skew), "{said}");
+        assert!(said.contains("; set this machine's clock"), "{said}");
+    }
+}
+
+/// Stands still.
+#[derive(Debug)]
+struct Stopped(SystemTime);
+
+impl TimeProvider for Stopped {
+    fn current_time(&self) -> Option<UnixTime> {
+        let since = self.0.duration_since(UNIX_EPOCH).unwrap();
+        Some(UnixTime::since_unix_epoch(since))
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_out_of_date_by_this_clock_blames_the_clock() {
+    let cluster = cluster().await;
+    let mut roots = RootCertStore::empty();
+    roots.add(cluster.ca_der().clone()).unwrap();
+    for (time, words) in [
+        (
+            UNIX_EPOCH,
+            "the server's certificate is not valid for another",
+        ),
+        (
+            UNIX_EPOCH + Duration::from_secs(100_000_000_000),
+            "the server's certificate expired",
+        ),
+    ] {
+        let provider = rustls::crypto::ring::default_provider();
+        let tls = ClientConfig::builder_with_details(provider.into(), Arc::new(Stopped(time)))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots.clone())
+            .with_no_client_auth();
+        let (reason, said) = refusal(config(&cluster).tls_config(tls.into())).await;
+        assert_eq!(reason, Reason::ClockSkew, "{said}");
+        assert!(said.contains(words), "{said}");
+        assert!(said.contains("; set this machine's clock"), "{said}");
+    }
+}

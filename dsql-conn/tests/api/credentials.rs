@@ -1,0 +1,108 @@
+//! Providers of credentials that fail: what is retried, and what the error says.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
+
+use aws_credential_types::{
+    Credentials,
+    provider::{ProvideCredentials, error::CredentialsError, future},
+};
+use dsql_conn::{Config, Reason};
+use dsql_local::LocalCluster;
+
+use crate::support::{cluster, config, credentials};
+
+/// A provider that fails this many times.
+#[derive(Debug, Clone)]
+struct Failing {
+    times: u32,
+    error: fn() -> CredentialsError,
+    credentials: Credentials,
+    asked: Arc<AtomicU32>,
+}
+
+impl Failing {
+    fn new(cluster: &LocalCluster, times: u32, error: fn() -> CredentialsError) -> Self {
+        Self {
+            times,
+            error,
+            credentials: credentials(cluster.admin()),
+            asked: Arc::default(),
+        }
+    }
+
+    fn asked(&self) -> u32 {
+        self.asked.load(Ordering::SeqCst)
+    }
+}
+
+impl ProvideCredentials for Failing {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        let asked = self.asked.fetch_add(1, Ordering::SeqCst);
+        future::ProvideCredentials::ready(match asked < self.times {
+            true => Err((self.error)()),
+            false => Ok(self.credentials.clone()),
+        })
+    }
+}
+
+/// Connects in vain; returns the reason and the whole message.
+async fn refused(config: Config) -> (Reason, String) {
+    let error = config.connect().await.unwrap_err();
+    (error.reason().unwrap(), error.to_string())
+}
+
+#[tokio::test]
+async fn a_provider_that_fails_once_is_asked_again() {
+    let cluster = cluster().await;
+    let provider = Failing::new(&cluster, 1, || {
+        CredentialsError::provider_error("IMDS answered 503")
+    });
+    let config = config(&cluster).credentials(provider.clone());
+    config.connect().await.unwrap();
+    assert_eq!((provider.asked(), cluster.counts().logins), (2, 1));
+}
+
+#[tokio::test]
+async fn a_provider_that_goes_on_failing_is_told_soon_with_its_words() {
+    let cluster = cluster().await;
+    for error in [
+        || CredentialsError::provider_error("IMDS answered 503"),
+        || CredentialsError::unhandled("IMDS answered 503"),
+    ] {
+        let provider = Failing::new(&cluster, u32::MAX, error);
+        let (reason, said) = refused(config(&cluster).credentials(provider.clone())).await;
+        assert_eq!(reason, Reason::CredentialsUnavailable, "{said}");
+        assert!(reason.is_transient());
+        assert_eq!(said.matches("IMDS answered 503").count(), 1, "{said}");
+        assert!(said.contains("tried 3 times"), "{said}");
+        assert!(said.contains("Config::credentials"), "{said}");
+        assert_eq!(provider.asked(), 3);
+    }
+    assert_eq!(cluster.counts().accepted, 0);
+}
+
+#[tokio::test]
+async fn a_provider_without_credentials_is_asked_once() {
+    let cluster = cluster().await;
+    for error in [
+        || CredentialsError::not_loaded("no key in the vault"),
+        || CredentialsError::invalid_configuration("no key in the vault"),
+    ] {
+        let provider = Failing::new(&cluster, u32::MAX, error);
+        let (reason, said) = refused(config(&cluster).credentials(provider.clone())).await;
+        assert_eq!(reason, Reason::Credentials, "{said}");
+        assert!(!reason.is_transient());
+        assert!(said.contains("no key in the vault"), "{said}");
+        assert!(
+            said.ends_with("; check the provider that was passed to Config::credentials"),
+            "{said}"
+        );
+        assert_eq!(provider.asked(), 1);
+    }
+}
