@@ -128,13 +128,14 @@ fn transient(reason: Reason) -> Row {
     .row()
 }
 
-/// What only a deadline tells of.
+/// Noticed by the deadline for opening a connection alone.
 fn silent() -> Row {
+    let timed_out = Seen::Connect(Reason::TimedOut).by(Bound::Connect);
     Dial {
-        get: Seen::Served.by(Bound::Connect),
-        lasting: Seen::CheckoutTimeout(Some(Reason::TimedOut)).by(Bound::Checkout),
+        get: timed_out.clone(),
+        lasting: timed_out.clone(),
         given_up: given_up(),
-        unpooled: Seen::Connect(Reason::TimedOut).by(Bound::Connect),
+        unpooled: timed_out,
     }
     .row()
 }

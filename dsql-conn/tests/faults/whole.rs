@@ -31,8 +31,9 @@ pub(crate) async fn check(bench: &Bench, are_stuck: bool) -> Result<(), String> 
         if (stats.connections, stats.idle) != (size, size) {
             return Err(format!("a full pool at rest: {stats:?}"));
         }
-        // A connection that was given up goes with its task, whether or not the peer lets go of it.
-        until_alive(size as usize).await?;
+        // One task for each connection, and the pool's own. The task of a connection that was
+        // discarded ends, whether or not the server lets go of it.
+        until_alive(size as usize + 1).await?;
         until_open(bench, size.into(), are_stuck).await?;
 
         let next = async {
