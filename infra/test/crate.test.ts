@@ -44,7 +44,7 @@ test("the search path is the schema that the bootstrap makes", () => {
 
 test("the API's limit of a title is the program's", () => {
   const [, longest] =
-    /LONGEST_TITLE: usize = (\d+)/.exec(source("examples/generate-game/src/game.rs")) ?? [];
+    /LONGEST_TITLE: usize = (\d+)/.exec(source("examples/generate-game/src/title.rs")) ?? [];
   const { api } = new Synthesis();
   const [model] = Object.values(api.findResources("AWS::ApiGateway::Model"));
   assert.equal(model?.["Properties"].Schema.properties.title.maxLength, Number(longest));
