@@ -88,10 +88,41 @@ class Wiring(unittest.TestCase):
                 methods[f"{verb} {resource['path']}"] = gateway.get_method(
                     restApiId=api["id"], resourceId=resource["id"], httpMethod=verb
                 )
-        self.assertEqual(sorted(methods), ["GET /games", "GET /games/{id}", "POST /games"])
+        self.assertEqual(
+            sorted(methods),
+            [
+                "ANY /games",
+                "ANY /games/{id}",
+                "DELETE /games/{id}",
+                "GET /games",
+                "GET /games/{id}",
+                "POST /games",
+                "PUT /games/{id}",
+            ],
+        )
+        live = f"{function('Makes up games')['FunctionArn']}:live/invocations"
         for method in methods.values():
             self.assertTrue(method["apiKeyRequired"])
-            self.assertIn(function("Makes up games")["FunctionArn"], method["methodIntegration"]["uri"])
+            self.assertTrue(method["methodIntegration"]["uri"].endswith(live), method)
+
+    def test_the_alias_points_to_the_version_of_the_output(self):
+        name = function("Makes up games")["FunctionName"]
+        alias = client("lambda").get_alias(FunctionName=name, Name="live")
+        self.assertEqual(alias["FunctionVersion"], self.stacks["Functions"]["GameFunctionVersion"])
+
+    def test_the_cluster_refuses_other_accounts(self):
+        (template,) = TEMPLATES.glob("*-Storage.template.json")
+        (cluster,) = (
+            resource["Properties"]
+            for resource in json.loads(template.read_text())["Resources"].values()
+            if resource["Type"] == "AWS::DSQL::Cluster"
+        )
+        (statement,) = json.loads(cluster["PolicyDocument"])["Statement"]
+        account = self.cluster["arn"].split(":")[4]
+        self.assertEqual(statement["Effect"], "Deny")
+        self.assertEqual(
+            statement["Condition"], {"StringNotEquals": {"aws:PrincipalAccount": account}}
+        )
 
     def test_the_cluster_is_protected(self):
         self.assertTrue(self.cluster["deletionProtectionEnabled"])
