@@ -4,7 +4,11 @@ import { programs, X86_64 } from "./programs.ts";
 export const VARIANTS: Readonly<Record<string, Record<string, string>>> = {
   default: {},
   // For the wiring tests: moto's account, and nothing that moto cannot make.
-  account: { CDK_DEFAULT_ACCOUNT: "123456789012", GAME_API_KEY_GENERATIONS: "1,2" },
+  account: {
+    CDK_DEFAULT_ACCOUNT: "123456789012",
+    GAME_API_KEY_GENERATIONS: "1,2",
+    GAME_BACKUP_RETENTION_DAYS: "none",
+  },
   everything: {
     CDK_DEFAULT_ACCOUNT: "123456789012",
     GAME_ALARM_EMAIL: "ops@example.com",

@@ -29,6 +29,9 @@ class Wiring(unittest.TestCase):
     def setUpClass(cls):
         for context in (mock_aws(config={"lambda": {"use_docker": False}}), control_plane.installed()):
             cls.enterClassContext(context)
+        control_plane.Alias.made.clear()
+        control_plane.Cluster.policies.clear()
+        control_plane.Permission.granted.clear()
         control_plane.Bootstrap.runs.clear()
         # What `cdk bootstrap` leaves in an account.
         client("ssm").put_parameter(
@@ -106,18 +109,20 @@ class Wiring(unittest.TestCase):
             self.assertTrue(method["methodIntegration"]["uri"].endswith(live), method)
 
     def test_the_alias_points_to_the_version_of_the_output(self):
-        name = function("Makes up games")["FunctionName"]
-        alias = client("lambda").get_alias(FunctionName=name, Name="live")
-        self.assertEqual(alias["FunctionVersion"], self.stacks["Functions"]["GameFunctionVersion"])
+        (alias,) = control_plane.Alias.made
+        self.assertEqual(alias.properties["FunctionName"], function("Makes up games")["FunctionName"])
+        self.assertEqual(
+            alias.properties["FunctionVersion"], self.stacks["Functions"]["GameFunctionVersion"]
+        )
+
+    def test_the_api_may_call_the_alias_and_nothing_else(self):
+        (alias,) = control_plane.Alias.made
+        granted = {permission.properties["FunctionName"] for permission in control_plane.Permission.granted}
+        self.assertEqual(granted, {alias.arn})
 
     def test_the_cluster_refuses_other_accounts(self):
-        (template,) = TEMPLATES.glob("*-Storage.template.json")
-        (cluster,) = (
-            resource["Properties"]
-            for resource in json.loads(template.read_text())["Resources"].values()
-            if resource["Type"] == "AWS::DSQL::Cluster"
-        )
-        (statement,) = json.loads(cluster["PolicyDocument"])["Statement"]
+        (policy,) = control_plane.Cluster.policies
+        (statement,) = json.loads(policy)["Statement"]
         account = self.cluster["arn"].split(":")[4]
         self.assertEqual(statement["Effect"], "Deny")
         self.assertEqual(
