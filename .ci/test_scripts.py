@@ -85,7 +85,7 @@ class Scripts(unittest.TestCase):
             (out / f"{stack}.template.json").write_text('{"Resources": {"A": {}, "B": {}}}')
         known = {"words": ["get-template", "Old"], "out": '{"Resources": {}}'}
         missing = {"words": ["get-template", "New"], "error": "Stack New does not exist", "code": 254}
-        changes = {"words": ["cdk diff Old", "--template"], "out": "[+] AWS::SNS::Topic\n"}
+        changes = {"words": ["cdk diff Old --exclusively", "--template"], "out": "[+] AWS::SNS::Topic\n"}
         result = self.run_script("template-diff", str(out), rules=[known, missing, changes])
         self.assertEqual(result.returncode, 0, result)
         self.assertIn("A new stack of 2 resources", result.stdout)

@@ -141,6 +141,7 @@ test("a key has the policy that the services need which use it", () => {
     "dsql.amazonaws.com",
     "dsql.amazonaws.com",
     { "Fn::Sub": "logs.${AWS::Region}.amazonaws.com" },
+    { "Fn::Sub": "logs.${AWS::Region}.amazonaws.com" },
     "cloudwatch.amazonaws.com",
     "budgets.amazonaws.com",
   ]);

@@ -74,6 +74,14 @@ test("every operation of the document has its method, its parameters and its mod
   );
 });
 
+test("the gateway requires no header, because the function says which one is missing and what to send", () => {
+  for (const { Properties } of methods) {
+    for (const [name, required] of Object.entries(Properties.RequestParameters ?? {})) {
+      assert.equal(required, name.startsWith("method.request.path."), name);
+    }
+  }
+});
+
 test("a body of any content type meets the model, so that none passes under another name", () => {
   const withBody = methods.filter(({ Properties }) => Properties.RequestModels);
   assert.deepEqual(withBody.map(({ Properties }) => Properties.HttpMethod).sort(), ["POST", "PUT"]);
