@@ -1,11 +1,16 @@
-"""Checks what no linter of workflows asks for: every shell script in them, and that the one required job waits for all others."""
+"""Checks what no linter of workflows asks for: every shell script in them, that the one required job waits for all others,
+and that production gets what was tested, shown and built by a compiler that is named."""
 
+import re
 import subprocess
 import sys
 
 from ruamel.yaml import YAML
 
 REQUIRED = "ci-pass"
+
+# What a deployment to production waits for.
+GATES = {"tested", "plan", "attest", "staging"}
 
 
 def faults(path, workflow):
@@ -25,10 +30,21 @@ def faults(path, workflow):
             )
             for line in shellcheck.stdout.splitlines():
                 yield f"{where}: {line}"
+    if "production" in workflow["jobs"]:
+        yield from faults_of_deployment(path, workflow)
     if REQUIRED in workflow["jobs"]:
         others = set(workflow["jobs"]) - {REQUIRED}
         for forgotten in others - set(workflow["jobs"][REQUIRED]["needs"]):
             yield f"{path}: {REQUIRED}: does not need {forgotten}"
+
+
+def faults_of_deployment(path, workflow):
+    missing = GATES - set(workflow["jobs"]["production"]["needs"])
+    for gate in sorted(missing):
+        yield f"{path}: production: does not need {gate}"
+    toolchain = workflow["jobs"]["build"].get("env", {}).get("RUSTUP_TOOLCHAIN", "none")
+    if not re.fullmatch(r"\d+\.\d+\.\d+", toolchain):
+        yield f"{path}: build: RUSTUP_TOOLCHAIN is {toolchain}: name a version"
 
 
 def main():

@@ -4,84 +4,153 @@ import {
   type Alarm,
   ComparisonOperator,
   type CreateAlarmOptions,
-  type Metric,
+  type IMetric,
+  MathExpression,
   Stats,
   TreatMissingData,
 } from "aws-cdk-lib/aws-cloudwatch";
 import { SnsAction } from "aws-cdk-lib/aws-cloudwatch-actions";
 import { ServicePrincipal } from "aws-cdk-lib/aws-iam";
+import type { IKey } from "aws-cdk-lib/aws-kms";
 import { Topic } from "aws-cdk-lib/aws-sns";
 import { EmailSubscription } from "aws-cdk-lib/aws-sns-subscriptions";
 import { Construct } from "constructs";
+import { acknowledgeCheckov } from "./checkov.ts";
+import type { ClusterReference } from "./cluster.ts";
+import { clusterMetric } from "./cluster-metrics.ts";
 import type { GameFunction } from "./game-function.ts";
 
 export interface AlarmsProps {
   readonly api: RestApi;
   readonly game: GameFunction;
-  /** Who is told. Without it the alarms change their state and tell nobody. */
+  readonly cluster: ClusterReference;
+  /** Who is told from the start. Others subscribe to the topic. */
   readonly email?: string;
+  /** A key whose policy lets CloudWatch use it. The topic is not encrypted unless given. */
+  readonly encryptionKey?: IKey;
 }
 
-/** What should wake somebody up. */
+/**
+ * What should wake somebody up.
+ *
+ * No traffic is no fault: every alarm is quiet without data. A share of few requests says nothing
+ * either, so that shares count from a minimum of requests on.
+ */
 export class Alarms extends Construct {
-  constructor(scope: Construct, id: string, { api, game, email }: AlarmsProps) {
+  readonly topic: Topic;
+
+  constructor(scope: Construct, id: string, props: AlarmsProps) {
     super(scope, id);
+    const { api, game, cluster, email, encryptionKey } = props;
 
-    const alarms = [
-      this.alarm("ServerErrors", api.metricServerError({ statistic: Stats.SUM, period: PERIOD }), {
-        alarmDescription:
-          "Callers got 5xx answers. The function's log says why: filter it by level ERROR.",
-        // A single one is a copy that died, or a cluster that woke up too slowly.
-        threshold: 3,
-        evaluationPeriods: 1,
-      }),
-      this.alarm("SlowAnswers", api.metricLatency({ statistic: Stats.p(99), period: PERIOD }), {
-        alarmDescription:
-          "The slowest 1 % of the answers took over 3 s for 15 minutes. A cold start takes less.",
-        threshold: 3_000,
-        evaluationPeriods: 3,
-      }),
-      this.alarm("Throttles", game.function.metricThrottles({ period: PERIOD }), {
-        alarmDescription:
-          "Lambda turned requests away: more at once than the reserved concurrency, or than the account has.",
-        threshold: 1,
-        evaluationPeriods: 1,
-      }),
-      this.alarm("Refusals", game.refusals.with({ period: PERIOD }), {
-        alarmDescription:
-          "The cluster refused connections for a cause that stays. The field `reason` of the function's log names it, `error` says what to do.",
-        threshold: 1,
-        evaluationPeriods: 1,
-      }),
-    ];
-    if (email) {
-      const action = new SnsAction(this.topic(email));
-      for (const alarm of alarms) {
-        alarm.addAlarmAction(action);
-        alarm.addOkAction(action);
-      }
+    this.topic = new Topic(this, "Topic", { enforceSSL: true, masterKey: encryptionKey });
+    if (!encryptionKey) {
+      acknowledgeCheckov(this.topic, {
+        CKV_AWS_26:
+          "Alarms hold no data, and CloudWatch cannot use the key that SNS has by itself. GAME_KMS_KEY_ARN names one that it can.",
+      });
     }
-  }
-
-  private alarm(id: string, metric: Metric, options: CreateAlarmOptions): Alarm {
-    return metric.createAlarm(this, id, {
-      treatMissingData: TreatMissingData.NOT_BREACHING,
-      comparisonOperator: ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-      ...options,
-    });
-  }
-
-  private topic(email: string): Topic {
-    const topic = new Topic(this, "Topic", { enforceSSL: true });
-    topic.addSubscription(new EmailSubscription(email));
+    if (email) {
+      this.topic.addSubscription(new EmailSubscription(email));
+    }
     // A topic with a policy of its own, such as TLS only, has to let the alarms in, too.
-    topic.grantPublish(
+    this.topic.grantPublish(
       new ServicePrincipal("cloudwatch.amazonaws.com", {
         conditions: { StringEquals: { "aws:SourceAccount": Stack.of(this).account } },
       }),
     );
-    return topic;
+
+    this.alarm("ServerErrors", api.metricServerError({ statistic: Stats.SUM, period: PERIOD }), {
+      alarmDescription:
+        "Callers got 5xx answers. The function's log says why: filter it by level ERROR.",
+      // A single one is a copy that died, or a cluster that woke up too slowly.
+      threshold: 3,
+      evaluationPeriods: 1,
+    });
+    this.alarm("ClientErrors", clientErrorShare(api), {
+      alarmDescription:
+        "More than half of the requests got 4xx answers for 15 minutes: a client or its key is broken. The access log's fields `status` and `error` say which.",
+      threshold: 50,
+      evaluationPeriods: 3,
+    });
+    this.alarm("SlowAnswers", api.metricLatency({ statistic: Stats.p(99), period: PERIOD }), {
+      alarmDescription:
+        "The slowest 1 % of the answers took over 2 s for 15 minutes. A cold start takes less.",
+      threshold: 2_000,
+      evaluationPeriods: 3,
+    });
+    this.alarm("Throttles", game.function.metricThrottles({ period: PERIOD }), {
+      alarmDescription:
+        "Lambda turned requests away: more at once than the reserved concurrency, or than the account has.",
+      threshold: 1,
+      evaluationPeriods: 1,
+    });
+    this.alarm("Refusals", game.refusals.with({ period: PERIOD }), {
+      alarmDescription:
+        "The cluster refused connections for a cause that stays. The field `reason` of the function's log names it, `error` says what to do.",
+      threshold: 1,
+      evaluationPeriods: 1,
+    });
+    this.alarm("QueryTimeouts", clusterMetric(cluster, "QueryTimeouts", PERIOD), {
+      alarmDescription:
+        "The cluster gave up statements that took too long: a missing index, or a table that has grown.",
+      threshold: 1,
+      evaluationPeriods: 1,
+    });
+    this.alarm("Conflicts", conflictShare(cluster), {
+      alarmDescription:
+        "More than a tenth of the transactions lost to another one for 15 minutes: callers write the same rows.",
+      threshold: 10,
+      evaluationPeriods: 3,
+    });
+    this.alarm("DatabaseCost", clusterMetric(cluster, "TotalDPU", Duration.hours(1)), {
+      alarmDescription:
+        "The cluster used more than 10,000 DPU in an hour: more traffic than meant, or a statement that reads a whole table.",
+      threshold: 10_000,
+      evaluationPeriods: 1,
+    });
   }
+
+  private alarm(
+    id: string,
+    metric: IMetric & { createAlarm: CreateAlarm },
+    options: CreateAlarmOptions,
+  ): void {
+    const alarm = metric.createAlarm(this, id, {
+      treatMissingData: TreatMissingData.NOT_BREACHING,
+      comparisonOperator: ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+      ...options,
+    });
+    const action = new SnsAction(this.topic);
+    alarm.addAlarmAction(action);
+    alarm.addOkAction(action);
+  }
+}
+
+type CreateAlarm = (scope: Construct, id: string, props: CreateAlarmOptions) => Alarm;
+
+function clientErrorShare(api: RestApi): MathExpression {
+  return new MathExpression({
+    label: "4xx in percent",
+    expression: "IF(requests >= 20, 100 * errors / requests, 0)",
+    usingMetrics: {
+      errors: api.metricClientError({ statistic: Stats.SUM }),
+      requests: api.metricCount({ statistic: Stats.SUM }),
+    },
+    period: PERIOD,
+  });
+}
+
+function conflictShare(cluster: ClusterReference): MathExpression {
+  return new MathExpression({
+    label: "Conflicts in percent",
+    expression: "IF(transactions >= 20, 100 * conflicts / transactions, 0)",
+    usingMetrics: {
+      conflicts: clusterMetric(cluster, "OccConflicts"),
+      transactions: clusterMetric(cluster, "TotalTransactions"),
+    },
+    period: PERIOD,
+  });
 }
 
 const PERIOD = Duration.minutes(5);

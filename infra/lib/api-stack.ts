@@ -1,42 +1,69 @@
 import { CfnOutput, Stack, type StackProps } from "aws-cdk-lib";
+import { Key } from "aws-cdk-lib/aws-kms";
 import type { Construct } from "constructs";
 import { Alarms } from "./alarms.ts";
-import { CallerKey } from "./caller-key.ts";
-import type { Cluster } from "./cluster.ts";
+import { Budget } from "./budget.ts";
+import { CallerKeys } from "./caller-keys.ts";
+import type { ClusterReference } from "./cluster.ts";
 import { GameDashboard } from "./dashboard.ts";
-import { GameApi } from "./game-api.ts";
+import { type Authorizer, GameApi } from "./game-api.ts";
 import type { GameFunction } from "./game-function.ts";
+import { WebAcl } from "./web-acl.ts";
 
 export interface ApiStackProps extends StackProps {
-  readonly cluster: Cluster;
+  readonly cluster: ClusterReference;
   readonly game: GameFunction;
   readonly stageName: string;
-  readonly keyGeneration?: number;
+  readonly keyGenerations?: readonly number[];
   readonly keyReaderRoleArn?: string;
+  readonly authorizer?: Authorizer;
+  readonly webAcl?: boolean;
   readonly alarmEmail?: string;
+  readonly monthlyBudget?: number;
+  /** For the secrets, the topic and the access log. */
+  readonly kmsKeyArn?: string;
 }
 
 /** What callers see, and what tells the operator how they fare. */
 export class ApiStack extends Stack {
   constructor(scope: Construct, id: string, props: ApiStackProps) {
     super(scope, id, props);
-    const { cluster, game } = props;
+    const { cluster, game, stageName, monthlyBudget } = props;
+    const key = props.kmsKeyArn ? Key.fromKeyArn(this, "Key", props.kmsKeyArn) : undefined;
 
-    const { api } = new GameApi(this, "Game", {
-      handler: game.function,
-      stageName: props.stageName,
-    });
-    const key = new CallerKey(this, "Caller", {
-      api,
-      generation: props.keyGeneration,
+    const keys = new CallerKeys(this, "Caller", {
+      generations: props.keyGenerations,
       readerRoleArn: props.keyReaderRoleArn,
+      encryptionKey: key,
     });
-    new Alarms(this, "Alarms", { api, game, email: props.alarmEmail });
+    const { api } = new GameApi(this, "Game", {
+      handler: game.live,
+      stageName,
+      authorizer: props.authorizer,
+      variables: keys.stageVariables,
+      logKey: key,
+      webAcl: props.webAcl,
+    });
+    keys.admitTo(api);
+    if (props.webAcl) {
+      new WebAcl(this, "WebAcl", { api });
+    }
+    const { topic } = new Alarms(this, "Alarms", {
+      api,
+      game,
+      cluster,
+      email: props.alarmEmail,
+      encryptionKey: key,
+    });
+    if (monthlyBudget !== undefined) {
+      new Budget(this, "Budget", { monthlyLimit: monthlyBudget, stage: stageName, topic });
+    }
     const dashboard = new GameDashboard(this, "Dashboard", { api, game, cluster });
 
+    new CfnOutput(this, "AlarmTopicArn", { value: topic.topicArn });
     new CfnOutput(this, "ApiUrl", { value: api.url });
-    new CfnOutput(this, "ApiKeyId", { value: key.keyId });
-    new CfnOutput(this, "ApiKeySecretArn", { value: key.secretArn });
+    new CfnOutput(this, "ApiKeyId", { value: keys.keyId });
+    new CfnOutput(this, "ApiKeySecretArn", { value: keys.secretArn });
     new CfnOutput(this, "DashboardName", { value: dashboard.name });
   }
 }

@@ -1,20 +1,25 @@
 import { CustomResource, Duration, RemovalPolicy } from "aws-cdk-lib";
 import { type IRole, PolicyStatement } from "aws-cdk-lib/aws-iam";
+import type { IKey } from "aws-cdk-lib/aws-kms";
 import type { Architecture, Code } from "aws-cdk-lib/aws-lambda";
 import { Provider } from "aws-cdk-lib/custom-resources";
 import { Construct } from "constructs";
-import type { Cluster } from "./cluster.ts";
+import { acknowledgeCheckov } from "./checkov.ts";
+import type { ClusterReference } from "./cluster.ts";
 import { Execution } from "./execution.ts";
+import type { FunctionNetwork } from "./network.ts";
 import { RustFunction } from "./rust-function.ts";
 
 export interface BootstrapProps {
   readonly code: Code;
   readonly architecture: Architecture;
-  readonly cluster: Cluster;
+  readonly cluster: ClusterReference;
   /** The database role to make. */
   readonly databaseRole: string;
   /** Who may take it on. */
   readonly grantee: IRole;
+  readonly network?: FunctionNetwork;
+  readonly logKey?: IKey;
 }
 
 /**
@@ -29,18 +34,21 @@ export class Bootstrap extends Construct {
 
   constructor(scope: Construct, id: string, props: BootstrapProps) {
     super(scope, id);
-    const { cluster, grantee } = props;
+    const { cluster, grantee, network, logKey } = props;
 
     this.execution = new Execution(this, "Execution", {
       statements: [
         new PolicyStatement({ actions: ["dsql:DbConnectAdmin"], resources: [cluster.arn] }),
       ],
       tracing: true,
+      inVpc: network !== undefined,
+      logKey,
     });
     const bootstrap = new RustFunction(this, "Function", {
       code: props.code,
       architecture: props.architecture,
       execution: this.execution,
+      network,
       description: "Prepares the cluster for the Lambda, at each deployment",
       environment: {
         DSQL_ENDPOINT: cluster.endpoint,
@@ -63,11 +71,19 @@ export class Bootstrap extends Construct {
         }),
       ],
       tracing: false,
+      logKey,
     });
     const provider = new Provider(this, "Provider", {
       onEventHandler: bootstrap,
       frameworkOnEventRole: caller.role,
       logGroup: caller.logGroup,
+    });
+
+    acknowledgeCheckov(provider.node.findChild("framework-onEvent"), {
+      CKV_AWS_115: "CloudFormation calls it once in a deployment.",
+      CKV_AWS_116: "CloudFormation waits for its answer.",
+      CKV_AWS_117: "It calls Lambda, and nothing in a VPC.",
+      CKV_AWS_173: "Its variable is the name of a function.",
     });
 
     new CustomResource(this, "Run", {

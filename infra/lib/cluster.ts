@@ -1,4 +1,4 @@
-import { RemovalPolicy, Stack, Token } from "aws-cdk-lib";
+import { Aws, RemovalPolicy, Stack, Token } from "aws-cdk-lib";
 import { CfnCluster } from "aws-cdk-lib/aws-dsql";
 import { Construct } from "constructs";
 
@@ -6,31 +6,52 @@ import { Construct } from "constructs";
 export interface MultiRegion {
   /** Keeps the log without an endpoint, in a third Region. */
   readonly witnessRegion: string;
-  /** None for the first cluster of a group: it waits in PENDING_SETUP until it is told its peer. */
-  readonly peerClusterArns: readonly string[];
+  /**
+   * The clusters of the group, with or without this stack's own. None for the first cluster of a
+   * group: it waits in PENDING_SETUP until it is told its peer.
+   */
+  readonly clusterArns: readonly string[];
+}
+
+/** A cluster that another stack made, or that was restored from a backup. */
+export interface ExistingCluster {
+  readonly endpoint: string;
+  readonly arn: string;
 }
 
 export interface ClusterProps {
   /** The service's own key unless given, which costs nothing and needs no key policy. */
   readonly kmsKeyArn?: string;
   readonly multiRegion?: MultiRegion;
+  /** Connections from elsewhere are refused if given. */
+  readonly onlyFromVpcId?: string;
+}
+
+/** Where to connect to, and what to name in policies, metrics and alarms. */
+export interface ClusterReference {
+  readonly arn: string;
+  /** The host name as the service tells it. Its form is the service's to change. */
+  readonly endpoint: string;
+  readonly identifier: string;
 }
 
 /**
  * An Aurora DSQL cluster that outlives its stack.
  *
  * L1, because the L2 (`@aws-cdk/aws-dsql-alpha`) is experimental: its API may break in any
- * release, and it takes neither a key nor peers.
+ * release, and it takes neither a key nor peers nor a policy.
  */
-export class Cluster extends Construct {
+export class Cluster extends Construct implements ClusterReference {
   readonly arn: string;
-  /** The host name as the service tells it. Its form is the service's to change. */
   readonly endpoint: string;
   readonly identifier: string;
+  /** The host name for connections through PrivateLink. What the service tells here was not seen. */
+  readonly privateEndpoint: string;
+  readonly endpointServiceName: string;
 
   constructor(scope: Construct, id: string, props: ClusterProps = {}) {
     super(scope, id);
-    const { kmsKeyArn, multiRegion } = props;
+    const { kmsKeyArn, multiRegion, onlyFromVpcId } = props;
     if (multiRegion) {
       check(multiRegion, Stack.of(this).region);
     }
@@ -38,10 +59,10 @@ export class Cluster extends Construct {
     const cluster = new CfnCluster(this, "Resource", {
       deletionProtectionEnabled: true,
       kmsEncryptionKey: kmsKeyArn,
+      policyDocument: Stack.of(this).toJsonString(policy(onlyFromVpcId)),
       multiRegionProperties: multiRegion && {
         witnessRegion: multiRegion.witnessRegion,
-        clusters:
-          multiRegion.peerClusterArns.length > 0 ? [...multiRegion.peerClusterArns] : undefined,
+        clusters: multiRegion.clusterArns.length > 0 ? [...multiRegion.clusterArns] : undefined,
       },
     });
     cluster.applyRemovalPolicy(RemovalPolicy.RETAIN);
@@ -49,15 +70,56 @@ export class Cluster extends Construct {
     this.arn = cluster.attrResourceArn;
     this.endpoint = cluster.attrEndpoint;
     this.identifier = cluster.attrIdentifier;
+    this.privateEndpoint = cluster.attrVpcEndpoint;
+    this.endpointServiceName = cluster.attrVpcEndpointServiceName;
   }
 }
 
+/** Returns a cluster that is not this app's, after a look at its names. */
+export function existing({ endpoint, arn }: ExistingCluster): ClusterReference {
+  const identifier = CLUSTER_ARN.exec(arn)?.[2];
+  if (!identifier) {
+    throw new Error(
+      `GAME_CLUSTER_ARN is ${arn}: write it like arn:aws:dsql:<region>:<account>:cluster/<id>`,
+    );
+  }
+  if (!endpoint.startsWith(`${identifier}.`)) {
+    throw new Error(
+      `GAME_CLUSTER_ENDPOINT is ${endpoint}, which is not the endpoint of ${arn}: aws dsql get-cluster tells both`,
+    );
+  }
+  return { arn, endpoint, identifier };
+}
+
+/**
+ * Permissions come from the roles; the cluster's own policy keeps other accounts out whatever their
+ * roles allow. https://docs.aws.amazon.com/aurora-dsql/latest/userguide/rbp-examples.html
+ */
+function policy(onlyFromVpcId: string | undefined): unknown {
+  const deny = (Sid: string, Condition: unknown) => ({
+    Sid,
+    Effect: "Deny",
+    Principal: { AWS: "*" },
+    Action: ["dsql:DbConnect", "dsql:DbConnectAdmin"],
+    Resource: "*",
+    Condition,
+  });
+  const statements = [
+    deny("OtherAccounts", { StringNotEquals: { "aws:PrincipalAccount": Aws.ACCOUNT_ID } }),
+  ];
+  if (onlyFromVpcId) {
+    // Also true of a connection from the internet, which has no VPC.
+    statements.push(deny("OtherNetworks", { StringNotEquals: { "aws:SourceVpc": onlyFromVpcId } }));
+  }
+  return { Version: "2012-10-17", Statement: statements };
+}
+
 /** The service would refuse these too, minutes later. */
-function check({ witnessRegion, peerClusterArns }: MultiRegion, region: string): void {
+function check({ witnessRegion, clusterArns }: MultiRegion, region: string): void {
   if (!REGION.test(witnessRegion)) {
     throw new Error(`the witness ${witnessRegion} is no Region: write it like us-west-2`);
   }
-  const regions = peerClusterArns.map((arn) => {
+  const regions = clusterArns.map((arn) => {
     const region = CLUSTER_ARN.exec(arn)?.[1];
     if (!region) {
       throw new Error(
@@ -66,7 +128,8 @@ function check({ witnessRegion, peerClusterArns }: MultiRegion, region: string):
     }
     return region;
   });
-  if (!Token.isUnresolved(region)) {
+  // The list may hold this stack's own cluster, as the list in its peer's stack does.
+  if (!Token.isUnresolved(region) && !regions.includes(region)) {
     regions.push(region);
   }
   if (new Set([witnessRegion, ...regions]).size !== regions.length + 1) {
@@ -74,8 +137,13 @@ function check({ witnessRegion, peerClusterArns }: MultiRegion, region: string):
       `the witness (${witnessRegion}) and the clusters (${regions.join(", ")}) must be in different Regions`,
     );
   }
+  if (clusterArns.length > 0 && regions.length === 1) {
+    throw new Error(
+      `GAME_CLUSTER_ARNS has only the cluster of ${region} itself: add the cluster of its peer`,
+    );
+  }
 }
 
 const REGION = /^[a-z]{2}(-[a-z]+)+-\d$/;
 
-const CLUSTER_ARN = /^arn:aws[a-z-]*:dsql:([a-z0-9-]+):\d{12}:cluster\/[a-z0-9]{26}$/;
+const CLUSTER_ARN = /^arn:aws[a-z-]*:dsql:([a-z0-9-]+):\d{12}:cluster\/([a-z0-9]{26})$/;

@@ -1,16 +1,17 @@
 import type { RestApi } from "aws-cdk-lib/aws-apigateway";
-import { Dashboard, GraphWidget, Metric, Stats } from "aws-cdk-lib/aws-cloudwatch";
+import { Dashboard, GraphWidget, type Metric, Stats } from "aws-cdk-lib/aws-cloudwatch";
 import { Construct } from "constructs";
-import type { Cluster } from "./cluster.ts";
+import type { ClusterReference } from "./cluster.ts";
+import { clusterMetric } from "./cluster-metrics.ts";
 import type { GameFunction } from "./game-function.ts";
 
 export interface GameDashboardProps {
   readonly api: RestApi;
   readonly game: GameFunction;
-  readonly cluster: Cluster;
+  readonly cluster: ClusterReference;
 }
 
-/** A request's way on one page: what callers see, the functions, the cluster. */
+/** A request's way on one page: what callers see, the functions and their connections, the cluster. */
 export class GameDashboard extends Construct {
   readonly name: string;
 
@@ -33,29 +34,26 @@ export class GameDashboard extends Construct {
             handler.metricThrottles(),
             handler.metricErrors(),
           ]),
-          graph("Connections refused", [game.refusals]),
+          graph("Connections", [game.refusals, game.retried]),
         ],
         [
           graph("Transactions", [
-            ofCluster(cluster, "TotalTransactions"),
-            ofCluster(cluster, "OccConflicts"),
+            clusterMetric(cluster, "TotalTransactions"),
+            clusterMetric(cluster, "OccConflicts"),
           ]),
-          graph("Cost in DPU", [ofCluster(cluster, "TotalDPU")]),
+          graph("Cost in DPU", [clusterMetric(cluster, "TotalDPU")]),
+        ],
+        [
+          graph("Statements given up", [clusterMetric(cluster, "QueryTimeouts")]),
+          graph("Commit latency", [
+            clusterMetric(cluster, "CommitLatency").with({ statistic: Stats.p(50), label: "p50" }),
+            clusterMetric(cluster, "CommitLatency").with({ statistic: Stats.p(99), label: "p99" }),
+          ]),
         ],
       ],
     });
     this.name = dashboard.dashboardName;
   }
-}
-
-/** https://docs.aws.amazon.com/aurora-dsql/latest/userguide/cloudwatch-monitoring.html */
-function ofCluster(cluster: Cluster, metricName: string): Metric {
-  return new Metric({
-    namespace: "AWS/AuroraDSQL",
-    metricName,
-    dimensionsMap: { ClusterId: cluster.identifier },
-    statistic: Stats.SUM,
-  });
 }
 
 function graph(title: string, left: Metric[]): GraphWidget {

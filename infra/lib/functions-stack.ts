@@ -1,14 +1,20 @@
 import { CfnOutput, type Duration, Stack, type StackProps } from "aws-cdk-lib";
 import { PolicyStatement } from "aws-cdk-lib/aws-iam";
+import { Key } from "aws-cdk-lib/aws-kms";
 import type { Architecture, Code } from "aws-cdk-lib/aws-lambda";
 import type { Construct } from "constructs";
 import { Bootstrap } from "./bootstrap.ts";
-import type { Cluster } from "./cluster.ts";
+import type { ClusterReference } from "./cluster.ts";
 import { Execution } from "./execution.ts";
 import { GameFunction } from "./game-function.ts";
+import type { FunctionNetwork } from "./network.ts";
 
 export interface FunctionsStackProps extends StackProps {
-  readonly cluster: Cluster;
+  readonly cluster: ClusterReference;
+  /** No VPC unless given. */
+  readonly network?: FunctionNetwork;
+  /** CloudWatch's own key for the logs unless given. */
+  readonly kmsKeyArn?: string;
   /** Built programs. */
   readonly code: { readonly game: Code; readonly bootstrap: Code };
   readonly architecture: Architecture;
@@ -26,12 +32,16 @@ export class FunctionsStack extends Stack {
 
   constructor(scope: Construct, id: string, props: FunctionsStackProps) {
     super(scope, id, props);
-    const { cluster, code, architecture, memorySize, timeout, reservedConcurrency } = props;
+    const { cluster, code, architecture, memorySize, timeout, reservedConcurrency, network } =
+      props;
+    const logKey = props.kmsKeyArn ? Key.fromKeyArn(this, "LogKey", props.kmsKeyArn) : undefined;
 
     // Apart from the function: the bootstrap has to know the role before the function may exist.
     const execution = new Execution(this, "GameExecution", {
       statements: [new PolicyStatement({ actions: ["dsql:DbConnect"], resources: [cluster.arn] })],
       tracing: true,
+      inVpc: network !== undefined,
+      logKey,
     });
     const bootstrap = new Bootstrap(this, "Bootstrap", {
       code: code.bootstrap,
@@ -39,12 +49,15 @@ export class FunctionsStack extends Stack {
       cluster,
       databaseRole: DATABASE_ROLE,
       grantee: execution.role,
+      network,
+      logKey,
     });
     this.game = new GameFunction(this, "Game", {
       code: code.game,
       architecture,
       cluster,
       execution,
+      network,
       databaseRole: DATABASE_ROLE,
       memorySize,
       timeout,
@@ -53,6 +66,7 @@ export class FunctionsStack extends Stack {
     this.game.function.node.addDependency(bootstrap);
 
     new CfnOutput(this, "GameFunctionName", { value: this.game.function.functionName });
+    new CfnOutput(this, "GameFunctionVersion", { value: this.game.version.version });
     new CfnOutput(this, "GameLogGroupName", { value: execution.logGroup.logGroupName });
     new CfnOutput(this, "BootstrapLogGroupName", {
       value: bootstrap.execution.logGroup.logGroupName,

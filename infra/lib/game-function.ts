@@ -1,17 +1,19 @@
-import { Duration } from "aws-cdk-lib";
+import { Duration, RemovalPolicy } from "aws-cdk-lib";
 import { type Metric, Stats, Unit } from "aws-cdk-lib/aws-cloudwatch";
-import type { Architecture, Code } from "aws-cdk-lib/aws-lambda";
+import { Alias, type Architecture, type Code, type IVersion } from "aws-cdk-lib/aws-lambda";
 import { FilterPattern, MetricFilter } from "aws-cdk-lib/aws-logs";
 import { Construct } from "constructs";
-import type { Cluster } from "./cluster.ts";
+import type { ClusterReference } from "./cluster.ts";
 import type { Execution } from "./execution.ts";
+import type { FunctionNetwork } from "./network.ts";
 import { RustFunction } from "./rust-function.ts";
 
 export interface GameFunctionProps {
   readonly code: Code;
   readonly architecture: Architecture;
-  readonly cluster: Cluster;
+  readonly cluster: ClusterReference;
   readonly execution: Execution;
+  readonly network?: FunctionNetwork;
   /** The database role that the bootstrap makes. */
   readonly databaseRole: string;
   /**
@@ -20,8 +22,8 @@ export interface GameFunctionProps {
    */
   readonly memorySize?: number;
   /**
-   * Defaults to 15 s: three times the 5 s in which `Pool::lambda` opens a connection, so that a
-   * request can wait for a cluster that wakes up, and is answered before the API's 29 s are over.
+   * Defaults to 10 s. The program answers within ANSWER_WITHIN whatever the cluster does; the rest is
+   * for a start that Lambda repeats in the first invocation.
    */
   readonly timeout?: Duration;
   /**
@@ -36,30 +38,46 @@ export interface GameFunctionProps {
 /** The Lambda behind the API. */
 export class GameFunction extends Construct {
   readonly function: RustFunction;
+  readonly version: IVersion;
+  /** What callers get. Another version is one call away, without a build: docs/deploy.md, Rollback. */
+  readonly live: Alias;
   /** How often a connection was refused for a cause that does not go away by itself. */
   readonly refusals: Metric;
+  /** How many requests needed more than one attempt at the database. */
+  readonly retried: Metric;
 
   constructor(scope: Construct, id: string, props: GameFunctionProps) {
     super(scope, id);
-    const { timeout = Duration.seconds(15), memorySize = 256, reservedConcurrency = 20 } = props;
+    const { timeout = Duration.seconds(10), memorySize = 256, reservedConcurrency = 20 } = props;
     check(timeout, memorySize, reservedConcurrency);
 
     this.function = new RustFunction(this, "Function", {
       code: props.code,
       architecture: props.architecture,
       execution: props.execution,
+      network: props.network,
       description: "Makes up games and keeps them in Aurora DSQL",
       environment: {
         DSQL_ENDPOINT: props.cluster.endpoint,
         DSQL_USER: props.databaseRole,
         DSQL_SEARCH_PATH: "games",
         DSQL_APPLICATION_NAME: "generate-game",
+        // In an outage each request would hold a copy of the function for as long as it may, and the
+        // copies run out. The cause is known in a second.
+        DSQL_CONNECT_TIMEOUT_SECONDS: "2",
+        DSQL_CHECKOUT_TIMEOUT_SECONDS: "3",
+        GAME_ANSWER_WITHIN_MILLIS: ANSWER_WITHIN.toMilliseconds().toString(),
       },
+      // Versions stay, so that there is one to go back to.
+      currentVersionOptions: { removalPolicy: RemovalPolicy.RETAIN },
       memorySize,
       timeout,
       reservedConcurrentExecutions:
         reservedConcurrency === "none" ? undefined : reservedConcurrency,
     });
+
+    this.version = this.function.currentVersion;
+    this.live = new Alias(this, "Live", { aliasName: "live", version: this.version });
 
     const refusals = new MetricFilter(this, "Refusals", {
       logGroup: props.execution.logGroup,
@@ -75,14 +93,24 @@ export class GameFunction extends Construct {
       ),
     });
     this.refusals = refusals.metric({ statistic: Stats.SUM, label: "Connections refused" });
+
+    const retried = new MetricFilter(this, "Retried", {
+      logGroup: props.execution.logGroup,
+      metricNamespace: "GenerateGame",
+      metricName: `${this.node.addr}-Retried`,
+      metricValue: "1",
+      unit: Unit.COUNT,
+      filterPattern: FilterPattern.numberValue("$.attempts", ">", 1),
+    });
+    this.retried = retried.metric({ statistic: Stats.SUM, label: "Requests retried" });
   }
 }
 
 function check(timeout: Duration, memorySize: number, reservedConcurrency: number | "none"): void {
   const seconds = timeout.toSeconds();
-  if (seconds <= 5 || seconds >= 29) {
+  if (seconds <= ANSWER_WITHIN.toSeconds() || seconds >= 29) {
     throw new Error(
-      `a timeout of ${seconds} s: choose more than the 5 s of a connection, and less than the API's 29 s`,
+      `a timeout of ${seconds} s: choose more than the ${ANSWER_WITHIN.toSeconds()} s of an answer, and less than the API's 29 s`,
     );
   }
   if (!Number.isInteger(memorySize) || memorySize < 128 || memorySize > 10_240) {
@@ -101,6 +129,9 @@ function check(timeout: Duration, memorySize: number, reservedConcurrency: numbe
     );
   }
 }
+
+/** A new connection takes some 100 ms, a conflict as much again. */
+const ANSWER_WITHIN = Duration.seconds(3);
 
 /**
  * `Reason::code` of what a human has to look into: permissions, roles, certificates, quotas. Others,

@@ -2,15 +2,19 @@ import type { Duration } from "aws-cdk-lib";
 import {
   ApplicationLogLevel,
   type Architecture,
+  type CfnFunction,
   type Code,
   Function as LambdaFunction,
   LoggingFormat,
   Runtime,
   SystemLogLevel,
   Tracing,
+  type VersionOptions,
 } from "aws-cdk-lib/aws-lambda";
 import type { Construct } from "constructs";
+import { acknowledgeCheckov } from "./checkov.ts";
 import type { Execution } from "./execution.ts";
+import type { FunctionNetwork } from "./network.ts";
 
 export interface RustFunctionProps {
   readonly code: Code;
@@ -21,11 +25,14 @@ export interface RustFunctionProps {
   readonly memorySize: number;
   readonly timeout: Duration;
   readonly reservedConcurrentExecutions?: number;
+  readonly currentVersionOptions?: VersionOptions;
+  /** No VPC unless given. */
+  readonly network?: FunctionNetwork;
 }
 
 /** A program that brings its own runtime, and logs a JSON object a line. */
 export class RustFunction extends LambdaFunction {
-  constructor(scope: Construct, id: string, { execution, ...props }: RustFunctionProps) {
+  constructor(scope: Construct, id: string, { execution, network, ...props }: RustFunctionProps) {
     super(scope, id, {
       ...props,
       runtime: Runtime.PROVIDED_AL2023,
@@ -39,5 +46,27 @@ export class RustFunction extends LambdaFunction {
       systemLogLevelV2: SystemLogLevel.INFO,
       tracing: Tracing.ACTIVE,
     });
+    acknowledgeCheckov(this, {
+      CKV_AWS_116: "It is called by callers that wait for its answer, so that no event is lost.",
+      CKV_AWS_173: "Its variables are names. The cluster takes a token, which the role signs.",
+      ...(network
+        ? {}
+        : {
+            CKV_AWS_117:
+              "GAME_VPC_ID puts it into a VPC. Without one it has no network of its own.",
+          }),
+      ...(props.reservedConcurrentExecutions === undefined
+        ? {
+            CKV_AWS_115:
+              "Reserved where GAME_RESERVED_CONCURRENCY says so; the bootstrap runs once.",
+          }
+        : {}),
+    });
+    if (network) {
+      (this.node.defaultChild as CfnFunction).vpcConfig = {
+        subnetIds: [...network.subnetIds],
+        securityGroupIds: [network.securityGroupId],
+      };
+    }
   }
 }

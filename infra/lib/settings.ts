@@ -1,5 +1,7 @@
 import { Architecture } from "aws-cdk-lib/aws-lambda";
-import type { MultiRegion } from "./cluster.ts";
+import type { ExistingCluster, MultiRegion } from "./cluster.ts";
+import type { Authorizer } from "./game-api.ts";
+import type { NetworkProps } from "./network.ts";
 
 /** What a deployment can choose. */
 export interface Settings {
@@ -13,84 +15,214 @@ export interface Settings {
   readonly alarmEmail: string | undefined;
   readonly smokeTestRoleArn: string | undefined;
   readonly reservedConcurrency: number | "none" | undefined;
-  readonly apiKeyGeneration: number | undefined;
+  readonly apiKeyGenerations: readonly number[] | undefined;
   readonly kmsKeyArn: string | undefined;
   readonly multiRegion: MultiRegion | undefined;
+  readonly existingCluster: ExistingCluster | undefined;
+  /** None without backups. */
+  readonly backupRetentionDays: number | undefined;
+  readonly permissionsBoundary: string | undefined;
+  readonly network: NetworkProps | undefined;
+  readonly authorizer: Authorizer | undefined;
+  readonly webAcl: boolean;
+  readonly monthlyBudget: number | undefined;
 }
 
 /**
  * Reads the settings from the environment: see README.md. A variable that is set and empty, as a
  * workflow passes one that its repository lacks, counts as not set.
  */
-export function settings(environment: Readonly<Record<string, string | undefined>>): Settings {
-  const variable = (name: string) => environment[name]?.trim() || undefined;
-  const matching = (name: string, form: RegExp, example: string) => {
-    const value = variable(name);
-    if (value && !form.test(value)) {
-      throw new Error(`${name} is ${value}: ${example}`);
-    }
-    return value;
-  };
-  const number = (name: string) => {
-    const value = matching(name, /^\d+$/, "write a number");
-    return value === undefined ? undefined : Number(value);
-  };
-
-  // CDK_DEFAULT_REGION is what the CDK CLI makes of AWS_REGION, a profile and its own options.
-  const region = variable("CDK_DEFAULT_REGION") ?? variable("AWS_REGION");
-  if (!region) {
-    throw new Error("AWS_REGION is missing: name the Region to deploy to, such as us-east-1");
-  }
-  const architecture = matching(
+export function settings(environment: Environment): Settings {
+  const read = new Variables(environment);
+  const architecture = read.matching(
     "GAME_ARCHITECTURE",
     /^(arm64|x86_64)$/,
     "write arm64 or x86_64, as the Lambda was built for",
   );
-  const concurrency = matching(
+  const concurrency = read.matching(
     "GAME_RESERVED_CONCURRENCY",
     /^(\d+|none)$/,
     "write a number, or none",
   );
+  const stage =
+    read.matching(
+      "GAME_STAGE",
+      /^[a-z][a-z0-9]{0,15}$/,
+      "write up to 16 of a-z and 0-9, as in prod",
+    ) ?? "prod";
+  const region = regionOf(read);
 
   return {
     region,
-    account: variable("CDK_DEFAULT_ACCOUNT"),
-    stage:
-      matching(
-        "GAME_STAGE",
-        /^[a-z][a-z0-9]{0,15}$/,
-        "write up to 16 of a-z and 0-9, as in prod",
-      ) ?? "prod",
+    account: read.text("CDK_DEFAULT_ACCOUNT"),
+    stage,
     architecture: architecture === "x86_64" ? Architecture.X86_64 : Architecture.ARM_64,
-    assets: variable("GAME_ASSETS") ?? BUILT,
-    alarmEmail: matching("GAME_ALARM_EMAIL", /^[^@\s]+@[^@\s]+$/, "write an address"),
-    smokeTestRoleArn: variable("GAME_SMOKE_TEST_ROLE_ARN"),
+    assets: read.text("GAME_ASSETS") ?? BUILT,
+    alarmEmail: read.matching("GAME_ALARM_EMAIL", /^[^@\s]+@[^@\s]+$/, "write an address"),
+    smokeTestRoleArn: read.text("GAME_SMOKE_TEST_ROLE_ARN"),
     reservedConcurrency:
       concurrency === "none" ? "none" : concurrency === undefined ? undefined : Number(concurrency),
-    apiKeyGeneration: number("GAME_API_KEY_GENERATION"),
-    kmsKeyArn: matching(
+    apiKeyGenerations: apiKeyGenerations(read),
+    kmsKeyArn: read.matching(
       "GAME_KMS_KEY_ARN",
       /^arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key\/[\w-]+$/,
       "write the ARN of a key, not of an alias",
     ),
-    multiRegion: multiRegion(variable("GAME_WITNESS_REGION"), variable("GAME_PEER_CLUSTER_ARNS")),
+    multiRegion: multiRegion(read),
+    existingCluster: existingCluster(read),
+    backupRetentionDays: backupRetentionDays(read, stage),
+    permissionsBoundary: read.matching(
+      "GAME_PERMISSIONS_BOUNDARY_ARN",
+      /^arn:aws[a-z-]*:iam::(\d{12}|aws):policy\/[\w+=,.@/-]+$/,
+      "write the ARN of a policy",
+    ),
+    network: network(read),
+    authorizer: authorizer(read),
+    webAcl: read.matching("GAME_WEB_ACL", /^(on|off)$/, "write on or off") === "on",
+    monthlyBudget: read.number("GAME_MONTHLY_BUDGET_USD"),
   };
 }
 
-function multiRegion(
-  witnessRegion: string | undefined,
-  peers: string | undefined,
-): MultiRegion | undefined {
+type Environment = Readonly<Record<string, string | undefined>>;
+
+class Variables {
+  private readonly environment: Environment;
+
+  constructor(environment: Environment) {
+    this.environment = environment;
+  }
+
+  text(name: string): string | undefined {
+    return this.environment[name]?.trim() || undefined;
+  }
+
+  matching(name: string, form: RegExp, example: string): string | undefined {
+    const value = this.text(name);
+    if (value && !form.test(value)) {
+      throw new Error(`${name} is ${value}: ${example}`);
+    }
+    return value;
+  }
+
+  number(name: string): number | undefined {
+    const value = this.matching(name, /^\d+$/, "write a number");
+    return value === undefined ? undefined : Number(value);
+  }
+
+  list(name: string): string[] {
+    const parts = this.text(name)?.split(",") ?? [];
+    return parts.map((part) => part.trim()).filter((part) => part !== "");
+  }
+}
+
+/**
+ * The CDK CLI always sets CDK_DEFAULT_REGION, to us-east-1 if it finds nothing else. So that alone
+ * names no Region: a forgotten one would put a cluster that stays into the wrong Region.
+ */
+function regionOf(read: Variables): string {
+  const region = read.text("AWS_REGION") ?? read.text("AWS_DEFAULT_REGION");
+  if (!region) {
+    throw new Error("AWS_REGION is missing: name the Region to deploy to, such as us-east-1");
+  }
+  const ofCli = read.text("CDK_DEFAULT_REGION");
+  if (ofCli && ofCli !== region) {
+    throw new Error(
+      `AWS_REGION is ${region}, but the CDK CLI was told ${ofCli}: let both name the same Region`,
+    );
+  }
+  return region;
+}
+
+function apiKeyGenerations(read: Variables): readonly number[] | undefined {
+  const generations = read.matching(
+    "GAME_API_KEY_GENERATIONS",
+    /^\d+( *, *\d+)*$/,
+    "write a number, or two during a rotation, as in 1,2",
+  );
+  if (!generations) {
+    return undefined;
+  }
+  return read.list("GAME_API_KEY_GENERATIONS").map(Number);
+}
+
+function multiRegion(read: Variables): MultiRegion | undefined {
+  const witnessRegion = read.text("GAME_WITNESS_REGION");
+  const clusterArns = read.list("GAME_CLUSTER_ARNS");
+  const regions = read.list("GAME_REGIONS");
   if (!witnessRegion) {
-    if (peers) {
+    if (clusterArns.length > 0 || regions.length > 1) {
       throw new Error(
-        "GAME_WITNESS_REGION is missing: clusters with GAME_PEER_CLUSTER_ARNS need a witness",
+        "GAME_WITNESS_REGION is missing: clusters with GAME_CLUSTER_ARNS or more than one of GAME_REGIONS need a witness",
       );
     }
     return undefined;
   }
-  const peerClusterArns = peers?.split(",").map((arn) => arn.trim()) ?? [];
-  return { witnessRegion, peerClusterArns };
+  // Where all Regions are known, their clusters are, too: leaving them out would part the peers.
+  const missing = regions.length > 1 ? regions.filter((region) => !has(clusterArns, region)) : [];
+  if (missing.length > 0) {
+    throw new Error(
+      `GAME_CLUSTER_ARNS has no cluster of ${missing.join(", ")}: list the ARNs of all clusters of GAME_REGIONS`,
+    );
+  }
+  return { witnessRegion, clusterArns };
+}
+
+function has(clusterArns: readonly string[], region: string): boolean {
+  return clusterArns.some((arn) => arn.split(":")[3] === region);
+}
+
+function existingCluster(read: Variables): ExistingCluster | undefined {
+  const endpoint = read.text("GAME_CLUSTER_ENDPOINT");
+  const arn = read.text("GAME_CLUSTER_ARN");
+  if (!endpoint && !arn) {
+    return undefined;
+  }
+  if (!endpoint || !arn) {
+    throw new Error(
+      "GAME_CLUSTER_ENDPOINT and GAME_CLUSTER_ARN belong together: name both of the existing cluster",
+    );
+  }
+  return { endpoint, arn };
+}
+
+function backupRetentionDays(read: Variables, stage: string): number | undefined {
+  const days = read.matching(
+    "GAME_BACKUP_RETENTION_DAYS",
+    /^(\d+|none)$/,
+    "write a number of days, or none",
+  );
+  if (days === undefined) {
+    return stage === "prod" ? 35 : undefined;
+  }
+  return days === "none" ? undefined : Number(days);
+}
+
+function network(read: Variables): NetworkProps | undefined {
+  const vpcId = read.matching(
+    "GAME_VPC_ID",
+    /^vpc-([0-9a-f]{8}|[0-9a-f]{17})$/,
+    "write it like vpc-0123456789abcdef0",
+  );
+  const subnetIds = read.list("GAME_SUBNET_IDS");
+  if (!vpcId && subnetIds.length === 0) {
+    return undefined;
+  }
+  if (!vpcId || subnetIds.length === 0) {
+    throw new Error("GAME_VPC_ID and GAME_SUBNET_IDS belong together: name a VPC and its subnets");
+  }
+  return { vpcId, subnetIds };
+}
+
+function authorizer(read: Variables): Authorizer | undefined {
+  const authorizer = read.matching(
+    "GAME_AUTHORIZER",
+    /^(iam|arn:aws[a-z-]*:cognito-idp:[a-z0-9-]+:\d{12}:userpool\/[\w-]+)$/,
+    "write iam, or the ARN of a Cognito user pool",
+  );
+  if (!authorizer) {
+    return undefined;
+  }
+  return authorizer === "iam" ? "iam" : { userPoolArn: authorizer };
 }
 
 /** Where cargo-lambda writes, beside this folder's own place in the repository. */

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { type App, Tags, Validations } from "aws-cdk-lib";
+import { ManagedPolicy, PermissionsBoundary } from "aws-cdk-lib/aws-iam";
 import { AwsSolutionsChecks } from "cdk-nag";
 import { ApiStack } from "./api-stack.ts";
 import { FunctionsStack } from "./functions-stack.ts";
@@ -7,7 +8,7 @@ import { rustAsset } from "./rust-asset.ts";
 import type { Settings } from "./settings.ts";
 import { StorageStack } from "./storage-stack.ts";
 
-/** The game's stacks, each fed by the one before it. */
+/** The game's stacks, each fed by the one before it. Of an existing cluster, Storage comes last. */
 export interface Stacks {
   readonly storage: StorageStack;
   readonly functions: FunctionsStack;
@@ -25,11 +26,16 @@ export function addStacks(app: App, settings: Settings): Stacks {
     description: "generate-game: the Aurora DSQL cluster",
     kmsKeyArn: settings.kmsKeyArn,
     multiRegion: settings.multiRegion,
+    existingCluster: settings.existingCluster,
+    backupRetentionDays: settings.backupRetentionDays,
+    network: settings.network,
   });
   const functions = new FunctionsStack(app, of("Functions"), {
     env,
     description: "generate-game: the Lambda, and the bootstrap of its schema",
     cluster: storage.cluster,
+    network: storage.network,
+    kmsKeyArn: settings.kmsKeyArn,
     code: {
       game: rustAsset(join(assets, "generate-game"), architecture),
       bootstrap: rustAsset(join(assets, "bootstrap"), architecture),
@@ -43,11 +49,25 @@ export function addStacks(app: App, settings: Settings): Stacks {
     cluster: storage.cluster,
     game: functions.game,
     stageName: stage,
-    keyGeneration: settings.apiKeyGeneration,
+    keyGenerations: settings.apiKeyGenerations,
     keyReaderRoleArn: settings.smokeTestRoleArn,
+    authorizer: settings.authorizer,
+    webAcl: settings.webAcl,
     alarmEmail: settings.alarmEmail,
+    monthlyBudget: settings.monthlyBudget,
+    kmsKeyArn: settings.kmsKeyArn,
   });
+  if (settings.existingCluster) {
+    // The stack may have had a cluster before, whose endpoint the others import. CloudFormation
+    // takes an export away only when nobody imports it any more.
+    storage.addStackDependency(api);
+  }
 
+  if (settings.permissionsBoundary) {
+    PermissionsBoundary.of(app).apply(
+      ManagedPolicy.fromManagedPolicyArn(storage, "Boundary", settings.permissionsBoundary),
+    );
+  }
   Tags.of(app).add("application", "generate-game");
   Tags.of(app).add("stage", stage);
   Validations.of(app).addPlugins(new AwsSolutionsChecks(app));

@@ -8,5 +8,5 @@ trap 'rm -rf "$templates"' EXIT
 node --import tsx test/support/write-templates.ts "$templates"
 
 # The variant whose account is moto's. moto reads the name of a model's package, so that there is one.
-TEMPLATES=$templates/everything PYTHONPATH=test PYTHONDONTWRITEBYTECODE=1 \
+TEMPLATES=$templates/account PYTHONPATH=test PYTHONDONTWRITEBYTECODE=1 \
     scripts/python.sh test/wiring/requirements.txt python -W ignore -m unittest wiring.test_wiring "$@"

@@ -1,51 +1,78 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { App, Stack } from "aws-cdk-lib";
 import { Template } from "aws-cdk-lib/assertions";
-import { CfnInclude } from "aws-cdk-lib/cloudformation-include";
-import { only } from "./support/synthesis.ts";
+import { included } from "./support/included.ts";
+import { found, only } from "./support/synthesis.ts";
 
-const template = Template.fromStack(included("../github-oidc.yaml"));
-const [, { Properties: role }] = only(template, "AWS::IAM::Role");
+const template = Template.fromStack(included("../../github-oidc.yaml"));
+const { DeployRole, PlanRole } = found(template, "AWS::IAM::Role");
+const roles = [
+  [DeployRole, "${SubjectPrefix}:environment:${Environment}"],
+  [PlanRole, "${SubjectPrefix}:environment:${PlanEnvironment}"],
+] as const;
 
-test("one repository and environment may take the role on, by equality", () => {
+test("one repository and environment may assume each role, by equality", () => {
   const provider = {
     "Fn::Sub":
       "arn:${AWS::Partition}:iam::${AWS::AccountId}:oidc-provider/token.actions.githubusercontent.com",
   };
-  assert.deepEqual(role.AssumeRolePolicyDocument.Statement, [
-    {
-      Effect: "Allow",
-      Action: "sts:AssumeRoleWithWebIdentity",
-      Principal: {
-        Federated: { "Fn::If": ["MakeProvider", { "Fn::GetAtt": "Provider.Arn" }, provider] },
-      },
-      Condition: {
-        StringEquals: {
-          "token.actions.githubusercontent.com:aud": "sts.amazonaws.com",
-          "token.actions.githubusercontent.com:sub": {
-            "Fn::Sub": "${SubjectPrefix}:environment:${Environment}",
+  for (const [role, subject] of roles) {
+    assert.deepEqual(role?.Properties.AssumeRolePolicyDocument.Statement, [
+      {
+        Effect: "Allow",
+        Action: "sts:AssumeRoleWithWebIdentity",
+        Principal: {
+          Federated: { "Fn::If": ["MakeProvider", { "Fn::GetAtt": "Provider.Arn" }, provider] },
+        },
+        Condition: {
+          StringEquals: {
+            "token.actions.githubusercontent.com:aud": "sts.amazonaws.com",
+            "token.actions.githubusercontent.com:sub": { "Fn::Sub": subject },
           },
         },
       },
-    },
-  ]);
+    ]);
+  }
 });
 
-test("the role may take on the bootstrap's roles for stacks and files, and nothing else", () => {
+test("one role hands stacks and files to the bootstrap's roles and switches the alias, the other reads templates", () => {
   const bootstrapRole = (name: string) => ({
     "Fn::Sub": `arn:\${AWS::Partition}:iam::\${AWS::AccountId}:role/cdk-\${BootstrapQualifier}-${name}-role-\${AWS::AccountId}-\${AWS::Region}`,
   });
-  const [{ PolicyDocument }, ...others] = role.Policies;
-  assert.deepEqual(PolicyDocument.Statement, [
-    {
-      Effect: "Allow",
-      Action: "sts:AssumeRole",
-      Resource: [bootstrapRole("deploy"), bootstrapRole("file-publishing")],
-    },
+  const statements = roles.map(([role]) => {
+    assert.equal(role?.Properties.ManagedPolicyArns, undefined);
+    return role?.Properties.Policies.flatMap(
+      ({ PolicyDocument }: { PolicyDocument: { Statement: unknown[] } }) =>
+        PolicyDocument.Statement,
+    );
+  });
+  const arn = (text: string) => ({ "Fn::Sub": `arn:\${AWS::Partition}:${text}` });
+  assert.deepEqual(statements, [
+    [
+      {
+        Effect: "Allow",
+        Action: "sts:AssumeRole",
+        Resource: [bootstrapRole("deploy"), bootstrapRole("file-publishing")],
+      },
+      {
+        Effect: "Allow",
+        Action: "cloudformation:DescribeStacks",
+        Resource: arn("cloudformation:${AWS::Region}:${AWS::AccountId}:stack/GenerateGame-*"),
+      },
+      {
+        Effect: "Allow",
+        Action: ["lambda:GetAlias", "lambda:UpdateAlias"],
+        Resource: arn("lambda:${AWS::Region}:${AWS::AccountId}:function:GenerateGame-*"),
+      },
+    ],
+    [
+      {
+        Effect: "Allow",
+        Action: "cloudformation:GetTemplate",
+        Resource: arn("cloudformation:*:${AWS::AccountId}:stack/GenerateGame-*"),
+      },
+    ],
   ]);
-  assert.deepEqual(others, []);
-  assert.equal(role.ManagedPolicyArns, undefined);
 });
 
 test("parameters take one repository and environment, and no pattern", () => {
@@ -62,6 +89,7 @@ test("parameters take one repository and environment, and no pattern", () => {
       ],
     ],
     ["Environment", ["production"], ["*", "prod?", "a:b", ""]],
+    ["PlanEnvironment", ["plan"], ["*", "plan?", "a:b", ""]],
     ["BootstrapQualifier", ["hnb659fds"], ["*", ""]],
   ] as const) {
     const { [parameter]: found } = template.findParameters(parameter);
@@ -89,7 +117,7 @@ test("the provider is made unless the account has it, and stays for who else rel
 });
 
 test("API Gateway alone writes logs with its role", () => {
-  const logs = Template.fromStack(included("../api-gateway-logs.yaml"));
+  const logs = Template.fromStack(included("../../api-gateway-logs.yaml"));
   const [id, { Properties, DeletionPolicy }] = only(logs, "AWS::IAM::Role");
   const [{ Principal }, ...others] = Properties.AssumeRolePolicyDocument.Statement;
   assert.deepEqual(Principal, { Service: "apigateway.amazonaws.com" });
@@ -99,11 +127,27 @@ test("API Gateway alone writes logs with its role", () => {
   assert.deepEqual(setting, { CloudWatchRoleArn: { "Fn::GetAtt": `${id}.Arn` } });
 });
 
-/** Reads a template as CloudFormation would. */
-function included(path: string): Stack {
-  const stack = new Stack(new App(), "Included");
-  new CfnInclude(stack, "Template", {
-    templateFile: new URL(path, import.meta.url).pathname,
-  });
-  return stack;
-}
+test("a key has the policy that the services need which use it", () => {
+  const [, { Properties, DeletionPolicy }] = only(
+    Template.fromStack(included("../../key.yaml")),
+    "AWS::KMS::Key",
+  );
+  assert.equal(DeletionPolicy, "Retain");
+  assert.equal(Properties.EnableKeyRotation, true);
+  const services = Properties.KeyPolicy.Statement.flatMap(
+    ({ Principal }: { Principal: { Service?: unknown } }) => [Principal.Service ?? []].flat(),
+  );
+  assert.deepEqual(services, [
+    "dsql.amazonaws.com",
+    "dsql.amazonaws.com",
+    { "Fn::Sub": "logs.${AWS::Region}.amazonaws.com" },
+    { "Fn::Sub": "logs.${AWS::Region}.amazonaws.com" },
+    "cloudwatch.amazonaws.com",
+    "budgets.amazonaws.com",
+  ]);
+  for (const { Principal, Condition } of Properties.KeyPolicy.Statement) {
+    assert.ok(Condition || Principal.AWS, "a service uses the key for this account alone");
+  }
+  // execution-policy.yaml lets CloudFormation use no other one.
+  assert.deepEqual(Properties.Tags, [{ Key: "application", Value: "generate-game" }]);
+});

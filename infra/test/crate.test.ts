@@ -23,6 +23,7 @@ test("every variable of the programs is one that they read", () => {
   const read = new Set([
     ...words(source("dsql-conn/src/config/environment.rs")),
     ...words(source("examples/generate-game/src/bootstrap/grantee.rs")),
+    ...words(source("examples/generate-game/src/http.rs")),
   ]);
   const { functions } = new Synthesis();
   for (const program of [GAME, BOOTSTRAP]) {
@@ -42,9 +43,30 @@ test("the search path is the schema that the bootstrap makes", () => {
   );
 });
 
+test("the program looks for the stage's variable of a caller", () => {
+  const { api } = new Synthesis();
+  const [stage] = Object.values(api.findResources("AWS::ApiGateway::Stage"));
+  const [variable = ""] = Object.keys(stage?.["Properties"].Variables);
+  const [, prefix] =
+    /strip_prefix\("(\w+)"\)/.exec(source("examples/generate-game/src/caller.rs")) ?? [];
+  assert.ok(prefix && variable.startsWith(prefix), `${variable} does not begin with ${prefix}`);
+});
+
+test("the program answers within its own setting", () => {
+  const { functions } = new Synthesis();
+  const [, { Properties }] = functionOf(functions, GAME);
+  const [, seconds] =
+    /ANSWER_WITHIN: Duration = Duration::from_secs\((\d+)\)/.exec(
+      source("examples/generate-game/src/http.rs"),
+    ) ?? [];
+  const millis = Properties.Environment.Variables.GAME_ANSWER_WITHIN_MILLIS;
+  assert.equal(Number(millis), Number(seconds) * 1_000);
+  assert.ok(Number(seconds) < Properties.Timeout);
+});
+
 test("the API's limit of a title is the program's", () => {
   const [, longest] =
-    /LONGEST_TITLE: usize = (\d+)/.exec(source("examples/generate-game/src/game.rs")) ?? [];
+    /LONGEST_TITLE: usize = (\d+)/.exec(source("examples/generate-game/src/title.rs")) ?? [];
   const { api } = new Synthesis();
   const [model] = Object.values(api.findResources("AWS::ApiGateway::Model"));
   assert.equal(model?.["Properties"].Schema.properties.title.maxLength, Number(longest));

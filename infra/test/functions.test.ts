@@ -29,7 +29,11 @@ test("the endpoint of both programs is the cluster's own word", () => {
 });
 
 test("no template builds a host name", () => {
-  for (const template of synthesis.templates) {
+  const vpc = new Synthesis({
+    GAME_VPC_ID: "vpc-0123456789abcdef0",
+    GAME_SUBNET_IDS: "subnet-0123456789abcdef0",
+  });
+  for (const template of [...synthesis.templates, ...vpc.templates]) {
     assert.doesNotMatch(JSON.stringify(template.toJSON()), /\.dsql\.|\.on\.aws/);
   }
 });
@@ -40,8 +44,11 @@ test("the function connects as the role that the bootstrap lets in", () => {
   const { DSQL_ENDPOINT: _, ...variables } = game.Properties.Environment.Variables;
   assert.deepEqual(variables, {
     DSQL_APPLICATION_NAME: "generate-game",
+    DSQL_CHECKOUT_TIMEOUT_SECONDS: "3",
+    DSQL_CONNECT_TIMEOUT_SECONDS: "2",
     DSQL_SEARCH_PATH: "games",
     DSQL_USER: "game",
+    GAME_ANSWER_WITHIN_MILLIS: "3000",
   });
   const { DSQL_ENDPOINT: __, ...admin } = bootstrap.Properties.Environment.Variables;
   assert.deepEqual(admin, {
@@ -98,6 +105,27 @@ test("a stack that goes does not run the bootstrap", () => {
   assert.equal(run.DeletionPolicy, "Retain");
 });
 
+test("callers get the alias, whose versions stay to go back to", () => {
+  const [game] = functionOf(functions, GAME);
+  const [alias, { Properties }] = only(functions, "AWS::Lambda::Alias");
+  assert.equal(Properties.Name, "live");
+  const [version] = Properties.FunctionVersion["Fn::GetAtt"];
+  const { [version]: resource } = found(functions, "AWS::Lambda::Version");
+  assert.deepEqual(resource?.Properties.FunctionName, { Ref: game });
+  assert.equal(resource?.DeletionPolicy, "Retain");
+  functions.hasOutput("GameFunctionVersion", { Value: { "Fn::GetAtt": [version, "Version"] } });
+  const uris = Object.values(found(synthesis.api, "AWS::ApiGateway::Method")).map(
+    ({ Properties }) => JSON.stringify(Properties.Integration.Uri),
+  );
+  assert.ok(
+    uris.every((uri) => uri.includes(alias)),
+    uris[0],
+  );
+  const changed = new Synthesis({ GAME_ASSETS: programs({ game: "another game" }) });
+  const [, { Properties: next }] = only(changed.functions, "AWS::Lambda::Alias");
+  assert.notDeepEqual(next.FunctionVersion, Properties.FunctionVersion);
+});
+
 test("the programs are what Lambda was told they are", () => {
   const x86 = new Synthesis({
     GAME_ARCHITECTURE: "x86_64",
@@ -135,16 +163,16 @@ test("the function's size, time and number have defaults, and can be chosen", ()
     Properties.Timeout,
     Properties.ReservedConcurrentExecutions,
   ];
-  assert.deepEqual(size(functionOf(functions, GAME)[1]), [256, 15, 20]);
+  assert.deepEqual(size(functionOf(functions, GAME)[1]), [256, 10, 20]);
   const unreserved = new Synthesis({ GAME_RESERVED_CONCURRENCY: "none" });
-  assert.deepEqual(size(functionOf(unreserved.functions, GAME)[1]), [256, 15, undefined]);
+  assert.deepEqual(size(functionOf(unreserved.functions, GAME)[1]), [256, 10, undefined]);
   const five = new Synthesis({ GAME_RESERVED_CONCURRENCY: "5" });
-  assert.deepEqual(size(functionOf(five.functions, GAME)[1]), [256, 15, 5]);
+  assert.deepEqual(size(functionOf(five.functions, GAME)[1]), [256, 10, 5]);
 });
 
 test("a size, time or number that cannot work is refused", () => {
   for (const [props, says] of [
-    [{ timeout: Duration.seconds(5) }, /a timeout of 5 s: .* 5 s of a connection/],
+    [{ timeout: Duration.seconds(3) }, /a timeout of 3 s: .* 3 s of an answer/],
     [{ timeout: Duration.seconds(29) }, /a timeout of 29 s: .* API's 29 s/],
     [{ memorySize: 64 }, /a memory of 64 MB: Lambda has 128 to 10240/],
     [{ reservedConcurrency: 0 }, /a reserved concurrency of 0: choose 1 to 1000/],

@@ -49,8 +49,21 @@ test("the bootstrap's caller may call the bootstrap, and write its log", () => {
   ]);
 });
 
+test("AWS Backup alone reads the cluster, by its own policy", () => {
+  const [, { Properties }] = only(storage, "AWS::IAM::Role");
+  assert.deepEqual(Properties.AssumeRolePolicyDocument.Statement[0].Principal, {
+    Service: "backup.amazonaws.com",
+  });
+  assert.match(
+    JSON.stringify(Properties.ManagedPolicyArns),
+    /:iam::aws:policy\/service-role\/AWSBackupServiceRolePolicyForBackup"/,
+  );
+  assert.equal(Properties.Policies, undefined);
+});
+
 test("there are no other roles, and nothing is added to these", () => {
-  const roles = synthesis.resources("AWS::IAM::Role");
+  assert.equal(synthesis.resources("AWS::IAM::Role").length, 4);
+  const roles = Object.values(found(functions, "AWS::IAM::Role"));
   assert.equal(roles.length, 3);
   for (const { Properties } of roles) {
     assert.equal(Properties.ManagedPolicyArns, undefined);
@@ -69,7 +82,7 @@ test("there are no other roles, and nothing is added to these", () => {
 
 test("traces alone are sent to every resource, and no action is a pattern", () => {
   const statements = synthesis.templates.flatMap((template) => policies(template.toJSON()));
-  assert.equal(statements.length, 8 + 3 + 3);
+  assert.equal(statements.length, 8 + 4 + 3);
   for (const { Action, Resource } of statements) {
     assert.doesNotMatch(JSON.stringify(Action), /\*/);
     if (JSON.stringify(Resource ?? null).includes("*")) {
@@ -85,12 +98,46 @@ test("the API may call the function by its own methods", () => {
     const { Action, Principal, FunctionName, SourceArn } = Properties;
     assert.equal(Action, "lambda:InvokeFunction");
     assert.equal(Principal, "apigateway.amazonaws.com");
-    const [game] = functionOf(functions, GAME);
-    assert.deepEqual(synthesis.imported(FunctionName), { "Fn::GetAtt": [game, "Arn"] });
+    const [live] = only(functions, "AWS::Lambda::Alias");
+    assert.deepEqual(synthesis.imported(FunctionName), { Ref: live });
     return SourceArn["Fn::Join"][1].at(-1);
   });
-  assert.equal(methods.length, 3);
-  assert.deepEqual(sources.sort(), ["/GET/games", "/GET/games/*", "/POST/games"]);
+  assert.equal(methods.length, 7);
+  assert.deepEqual(sources.sort(), [
+    "/*/games",
+    "/*/games/*",
+    "/DELETE/games/*",
+    "/GET/games",
+    "/GET/games/*",
+    "/POST/games",
+    "/PUT/games/*",
+  ]);
+});
+
+test("a function in a VPC may make network interfaces, and one elsewhere may not", () => {
+  const vpc = new Synthesis({
+    GAME_VPC_ID: "vpc-0123456789abcdef0",
+    GAME_SUBNET_IDS: "subnet-0123456789abcdef0",
+  });
+  for (const [{ functions }, interfaces] of [
+    [synthesis, 0],
+    [vpc, 2],
+  ] as const) {
+    const roles = Object.values(found(functions, "AWS::IAM::Role")).filter((role) =>
+      JSON.stringify(role).includes("ec2:CreateNetworkInterface"),
+    );
+    assert.equal(roles.length, interfaces);
+  }
+});
+
+test("every role has the permissions boundary that was named", () => {
+  const boundary = "arn:aws:iam::123456789012:policy/boundary";
+  const bounded = new Synthesis({ GAME_PERMISSIONS_BOUNDARY_ARN: boundary });
+  const roles = bounded.resources("AWS::IAM::Role");
+  assert.equal(roles.length, 4);
+  for (const { Properties } of roles) {
+    assert.equal(Properties.PermissionsBoundary, boundary);
+  }
 });
 
 test("the smoke test's role may read the value of the key, and nobody may otherwise", () => {

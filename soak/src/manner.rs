@@ -141,7 +141,7 @@ impl Call<'_> {
     }
 
     async fn at_once(&self) -> Answer {
-        let policy = RetryPolicy::new().attempts(30);
+        let policy = RetryPolicy::new().max_attempts(30);
         let result = self
             .pool
             .transaction_with(policy, async |tx| {
@@ -254,7 +254,7 @@ impl Call<'_> {
     }
 
     async fn hurried(&self) -> Answer {
-        let policy = RetryPolicy::new().deadline(self.patience);
+        let policy = RetryPolicy::new().timeout(self.patience);
         let result = self
             .pool
             .transaction_with(policy, async |tx| {

@@ -85,6 +85,10 @@ impl Soak {
 
         let pool = Pool::builder(config.clone())
             .max_size(self.connections)
+            .checkout_timeout(Duration::from_secs(10))
+            .ping_after(Duration::from_millis(100))
+            .ping_timeout(Duration::from_millis(500))
+            .settle_timeout(Duration::from_millis(100))
             .build();
         let floor = Arc::new(Floor::new(self.workers));
         let chaos = Chaos {
@@ -204,10 +208,6 @@ fn config(cluster: &LocalCluster) -> Result<Config, Failure> {
         .map_err(Failure::setup)?
         .credentials(credentials)
         .connect_timeout(Duration::from_secs(5))
-        .checkout_timeout(Duration::from_secs(10))
-        .ping_after(Duration::from_millis(100))
-        .ping_timeout(Duration::from_millis(500))
-        .settle_timeout(Duration::from_millis(100))
         .max_lifetime(Duration::from_secs(30)))
 }
 
@@ -215,7 +215,7 @@ fn config(cluster: &LocalCluster) -> Result<Config, Failure> {
 async fn lendable(pool: &Pool) -> u32 {
     let places = pool.stats().max_size;
     let deadline = std::time::SystemTime::now() + RECOVERY;
-    let lent = join_all((0..places).map(|_| pool.get_by(deadline))).await;
+    let lent = join_all((0..places).map(|_| pool.get_until(deadline))).await;
     lent.iter().map(|lent| u32::from(lent.is_ok())).sum()
 }
 

@@ -143,6 +143,34 @@ impl Connection {
         self.timed(self.client().query_typed(query, params)).await
     }
 
+    /// Runs a query like [`query_typed`](Self::query_typed) that returns exactly one row.
+    ///
+    /// # Errors
+    ///
+    /// See [above](#impl-Connection-1); also [`Error::Query`] if there is no row, or more than one.
+    pub async fn query_typed_one(
+        &self,
+        query: &str,
+        params: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Row, Error> {
+        self.timed(self.client().query_typed_one(query, params))
+            .await
+    }
+
+    /// Runs a query like [`query_typed`](Self::query_typed) that returns at most one row.
+    ///
+    /// # Errors
+    ///
+    /// See [above](#impl-Connection-1); also [`Error::Query`] if there is more than one row.
+    pub async fn query_typed_opt(
+        &self,
+        query: &str,
+        params: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Option<Row>, Error> {
+        self.timed(self.client().query_typed_opt(query, params))
+            .await
+    }
+
     /// Runs a statement whose parameter types are given, without preparing it, and returns how many
     /// rows it changed.
     ///

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use url::form_urlencoded;
 use uuid::Uuid;
 
-/// What the API has at a path; everything else is refused before it reaches the function.
+/// What the API has at a path; other paths do not reach the function. It has every method there:
+/// the function answers 405 to those that it lacks.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) struct Resource<'a> {
     template: &'static str,
@@ -18,12 +19,12 @@ pub(crate) struct Resource<'a> {
 impl<'a> Resource<'a> {
     pub(crate) fn of<B>(request: &'a Request<B>) -> Option<Self> {
         let segments: Vec<&str> = request.uri().path().split('/').skip(1).collect();
-        match (request.method().as_str(), segments.as_slice()) {
-            ("GET" | "POST", ["games"]) => Some(Self {
+        match segments.as_slice() {
+            ["games"] => Some(Self {
                 template: "/games",
                 id: None,
             }),
-            ("GET", ["games", id]) if !id.is_empty() => Some(Self {
+            ["games", id] if !id.is_empty() => Some(Self {
                 template: "/games/{id}",
                 id: Some(id),
             }),
@@ -34,7 +35,7 @@ impl<'a> Resource<'a> {
 
 /// Builds the event of a request to this resource, as behind a domain name of one's own: the
 /// path has no stage.
-pub(crate) fn event(request: &Request<String>, resource: &Resource<'_>) -> Value {
+pub(crate) fn event(request: &Request<String>, resource: &Resource<'_>, request_id: &str) -> Value {
     let (uri, headers) = (request.uri(), headers(request.headers()));
     let mut query: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for (name, value) in form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
@@ -52,7 +53,7 @@ pub(crate) fn event(request: &Request<String>, resource: &Resource<'_>) -> Value
         "queryStringParameters": (!query.is_empty()).then(|| last_of_each(&query)),
         "multiValueQueryStringParameters": (!query.is_empty()).then_some(&query),
         "pathParameters": resource.id.map(|id| json!({ "id": id })),
-        "stageVariables": null,
+        "stageVariables": { "caller_game": API_KEY_ID },
         "requestContext": {
             "accountId": "111122223333",
             "apiId": "demo",
@@ -60,12 +61,12 @@ pub(crate) fn event(request: &Request<String>, resource: &Resource<'_>) -> Value
             "httpMethod": request.method().as_str(),
             "identity": {
                 "apiKey": headers.get(API_KEY).and_then(|keys| keys.last()),
-                "apiKeyId": headers.contains_key(API_KEY).then_some("d3m0k3y1d0"),
+                "apiKeyId": headers.contains_key(API_KEY).then_some(API_KEY_ID),
                 "sourceIp": "127.0.0.1",
             },
             "path": uri.path(),
             "protocol": "HTTP/1.1",
-            "requestId": Uuid::new_v4().to_string(),
+            "requestId": request_id,
             "resourcePath": resource.template,
             "stage": "prod",
         },
@@ -108,7 +109,7 @@ fn made(method: &str, target: &str, body: &str, headers: &[(&str, &str)]) -> Val
         .body(body.to_owned())
         .expect("the demo writes its requests well");
     let resource = Resource::of(&request).expect("the demo asks for what the API has");
-    event(&request, &resource)
+    event(&request, &resource, &Uuid::new_v4().to_string())
 }
 
 fn headers(headers: &HeaderMap) -> BTreeMap<String, Vec<String>> {
@@ -157,7 +158,11 @@ impl Answer {
         Some(Self {
             status: StatusCode::from_u16(status).ok()?,
             headers,
-            body: response.get("body")?.as_str()?.to_owned(),
+            // Null where the answer has none, such as 204.
+            body: match response.get("body") {
+                None | Some(Value::Null) => String::new(),
+                Some(body) => body.as_str()?.to_owned(),
+            },
         })
     }
 
@@ -177,6 +182,9 @@ impl Answer {
 
 /// The header that a client names its API key in.
 pub(crate) const API_KEY: &str = "x-api-key";
+
+/// The gateway's name of the key, which is no secret.
+const API_KEY_ID: &str = "d3m0k3y1d0";
 
 #[cfg(test)]
 mod tests {
@@ -208,14 +216,14 @@ mod tests {
     }
 
     #[test]
-    fn only_the_methods_of_the_api_have_a_resource() {
+    fn only_the_paths_of_the_api_have_a_resource() {
         for (method, path, template) in [
             ("POST", "/games", Some("/games")),
             ("GET", "/games", Some("/games")),
             ("GET", "/games?limit=1", Some("/games")),
             ("GET", "/games/7", Some("/games/{id}")),
-            ("POST", "/games/7", None),
-            ("DELETE", "/games", None),
+            ("PUT", "/games/7", Some("/games/{id}")),
+            ("DELETE", "/games", Some("/games")),
             ("GET", "/", None),
             ("GET", "/games/", None),
             ("GET", "/games/7/8", None),
@@ -248,6 +256,8 @@ mod tests {
         assert_eq!(answer.header("retry-after"), Some("5"));
         assert_eq!(answer.header("allow"), None);
 
+        let empty = json!({ "statusCode": 204, "body": null });
+        assert_eq!(Answer::parse(&empty).unwrap().body, "");
         for wrong in [
             json!({}),
             json!({ "statusCode": 20, "body": "" }),

@@ -1,16 +1,18 @@
 //! An API Gateway in miniature: checks the API key, and turns HTTP into events for the function.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::Router;
 use axum::body::to_bytes;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
 
 use crate::event::{API_KEY, Answer, Resource, event};
 
@@ -42,37 +44,35 @@ struct Gateway {
 
 async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     let line = format!("{} {}", request.method(), request.uri());
-    let response = match gateway.forward(request).await {
-        Ok(answer) => answer.into_response(),
-        Err(refusal) => refusal.into_response(),
-    };
+    let request_id = Uuid::new_v4().to_string();
+    let answer = gateway.forward(request, &request_id).await;
+    let response = answer.and_then(response);
+    let response = response.unwrap_or_else(|refusal| refusal.into_response(&request_id));
     eprintln!("demo: {line} {}", response.status().as_u16());
     response
 }
 
 impl Gateway {
-    async fn forward(&self, request: Request) -> Result<Answer, Refusal> {
+    async fn forward(&self, request: Request, request_id: &str) -> Result<Answer, Refusal> {
         // Before the key: what does not exist asks for none.
-        Resource::of(&request).ok_or(Refusal::NoSuchMethod)?;
+        Resource::of(&request).ok_or(UNKNOWN_PATH)?;
         if !is_allowed(request.headers(), &self.key) {
-            return Err(Refusal::Forbidden);
+            return Err(INVALID_KEY);
         }
         let (head, body) = request.into_parts();
         let body = to_bytes(body, LONGEST_BODY).await;
-        let body = body.map_err(|_| Refusal::TooLong)?;
+        let body = body.map_err(|_| TOO_LARGE)?;
         let body = String::from_utf8_lossy(&body).into_owned();
         let request = Request::from_parts(head, body);
-        let resource = Resource::of(&request).ok_or(Refusal::NoSuchMethod)?;
+        let resource = Resource::of(&request).ok_or(UNKNOWN_PATH)?;
         let (answer, answered) = oneshot::channel();
         let invocation = Invocation {
-            event: event(&request, &resource),
+            event: event(&request, &resource, request_id),
             answer,
         };
-        let failed = |_| Refusal::FunctionFailed;
-        self.invocations
-            .send(invocation)
-            .map_err(|_| Refusal::FunctionFailed)?;
-        answered.await.map_err(failed)
+        let sent = self.invocations.send(invocation);
+        sent.map_err(|_| FUNCTION_FAILED)?;
+        answered.await.map_err(|_| FUNCTION_FAILED)
     }
 }
 
@@ -81,53 +81,82 @@ fn is_allowed(headers: &HeaderMap, key: &str) -> bool {
     matches!((keys.next(), keys.next()), (Some(only), None) if only.as_bytes() == key.as_bytes())
 }
 
-/// The gateway's own answers:
-/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html>
-#[derive(Clone, Copy, Debug)]
-enum Refusal {
-    NoSuchMethod,
-    Forbidden,
-    TooLong,
-    FunctionFailed,
-}
+/// Why a request does not reach the function, by the name that API Gateway has for it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Refusal(&'static str);
 
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        let (status, kind, message) = match self {
-            Self::NoSuchMethod => (
-                StatusCode::FORBIDDEN,
-                "MissingAuthenticationTokenException",
-                "Missing Authentication Token",
-            ),
-            Self::Forbidden => (StatusCode::FORBIDDEN, "ForbiddenException", "Forbidden"),
-            Self::TooLong => (
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "RequestTooLargeException",
-                "Request Too Long",
-            ),
-            Self::FunctionFailed => (
-                StatusCode::BAD_GATEWAY,
-                "InternalServerErrorException",
-                "Internal server error",
-            ),
-        };
-        let headers = [("x-amzn-errortype", kind)];
-        (status, headers, axum::Json(json!({ "message": message }))).into_response()
-    }
-}
-
-impl IntoResponse for Answer {
-    fn into_response(self) -> Response {
+impl Refusal {
+    /// Returns the answer that the table of the deployed gateway has for it.
+    fn into_response(self, request_id: &str) -> Response {
+        let Self(kind) = self;
+        let answer = ANSWERS
+            .iter()
+            .find(|answer| answer.kind == kind)
+            .expect("a test looks all of them up");
         let mut headers = HeaderMap::new();
-        for (name, value) in &self.headers {
-            let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), value.parse::<HeaderValue>())
-            else {
-                return Refusal::FunctionFailed.into_response();
-            };
-            headers.append(name, value);
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(seconds) = answer.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        (self.status, headers, self.body).into_response()
+        let body = json!({
+            "type": "about:blank",
+            "title": answer.title,
+            "status": answer.status,
+            "detail": answer.detail,
+            "request_id": request_id,
+        });
+        (answer.status(), headers, body.to_string()).into_response()
     }
+}
+
+const UNKNOWN_PATH: Refusal = Refusal("MISSING_AUTHENTICATION_TOKEN");
+const INVALID_KEY: Refusal = Refusal("INVALID_API_KEY");
+const TOO_LARGE: Refusal = Refusal("REQUEST_TOO_LARGE");
+const FUNCTION_FAILED: Refusal = Refusal("INTEGRATION_FAILURE");
+
+/// A line of the table of the gateway's own answers, from which the deployed gateway is made, too.
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html>
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct GatewayAnswer {
+    #[serde(rename = "type")]
+    kind: String,
+    status: Option<u16>,
+    title: Option<String>,
+    detail: Option<String>,
+    retry_after: Option<u64>,
+}
+
+impl GatewayAnswer {
+    fn status(&self) -> StatusCode {
+        let status = self.status.and_then(|status| status.try_into().ok());
+        status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+}
+
+static ANSWERS: LazyLock<Vec<GatewayAnswer>> = LazyLock::new(|| {
+    let table = include_str!("../../generate-game/gateway-responses.json");
+    serde_json::from_str(table).expect("the table is well formed")
+});
+
+/// Returns what the function answered, if it can be sent.
+fn response(answer: Answer) -> Result<Response, Refusal> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in &answer.headers {
+        let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), value.parse::<HeaderValue>())
+        else {
+            return Err(FUNCTION_FAILED);
+        };
+        headers.append(name, value);
+    }
+    let mut response = Response::new(answer.body.into());
+    *response.status_mut() = answer.status;
+    *response.headers_mut() = headers;
+    Ok(response)
 }
 
 /// What an API Gateway takes.
@@ -165,23 +194,36 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn requests_without_key_or_method_do_not_reach_the_function() {
+    async fn requests_without_key_or_path_do_not_reach_the_function() {
         let (address, mut invocations) = started().await;
-        for (request, message) in [
-            ("POST /games HTTP/1.1", "Forbidden"),
-            ("GET /games HTTP/1.1\r\nx-api-key: wrong", "Forbidden"),
-            (
-                "DELETE /games HTTP/1.1\r\nx-api-key: secret",
-                "Missing Authentication Token",
-            ),
-            ("GET / HTTP/1.1", "Missing Authentication Token"),
+        for (request, status) in [
+            ("POST /games HTTP/1.1", 403),
+            ("GET /games HTTP/1.1\r\nx-api-key: wrong", 403),
+            ("GET /game HTTP/1.1\r\nx-api-key: secret", 404),
+            ("GET / HTTP/1.1", 404),
         ] {
             let response = exchange(address, request, "").await;
-            assert!(response.starts_with("HTTP/1.1 403 "), "{response}");
-            let body = json!({ "message": message }).to_string();
-            assert!(response.ends_with(&body), "{response}");
+            let line = format!("HTTP/1.1 {status} ");
+            assert!(response.starts_with(&line), "{response}");
+            let (head, body) = response.split_once("\r\n\r\n").unwrap();
+            let content_type = "content-type: application/problem+json";
+            assert!(head.contains(content_type), "{response}");
+            let problem: Value = serde_json::from_str(body).unwrap();
+            assert_eq!(problem["status"], status);
+            assert!(problem["detail"].is_string(), "{response}");
+            assert!(problem["request_id"].is_string(), "{response}");
         }
         assert!(invocations.try_recv().is_err());
+    }
+
+    #[test]
+    fn every_refusal_is_in_the_table() {
+        for refusal in [UNKNOWN_PATH, INVALID_KEY, TOO_LARGE, FUNCTION_FAILED] {
+            let answer = ANSWERS.iter().find(|answer| answer.kind == refusal.0);
+            let answer = answer.unwrap_or_else(|| panic!("{refusal:?} is not"));
+            assert_eq!(refusal.into_response("7").status(), answer.status());
+            assert!(answer.detail.is_some() && answer.title.is_some());
+        }
     }
 
     #[tokio::test]
@@ -207,12 +249,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn failed_function_is_502() {
+    async fn failed_function_is_503_and_may_be_asked_again() {
         let (address, mut invocations) = started().await;
         let head = "GET /games HTTP/1.1\r\nx-api-key: secret";
         let function = async { drop(invocations.recv().await.unwrap()) };
         let (response, ()) = tokio::join!(exchange(address, head, ""), function);
-        assert!(response.starts_with("HTTP/1.1 502 "), "{response}");
+        assert!(response.starts_with("HTTP/1.1 503 "), "{response}");
+        assert!(response.contains("retry-after: 5"), "{response}");
     }
 
     async fn started() -> (SocketAddr, mpsc::UnboundedReceiver<Invocation>) {

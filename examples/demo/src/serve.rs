@@ -99,12 +99,14 @@ impl Life {
 fn curl_lines(address: SocketAddr, key: &str, game: &str) -> Vec<String> {
     let url = format!("http://{address}/games");
     let key = format!("-H 'x-api-key: {key}'");
+    let json = "-H 'content-type: application/json'";
     vec![
-        format!(r#"curl -i {url} {key} -d '{{"title":"Go"}}'"#),
-        format!(r#"curl -i {url} {key} -H 'Idempotency-Key: 1' -d '{{"title":"Go"}}'"#),
+        format!(r#"curl -i {url} {key} {json} -d '{{"title":"Go"}}'"#),
+        format!(r#"curl -i {url} {key} {json} -H 'Idempotency-Key: 1' -d '{{"title":"Go"}}'"#),
         format!("curl -i http://{address}{game} {key}"),
         format!("curl -i '{url}?limit=3' {key}"),
-        format!("curl -i {url} {key} -d '{{'"),
+        format!("curl -i -X DELETE http://{address}{game} {key} -H 'If-Match: *'"),
+        format!("curl -i {url} {key} {json} -d '{{'"),
         format!("curl -i {url} -H 'x-api-key: wrong'"),
     ]
 }
@@ -119,11 +121,12 @@ mod tests {
         assert_eq!(
             lines,
             [
-                r#"curl -i http://127.0.0.1:80/games -H 'x-api-key: secret' -d '{"title":"Go"}'"#,
-                r#"curl -i http://127.0.0.1:80/games -H 'x-api-key: secret' -H 'Idempotency-Key: 1' -d '{"title":"Go"}'"#,
+                r#"curl -i http://127.0.0.1:80/games -H 'x-api-key: secret' -H 'content-type: application/json' -d '{"title":"Go"}'"#,
+                r#"curl -i http://127.0.0.1:80/games -H 'x-api-key: secret' -H 'content-type: application/json' -H 'Idempotency-Key: 1' -d '{"title":"Go"}'"#,
                 "curl -i http://127.0.0.1:80/games/7 -H 'x-api-key: secret'",
                 "curl -i 'http://127.0.0.1:80/games?limit=3' -H 'x-api-key: secret'",
-                "curl -i http://127.0.0.1:80/games -H 'x-api-key: secret' -d '{'",
+                "curl -i -X DELETE http://127.0.0.1:80/games/7 -H 'x-api-key: secret' -H 'If-Match: *'",
+                "curl -i http://127.0.0.1:80/games -H 'x-api-key: secret' -H 'content-type: application/json' -d '{'",
                 "curl -i http://127.0.0.1:80/games -H 'x-api-key: wrong'",
             ]
         );

@@ -89,7 +89,10 @@ pub async fn bootstrap(
             &format!("AWS IAM GRANT {role} TO '{arn}'"),
         )
         .await?;
-    for privilege in ["USAGE ON SCHEMA games", "SELECT, INSERT ON games.games"] {
+    for privilege in [
+        "USAGE ON SCHEMA games",
+        "SELECT, INSERT, UPDATE, DELETE ON games.games",
+    ] {
         progress
             .repeat(
                 format!("{privilege} to role {role}"),
@@ -304,7 +307,7 @@ impl Progress<'_> {
 }
 
 /// In the order in which they are applied; a name is never used again.
-const MIGRATIONS: [(&str, &str); 2] = [
+const MIGRATIONS: [(&str, &str); 3] = [
     (
         "0001_games",
         include_str!("../schema/migrations/0001_games.sql"),
@@ -312,6 +315,10 @@ const MIGRATIONS: [(&str, &str); 2] = [
     (
         "0002_games_newest",
         include_str!("../schema/migrations/0002_games_newest.sql"),
+    ),
+    (
+        "0003_games_version",
+        include_str!("../schema/migrations/0003_games_version.sql"),
     ),
 ];
 

@@ -1,239 +1,253 @@
 //! Answers a request: its route, carried out on a pooled connection, as a JSON response.
 
-use std::collections::BTreeMap;
-use std::error::Error as _;
-use std::time::{Duration, SystemTime};
+use std::env;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant, SystemTime};
 
-use dsql_conn::tokio_postgres::error::SqlState;
-use dsql_conn::{Connection, Error, Pool, Reason, RetryPolicy, retry};
+use dsql_conn::{Connection, Error, Pool, RetryPolicy, retry};
 use lambda_http::http::{HeaderName, HeaderValue, StatusCode, header};
+use lambda_http::request::RequestContext;
 use lambda_http::{Body, Request, RequestExt, Response};
 use serde::Serialize;
-use serde_json::json;
 use tokio::time::timeout;
 
-use crate::game::NewGame;
-use crate::log;
-use crate::route::{Refusal, Route};
-use crate::store::{self, Once};
+use crate::etag;
+use crate::game::{Game, NewGame};
+use crate::log::{self, Answered};
+use crate::page::Page;
+use crate::problem::Failure;
+use crate::route::Route;
+use crate::store::{self, Changed, Once};
 
 /// Answers one event. Whatever goes wrong becomes a response that hides the internals, and a
 /// line in the log that tells them.
 pub async fn answer(request: &Request, pool: &Pool) -> Response<Body> {
-    let (request_id, deadline) = match request.lambda_context_ref() {
-        Some(context) => (context.request_id.as_str(), Some(context.deadline())),
-        None => ("", None),
+    let start = Instant::now();
+    let request_id = request_id(request);
+    let attempts = AtomicU32::new(0);
+    let (route, answer) = match Route::of(request) {
+        Ok(route) => {
+            let work = Work {
+                request,
+                route: &route,
+                pool,
+                deadline: deadline(request),
+                attempts: &attempts,
+                outcome_unknown: &AtomicBool::new(false),
+            };
+            (Some(route.name()), work.carry_out().await)
+        }
+        Err(refusal) => (None, Err(refusal.into())),
     };
-    // One that has passed before the work began is none: `cargo lambda watch` sends a time of 1970.
+    let response = answer.unwrap_or_else(|failure| failure.into_response(&request_id));
+    log::answered(&Answered {
+        request_id: &request_id,
+        trace: request
+            .lambda_context_ref()
+            .and_then(|context| context.xray_trace_id.as_deref()),
+        route,
+        status: response.status().as_u16(),
+        duration: start.elapsed(),
+        attempts: attempts.into_inner(),
+    });
+    response
+}
+
+/// Returns the gateway's name of the request, which the client and the access log see as well. Lambda
+/// has another one, for a request without a gateway.
+fn request_id(request: &Request) -> String {
+    let of_gateway = match request.request_context_ref() {
+        Some(RequestContext::ApiGatewayV1(context)) => context.request_id.clone(),
+        Some(RequestContext::ApiGatewayV2(context)) => context.request_id.clone(),
+        _ => None,
+    };
+    let of_lambda = || Some(request.lambda_context_ref()?.request_id.clone());
+    of_gateway.or_else(of_lambda).unwrap_or_default()
+}
+
+/// Returns when the answer must be ready: soon, because the cause of an outage is known in a second
+/// and every request that waits keeps a copy of the function busy; at the latest before Lambda ends
+/// the invocation.
+fn deadline(request: &Request) -> SystemTime {
     let now = SystemTime::now();
-    let deadline = deadline
-        .filter(|deadline| *deadline > now)
-        .unwrap_or(now + WITHOUT_DEADLINE);
-    let answer = match Route::of(request) {
-        Ok(route) => carry_out(&route, pool, deadline - MARGIN).await,
-        Err(refusal) => Err(refusal.into()),
-    };
-    answer.unwrap_or_else(|failure| failure.into_response(request_id))
-}
-
-/// Carries the route out, and again where that is safe and there is time for it.
-///
-/// A conflict was rolled back, so nothing is saved twice; the usual cause is a migration since the
-/// last statement of this session, which the next statement already knows. After an unknown
-/// outcome only what is idempotent is run again.
-async fn carry_out(
-    route: &Route,
-    pool: &Pool,
-    deadline: SystemTime,
-) -> Result<Response<Body>, Failure> {
-    let policy = match route.is_idempotent() {
-        true => RETRIES.idempotent(),
-        false => RETRIES,
-    };
-    retry(policy.deadline(left(deadline)), || {
-        attempt(route, pool, deadline)
-    })
-    .await
-}
-
-/// Checks out a connection and runs the route on it, both until the deadline. Another attempt
-/// checks out another connection where this one was lost.
-async fn attempt(
-    route: &Route,
-    pool: &Pool,
-    deadline: SystemTime,
-) -> Result<Response<Body>, Failure> {
-    let connection = pool.get_by(deadline).await.map_err(Failure::Unreachable)?;
-    match timeout(left(deadline), run(route, &connection)).await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(error)) => Err(Failure::of_statement(error, route)),
-        Err(_) => Err(Failure::no_answer(route, None)),
+    let soon = now + answer_within();
+    let ends = request
+        .lambda_context_ref()
+        .map(|context| context.deadline());
+    match ends {
+        // One that has passed before the work began is none: `cargo lambda watch` sends a time of 1970.
+        Some(ends) if ends > now => soon.min(ends - MARGIN),
+        _ => soon,
     }
 }
 
-/// Fails by what the database said; what it left unsaid is within.
-async fn run(
-    route: &Route,
-    connection: &Connection,
-) -> Result<Result<Response<Body>, Failure>, Error> {
-    Ok(match route {
-        Route::Generate { title, key } => {
-            let game = NewGame::random(title.clone(), &mut rand::rng());
-            let Some(key) = key else {
-                let game = store::insert(connection, &game).await?;
-                return Ok(Ok(json(StatusCode::CREATED, &game)));
-            };
-            match store::insert_once(connection, &game, key, title.as_ref()).await? {
-                Once::Saved(game) => Ok(json(StatusCode::CREATED, &game)),
-                Once::Found(game) => Ok(replayed(json(StatusCode::CREATED, &game))),
-                Once::Taken => Err(Failure::KeyTaken),
-            }
-        }
-        Route::Find { id } => match store::find(connection, *id).await? {
-            Some(game) => Ok(json(StatusCode::OK, &game)),
-            None => Err(Failure::NoSuchGame),
-        },
-        Route::Newest { limit } => {
-            let games = store::newest(connection, *limit).await?;
-            Ok(json(StatusCode::OK, &BTreeMap::from([("games", games)])))
-        }
-    })
+/// Returns the setting `GAME_ANSWER_WITHIN_MILLIS`.
+fn answer_within() -> Duration {
+    let millis = env::var("GAME_ANSWER_WITHIN_MILLIS").ok();
+    let millis = millis.and_then(|millis| millis.parse().ok());
+    millis.map_or(ANSWER_WITHIN, Duration::from_millis)
 }
 
-/// Returns what is left of the time: nothing behind a clock that jumped, and then what is under
-/// way fails instead of hanging.
+/// A request on its way through the database.
+struct Work<'a> {
+    request: &'a Request,
+    route: &'a Route,
+    pool: &'a Pool,
+    deadline: SystemTime,
+    attempts: &'a AtomicU32,
+    /// Whether an attempt before this one may have been applied.
+    outcome_unknown: &'a AtomicBool,
+}
+
+impl Work<'_> {
+    /// Carries the route out, and again where that is safe and there is time for it.
+    ///
+    /// A conflict was rolled back, so nothing is saved twice; the usual cause is a migration since the
+    /// last statement of this session, which the next statement already knows. After an unknown
+    /// outcome only what is idempotent is run again.
+    async fn carry_out(&self) -> Result<Response<Body>, Failure> {
+        let policy = match self.route.is_idempotent() {
+            true => RETRIES.idempotent(),
+            false => RETRIES,
+        };
+        retry(policy.timeout(left(self.deadline)), || self.attempt()).await
+    }
+
+    /// Checks out a connection and runs the route on it, both until the deadline. Another attempt
+    /// checks out another connection where this one was lost.
+    async fn attempt(&self) -> Result<Response<Body>, Failure> {
+        self.attempts.fetch_add(1, Ordering::Relaxed);
+        let connection = self.pool.get_until(self.deadline).await;
+        let connection = connection.map_err(Failure::Unreachable)?;
+        let failure = match timeout(left(self.deadline), self.run(&connection)).await {
+            Ok(Ok(answer)) => return answer,
+            Ok(Err(error)) => Failure::of_statement(error, self.route),
+            Err(_) => Failure::no_answer(self.route, None),
+        };
+        if failure.is_unknown_outcome() {
+            self.outcome_unknown.store(true, Ordering::Relaxed);
+        }
+        Err(failure)
+    }
+
+    /// Fails by what the database said; what it left unsaid is within.
+    async fn run(&self, connection: &Connection) -> Result<Result<Response<Body>, Failure>, Error> {
+        Ok(match self.route {
+            Route::Generate { title, key } => {
+                let game = NewGame::random(title.clone(), &mut rand::rng());
+                let Some(key) = key else {
+                    let game = store::insert(connection, &game).await?;
+                    return Ok(Ok(self.created(&game)));
+                };
+                match store::insert_once(connection, &game, key, title.as_ref()).await? {
+                    Once::Saved(game) => Ok(self.created(&game)),
+                    Once::Found(game) => Ok(replayed(self.created(&game))),
+                    Once::Taken => Err(Failure::KeyTaken),
+                }
+            }
+            Route::Find { id } => match store::find(connection, *id).await? {
+                Some(game) => {
+                    Ok(self.revalidated(json(StatusCode::OK, &game), etag::of_game(&game)))
+                }
+                None => Err(Failure::NoSuchGame),
+            },
+            Route::Newest { limit, after } => {
+                let games = store::newest(connection, *limit, *after).await?;
+                Ok(self.page(&Page::of(games, *limit), *limit))
+            }
+            Route::Replace {
+                id,
+                condition,
+                update,
+            } => match store::replace(connection, *id, *condition, update).await? {
+                Changed::Done(game) => {
+                    let answer = json(StatusCode::OK, &game);
+                    Ok(with(answer, header::ETAG, etag::of_game(&game)))
+                }
+                Changed::Missing => Err(Failure::NoSuchGame),
+                Changed::OtherVersion => Err(Failure::VersionChanged),
+            },
+            Route::Delete { id, condition } => {
+                match store::delete(connection, *id, *condition).await? {
+                    Changed::Done(()) => Ok(deleted()),
+                    // An earlier attempt deleted it, and its answer was lost.
+                    Changed::Missing if self.outcome_unknown.load(Ordering::Relaxed) => {
+                        Ok(deleted())
+                    }
+                    Changed::Missing => Err(Failure::NoSuchGame),
+                    Changed::OtherVersion => Err(Failure::VersionChanged),
+                }
+            }
+        })
+    }
+
+    fn created(&self, game: &Game) -> Response<Body> {
+        let path = match self.request.request_context_ref() {
+            // With the stage, as the client sees it.
+            Some(RequestContext::ApiGatewayV1(context)) => context.path.as_deref(),
+            _ => None,
+        };
+        let path = path.unwrap_or_else(|| self.request.raw_http_path());
+        let location = format!("{}/{}", path.trim_end_matches('/'), game.id);
+        let mut answer = json(StatusCode::CREATED, game);
+        if let Ok(location) = HeaderValue::try_from(location) {
+            answer = with(answer, header::LOCATION, location);
+        }
+        with(answer, header::ETAG, etag::of_game(game))
+    }
+
+    fn page(&self, page: &Page, limit: u8) -> Response<Body> {
+        let answer = json(StatusCode::OK, page);
+        let tag = match answer.body() {
+            Body::Text(document) => etag::of_document(document),
+            _ => unreachable!("it is JSON"),
+        };
+        let mut answer = self.revalidated(answer, tag);
+        if let Some(cursor) = &page.cursor {
+            // Relative, so that it holds with and without a stage in the path.
+            let link = format!("<?limit={limit}&cursor={cursor}>; rel=\"next\"");
+            let link = HeaderValue::try_from(link).expect("digits and ASCII");
+            answer = with(answer, header::LINK, link);
+        }
+        answer
+    }
+
+    /// Tags an answer to a GET. Becomes 304 without a body if the client has it already.
+    fn revalidated(&self, mut answer: Response<Body>, tag: HeaderValue) -> Response<Body> {
+        if etag::is_known(self.request, &tag) {
+            answer = Response::new(Body::Empty);
+            *answer.status_mut() = StatusCode::NOT_MODIFIED;
+        }
+        // A cache may keep it for its client alone, and asks before it uses it.
+        let cached = HeaderValue::from_static("private, no-cache");
+        with(
+            with(answer, header::ETAG, tag),
+            header::CACHE_CONTROL,
+            cached,
+        )
+    }
+}
+
+/// Returns what is left of the time: nothing behind a clock that jumped, and then what is in flight
+/// fails instead of hanging.
 fn left(deadline: SystemTime) -> Duration {
     let left = deadline.duration_since(SystemTime::now());
     left.unwrap_or_default()
 }
 
-/// Why there is no good answer. The texts are for the client; the causes are for the log.
-#[derive(Debug, thiserror::Error)]
-enum Failure {
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    #[error("there is no game of this id")]
-    NoSuchGame,
-    /// What the draft asks for is 422, where a request is not the one that the key was used for.
-    #[error("this Idempotency-Key belongs to a game of another title: choose another key")]
-    KeyTaken,
-    /// No source, in which `retry` would take a failed login for a statement's failure: the pool has
-    /// tried for as long as that makes sense.
-    #[error("database unavailable")]
-    Unreachable(Error),
-    /// The connection was lost, or the time was up, with the statement under way.
-    #[error("database unavailable")]
-    NoAnswer {
-        /// It may have been saved, or not.
-        saving: bool,
-        /// Who asks again does no harm.
-        idempotent: bool,
-        #[source]
-        cause: Option<Error>,
-    },
-    /// Rolled back every time it was tried.
-    #[error("database busy")]
-    Conflict(#[source] Error),
-    #[error("internal error")]
-    Statement(#[source] Error),
-}
-
-impl Failure {
-    fn of_statement(error: Error, route: &Route) -> Self {
-        if error.code() == Some(&SqlState::T_R_SERIALIZATION_FAILURE) {
-            return Self::Conflict(error);
-        }
-        match error.may_have_applied() {
-            true => Self::no_answer(route, Some(error)),
-            false => Self::Statement(error),
-        }
-    }
-
-    fn no_answer(route: &Route, cause: Option<Error>) -> Self {
-        Self::NoAnswer {
-            saving: matches!(route, Route::Generate { .. }),
-            idempotent: route.is_idempotent(),
-            cause,
-        }
-    }
-
-    fn status(&self) -> StatusCode {
-        match self {
-            Self::Refused(Refusal::BadRequest(_)) => StatusCode::BAD_REQUEST,
-            Self::Refused(Refusal::MethodNotAllowed { .. }) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Refused(Refusal::NotFound) | Self::NoSuchGame => StatusCode::NOT_FOUND,
-            Self::KeyTaken => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Conflict(_) => StatusCode::CONFLICT,
-            Self::Unreachable(error) if is_throttled(error) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Unreachable(_) | Self::NoAnswer { .. } => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Statement(_) => StatusCode::INTERNAL_SERVER_ERROR,
-        }
-    }
-
-    /// Returns a word that stays the same from release to release, for clients and alarms.
-    fn reason(&self) -> Option<&'static str> {
-        match self {
-            Self::Unreachable(error) => Some(match (error.reason(), error) {
-                (Some(reason), _) => reason.as_str(),
-                (None, Error::PoolClosed) => "shutting_down",
-                (None, Error::CheckoutTimeout { .. }) => "timeout",
-                (None, _) => "unavailable",
-            }),
-            Self::NoAnswer { saving: true, .. } => Some("outcome_unknown"),
-            Self::NoAnswer { saving: false, .. } => Some("no_answer"),
-            Self::Conflict(_) => Some("conflict"),
-            Self::KeyTaken => Some("idempotency_key_taken"),
-            Self::Refused(_) | Self::NoSuchGame | Self::Statement(_) => None,
-        }
-    }
-
-    fn into_response(self, request_id: &str) -> Response<Body> {
-        let (status, reason) = (self.status(), self.reason());
-        if status.is_server_error() || matches!(self, Self::Unreachable(_) | Self::Conflict(_)) {
-            let cause = match &self {
-                Self::Unreachable(error) => error,
-                failure => failure.source().unwrap_or(failure),
-            };
-            log::failure("request failed", reason, cause);
-        }
-
-        let mut body = json!({ "error": self.to_string(), "request_id": request_id });
-        if let Some(reason) = reason {
-            body["reason"] = json!(reason);
-        }
-        let mut response = json(status, &body);
-        match self {
-            Self::Refused(Refusal::MethodNotAllowed { allow }) => {
-                let allow = HeaderValue::from_static(allow);
-                response.headers_mut().insert(header::ALLOW, allow);
-            }
-            // Who is told to come back would save the game a second time.
-            Self::NoAnswer {
-                idempotent: false, ..
-            } => {}
-            Self::Unreachable(_) | Self::NoAnswer { .. } | Self::Conflict(_) => {
-                let seconds = HeaderValue::from(RETRY_AFTER.as_secs());
-                response.headers_mut().insert(header::RETRY_AFTER, seconds);
-            }
-            Self::Refused(_) | Self::NoSuchGame | Self::KeyTaken | Self::Statement(_) => {}
-        }
-        response
-    }
-}
-
-/// Tells whether the cluster turns connections away because there are too many of them.
-fn is_throttled(error: &Error) -> bool {
-    matches!(
-        error.reason(),
-        Some(Reason::RateExceeded | Reason::TooManyConnections)
+/// Tells the client that the game was there before: from an earlier request, or from an earlier
+/// attempt at this one whose answer was lost.
+fn replayed(response: Response<Body>) -> Response<Body> {
+    with(
+        response,
+        IDEMPOTENCY_REPLAYED,
+        HeaderValue::from_static("true"),
     )
 }
 
-/// Tells the client that the game was there before: from an earlier request, or from an earlier
-/// attempt at this one whose answer was lost.
-fn replayed(mut response: Response<Body>) -> Response<Body> {
-    let yes = HeaderValue::from_static("true");
-    response.headers_mut().insert(IDEMPOTENCY_REPLAYED, yes);
+fn deleted() -> Response<Body> {
+    let mut response = Response::new(Body::Empty);
+    *response.status_mut() = StatusCode::NO_CONTENT;
     response
 }
 
@@ -242,21 +256,27 @@ fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
     let mut response = Response::new(Body::Text(body));
     *response.status_mut() = status;
     let content_type = HeaderValue::from_static("application/json");
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, content_type);
+    let response = with(response, header::CONTENT_TYPE, content_type);
+    with(
+        response,
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("no-store"),
+    )
+}
+
+fn with(mut response: Response<Body>, name: HeaderName, value: HeaderValue) -> Response<Body> {
+    response.headers_mut().insert(name, value);
     response
 }
 
 /// What is kept of the function's time for sending the answer.
 const MARGIN: Duration = Duration::from_millis(300);
 
-/// How long an answer may take where no deadline is known.
-const WITHOUT_DEADLINE: Duration = Duration::from_secs(10);
+/// How long an answer may take unless `GAME_ANSWER_WITHIN_MILLIS` says otherwise. A new connection
+/// takes some 100 ms, a conflict as much again.
+const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 
 /// Few: the caller waits, and can ask again.
-const RETRIES: RetryPolicy = RetryPolicy::new().attempts(4);
+const RETRIES: RetryPolicy = RetryPolicy::new().max_attempts(4);
 
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
-
-const RETRY_AFTER: Duration = Duration::from_secs(5);

@@ -2,14 +2,21 @@
 //!
 //! `route` reads it, `store` saves it with the game. What it promises is that of the
 //! [draft](https://datatracker.ietf.org/doc/html/draft-ietf-httpapi-idempotency-key-header):
-//! however often a request is sent, one game is saved.
+//! however often a request is sent within [`LIFETIME`], one game is saved.
 
+use std::time::Duration;
+
+use lambda_http::Request;
 use lambda_http::http::HeaderName;
-use lambda_http::request::RequestContext;
-use lambda_http::{Request, RequestExt};
 
-/// A key that a client has chosen, and whose it is: the same key of two clients is two keys, so
-/// that nobody gets another one's game by guessing.
+use crate::caller;
+
+/// How long a key stands for the game that was saved under it. After that, a request with the same
+/// key saves another game. The documentation of the API promises it to clients.
+pub const LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A key that a client has chosen, and the [caller](caller::of) it belongs to: the same key of two
+/// callers is two keys, so that nobody gets another one's game by guessing.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct IdempotencyKey {
     caller: String,
@@ -40,12 +47,12 @@ impl IdempotencyKey {
             return Err(KeyError::Length { length: key.len() });
         }
         Ok(Some(Self {
-            caller: caller(request).to_owned(),
+            caller: caller::of(request),
             key: key.iter().copied().map(char::from).collect(),
         }))
     }
 
-    /// Returns the ID of the client's API key, which is no secret; empty where there is none.
+    /// Returns the name of the caller; empty where it is unknown.
     pub fn caller(&self) -> &str {
         &self.caller
     }
@@ -74,18 +81,9 @@ pub enum KeyError {
     },
 }
 
-/// Only a REST API has API keys.
-fn caller(request: &Request) -> &str {
-    match request.request_context_ref() {
-        Some(RequestContext::ApiGatewayV1(context)) => context.identity.api_key_id.as_deref(),
-        _ => None,
-    }
-    .unwrap_or_default()
-}
-
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// With the ID of an API key before it, well within the 1 KiB of an index entry:
+/// With the caller before it, within the 1 KiB of an index entry:
 /// <https://docs.aws.amazon.com/aurora-dsql/latest/userguide/CHAP_quotas.html>
 const LONGEST_KEY: usize = 255;
 

@@ -1,14 +1,20 @@
 //! Saves random games in Aurora DSQL, behind an API Gateway.
 //!
 //! Two programs share this library. `generate-game` is the Lambda: an event becomes a [`route`],
-//! [`http`] answers it with a connection of the pool, [`store`] speaks SQL. `bootstrap` prepares
+//! [`http`] answers it with a connection of the pool, [`store`] speaks SQL, and what fails becomes a
+//! [`problem`]. `openapi.json` describes the API to clients and to the gateway. `bootstrap` prepares
 //! the cluster at deploy time ([`bootstrap`]): schema, tables, and the database role that the
 //! Lambda's IAM role may connect as.
 
 pub mod bootstrap;
+pub mod caller;
+pub mod etag;
 pub mod game;
 pub mod http;
 pub mod idempotency;
 pub mod log;
+pub mod page;
+pub mod problem;
 pub mod route;
 pub mod store;
+pub mod title;

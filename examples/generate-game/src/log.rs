@@ -2,6 +2,7 @@
 
 use std::env;
 use std::error::Error;
+use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 
@@ -27,6 +28,51 @@ pub fn start() {
 pub fn failure(what: &str, reason: Option<&str>, error: &(dyn Error + 'static)) {
     let source = error.source().map(chain);
     tracing::error!(reason, %error, source, "{what}");
+}
+
+/// Logs what a request failed by, for which reason, and why.
+pub fn failed_request(request_id: &str, reason: Option<&str>, error: &(dyn Error + 'static)) {
+    let source = error.source().map(chain);
+    tracing::error!(reason, %error, source, request_id, "request failed");
+}
+
+/// What became of a request. It never holds the event, whose headers hold the API key.
+#[derive(Clone, Copy, Debug)]
+pub struct Answered<'a> {
+    /// The gateway's name of the request.
+    pub request_id: &'a str,
+    /// The X-Ray trace, if there is one.
+    pub trace: Option<&'a str>,
+    /// The name of the route; none if the request has none.
+    pub route: Option<&'a str>,
+    /// The status of the answer.
+    pub status: u16,
+    /// From the event to the answer.
+    pub duration: Duration,
+    /// How often a connection was checked out for it.
+    pub attempts: u32,
+}
+
+/// Logs one line for each request.
+pub fn answered(answered: &Answered<'_>) {
+    let Answered {
+        request_id,
+        trace,
+        route,
+        status,
+        duration,
+        attempts,
+    } = answered;
+    let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    tracing::info!(
+        request_id,
+        trace,
+        route,
+        status,
+        duration_ms,
+        attempts,
+        "request answered"
+    );
 }
 
 /// Joins an error and its sources in one line.

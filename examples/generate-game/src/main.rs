@@ -20,7 +20,7 @@ async fn main() -> ExitCode {
         }
     };
 
-    let pool = Pool::lambda(config);
+    let pool = Pool::lambda(config).build();
     let closing = pool.clone();
     tokio::join!(
         open_first_connection(&pool),
@@ -51,7 +51,7 @@ async fn main() -> ExitCode {
 /// A failure is not the end: the pool stays, and the first invocation tries again and tells its
 /// caller. A crash would only make Lambda repeat the whole start.
 async fn open_first_connection(pool: &Pool) {
-    if let Err(error) = pool.get_by(SystemTime::now() + INIT).await {
+    if let Err(error) = pool.get_until(SystemTime::now() + INIT).await {
         let reason = error.reason().map(|reason| reason.as_str());
         log::failure("no connection during init", reason, &error);
     }

@@ -1,16 +1,21 @@
-//! What a request asks for: method, path, query and body become a [`Route`] or a [`Refusal`].
+//! What a request asks for: method, path, query, headers and body become a [`Route`] or a
+//! [`Refusal`].
 //!
 //! Pure, so that every wrong request is refused before a connection is taken from the pool.
 
-use lambda_http::aws_lambda_events::query_map::QueryMap;
 use lambda_http::http::Method;
+use lambda_http::http::header::CONTENT_TYPE;
 use lambda_http::request::{LambdaRequest, RequestContext};
 use lambda_http::{Request, RequestExt};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use crate::game::Title;
+use crate::etag::IfMatch;
+use crate::game::GameUpdate;
 use crate::idempotency::IdempotencyKey;
+use crate::page::Cursor;
+use crate::title::Title;
 
 /// A well-formed request.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -27,10 +32,28 @@ pub enum Route {
         /// From the path.
         id: Uuid,
     },
-    /// `GET /games?limit=`
+    /// `PUT /games/{id}`
+    Replace {
+        /// From the path.
+        id: Uuid,
+        /// From the header.
+        condition: IfMatch,
+        /// From the body.
+        update: GameUpdate,
+    },
+    /// `DELETE /games/{id}`
+    Delete {
+        /// From the path.
+        id: Uuid,
+        /// From the header.
+        condition: IfMatch,
+    },
+    /// `GET /games?limit=&cursor=`
     Newest {
         /// 1 to 100.
         limit: u8,
+        /// The page before ended here.
+        after: Option<Cursor>,
     },
 }
 
@@ -39,25 +62,50 @@ impl Route {
     ///
     /// # Errors
     ///
-    /// The refusal that the client is to be told.
+    /// The refusal to send to the client.
     pub fn of(request: &Request) -> Result<Self, Refusal> {
-        let segments: Vec<&str> = path(request).trim_matches('/').split('/').collect();
+        let path = path(request);
+        let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
         match (segments.as_slice(), request.method()) {
-            (["games"], &Method::GET) => Ok(Self::Newest {
-                limit: limit(request.query_string_parameters_ref())?,
-            }),
-            (["games"], &Method::POST) => Ok(Self::Generate {
-                title: title(request.body())?,
-                key: IdempotencyKey::of(request)
-                    .map_err(|error| Refusal::bad(error.to_string()))?,
-            }),
+            (["games"], &Method::GET) => newest(request),
+            (["games"], &Method::POST) => {
+                #[derive(Deserialize, Default)]
+                #[serde(deny_unknown_fields)]
+                struct Body {
+                    title: Option<Title>,
+                }
+
+                expect_parameters(request, &[])?;
+                let Body { title } = body(request)?.unwrap_or_default();
+                let key = IdempotencyKey::of(request);
+                let key = key.map_err(|error| Refusal::bad(error.to_string()))?;
+                Ok(Self::Generate { title, key })
+            }
             (["games"], _) => Err(Refusal::MethodNotAllowed { allow: "GET, POST" }),
-            (["games", id], &Method::GET) => Ok(Self::Find {
-                id: id
-                    .parse()
-                    .map_err(|_| Refusal::bad("the id of a game is a UUID"))?,
+            (["games", id], &Method::GET) => {
+                expect_parameters(request, &[])?;
+                Ok(Self::Find { id: parse_id(id)? })
+            }
+            (["games", id], &Method::PUT) => {
+                expect_parameters(request, &[])?;
+                let id = parse_id(id)?;
+                let update = body(request)?.ok_or_else(|| Refusal::bad("the body is missing"))?;
+                let condition = condition(request)?;
+                Ok(Self::Replace {
+                    id,
+                    condition,
+                    update,
+                })
+            }
+            (["games", id], &Method::DELETE) => {
+                expect_parameters(request, &[])?;
+                let id = parse_id(id)?;
+                let condition = condition(request)?;
+                Ok(Self::Delete { id, condition })
+            }
+            (["games", _], _) => Err(Refusal::MethodNotAllowed {
+                allow: "DELETE, GET, PUT",
             }),
-            (["games", _], _) => Err(Refusal::MethodNotAllowed { allow: "GET" }),
             _ => Err(Refusal::NotFound),
         }
     }
@@ -65,6 +113,22 @@ impl Route {
     /// Returns whether a second run changes nothing if the first one was applied.
     pub fn is_idempotent(&self) -> bool {
         !matches!(self, Self::Generate { key: None, .. })
+    }
+
+    /// Returns whether the route changes something.
+    pub fn is_write(&self) -> bool {
+        !matches!(self, Self::Find { .. } | Self::Newest { .. })
+    }
+
+    /// Returns the name of the operation in the document of the API, for the log.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Generate { .. } => "createGame",
+            Self::Find { .. } => "getGame",
+            Self::Replace { .. } => "replaceGame",
+            Self::Delete { .. } => "deleteGame",
+            Self::Newest { .. } => "listGames",
+        }
     }
 }
 
@@ -95,6 +159,12 @@ pub enum Refusal {
         /// The value of the `Allow` header.
         allow: &'static str,
     },
+    /// Answered with 415.
+    #[error("the body must be application/json")]
+    UnsupportedMediaType,
+    /// Answered with 428.
+    #[error("If-Match is missing: send the ETag of the game that you want to change, or *")]
+    PreconditionRequired,
 }
 
 impl Refusal {
@@ -117,37 +187,87 @@ fn path(request: &Request) -> &str {
         .unwrap_or(path)
 }
 
-fn limit(query: Option<&QueryMap>) -> Result<u8, Refusal> {
-    let Some(limit) = query.and_then(|query| query.first("limit")) else {
-        return Ok(20);
-    };
-    match limit.parse() {
-        Ok(limit @ 1..=100) => Ok(limit),
-        _ => Err(Refusal::bad("limit is a number from 1 to 100")),
-    }
+fn parse_id(id: &str) -> Result<Uuid, Refusal> {
+    // The parser takes other forms as well, such as one in braces.
+    let parsed = id.parse().ok().filter(|_| id.len() == 36);
+    parsed.ok_or_else(|| Refusal::bad("the id of a game is a UUID"))
 }
 
-fn title(body: &[u8]) -> Result<Option<Title>, Refusal> {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Body {
-        title: Option<Title>,
-    }
+fn newest(request: &Request) -> Result<Route, Refusal> {
+    expect_parameters(request, &["limit", "cursor"])?;
+    let query = request.query_string_parameters_ref();
+    let first = |name| query.and_then(|query| query.first(name));
+    let limit = match first("limit") {
+        None => 20,
+        Some(limit) => match limit.parse() {
+            Ok(number @ 1..=100_u8) if !limit.starts_with('+') => number,
+            _ => return Err(Refusal::bad("limit is a number from 1 to 100")),
+        },
+    };
+    let after = first("cursor").map(str::parse).transpose();
+    let after = after.map_err(|error: crate::page::CursorError| Refusal::bad(error.to_string()))?;
+    Ok(Route::Newest { limit, after })
+}
 
+/// Refuses parameters of the query that are unknown or repeated. A misspelt one would otherwise
+/// look as if it worked.
+fn expect_parameters(request: &Request, known: &[&str]) -> Result<(), Refusal> {
+    let Some(query) = request.query_string_parameters_ref() else {
+        return Ok(());
+    };
+    for (name, _) in query.iter() {
+        if !known.contains(&name) {
+            return Err(Refusal::bad(match known {
+                [] => "this path takes no query parameters".to_owned(),
+                known => format!(
+                    "unknown query parameter, this path takes {}",
+                    known.join(", ")
+                ),
+            }));
+        }
+        if query.all(name).is_some_and(|values| values.len() > 1) {
+            return Err(Refusal::bad(format!("{name} is there more than once")));
+        }
+    }
+    Ok(())
+}
+
+/// Reads a body of JSON, if there is one.
+fn body<T: DeserializeOwned>(request: &Request) -> Result<Option<T>, Refusal> {
+    let body: &[u8] = request.body();
     if body.is_empty() {
         return Ok(None);
     }
-    match serde_json::from_slice::<Body>(body) {
-        Ok(body) => Ok(body.title),
+    if !is_json(request) {
+        return Err(Refusal::UnsupportedMediaType);
+    }
+    match serde_json::from_slice(body) {
+        Ok(body) => Ok(Some(body)),
         Err(error) => Err(Refusal::bad(format!(
-            "the body is not of the form {{\"title\": \"..\"}}: {error}"
+            "the body is not what is expected: {error}"
         ))),
+    }
+}
+
+fn is_json(request: &Request) -> bool {
+    let media_type = request.headers().get(CONTENT_TYPE);
+    let media_type = media_type.and_then(|value| value.to_str().ok());
+    let essence = media_type.and_then(|value| value.split(';').next());
+    essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
+}
+
+fn condition(request: &Request) -> Result<IfMatch, Refusal> {
+    match IfMatch::of(request) {
+        Ok(Some(condition)) => Ok(condition),
+        Ok(None) => Err(Refusal::PreconditionRequired),
+        Err(error) => Err(Refusal::bad(error.to_string())),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use lambda_http::aws_lambda_events::encodings::Body;
+    use lambda_http::aws_lambda_events::query_map::QueryMap;
     use lambda_http::{http, request};
     use serde_json::json;
 
@@ -156,7 +276,7 @@ mod tests {
     #[test]
     fn well_formed_requests_find_their_route() {
         let id = Uuid::from_u128(7);
-        let newest = |limit| Route::Newest { limit };
+        let newest = |limit| Route::Newest { limit, after: None };
         let generate = |title| Route::Generate { title, key: None };
         let chess = "Chess".parse().ok();
         for (method, path, body, route) in [
@@ -168,6 +288,15 @@ mod tests {
             ("GET", "/games", "", newest(20)),
             ("GET", "/games?limit=1", "", newest(1)),
             ("GET", "/games?limit=100", "", newest(100)),
+            (
+                "GET",
+                &format!("/games?limit=7&cursor={}", "0".repeat(48)),
+                "",
+                Route::Newest {
+                    limit: 7,
+                    after: "0".repeat(48).parse().ok(),
+                },
+            ),
         ] {
             assert_eq!(
                 Route::of(&event(method, path, body)),
@@ -184,13 +313,37 @@ mod tests {
             ("GET", "/game", "", 404),
             ("GET", "/games/a/b", "", 404),
             ("DELETE", "/games", "", 405),
-            ("PUT", "/games/1", "", 405),
+            ("PATCH", "/games/1", "", 405),
             ("GET", "/games/1", "", 400),
+            (
+                "GET",
+                "/games/{00000000-0000-0000-0000-000000000000}",
+                "",
+                400,
+            ),
+            ("PUT", "/games/1", "{}", 400),
+            ("PUT", ID, "", 400),
+            ("PUT", ID, "{}", 400),
+            ("PUT", ID, UPDATE, 428),
+            ("DELETE", "/games/1", "", 400),
+            ("DELETE", ID, "", 428),
             ("GET", "/games?limit=0", "", 400),
             ("GET", "/games?limit=101", "", 400),
             ("GET", "/games?limit=-1", "", 400),
             ("GET", "/games?limit=", "", 400),
             ("GET", "/games?limit=ten", "", 400),
+            ("GET", "/games?limit=%2B7", "", 400),
+            ("GET", "/games?limit=7&limit=7", "", 400),
+            ("GET", "/games?cursor=", "", 400),
+            ("GET", "/games?cursor=7", "", 400),
+            ("GET", "/games?offset=7", "", 400),
+            (
+                "GET",
+                "/games/00000000-0000-0000-0000-000000000000?x=1",
+                "",
+                400,
+            ),
+            ("POST", "/games?title=Go", "", 400),
             ("POST", "/games", "{", 400),
             ("POST", "/games", "[]", 400),
             ("POST", "/games", r#"{"title":7}"#, 400),
@@ -202,8 +355,54 @@ mod tests {
                 Refusal::BadRequest(_) => 400,
                 Refusal::NotFound => 404,
                 Refusal::MethodNotAllowed { .. } => 405,
+                Refusal::UnsupportedMediaType => 415,
+                Refusal::PreconditionRequired => 428,
             };
             assert_eq!(expected, status, "{method} {path} {body}: {refusal}");
+        }
+    }
+
+    #[test]
+    fn body_of_another_media_type_is_refused() {
+        for (media_type, refused) in [
+            (Some("application/json"), false),
+            (Some("application/json; charset=utf-8"), false),
+            (Some("Application/JSON"), false),
+            (Some("text/plain"), true),
+            (Some("application/x-www-form-urlencoded"), true),
+            (Some("application/jsonp"), true),
+            (None, true),
+        ] {
+            let mut request = event("POST", "/games", "{}");
+            request.headers_mut().clear();
+            if let Some(media_type) = media_type {
+                let value = media_type.parse().unwrap();
+                request.headers_mut().insert(CONTENT_TYPE, value);
+            }
+            let refusal = Route::of(&request).err();
+            let expected = refused.then_some(Refusal::UnsupportedMediaType);
+            assert_eq!(refusal, expected, "{media_type:?}");
+        }
+    }
+
+    #[test]
+    fn conditions_are_read() {
+        let id = ID.trim_start_matches("/games/").parse().unwrap();
+        for (tag, condition) in [("*", IfMatch::Any), ("\"7\"", IfMatch::Version(7))] {
+            let mut delete = event("DELETE", ID, "");
+            delete
+                .headers_mut()
+                .insert("if-match", tag.parse().unwrap());
+            assert_eq!(Route::of(&delete), Ok(Route::Delete { id, condition }));
+            let mut put = event("PUT", ID, UPDATE);
+            put.headers_mut().insert("if-match", tag.parse().unwrap());
+            let update = serde_json::from_str(UPDATE).unwrap();
+            let replace = Route::Replace {
+                id,
+                condition,
+                update,
+            };
+            assert_eq!(Route::of(&put), Ok(replace));
         }
     }
 
@@ -235,7 +434,10 @@ mod tests {
             let request = request::from_str(&event.to_string()).unwrap();
             assert_eq!(
                 Route::of(&request),
-                Ok(Route::Newest { limit: 3 }),
+                Ok(Route::Newest {
+                    limit: 3,
+                    after: None,
+                }),
                 "{stage}"
             );
         }
@@ -247,7 +449,7 @@ mod tests {
             "resource": "/games",
             "path": "/games",
             "httpMethod": "POST",
-            "headers": {},
+            "headers": { "content-type": "application/json" },
             "multiValueHeaders": {},
             "requestContext": { "stage": "prod", "httpMethod": "POST" },
             "body": "eyJ0aXRsZSI6IkdvIn0=",
@@ -265,6 +467,7 @@ mod tests {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         http::Request::builder()
             .method(method)
+            .header(CONTENT_TYPE, "application/json")
             .body(match body {
                 "" => Body::Empty,
                 body => Body::from(body),
@@ -273,4 +476,8 @@ mod tests {
             .with_raw_http_path(path)
             .with_query_string_parameters(query.parse::<QueryMap>().unwrap())
     }
+
+    const ID: &str = "/games/00000000-0000-0000-0000-000000000007";
+
+    const UPDATE: &str = r#"{"title":"Go","genre":"board","players":2,"minutes":60}"#;
 }

@@ -1,26 +1,31 @@
 //! Saves and reads games: the only place of the function that speaks SQL.
 //!
-//! Each function is one statement of its own and one flight to the server, but for a repeated
-//! request, whose game takes a second one to be found: the types of the
-//! parameters are named, so nothing has to be prepared first. `Connection::query` would prepare
+//! Each function is one statement of its own and one flight to the server, except where the first
+//! statement finds a row in its way and a second one tells which: the types of the parameters are
+//! named, so nothing has to be prepared first. `Connection::query` would prepare
 //! a text at its first use, for one round trip more, and remember it for the next ones; a Lambda
 //! has a first use with every cold start and every new connection.
 //! Tables are found through the connection's `search_path`.
 
-use dsql_conn::Connection;
+use dsql_conn::tokio_postgres::Row;
 use dsql_conn::tokio_postgres::types::Type;
-use dsql_conn::tokio_postgres::{Error, Row};
+use dsql_conn::{Connection, Error};
 use uuid::Uuid;
 
-use crate::game::{Game, NewGame, Title};
-use crate::idempotency::IdempotencyKey;
+use crate::etag::IfMatch;
+use crate::game::{Game, GameUpdate, NewGame};
+use crate::idempotency::{self, IdempotencyKey};
+use crate::page::Cursor;
+use crate::title::Title;
 
 /// Saves the game and returns its row.
 pub async fn insert(connection: &Connection, game: &NewGame) -> Result<Game, Error> {
     let row = connection
         .query_typed_one(
-            "INSERT INTO games (title, genre, players, minutes) VALUES ($1, $2, $3, $4)
-             RETURNING id, title, genre, players, minutes, created_at",
+            &format!(
+                "INSERT INTO games (title, genre, players, minutes) VALUES ($1, $2, $3, $4)
+                 RETURNING {COLUMNS}"
+            ),
             &[
                 (&game.title.as_str(), Type::TEXT),
                 (&game.genre, Type::TEXT),
@@ -35,7 +40,8 @@ pub async fn insert(connection: &Connection, game: &NewGame) -> Result<Game, Err
 /// Saves the game under a key and returns its row, or returns the one that was saved under it.
 ///
 /// A second run changes nothing. One that loses a race ends by a conflict, and finds the other's
-/// game when it is run again.
+/// game when it is run again. A key past its [lifetime](idempotency::LIFETIME) is taken from its
+/// game first.
 ///
 /// The title that was asked for is saved too: the row's own may have been made up.
 pub async fn insert_once(
@@ -47,40 +53,60 @@ pub async fn insert_once(
     let caller = (&key.caller() as _, Type::TEXT);
     let key = (&key.as_str() as _, Type::TEXT);
     let requested = requested.map(Title::as_str);
-    let inserted = connection
-        .query_typed_opt(
-            "INSERT INTO games
-               (title, genre, players, minutes, caller, idempotency_key, requested_title)
-             VALUES ($1, $2, $3, $4, $5, $6, $7)
-             ON CONFLICT (caller, idempotency_key) DO NOTHING
-             RETURNING id, title, genre, players, minutes, created_at",
-            &[
-                (&game.title.as_str(), Type::TEXT),
-                (&game.genre, Type::TEXT),
-                (&game.players, Type::INT4),
-                (&game.minutes, Type::INT4),
-                caller.clone(),
-                key.clone(),
-                (&requested, Type::TEXT),
-            ],
-        )
-        .await?;
-    if let Some(row) = inserted {
-        return Ok(Once::Saved(from_row(&row)?));
+    let lifetime = idempotency::LIFETIME.as_secs();
+    loop {
+        let inserted = connection
+            .query_typed_opt(
+                &format!(
+                    "INSERT INTO games
+                       (title, genre, players, minutes, caller, idempotency_key, requested_title)
+                     VALUES ($1, $2, $3, $4, $5, $6, $7)
+                     ON CONFLICT (caller, idempotency_key) DO NOTHING
+                     RETURNING {COLUMNS}"
+                ),
+                &[
+                    (&game.title.as_str(), Type::TEXT),
+                    (&game.genre, Type::TEXT),
+                    (&game.players, Type::INT4),
+                    (&game.minutes, Type::INT4),
+                    caller.clone(),
+                    key.clone(),
+                    (&requested, Type::TEXT),
+                ],
+            )
+            .await?;
+        if let Some(row) = inserted {
+            return Ok(Once::Saved(from_row(&row)?));
+        }
+        let row = connection
+            .query_typed_opt(
+                &format!(
+                    "SELECT {COLUMNS}, requested_title FROM games
+                     WHERE caller = $1 AND idempotency_key = $2
+                       AND created_at > now() - interval '{lifetime} seconds'"
+                ),
+                &[caller.clone(), key.clone()],
+            )
+            .await?;
+        if let Some(row) = row {
+            let same = row.try_get::<_, Option<&str>>("requested_title")? == requested;
+            return Ok(match same {
+                true => Once::Found(from_row(&row)?),
+                false => Once::Taken,
+            });
+        }
+        // Expired, or deleted meanwhile.
+        connection
+            .query_typed(
+                &format!(
+                    "UPDATE games SET caller = NULL, idempotency_key = NULL, requested_title = NULL
+                     WHERE caller = $1 AND idempotency_key = $2
+                       AND created_at <= now() - interval '{lifetime} seconds'"
+                ),
+                &[caller.clone(), key.clone()],
+            )
+            .await?;
     }
-    let row = connection
-        .query_typed_one(
-            "SELECT id, title, genre, players, minutes, created_at, requested_title FROM games
-             WHERE caller = $1 AND idempotency_key = $2",
-            &[caller, key],
-        )
-        .await?;
-    Ok(
-        match row.try_get::<_, Option<&str>>("requested_title")? == requested {
-            true => Once::Found(from_row(&row)?),
-            false => Once::Taken,
-        },
-    )
 }
 
 /// Whose game a key stands for.
@@ -98,23 +124,144 @@ pub enum Once {
 pub async fn find(connection: &Connection, id: Uuid) -> Result<Option<Game>, Error> {
     let row = connection
         .query_typed_opt(
-            "SELECT id, title, genre, players, minutes, created_at FROM games WHERE id = $1",
+            &format!("SELECT {COLUMNS} FROM games WHERE id = $1"),
             &[(&id, Type::UUID)],
         )
         .await?;
     row.as_ref().map(from_row).transpose()
 }
 
-/// Returns at most `limit` games, the newest first.
-pub async fn newest(connection: &Connection, limit: u8) -> Result<Vec<Game>, Error> {
-    let rows = connection
-        .query_typed(
-            "SELECT id, title, genre, players, minutes, created_at FROM games
-             ORDER BY created_at DESC, id DESC LIMIT $1",
-            &[(&i64::from(limit), Type::INT8)],
+/// Returns the newest games, at most one more than `limit`: the one more shows that there is
+/// another page.
+pub async fn newest(
+    connection: &Connection,
+    limit: u8,
+    after: Option<Cursor>,
+) -> Result<Vec<Game>, Error> {
+    let limit = i64::from(limit) + 1;
+    let rows = match after {
+        None => {
+            connection
+                .query_typed(
+                    &format!(
+                        "SELECT {COLUMNS} FROM games
+                         ORDER BY created_at DESC, id DESC LIMIT $1"
+                    ),
+                    &[(&limit, Type::INT8)],
+                )
+                .await?
+        }
+        Some(Cursor { created_at, id }) => {
+            connection
+                .query_typed(
+                    &format!(
+                        "SELECT {COLUMNS} FROM games WHERE (created_at, id) < ($2, $3)
+                         ORDER BY created_at DESC, id DESC LIMIT $1"
+                    ),
+                    &[
+                        (&limit, Type::INT8),
+                        (&created_at, Type::TIMESTAMPTZ),
+                        (&id, Type::UUID),
+                    ],
+                )
+                .await?
+        }
+    };
+    rows.iter().map(from_row).collect()
+}
+
+/// What became of a change under a condition.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Changed<T> {
+    /// It was made.
+    Done(T),
+    /// There is no such game.
+    Missing,
+    /// The game is another version than the condition names.
+    OtherVersion,
+}
+
+/// Replaces a game, and returns it as it is saved now.
+///
+/// A second run finds the version of the first one, and the same content: that counts as done.
+pub async fn replace(
+    connection: &Connection,
+    id: Uuid,
+    condition: IfMatch,
+    update: &GameUpdate,
+) -> Result<Changed<Game>, Error> {
+    let (title, genre) = (update.title.as_str(), update.genre.as_str());
+    let (players, minutes) = (update.players.get(), update.minutes.get());
+    let expected = expected(condition);
+    let row = connection
+        .query_typed_opt(
+            &format!(
+                "UPDATE games
+                 SET title = $2, genre = $3, players = $4, minutes = $5,
+                     version = COALESCE(version, 1) + 1
+                 WHERE id = $1 AND ($6::int4 IS NULL OR COALESCE(version, 1) = $6)
+                 RETURNING {COLUMNS}"
+            ),
+            &[
+                (&id, Type::UUID),
+                (&title, Type::TEXT),
+                (&genre, Type::TEXT),
+                (&players, Type::INT4),
+                (&minutes, Type::INT4),
+                (&expected, Type::INT4),
+            ],
         )
         .await?;
-    rows.iter().map(from_row).collect()
+    if let Some(row) = row {
+        return Ok(Changed::Done(from_row(&row)?));
+    }
+    let Some(game) = find(connection, id).await? else {
+        return Ok(Changed::Missing);
+    };
+    let is_next = expected.and_then(|version| version.checked_add(1)) == Some(game.version);
+    let content = (
+        game.title.as_str(),
+        game.genre.as_str(),
+        game.players,
+        game.minutes,
+    );
+    Ok(
+        match is_next && content == (title, genre, players, minutes) {
+            true => Changed::Done(game),
+            false => Changed::OtherVersion,
+        },
+    )
+}
+
+/// Deletes a game.
+pub async fn delete(
+    connection: &Connection,
+    id: Uuid,
+    condition: IfMatch,
+) -> Result<Changed<()>, Error> {
+    let deleted = connection
+        .query_typed_opt(
+            "DELETE FROM games WHERE id = $1 AND ($2::int4 IS NULL OR COALESCE(version, 1) = $2)
+             RETURNING id",
+            &[(&id, Type::UUID), (&expected(condition), Type::INT4)],
+        )
+        .await?;
+    if deleted.is_some() {
+        return Ok(Changed::Done(()));
+    }
+    Ok(match find(connection, id).await? {
+        Some(_) => Changed::OtherVersion,
+        None => Changed::Missing,
+    })
+}
+
+/// Returns the version that a row must have; none if any will do. Versions count from 1.
+fn expected(condition: IfMatch) -> Option<i32> {
+    match condition {
+        IfMatch::Any => None,
+        IfMatch::Version(version) => Some(version),
+        IfMatch::Never => Some(0),
+    }
 }
 
 fn from_row(row: &Row) -> Result<Game, Error> {
@@ -125,5 +272,10 @@ fn from_row(row: &Row) -> Result<Game, Error> {
         players: row.try_get("players")?,
         minutes: row.try_get("minutes")?,
         created_at: row.try_get("created_at")?,
+        version: row.try_get("version")?,
     })
 }
+
+/// A row that was saved before there were versions has none.
+const COLUMNS: &str =
+    "id, title, genre, players, minutes, created_at, COALESCE(version, 1) AS version";

@@ -1,4 +1,4 @@
-"""What moto lacks of CloudFormation for these stacks: the cluster, and the run of the bootstrap."""
+"""What moto lacks of CloudFormation for these stacks: the cluster, the alias, and the run of the bootstrap."""
 
 from unittest import mock
 
@@ -9,10 +9,13 @@ from moto.dsql.models import dsql_backends
 
 
 class Cluster(CloudFormationModel):
-    """AWS::DSQL::Cluster, on moto's control plane of the service."""
+    """AWS::DSQL::Cluster, on moto's control plane of the service, which has no policies."""
 
-    def __init__(self, cluster):
+    policies = []
+
+    def __init__(self, cluster, policy):
         self.cluster = cluster
+        Cluster.policies.append(policy)
 
     @property
     def physical_resource_id(self):
@@ -34,7 +37,7 @@ class Cluster(CloudFormationModel):
         )
         # moto's own lacks the service's label.
         cluster.endpoint = f"{cluster.identifier}.dsql.{region_name}.on.aws"
-        return cls(cluster)
+        return cls(cluster, properties["PolicyDocument"])
 
     @classmethod
     def has_cfn_attr(cls, attr):
@@ -42,6 +45,51 @@ class Cluster(CloudFormationModel):
 
     def get_cfn_attribute(self, attribute_name):
         return getattr(self.cluster, ATTRIBUTES[attribute_name])
+
+
+class Alias(CloudFormationModel):
+    """AWS::Lambda::Alias, which notes what it was given."""
+
+    made = []
+
+    def __init__(self, properties, account_id, region_name):
+        self.properties = properties
+        self.arn = f"arn:aws:lambda:{region_name}:{account_id}:function:{properties['FunctionName']}:{properties['Name']}"
+        Alias.made.append(self)
+
+    @property
+    def physical_resource_id(self):
+        return self.arn
+
+    @staticmethod
+    def cloudformation_type():
+        return "AWS::Lambda::Alias"
+
+    @classmethod
+    def create_from_cloudformation_json(
+        cls, resource_name, cloudformation_json, account_id, region_name, **kwargs
+    ):
+        return cls(cloudformation_json["Properties"], account_id, region_name)
+
+
+class Permission(CloudFormationModel):
+    """AWS::Lambda::Permission of an alias, which moto would look for among its own."""
+
+    granted = []
+
+    def __init__(self, properties):
+        self.properties = properties
+        Permission.granted.append(self)
+
+    @property
+    def physical_resource_id(self):
+        return "permission"
+
+    @classmethod
+    def create_from_cloudformation_json(
+        cls, resource_name, cloudformation_json, account_id, region_name, **kwargs
+    ):
+        return cls(cloudformation_json["Properties"])
 
 
 class Bootstrap(CloudFormationModel):
@@ -74,7 +122,8 @@ def installed():
 
     def resource_class_from_type(resource_type):
         # moto runs the functions of custom resources in Docker, which is not wanted here.
-        return Bootstrap if resource_type == Bootstrap.cloudformation_type() else known(resource_type)
+        ours = {Bootstrap.cloudformation_type(): Bootstrap, "AWS::Lambda::Permission": Permission}
+        return ours.get(resource_type) or known(resource_type)
 
     parsing.get_model_map.cache_clear()
     # moto's versions do not tell their number.

@@ -29,6 +29,9 @@ class Wiring(unittest.TestCase):
     def setUpClass(cls):
         for context in (mock_aws(config={"lambda": {"use_docker": False}}), control_plane.installed()):
             cls.enterClassContext(context)
+        control_plane.Alias.made.clear()
+        control_plane.Cluster.policies.clear()
+        control_plane.Permission.granted.clear()
         control_plane.Bootstrap.runs.clear()
         # What `cdk bootstrap` leaves in an account.
         client("ssm").put_parameter(
@@ -88,10 +91,43 @@ class Wiring(unittest.TestCase):
                 methods[f"{verb} {resource['path']}"] = gateway.get_method(
                     restApiId=api["id"], resourceId=resource["id"], httpMethod=verb
                 )
-        self.assertEqual(sorted(methods), ["GET /games", "GET /games/{id}", "POST /games"])
+        self.assertEqual(
+            sorted(methods),
+            [
+                "ANY /games",
+                "ANY /games/{id}",
+                "DELETE /games/{id}",
+                "GET /games",
+                "GET /games/{id}",
+                "POST /games",
+                "PUT /games/{id}",
+            ],
+        )
+        live = f"{function('Makes up games')['FunctionArn']}:live/invocations"
         for method in methods.values():
             self.assertTrue(method["apiKeyRequired"])
-            self.assertIn(function("Makes up games")["FunctionArn"], method["methodIntegration"]["uri"])
+            self.assertTrue(method["methodIntegration"]["uri"].endswith(live), method)
+
+    def test_the_alias_points_to_the_version_of_the_output(self):
+        (alias,) = control_plane.Alias.made
+        self.assertEqual(alias.properties["FunctionName"], function("Makes up games")["FunctionName"])
+        self.assertEqual(
+            alias.properties["FunctionVersion"], self.stacks["Functions"]["GameFunctionVersion"]
+        )
+
+    def test_the_api_may_call_the_alias_and_nothing_else(self):
+        (alias,) = control_plane.Alias.made
+        granted = {permission.properties["FunctionName"] for permission in control_plane.Permission.granted}
+        self.assertEqual(granted, {alias.arn})
+
+    def test_the_cluster_refuses_other_accounts(self):
+        (policy,) = control_plane.Cluster.policies
+        (statement,) = json.loads(policy)["Statement"]
+        account = self.cluster["arn"].split(":")[4]
+        self.assertEqual(statement["Effect"], "Deny")
+        self.assertEqual(
+            statement["Condition"], {"StringNotEquals": {"aws:PrincipalAccount": account}}
+        )
 
     def test_the_cluster_is_protected(self):
         self.assertTrue(self.cluster["deletionProtectionEnabled"])

@@ -8,7 +8,7 @@ use dsql_conn::{Config, Pool, tokio_postgres::types::Type};
 async fn main() -> Result<(), Box<dyn Error>> {
     let is_early = env::args().any(|argument| argument == "--password-in-startup-flight");
     let config = Config::from_env()?.password_in_startup_flight(is_early);
-    let pool = Pool::lambda(config);
+    let pool = Pool::lambda(config).build();
     let connection = pool.get().await?;
     let row = connection
         .query_typed_one("SELECT $1", &[(&1, Type::INT4)])

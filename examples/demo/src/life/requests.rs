@@ -59,7 +59,7 @@ impl Life {
         for (event, status) in refused {
             let answer = lambda.invoke(event).await?;
             let body = expect(&answer, status)?;
-            text(&body, "error")?;
+            text(&body, "detail")?;
             text(&body, "request_id")?;
         }
         let flights = self.connection(WARM)?.flights.split_off(before);

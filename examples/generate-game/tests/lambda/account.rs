@@ -93,7 +93,8 @@ impl Account {
     /// Returns what there is after one bootstrap that was left alone.
     pub(crate) fn one_of_each(&self) -> Vec<Vec<Option<String>>> {
         let trust = format!("game {}", self.function.arn());
-        let made = ["1", "2", "1", "2", "1", &trust, "INSERT, SELECT", "t", "t"];
+        let privileges = "DELETE, INSERT, SELECT, UPDATE";
+        let made = ["1", "2", "1", "3", "1", &trust, privileges, "t", "t"];
         vec![made.map(|text| Some(text.to_owned())).to_vec()]
     }
 
@@ -183,6 +184,20 @@ impl Games {
         self.send(deadline, &event(method, target, body)).await
     }
 
+    /// Calls with one more header.
+    pub(crate) async fn call_with(
+        &self,
+        (header, value): (&str, &str),
+        method: &str,
+        target: &str,
+        body: &str,
+    ) -> Response<Body> {
+        let mut event = event(method, target, body);
+        event["multiValueHeaders"][header] = json!([value]);
+        let generous = SystemTime::now() + Duration::from_secs(60);
+        self.send(generous, &event).await
+    }
+
     /// Posts a game under keys of a caller.
     pub(crate) async fn post(&self, caller: &str, keys: &[&str], body: &str) -> Response<Body> {
         let generous = SystemTime::now() + Duration::from_secs(60);
@@ -192,7 +207,7 @@ impl Games {
     /// Hands the event over as the Lambda does.
     pub(crate) async fn send(&self, deadline: SystemTime, event: &Value) -> Response<Body> {
         let mut context = Context::default();
-        context.request_id = REQUEST_ID.to_owned();
+        context.request_id = "lambda-s-own".to_owned();
         context.deadline = deadline
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap()
@@ -216,10 +231,15 @@ pub(crate) fn event(method: &str, target: &str, body: &str) -> Value {
         "resource": "/{proxy+}",
         "path": path,
         "httpMethod": method,
-        "headers": {},
-        "multiValueHeaders": {},
+        "headers": { "content-type": "application/json" },
+        "multiValueHeaders": { "content-type": ["application/json"] },
         "queryStringParameters": query,
-        "requestContext": { "stage": "prod", "httpMethod": method },
+        "requestContext": {
+            "stage": "prod",
+            "httpMethod": method,
+            "path": format!("/prod{path}"),
+            "requestId": REQUEST_ID,
+        },
         "body": body,
         "isBase64Encoded": false,
     })
@@ -228,8 +248,8 @@ pub(crate) fn event(method: &str, target: &str, body: &str) -> Value {
 /// What a REST API sends of a client with an API key.
 pub(crate) fn keyed(caller: &str, keys: &[&str], body: &str) -> Value {
     let mut event = event("POST", "/games", body);
-    event["headers"] = json!({ "x-api-key": API_KEY, "idempotency-KEY": keys.last() });
-    event["multiValueHeaders"] = json!({ "x-api-key": [API_KEY], "idempotency-KEY": keys });
+    event["multiValueHeaders"]["x-api-key"] = json!([API_KEY]);
+    event["multiValueHeaders"]["idempotency-KEY"] = json!(keys);
     event["requestContext"]["identity"] = json!({ "apiKeyId": caller, "apiKey": API_KEY });
     event
 }

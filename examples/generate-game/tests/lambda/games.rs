@@ -57,9 +57,12 @@ async fn refusals_carry_the_request_id_and_open_no_connection() {
         if status == StatusCode::METHOD_NOT_ALLOWED {
             assert_eq!(answer.headers()[header::ALLOW], "GET, POST");
         }
+        let content_type = &answer.headers()[header::CONTENT_TYPE];
+        assert_eq!(content_type, "application/problem+json");
         let body = body(answer);
         assert_eq!(body["request_id"], REQUEST_ID, "{body}");
-        assert!(body["error"].is_string(), "{body}");
+        assert_eq!(body["status"], status.as_u16(), "{body}");
+        assert!(body["detail"].is_string(), "{body}");
     }
     assert_eq!(account.cluster.counts().accepted, 0);
 }
@@ -70,7 +73,7 @@ async fn unknown_game_is_404() {
     let unknown = format!("/games/{}", uuid::Uuid::nil());
     let answer = account.games().call("GET", &unknown, "").await;
     assert_eq!(answer.status(), StatusCode::NOT_FOUND);
-    assert_eq!(body(answer)["error"], "there is no game of this id");
+    assert_eq!(body(answer)["detail"], "there is no game of this id");
 }
 
 #[tokio::test]
@@ -86,7 +89,10 @@ async fn missing_permission_is_503_and_says_so() {
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(answer.headers().contains_key(header::RETRY_AFTER));
     let expected = json!({
-        "error": "database unavailable",
+        "type": "about:blank",
+        "title": "Service Unavailable",
+        "status": 503,
+        "detail": "database unavailable",
         "reason": "not_authorized",
         "request_id": REQUEST_ID,
     });
@@ -130,7 +136,13 @@ async fn failed_statement_is_500_without_internals() {
 
     assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
     assert!(!answer.headers().contains_key(header::RETRY_AFTER));
-    let expected = json!({ "error": "internal error", "request_id": REQUEST_ID });
+    let expected = json!({
+        "type": "about:blank",
+        "title": "Internal Server Error",
+        "status": 500,
+        "detail": "internal error",
+        "request_id": REQUEST_ID,
+    });
     assert_eq!(body(answer), expected);
 }
 
@@ -381,7 +393,10 @@ async fn key_of_a_game_of_another_title_is_422() {
         assert_eq!(answer.status(), StatusCode::UNPROCESSABLE_ENTITY);
         assert!(!answer.headers().contains_key(header::RETRY_AFTER));
         let expected = json!({
-            "error": "this Idempotency-Key belongs to a game of another title: choose another key",
+            "type": "about:blank",
+            "title": "Unprocessable Entity",
+            "status": 422,
+            "detail": "this Idempotency-Key belongs to a game of another title: choose another key",
             "reason": "idempotency_key_taken",
             "request_id": REQUEST_ID,
         });
@@ -459,7 +474,7 @@ async fn bad_key_is_400_and_says_why() {
     ] {
         let answer = games.post("client", keys, "").await;
         assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{keys:?}");
-        let error = body(answer)["error"].take();
+        let error = body(answer)["detail"].take();
         assert!(error.as_str().unwrap().contains(why), "{error}");
     }
     assert_eq!(account.cluster.counts().accepted, 0);

@@ -3,3 +3,4 @@
 mod account;
 mod bootstrap;
 mod games;
+mod resource;

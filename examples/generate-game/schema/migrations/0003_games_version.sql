@@ -1,0 +1,1 @@
+ALTER TABLE games.games ADD COLUMN IF NOT EXISTS version integer

@@ -1,0 +1,139 @@
+//! Entity tags: what a client knows of a representation, and what it asks about it.
+//!
+//! <https://www.rfc-editor.org/rfc/rfc9110#section-8.8.3>
+
+use lambda_http::Request;
+use lambda_http::http::header::{IF_MATCH, IF_NONE_MATCH};
+use lambda_http::http::{HeaderName, HeaderValue};
+use sha2::{Digest, Sha256};
+
+use crate::game::Game;
+
+/// Which version of a game a client wants to change.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum IfMatch {
+    /// `*`: whichever there is.
+    Any,
+    /// This one.
+    Version(i32),
+    /// A tag that no version of a game has.
+    Never,
+}
+
+impl IfMatch {
+    /// Reads the condition of a request, if it has one.
+    ///
+    /// # Errors
+    ///
+    /// More than one tag. Clients know one version.
+    pub fn of(request: &Request) -> Result<Option<Self>, SeveralTags> {
+        let tags: Vec<&str> = tags(request, &IF_MATCH).collect();
+        Ok(match tags.as_slice() {
+            [] => None,
+            ["*"] => Some(Self::Any),
+            [tag] => Some(Self::tag(tag)),
+            _ => return Err(SeveralTags),
+        })
+    }
+
+    /// Weak tags never match: <https://www.rfc-editor.org/rfc/rfc9110#section-13.1.1>
+    fn tag(tag: &str) -> Self {
+        let version = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
+        let version = version.and_then(|version| version.parse().ok());
+        match version.filter(|version: &i32| version.to_string().len() + 2 == tag.len()) {
+            Some(version) => Self::Version(version),
+            None => Self::Never,
+        }
+    }
+}
+
+/// A request's `If-Match` has more than one tag.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("If-Match takes one ETag, or *")]
+pub struct SeveralTags;
+
+/// Returns the tag of a game.
+pub fn of_game(game: &Game) -> HeaderValue {
+    HeaderValue::try_from(format!("\"{}\"", game.version)).expect("digits and quotes")
+}
+
+/// Returns the tag of a document that has no version of its own.
+pub fn of_document(document: &str) -> HeaderValue {
+    let digest = Sha256::digest(document);
+    let tag: String = digest[..16]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    HeaderValue::try_from(format!("\"{tag}\"")).expect("digits and quotes")
+}
+
+/// Returns whether the client has the representation of this tag already. Compares weakly, because
+/// proxies that compress an answer weaken its tag.
+pub fn is_known(request: &Request, tag: &HeaderValue) -> bool {
+    tags(request, &IF_NONE_MATCH)
+        .map(|known| known.strip_prefix("W/").unwrap_or(known))
+        .any(|known| known == "*" || known.as_bytes() == tag.as_bytes())
+}
+
+/// Our tags have no commas, so that a split inside a foreign one matches none of them.
+fn tags<'a>(request: &'a Request, header: &HeaderName) -> impl Iterator<Item = &'a str> {
+    let values = request.headers().get_all(header).into_iter();
+    values
+        .flat_map(|value| value.to_str().unwrap_or("unreadable").split(','))
+        .map(str::trim)
+        .filter(|tag| !tag.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use lambda_http::Body;
+    use lambda_http::http::Request;
+
+    use super::*;
+
+    #[test]
+    fn if_match_is_one_strong_tag_or_any() {
+        for (headers, expected) in [
+            (&[][..], Ok(None)),
+            (&[""], Ok(None)),
+            (&["*"], Ok(Some(IfMatch::Any))),
+            (&["\"7\""], Ok(Some(IfMatch::Version(7)))),
+            (&["W/\"7\""], Ok(Some(IfMatch::Never))),
+            (&["7"], Ok(Some(IfMatch::Never))),
+            (&["\"07\""], Ok(Some(IfMatch::Never))),
+            (&["\"+7\""], Ok(Some(IfMatch::Never))),
+            (&["\"abc\""], Ok(Some(IfMatch::Never))),
+            (&["\"1\", \"2\""], Err(SeveralTags)),
+            (&["\"1\"", "\"2\""], Err(SeveralTags)),
+        ] {
+            let request = with(&IF_MATCH, headers);
+            assert_eq!(IfMatch::of(&request), expected, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn known_tag_is_found_in_a_list() {
+        let tag = HeaderValue::from_static("\"7\"");
+        for (headers, known) in [
+            (&[][..], false),
+            (&["\"7\""], true),
+            (&["W/\"7\""], true),
+            (&["*"], true),
+            (&["\"6\", \"7\""], true),
+            (&["\"6\"", "\"7\""], true),
+            (&["7"], false),
+            (&["\"77\""], false),
+        ] {
+            let request = with(&IF_NONE_MATCH, headers);
+            assert_eq!(is_known(&request, &tag), known, "{headers:?}");
+        }
+    }
+
+    fn with(header: &HeaderName, values: &[&str]) -> lambda_http::Request {
+        let mut request = Request::new(Body::Empty);
+        for value in values {
+            request.headers_mut().append(header, value.parse().unwrap());
+        }
+        request
+    }
+}

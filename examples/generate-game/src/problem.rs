@@ -1,0 +1,170 @@
+//! Why a request has no good answer, and the problem document that says so.
+//!
+//! <https://www.rfc-editor.org/rfc/rfc9457>. The gateway's own answers have the same form:
+//! `gateway-responses.json`.
+
+use std::error::Error as _;
+use std::time::Duration;
+
+use dsql_conn::tokio_postgres::error::SqlState;
+use dsql_conn::{Error, Reason};
+use lambda_http::http::{HeaderValue, StatusCode, header};
+use lambda_http::{Body, Response};
+use serde_json::json;
+
+use crate::log;
+use crate::route::{Refusal, Route};
+
+/// Why there is no good answer. The texts are for the client; the causes are for the log.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The request was wrong.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// Answered with 404.
+    #[error("there is no game of this id")]
+    NoSuchGame,
+    /// Answered with 412.
+    #[error("the game is not the version that If-Match names: get it again")]
+    VersionChanged,
+    /// Answered with 422, as the draft asks for a key that was used for another request.
+    #[error("this Idempotency-Key belongs to a game of another title: choose another key")]
+    KeyTaken,
+    /// No source, in which `retry` would take a failed login for a statement's failure: the pool has
+    /// tried for as long as that makes sense.
+    #[error("database unavailable")]
+    Unreachable(Error),
+    /// The connection was lost, or the time was up, with the statement in flight.
+    #[error("database unavailable")]
+    NoAnswer {
+        /// The statement may have been applied, or not.
+        write: bool,
+        /// Another attempt does no harm.
+        idempotent: bool,
+        /// None if the time was up.
+        #[source]
+        cause: Option<Error>,
+    },
+    /// Rolled back every time it was tried.
+    #[error("database busy")]
+    Conflict(#[source] Error),
+    /// The database refused the statement.
+    #[error("internal error")]
+    Statement(#[source] Error),
+}
+
+impl Failure {
+    /// Classifies what a statement of the route failed by.
+    pub fn of_statement(error: Error, route: &Route) -> Self {
+        if error.code() == Some(&SqlState::T_R_SERIALIZATION_FAILURE) {
+            return Self::Conflict(error);
+        }
+        match error.may_have_applied() {
+            true => Self::no_answer(route, Some(error)),
+            false => Self::Statement(error),
+        }
+    }
+
+    /// The failure of a statement that was not answered.
+    pub fn no_answer(route: &Route, cause: Option<Error>) -> Self {
+        Self::NoAnswer {
+            write: route.is_write(),
+            idempotent: route.is_idempotent(),
+            cause,
+        }
+    }
+
+    /// Returns whether the statement may have been applied.
+    pub fn is_unknown_outcome(&self) -> bool {
+        matches!(self, Self::NoAnswer { write: true, .. })
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Refused(Refusal::BadRequest(_)) => StatusCode::BAD_REQUEST,
+            Self::Refused(Refusal::MethodNotAllowed { .. }) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Refused(Refusal::UnsupportedMediaType) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Refused(Refusal::PreconditionRequired) => StatusCode::PRECONDITION_REQUIRED,
+            Self::Refused(Refusal::NotFound) | Self::NoSuchGame => StatusCode::NOT_FOUND,
+            Self::VersionChanged => StatusCode::PRECONDITION_FAILED,
+            Self::KeyTaken => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::Unreachable(error) if is_throttled(error) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Unreachable(_) | Self::NoAnswer { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Statement(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// Returns a word that stays the same from release to release, for clients and alarms.
+    fn reason(&self) -> Option<&'static str> {
+        match self {
+            Self::Unreachable(error) => Some(match (error.reason(), error) {
+                (Some(reason), _) => reason.code(),
+                (None, Error::PoolClosed) => "shutting_down",
+                (None, Error::CheckoutTimeout { .. }) => "timeout",
+                (None, _) => "unavailable",
+            }),
+            Self::NoAnswer { write: true, .. } => Some("outcome_unknown"),
+            Self::NoAnswer { write: false, .. } => Some("no_answer"),
+            Self::Conflict(_) => Some("conflict"),
+            Self::KeyTaken => Some("idempotency_key_taken"),
+            Self::VersionChanged => Some("version_changed"),
+            Self::Refused(_) | Self::NoSuchGame | Self::Statement(_) => None,
+        }
+    }
+
+    /// Logs the cause, if the client is not it, and returns the problem document.
+    pub fn into_response(self, request_id: &str) -> Response<Body> {
+        let (status, reason) = (self.status(), self.reason());
+        if status.is_server_error() || matches!(self, Self::Unreachable(_) | Self::Conflict(_)) {
+            let cause = match &self {
+                Self::Unreachable(error) => error,
+                failure => failure.source().unwrap_or(failure),
+            };
+            log::failed_request(request_id, reason, cause);
+        }
+
+        let mut body = json!({
+            "type": "about:blank",
+            "title": status.canonical_reason(),
+            "status": status.as_u16(),
+            "detail": self.to_string(),
+            "request_id": request_id,
+        });
+        if let Some(reason) = reason {
+            body["reason"] = json!(reason);
+        }
+        let mut response = Response::new(Body::Text(body.to_string()));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        match self {
+            Self::Refused(Refusal::MethodNotAllowed { allow }) => {
+                headers.insert(header::ALLOW, HeaderValue::from_static(allow));
+            }
+            // A client that repeats the request would save the game a second time.
+            Self::NoAnswer {
+                idempotent: false, ..
+            } => {}
+            Self::Unreachable(_) | Self::NoAnswer { .. } | Self::Conflict(_) => {
+                let seconds = HeaderValue::from(RETRY_AFTER.as_secs());
+                headers.insert(header::RETRY_AFTER, seconds);
+            }
+            _ => {}
+        }
+        response
+    }
+}
+
+/// Returns whether the cluster turns connections away because there are too many of them.
+fn is_throttled(error: &Error) -> bool {
+    matches!(
+        error.reason(),
+        Some(Reason::RateExceeded | Reason::TooManyConnections)
+    )
+}
+
+const MEDIA_TYPE: &str = "application/problem+json";
+
+const RETRY_AFTER: Duration = Duration::from_secs(5);
