@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use crate::certificate::Certificates;
 use crate::clock::Clock;
 use crate::cluster::Cluster;
+use crate::conflict::Registry;
 use crate::count::Ledger;
 use crate::engine::{Engine, EngineError};
 use crate::fault::Faults;
@@ -157,6 +158,7 @@ impl Builder {
             gate: Gate::new(self.quotas),
             directory: Directory::default(),
             faults: Faults::default(),
+            conflicts: Registry::default(),
             ledger: Arc::new(Ledger::default()),
             fate: watch::Sender::default(),
             superuser: engine.create_database(&database).await?,

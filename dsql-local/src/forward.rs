@@ -6,10 +6,11 @@ use std::time::Duration;
 use bytes::{BufMut, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::UnixStream;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
 
 use crate::cluster::Cluster;
+use crate::conflict::Guard;
 use crate::count::Entry;
 use crate::ending::Ending;
 use crate::fault::{Direction, Stage};
@@ -104,7 +105,11 @@ async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
         Ok(opened) => opened,
         Err(ending) => return ending,
     };
-    let (mut from_engine, mut to_engine) = backend.into_split();
+    let (mut from_engine, to_engine) = backend.into_split();
+    let (tap, diverted) = Guard::tap();
+    let (answers, mut answered_by_guard) = mpsc::unbounded_channel();
+    let registry = &cluster.conflicts;
+    let mut guard = Guard::new(to_engine, &tap, diverted, answers, line, answered, registry);
     let (mut from_client, mut to_client) = tokio::io::split(&mut wire.stream);
 
     let pace = &wire.pace;
@@ -115,11 +120,7 @@ async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
         loop {
             let next = requests.take(unread, &mut out);
             if !out.is_empty() {
-                to_engine
-                    .write_all(&out)
-                    .await
-                    .map_err(|_| Ending::EngineClosed)?;
-                out.clear();
+                guard.send(&mut out).await?;
             }
             match next {
                 Ok(Next::More) => {}
@@ -133,7 +134,14 @@ async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
                 }
             }
             unread.reserve(READ_AHEAD);
-            if from_client.read_buf(unread).await? == 0 {
+            let read = loop {
+                tokio::select! {
+                    biased;
+                    read = from_client.read_buf(unread) => break read?,
+                    request = guard.requested() => guard.grant(request).await?,
+                }
+            };
+            if read == 0 {
                 return Err(Ending::Closed);
             }
             delay(cluster, Direction::ToServer).await;
@@ -141,14 +149,28 @@ async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
     };
     let outward = async {
         let mut unread = BytesMut::new();
+        let mut accepted = BytesMut::new();
         let mut out = corrections;
         let mut replies = reply::Replies::new(cluster, entry, line, pace);
         loop {
             unread.reserve(READ_AHEAD);
-            if from_engine.read_buf(&mut unread).await.unwrap_or(0) == 0 {
-                return Err::<(), _>(Ending::EngineClosed);
-            }
-            let ended = replies.take(&mut unread, &mut out);
+            let ended = tokio::select! {
+                biased;
+                Some(bytes) = answered_by_guard.recv() => {
+                    accepted.unsplit(bytes);
+                    replies.take(&mut accepted, &mut out)
+                }
+                read = from_engine.read_buf(&mut unread) => {
+                    if read.unwrap_or(0) == 0 {
+                        return Err::<(), _>(Ending::EngineClosed);
+                    }
+                    match tap.divert(&mut unread) {
+                        Ok(true) => continue,
+                        Ok(false) => replies.take(&mut unread, &mut out),
+                        Err(malformed) => Err(malformed.into()),
+                    }
+                }
+            };
             if !out.is_empty() {
                 delay(cluster, Direction::ToClient).await;
                 to_client.write_all(&out).await?;

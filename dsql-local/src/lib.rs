@@ -63,6 +63,7 @@ mod builder;
 mod certificate;
 mod clock;
 mod cluster;
+mod conflict;
 mod count;
 mod ending;
 mod engine;
