@@ -119,8 +119,23 @@ async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
         let mut out = BytesMut::new();
         loop {
             let next = requests.take(unread, &mut out);
+            let mut has_read = false;
             if !out.is_empty() {
-                guard.send(&mut out).await?;
+                let sent = guard.send(&mut out);
+                tokio::pin!(sent);
+                // The engine may wait for more than the client will ever send.
+                let mut is_closed = false;
+                loop {
+                    tokio::select! {
+                        biased;
+                        sent = &mut sent => break sent?,
+                        read = from_client.read_buf(unread), if !is_closed && unread.len() < READ_AHEAD => {
+                            is_closed = read? == 0;
+                            has_read |= !is_closed;
+                        }
+                        () = tokio::time::sleep(PATIENCE), if is_closed => return Err(Ending::Closed),
+                    }
+                }
             }
             match next {
                 Ok(Next::More) => {}
@@ -132,6 +147,10 @@ async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
                     }
                     return Err(ending);
                 }
+            }
+            if has_read {
+                delay(cluster, Direction::ToServer).await;
+                continue;
             }
             unread.reserve(READ_AHEAD);
             let read = loop {

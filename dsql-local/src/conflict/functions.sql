@@ -401,3 +401,6 @@ BEGIN
         dsql_local.equal(key, 'b', key, 'a'), before, relation::regclass, after) INTO changes;
     RETURN changes;
 END $$;
+
+-- Not for users to see.
+UPDATE pg_trigger SET tgisinternal = true WHERE tgname = 'conflicted';
