@@ -67,7 +67,7 @@ impl Cluster {
             clock: Clock::default(),
             uptime: Uptime::default(),
             transaction_age: Duration::MAX,
-            schema: Schema::new(true),
+            schema: Schema::new(crate::schema::SchemaConflicts::Realistic),
             session_limit: Duration::MAX,
             gate: Gate::new(crate::gate::Quotas::default()),
             directory: Directory::default(),
