@@ -74,33 +74,92 @@ EXCEPTION WHEN OTHERS THEN
     RETURN false;
 END $$;
 
--- Completes net changes: where the rows are in the cluster's tables, and what they hold now.
-CREATE FUNCTION dsql_local.images(changes text)
-RETURNS TABLE (relation oid, old_id text, old_xmin text, image text) LANGUAGE plpgsql
-SECURITY DEFINER SET search_path = pg_catalog SET datestyle = 'ISO' SET intervalstyle = 'postgres'
-SET extra_float_digits = 1 SET bytea_output = 'hex' SET timezone = 'UTC' AS $$
+-- Returns what the transaction wrote and locked so far, entry by entry: which row it was, in the cluster's
+-- tables where this is a copy, what its new version holds, and the values of its unique keys. Rows that
+-- foreign keys of new versions refer to follow, as locked.
+CREATE FUNCTION dsql_local.writes() RETURNS TABLE (
+    at bigint, relation oid, old_id text, new_id text, source oid, base_id text, base_xmin text, image text,
+    keys text, lock text
+) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog SET datestyle = 'ISO'
+SET intervalstyle = 'postgres' SET extra_float_digits = 1 SET bytea_output = 'hex' SET timezone = 'UTC' AS $$
+#variable_conflict use_column
 DECLARE
-    change jsonb;
-    copies regclass := to_regclass('pg_temp.dsql_local_copies');
-    id text;
+    entries text[] := string_to_array(rtrim(dsql_local.written(), ';'), ';');
+    has_copies boolean := to_regclass('pg_temp.dsql_local_copies') IS NOT NULL;
+    written oid;
+    original oid;
+    fk pg_constraint;
 BEGIN
-    FOR change IN SELECT * FROM jsonb_array_elements(changes::jsonb) LOOP
-        relation := (change ->> 0)::oid;
-        old_id := change ->> 1;
-        old_xmin := change ->> 2;
-        id := coalesce(change ->> 3, CASE WHEN change ->> 4 IS NOT NULL THEN old_id END);
-        image := NULL;
-        IF id IS NOT NULL THEN
-            EXECUTE format('SELECT t::text FROM %s t WHERE ctid = $1', relation::regclass) INTO image USING id::tid;
-        END IF;
-        IF copies IS NOT NULL THEN
-            SELECT r.id::text, r.xmin_was::text INTO old_id, old_xmin FROM pg_temp.dsql_local_rows r
-            WHERE r.copy = relation AND r.copy_id = old_id::tid;
-            SELECT c.source INTO relation FROM pg_temp.dsql_local_copies c WHERE c.copy = relation;
-        END IF;
-        RETURN NEXT;
+    FOR written IN SELECT DISTINCT split_part(entry, '|', 1)::oid FROM unnest(entries) AS entry LOOP
+        original := dsql_local.source(written, has_copies);
+        RETURN QUERY EXECUTE format(
+            'SELECT e.at, %1$s::oid, e.old_id, CASE WHEN e.lock IS NULL THEN e.new_id END, %2$s::oid, %3$s, t::text,
+                %4$s, e.lock
+            FROM (
+                SELECT at, nullif(part[2], '''') AS old_id, nullif(part[3], '''') AS old_xmin,
+                    nullif(part[4], '''') AS new_id, CASE WHEN part[4] LIKE ''@%%'' THEN part[4] END AS lock
+                FROM unnest($1) WITH ORDINALITY AS entry(entry, at), string_to_array(entry, ''|'') AS part
+                WHERE part[1] = ''%1$s''
+            ) AS e
+            LEFT JOIN %5$s t ON t.ctid = (CASE WHEN e.lock IS NULL THEN e.new_id ELSE e.old_id END)::tid %6$s',
+            written, original, CASE WHEN has_copies THEN 'r.id::text, r.xmin_was::text' ELSE 'e.old_id, e.old_xmin' END,
+            dsql_local.keys(original), written::regclass,
+            CASE WHEN has_copies THEN format('LEFT JOIN pg_temp.dsql_local_rows r
+                ON r.copy = %s AND r.copy_id = e.old_id::tid', written) END) USING entries;
+    END LOOP;
+    FOR fk IN
+        SELECT * FROM pg_constraint WHERE contype = 'f' AND conrelid IN (
+            SELECT dsql_local.source(split_part(entry, '|', 1)::oid, has_copies) FROM unnest(entries) AS entry)
+    LOOP
+        RETURN QUERY EXECUTE format(
+            'SELECT NULL::bigint, NULL::oid, NULL, NULL, %1$s::oid, %2$s, p::text, NULL, ''@S''
+            FROM %3$s p %4$s
+            WHERE EXISTS (SELECT FROM %5$s c WHERE %6$s AND c.ctid = ANY (
+                SELECT nullif(split_part(entry, ''|'', 4), '''')::tid FROM unnest($1) AS entry
+                WHERE split_part(entry, ''|'', 1) = ''%7$s'' AND split_part(entry, ''|'', 4) NOT LIKE ''@%%''))',
+            fk.confrelid, CASE WHEN has_copies THEN 'r.id::text, r.xmin_was::text' ELSE 'p.ctid::text, p.xmin::text' END,
+            dsql_local.copied(fk.confrelid, has_copies)::regclass,
+            CASE WHEN has_copies THEN format('JOIN pg_temp.dsql_local_rows r ON r.copy = %s AND r.copy_id = p.ctid',
+                    dsql_local.copied(fk.confrelid, true))
+                -- Not a version of the transaction''s own.
+                ELSE 'JOIN (SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS xmax) s
+                    ON p.xmin::text::bigint < s.xmax' END,
+            dsql_local.copied(fk.conrelid, has_copies)::regclass,
+            dsql_local.equal(dsql_local.column_names(fk.conrelid, fk.conkey), 'c',
+                dsql_local.column_names(fk.confrelid, fk.confkey), 'p'),
+            dsql_local.copied(fk.conrelid, has_copies)) USING entries;
     END LOOP;
 END $$;
+
+CREATE FUNCTION dsql_local.source(relation oid, has_copies boolean) RETURNS oid LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    IF has_copies THEN
+        SELECT c.source INTO relation FROM pg_temp.dsql_local_copies c WHERE c.copy = relation;
+    END IF;
+    RETURN relation;
+END $$;
+
+CREATE FUNCTION dsql_local.copied(relation oid, has_copies boolean) RETURNS oid LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    IF has_copies THEN
+        SELECT c.copy INTO relation FROM pg_temp.dsql_local_copies c WHERE c.source = relation;
+    END IF;
+    RETURN relation;
+END $$;
+
+-- Returns an expression for the unique keys of a row of a table. Keys with expressions are left out.
+CREATE FUNCTION dsql_local.keys(relation oid) RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT coalesce(format('array_to_json(array_remove(ARRAY[%s], NULL))::text', string_agg(key, ', ')), '''[]''')
+    FROM (
+        SELECT format('CASE WHEN %s THEN %L || (ROW(%s)::text) END',
+            string_agg(format('t.%I IS NOT NULL', attname), ' AND '), indexrelid,
+            string_agg(format('t.%I', attname), ', ' ORDER BY number)) AS key
+        FROM pg_index CROSS JOIN unnest(indkey::int2[]) WITH ORDINALITY AS column_of(attnum, number)
+        JOIN pg_attribute ON attrelid = indrelid AND pg_attribute.attnum = column_of.attnum
+        WHERE indrelid = relation AND indisunique AND indpred IS NULL AND indexprs IS NULL AND number <= indnkeyatts
+        GROUP BY indexrelid
+    ) AS keys
+$$;
 
 CREATE FUNCTION dsql_local.columns(relation oid, updated boolean) RETURNS text LANGUAGE sql STABLE AS $$
     SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute

@@ -10,7 +10,7 @@ pub(crate) use super::internal::Tap;
 use super::internal::{self, Answer, Failure, Line};
 use super::registry::{Member, Registry, Request, Token};
 use super::rename::Copied;
-use super::writes::{Lock, Writes};
+use super::writes::{Change, Lock, Writes};
 use crate::ending::Ending;
 use crate::frame::{self, Frame};
 use crate::line::SharedLine;
@@ -44,8 +44,7 @@ struct Transaction {
     place: Place,
     /// It has its savepoint.
     is_pinned: bool,
-    /// It locked rows by SELECT, as its log says or does not say yet.
-    has_locks: bool,
+    /// It locked rows by SELECT while it was the only session.
     has_unnoted_locks: bool,
 }
 
@@ -182,7 +181,8 @@ impl<'a> Guard<'a> {
         match (&transaction.place, segment.class) {
             (_, Class::Rollback) => self.pass(segment).await,
             (Place::Tables, Class::Commit)
-                if transaction.has_locks || has_company && self.member.met_locks() =>
+                if has_company
+                    && (self.member.is_beside_others() || !self.member.met().is_empty()) =>
             {
                 self.commit(segment).await
             }
@@ -193,7 +193,6 @@ impl<'a> Guard<'a> {
             }
             (Place::Tables, class) => {
                 if matches!(class, Class::Lock | Class::LockShared) {
-                    transaction.has_locks = true;
                     transaction.has_unnoted_locks = true;
                 }
                 self.pass(segment).await
@@ -262,7 +261,6 @@ impl<'a> Guard<'a> {
         self.transaction = Some(Transaction {
             place: Place::Tables,
             is_pinned,
-            has_locks: false,
             has_unnoted_locks: false,
         });
     }
@@ -313,13 +311,28 @@ impl<'a> Guard<'a> {
     async fn autocommit(&mut self, segment: &Segment) -> Result<bool, Ending> {
         let mut attempt = 0;
         loop {
+            // What it writes matters to transactions that began before.
+            let is_noted = segment.class == Class::Write
+                && !segment
+                    .text
+                    .trim_start()
+                    .to_ascii_lowercase()
+                    .starts_with("call")
+                && self.member.is_beside_others();
+            if is_noted {
+                self.quiesce().await;
+                self.must("BEGIN ISOLATION LEVEL REPEATABLE READ").await?;
+            }
             let mut out = BytesMut::new();
             let closed = match attempt {
                 0 => 0,
                 _ => segment.put_closes(&mut out)?,
             };
             segment.put(&mut out);
-            let answer = self.exchange(&out).await?;
+            let mut answer = self.exchange(&out).await?;
+            if is_noted {
+                self.end_noted(&mut answer).await?;
+            }
             attempt += 1;
             let met = answer.error.as_ref().and_then(Met::of);
             match met {
@@ -338,6 +351,25 @@ impl<'a> Guard<'a> {
                 _ => return Ok(self.accept(answer, closed, segment)),
             }
         }
+    }
+
+    /// Ends the transaction that was begun for a single statement, and notes what it wrote.
+    async fn end_noted(&mut self, answer: &mut Answer) -> Result<(), Ending> {
+        if answer.error.is_some() {
+            self.must("ROLLBACK").await?;
+        } else {
+            let writes = self.writes().await?;
+            let at = self.member.commit_time();
+            let mut out = BytesMut::new();
+            flight::put_query(&mut out, "COMMIT");
+            let committed = self.exchange(&out).await?;
+            match committed.error {
+                Some(_) => answer.fail_with(committed),
+                None => self.member.committed(at, writes),
+            }
+        }
+        answer.is_over();
+        Ok(())
     }
 
     /// Runs a statement of a transaction in the tables, and undoes it if it meets another transaction.
@@ -381,9 +413,6 @@ impl<'a> Guard<'a> {
                         Class::Lock => Lock::Update,
                         _ => Lock::KeyShare,
                     };
-                    if let Some(transaction) = &mut self.transaction {
-                        transaction.has_locks = true;
-                    }
                     if answer.error.is_none() {
                         let note = format!("SELECT dsql_local.note_locks('{}', true)", lock.mark());
                         self.must(&note).await?;
@@ -480,15 +509,8 @@ impl<'a> Guard<'a> {
             );
             self.must(&note).await?;
         }
-        let log = self.must("SELECT dsql_local.written()").await?;
-        let log = log.into_iter().flatten().flatten().next();
-        let mut writes = Writes::from_log(&log.unwrap_or_default());
-        if !writes.is_empty() {
-            let ids = literal(&writes.ids());
-            let images = format!("SELECT * FROM dsql_local.images({ids})");
-            writes.complete(self.must(&images).await?);
-        }
-        Ok(writes)
+        let rows = self.must("SELECT * FROM dsql_local.writes()").await?;
+        Ok(Writes::from_rows(rows))
     }
 
     /// Runs a segment on copies of its tables.
@@ -594,47 +616,53 @@ impl<'a> Guard<'a> {
         Ok(())
     }
 
-    /// Commits a transaction in the tables, where row locks matter.
+    /// Commits a transaction in the tables, beside others.
     async fn commit(&mut self, segment: &Segment) -> Result<bool, Ending> {
         self.quiesce().await;
         let writes = self.writes().await?;
         if self.has_lost(&writes).await? {
             self.must("SELECT dsql_local.fail_commit()").await?;
         }
+        let at = self.member.commit_time();
         let mut out = BytesMut::new();
         segment.put(&mut out);
         let answer = self.exchange(&out).await?;
         if answer.error.is_none() {
-            self.member.keep_locks(writes.into_locks());
+            self.member.committed(at, writes);
         }
         Ok(self.accept(answer, 0, segment))
     }
 
-    /// Returns whether rows that the transaction wrote were locked by one that committed first.
+    /// Returns whether the transaction conflicts with one that committed after its snapshot.
     async fn has_lost(&mut self, writes: &Writes) -> Result<bool, Ending> {
-        for (lock, change) in self.member.overlaps(writes) {
-            let is_shared = lock.lock == Some(Lock::KeyShare);
-            let conflicts = match (is_shared, &change.lock, &lock.image, &change.image) {
-                (false, ..) => true,
-                (true, Some(Lock::KeyShare), ..) => false,
-                (true, Some(Lock::Update), ..) => true,
-                (true, None, Some(before), Some(after)) => {
-                    let changes = format!(
-                        "SELECT dsql_local.changes_key({}, {}, {})",
-                        change.table,
-                        literal(before),
-                        literal(after)
-                    );
-                    let rows = self.must(&changes).await?;
-                    rows.into_iter().flatten().flatten().any(|cell| cell == "t")
-                }
-                (true, None, ..) => true,
-            };
-            if conflicts {
+        for met in self.member.met() {
+            if met.share_keys(writes) {
                 return Ok(true);
+            }
+            for (one, other) in met.same_rows(writes) {
+                let excludes = match one.excludes(&other) {
+                    Some(excludes) => excludes,
+                    None => self.changes_key(&one, &other).await?,
+                };
+                if excludes {
+                    return Ok(true);
+                }
             }
         }
         Ok(false)
+    }
+
+    /// Returns whether the row has another key in these two versions.
+    async fn changes_key(&mut self, one: &Change, other: &Change) -> Result<bool, Ending> {
+        let image = |change: &Change| literal(change.image.as_deref().unwrap_or_default());
+        let changes = format!(
+            "SELECT dsql_local.changes_key({}, {}, {})",
+            one.table,
+            image(one),
+            image(other)
+        );
+        let rows = self.must(&changes).await?;
+        Ok(rows.into_iter().flatten().flatten().any(|cell| cell == "t"))
     }
 
     /// Commits a transaction that was moved aside: its writes become a new transaction's.
@@ -680,11 +708,12 @@ impl<'a> Guard<'a> {
                 }
             }
         }
+        let at = self.member.commit_time();
         let mut out = BytesMut::new();
         segment.put(&mut out);
         let answer = self.exchange(&out).await?;
         if answer.error.is_none() {
-            self.member.keep_locks(writes.into_locks());
+            self.member.committed(at, writes);
         }
         Ok(self.accept(answer, 0, segment))
     }

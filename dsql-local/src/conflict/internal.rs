@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::flight::put_query;
 use crate::ending::Ending;
-use crate::frame::{self, Frame, Malformed};
+use crate::frame::{self, Frame, HEADER, Malformed};
 
 /// Where the engine's answers go: to the client, or to the guard while it acts.
 #[derive(Debug)]
@@ -160,6 +160,26 @@ impl<'a> Line<'a> {
 pub(super) type Rows = Vec<Vec<Option<String>>>;
 
 impl Answer {
+    /// Puts another answer's error in place of success.
+    pub(super) fn fail_with(&mut self, other: Self) {
+        self.frames
+            .retain(|frame| !matches!(frame.tag(), b'C' | b'Z'));
+        let rest = other.frames.into_iter();
+        self.frames
+            .extend(rest.filter(|frame| matches!(frame.tag(), b'E' | b'Z')));
+        self.error = other.error;
+    }
+
+    /// Says that no transaction is open.
+    pub(super) fn is_over(&mut self) {
+        self.status = b'I';
+        self.frames.retain(|frame| frame.tag() != b'Z');
+        let mut ready = BytesMut::new();
+        frame::put(&mut ready, b'Z', |out| out.extend_from_slice(b"I"));
+        self.frames
+            .extend(Frame::cut(&mut ready, HEADER + 1).ok().flatten());
+    }
+
     fn rows(&self) -> Result<Rows, Malformed> {
         let rows = self.frames.iter().filter(|frame| frame.tag() == b'D');
         rows.map(|frame| row(frame.body())).collect()

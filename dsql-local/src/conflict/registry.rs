@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedMutexGuard, mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::writes::{Change, Writes};
+use super::writes::Writes;
 
 /// A cluster's sessions and the row locks that outlive their transactions.
 #[derive(Debug, Clone, Default)]
@@ -23,8 +23,8 @@ struct Shared {
     token: Arc<tokio::sync::Mutex<()>>,
     /// Counts joins, transactions and commits: a later number is a later event.
     clock: AtomicU64,
-    /// What committed transactions had locked, by the time of the commit. The engine forgets it.
-    locked: Mutex<Vec<(u64, Change)>>,
+    /// What was committed while older transactions were open, by the time of the commit.
+    committed: Mutex<Vec<(u64, Arc<Writes>)>>,
 }
 
 #[derive(Debug)]
@@ -144,42 +144,41 @@ impl Member {
         }
     }
 
-    /// Keeps the row locks of a transaction that was committed, for the transactions that began before.
-    pub(crate) fn keep_locks(&self, locks: Vec<Change>) {
-        let now = self.registry.tick();
-        lock(&self.registry.shared.locked).extend(locks.into_iter().map(|lock| (now, lock)));
+    /// Returns whether transactions of other sessions are open.
+    pub(crate) fn is_beside_others(&self) -> bool {
+        let members = self.registry.members();
+        let mut others = members.iter().filter(|(id, _)| **id != self.id);
+        others.any(|(_, other)| other.begun.load(Ordering::SeqCst) != 0)
     }
 
-    /// Returns whether somebody's locks were committed since the transaction began.
-    pub(crate) fn met_locks(&self) -> bool {
-        let mut locked = lock(&self.registry.shared.locked);
-        let oldest = self
-            .registry
-            .members()
-            .values()
-            .map(|other| other.begun.load(Ordering::SeqCst))
-            .filter(|begun| *begun != 0)
-            .min();
-        locked.retain(|(committed, _)| oldest.is_some_and(|oldest| oldest < *committed));
-        let begun = self.state.begun.load(Ordering::SeqCst);
-        locked.iter().any(|(committed, _)| *committed > begun)
+    /// Returns the time of a commit that is about to be sent. One that began later may not see it.
+    pub(crate) fn commit_time(&self) -> u64 {
+        self.registry.tick()
     }
 
-    /// Returns pairs of a committed lock and a write of the same row, both since the transaction began.
-    pub(crate) fn overlaps(&self, writes: &Writes) -> Vec<(Change, Change)> {
-        let begun = self.state.begun.load(Ordering::SeqCst);
-        let locked = lock(&self.registry.shared.locked);
-        locked
-            .iter()
-            .filter(|(committed, _)| *committed > begun)
-            .flat_map(|(_, lock)| {
-                let same = writes
-                    .changes()
-                    .iter()
-                    .filter(|change| change.is_of_the_row(lock));
-                same.map(|change| (lock.clone(), change.clone()))
-            })
-            .collect()
+    /// Keeps what was committed, for the transactions that began before.
+    pub(crate) fn committed(&self, at: u64, writes: Writes) {
+        if !writes.is_empty() {
+            lock(&self.registry.shared.committed).push((at, Arc::new(writes)));
+        }
+    }
+
+    /// Returns what others committed since the transaction began.
+    pub(crate) fn met(&self) -> Vec<Arc<Writes>> {
+        let mut committed = lock(&self.registry.shared.committed);
+        let begun = |state: &State| state.begun.load(Ordering::SeqCst);
+        let oldest = {
+            let members = self.registry.members();
+            let open = members
+                .values()
+                .map(|other| begun(other))
+                .filter(|begun| *begun != 0);
+            open.min()
+        };
+        committed.retain(|(at, _)| oldest.is_some_and(|oldest| oldest < *at));
+        let since = begun(&self.state);
+        let met = committed.iter().filter(|(at, _)| *at > since);
+        met.map(|(_, writes)| writes.clone()).collect()
     }
 }
 

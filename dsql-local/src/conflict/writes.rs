@@ -1,6 +1,6 @@
 //! What a transaction wrote and locked, as net changes of rows.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Value, json};
 
@@ -19,6 +19,8 @@ pub(crate) struct Change {
     pub(crate) new: Option<String>,
     /// The row that it made or locked.
     pub(crate) image: Option<String>,
+    /// The unique keys of the version that it made.
+    pub(crate) keys: Vec<String>,
     pub(crate) lock: Option<Lock>,
 }
 
@@ -39,63 +41,54 @@ impl Lock {
 }
 
 impl Change {
-    pub(crate) fn is_of_the_row(&self, other: &Self) -> bool {
-        self.table == other.table && self.old.is_some() && self.old == other.old
-    }
-
-    pub(crate) fn is_lock(&self) -> bool {
-        self.lock.is_some()
+    /// Returns whether two transactions that saw the same row cannot both commit these changes of it.
+    /// `None` means that it depends on whether an update changed the key.
+    pub(crate) fn excludes(&self, other: &Self) -> Option<bool> {
+        if self.table != other.table || self.old.is_none() || self.old != other.old {
+            return Some(false);
+        }
+        let (shared, change) = match (self.lock, other.lock) {
+            (Some(Lock::KeyShare), Some(Lock::KeyShare)) => return Some(false),
+            (Some(Lock::KeyShare), _) => (self, other),
+            (_, Some(Lock::KeyShare)) => (other, self),
+            _ => return Some(true),
+        };
+        let is_update = shared.image.is_some() && change.image.is_some() && change.lock.is_none();
+        (!is_update).then_some(true)
     }
 }
 
 impl Writes {
-    /// Reads the log that the engine's triggers write: `table|old id|old xmin|new id;`.
-    pub(crate) fn from_log(log: &str) -> Self {
+    /// Reads what `dsql_local.writes` returns: an entry of the log in each row.
+    pub(crate) fn from_rows(rows: Vec<Vec<Option<String>>>) -> Self {
+        let mut entries: Vec<_> = rows.into_iter().filter_map(Entry::from_row).collect();
+        // The rows that foreign keys refer to come last.
+        entries.sort_by_key(|entry| entry.at.unwrap_or(u64::MAX));
         let mut changes: Vec<Change> = Vec::new();
         // Where the versions are that the transaction made itself.
-        let mut made: HashMap<(&str, &str), usize> = HashMap::new();
-        for entry in log.split_terminator(';') {
-            let mut parts = entry.split('|');
-            let mut part = || parts.next().unwrap_or_default();
-            let (table, old, xmin, new) = (part(), part(), part(), part());
-            let lock = match new {
-                "@U" => Some(Lock::Update),
-                "@S" => Some(Lock::KeyShare),
-                _ => None,
-            };
-            let known = made.get(&(table, old)).copied();
-            if lock.is_some() {
-                // Its own version is locked anyway.
-                if known.is_none() {
-                    changes.push(Change {
-                        table: table.to_owned(),
-                        old: Some((old.to_owned(), xmin.to_owned())),
-                        new: None,
-                        image: None,
-                        lock,
-                    });
-                }
-                continue;
-            }
+        let mut made: HashMap<(String, String), usize> = HashMap::new();
+        for entry in entries {
+            let known = entry.old_id.map(|id| (entry.relation.clone(), id));
+            let known = known.and_then(|known| match entry.change.lock {
+                Some(_) => made.get(&known).copied(),
+                None => made.remove(&known),
+            });
             let index = match known {
-                Some(index) => {
-                    made.remove(&(table, old));
+                Some(index) if entry.change.lock.is_none() => {
+                    changes[index].new = entry.change.new;
+                    changes[index].image = entry.change.image;
+                    changes[index].keys = entry.change.keys;
                     index
                 }
+                // Its own version is locked anyway.
+                Some(_) => continue,
                 None => {
-                    changes.push(Change {
-                        table: table.to_owned(),
-                        old: (!old.is_empty()).then(|| (old.to_owned(), xmin.to_owned())),
-                        new: None,
-                        image: None,
-                        lock: None,
-                    });
+                    changes.push(entry.change);
                     changes.len() - 1
                 }
             };
-            changes[index].new = (!new.is_empty()).then(|| new.to_owned());
-            if !new.is_empty() {
-                made.insert((table, new), index);
+            if let Some(new) = changes[index].new.clone() {
+                made.insert((entry.relation, new), index);
             }
         }
         // A row that was made and deleted again leaves nothing.
@@ -107,38 +100,36 @@ impl Writes {
         self.0.is_empty()
     }
 
-    pub(crate) fn changes(&self) -> &[Change] {
-        &self.0
+    /// Returns the changes of both to the same rows.
+    pub(crate) fn same_rows(&self, other: &Self) -> Vec<(Change, Change)> {
+        let pairs = self
+            .0
+            .iter()
+            .flat_map(|one| other.0.iter().map(move |two| (one, two)));
+        pairs
+            .filter(|(one, two)| one.excludes(two) != Some(false))
+            .map(|(one, two)| (one.clone(), two.clone()))
+            .collect()
     }
 
-    /// Returns what `dsql_local.images` is asked.
-    pub(crate) fn ids(&self) -> String {
-        self.json(|change| json!(change.new))
+    /// Returns whether a key was written by both.
+    pub(crate) fn share_keys(&self, other: &Self) -> bool {
+        let keys: HashSet<_> = self.0.iter().flat_map(|change| &change.keys).collect();
+        other
+            .0
+            .iter()
+            .flat_map(|change| &change.keys)
+            .any(|key| keys.contains(key))
     }
 
     /// Returns what the engine is to write.
     pub(crate) fn images(&self) -> String {
-        self.json(|change| json!(change.image))
-    }
-
-    fn json(&self, third: impl Fn(&Change) -> Value) -> String {
         let changes = self.0.iter().map(|change| {
             let (id, xmin) = change.old.as_ref().map(|(id, xmin)| (id, xmin)).unzip();
             let lock = change.lock.map(Lock::mark);
-            json!([change.table, id, xmin, third(change), lock])
+            json!([change.table, id, xmin, change.image, lock])
         });
         Value::Array(changes.collect()).to_string()
-    }
-
-    /// Takes the engine's answer: the row of each change in the cluster's tables, and what it holds now.
-    pub(crate) fn complete(&mut self, rows: Vec<Vec<Option<String>>>) {
-        for (change, row) in self.0.iter_mut().zip(rows) {
-            let mut row = row.into_iter();
-            let mut cell = || row.next().flatten();
-            change.table = cell().unwrap_or_default();
-            change.old = cell().zip(cell());
-            change.image = cell();
-        }
     }
 
     /// Returns the tables, as an array for the engine.
@@ -146,9 +137,49 @@ impl Writes {
         let tables: Vec<_> = self.0.iter().map(|change| change.table.as_str()).collect();
         format!("{{{}}}", tables.join(","))
     }
+}
 
-    pub(crate) fn into_locks(self) -> Vec<Change> {
-        self.0.into_iter().filter(Change::is_lock).collect()
+/// One entry of the log.
+struct Entry {
+    at: Option<u64>,
+    relation: String,
+    old_id: Option<String>,
+    change: Change,
+}
+
+impl Entry {
+    fn from_row(row: Vec<Option<String>>) -> Option<Self> {
+        let [
+            at,
+            relation,
+            old_id,
+            new,
+            table,
+            base_id,
+            base_xmin,
+            image,
+            keys,
+            lock,
+        ] = <[Option<String>; 10]>::try_from(row).ok()?;
+        Some(Self {
+            at: at.and_then(|at| at.parse().ok()),
+            relation: relation.unwrap_or_default(),
+            old_id,
+            change: Change {
+                table: table?,
+                old: base_id.zip(base_xmin),
+                new,
+                image,
+                keys: keys
+                    .and_then(|keys| serde_json::from_str(&keys).ok())
+                    .unwrap_or_default(),
+                lock: match lock.as_deref() {
+                    Some("@U") => Some(Lock::Update),
+                    Some(_) => Some(Lock::KeyShare),
+                    None => None,
+                },
+            },
+        })
     }
 }
 
@@ -156,8 +187,37 @@ impl Writes {
 mod tests {
     use super::*;
 
+    /// Returns the net changes of entries like `table|old|new` or `table|old|@U`.
     fn net(log: &str) -> Vec<(Option<String>, Option<String>)> {
-        let writes = Writes::from_log(log);
+        let rows = log.split_terminator(';').zip(1..).map(|(entry, at)| {
+            let mut parts = entry.split('|');
+            let mut part = || {
+                parts
+                    .next()
+                    .filter(|part| !part.is_empty())
+                    .map(str::to_owned)
+            };
+            let (table, old, new) = (part(), part(), part());
+            let (lock, new) = match new {
+                Some(mark) if mark.starts_with('@') => (Some(mark), None),
+                new => (None, new),
+            };
+            let xmin = old.is_some().then(|| "9".to_owned());
+            let (base, at) = (old.clone(), Some(format!("{at}")));
+            vec![
+                at,
+                table.clone(),
+                old,
+                new,
+                table,
+                base,
+                xmin,
+                None,
+                None,
+                lock,
+            ]
+        });
+        let writes = Writes::from_rows(rows.collect());
         let changes = writes.0.into_iter();
         changes
             .map(|change| (change.old.map(|(id, _)| id), change.new))
@@ -169,16 +229,16 @@ mod tests {
         let some = |id: &str| Some(id.to_owned());
         for (log, expected) in [
             ("", vec![]),
-            ("1|a|9|b;1|b|9|c;", vec![(some("a"), some("c"))]),
-            ("1|a|9|b;1|b|9|;", vec![(some("a"), None)]),
-            ("1|||b;1|b|9|c;", vec![(None, some("c"))]),
-            ("1|||b;1|b|9|;", vec![]),
+            ("1|a|b;1|b|c", vec![(some("a"), some("c"))]),
+            ("1|a|b;1|b|", vec![(some("a"), None)]),
+            ("1||b;1|b|c", vec![(None, some("c"))]),
+            ("1||b;1|b|", vec![]),
             (
-                "1|a|9|b;2|b|9|c;",
+                "1|a|b;2|b|c",
                 vec![(some("a"), some("b")), (some("b"), some("c"))],
             ),
             (
-                "1|a|9|b;1|b|9|@U;1|c|9|@S;",
+                "1|a|b;1|b|@U;1|c|@S",
                 vec![(some("a"), some("b")), (some("c"), None)],
             ),
         ] {
