@@ -94,7 +94,7 @@ BEGIN
         original := dsql_local.source(written, has_copies);
         RETURN QUERY EXECUTE format(
             'SELECT e.at, %1$s::oid, e.old_id, CASE WHEN e.lock IS NULL THEN e.new_id END, %2$s::oid, %3$s, t::text,
-                %4$s, e.lock
+                CASE WHEN e.lock IS NULL THEN %4$s END, e.lock
             FROM (
                 SELECT at, nullif(part[2], '''') AS old_id, nullif(part[3], '''') AS old_xmin,
                     nullif(part[4], '''') AS new_id, CASE WHEN part[4] LIKE ''@%%'' THEN part[4] END AS lock
@@ -267,18 +267,18 @@ END $$;
 CREATE FUNCTION dsql_local.related(mentioned text, written oid[]) RETURNS oid[] LANGUAGE plpgsql STABLE AS $$
 DECLARE
     found oid[] := written;
-    before int := -1;
+    before oid[];
     texts text := lower(mentioned);
 BEGIN
-    WHILE cardinality(found) <> before LOOP
-        before := cardinality(found);
+    WHILE found IS DISTINCT FROM before LOOP
+        before := found;
         SELECT texts || coalesce(string_agg(lower(prosrc), ' '), '') INTO texts
         FROM pg_proc JOIN pg_namespace ON pg_namespace.oid = pronamespace
         WHERE nspname NOT IN ('pg_catalog', 'information_schema', 'sys', 'dsql_local')
         AND position(lower(proname) IN texts) > 0 AND position(lower(prosrc) IN texts) = 0;
         SELECT texts || coalesce(string_agg(lower(pg_get_viewdef(oid)), ' '), '') INTO texts
         FROM pg_class WHERE relkind = 'v' AND oid = ANY (found) AND position(lower(pg_get_viewdef(oid)) IN texts) = 0;
-        SELECT array_agg(DISTINCT class.oid) INTO found
+        SELECT array_agg(class.oid ORDER BY class.oid) INTO found
         FROM pg_class class JOIN pg_namespace ON pg_namespace.oid = relnamespace
         WHERE relkind IN ('r', 'v') AND relpersistence = 'p'
         AND nspname NOT IN ('pg_catalog', 'information_schema', 'sys', 'dsql_local', 'pg_toast')
