@@ -37,6 +37,16 @@ CREATE FUNCTION dsql_local.written() RETURNS text LANGUAGE sql AS $$
     FROM generate_series(0, coalesce(nullif(current_setting('dsql_local.entries', true), '')::int, 0) / 64) part
 $$;
 
+CREATE FUNCTION dsql_local.transaction_ids() RETURNS SETOF bigint LANGUAGE sql AS $$
+    SELECT transactionid::text::bigint FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'transactionid'
+$$;
+
+-- Remembers which subtransactions there were before a statement that locks rows.
+CREATE FUNCTION dsql_local.before_locks() RETURNS void LANGUAGE sql AS $$
+    SELECT set_config('dsql_local.before',
+        (SELECT coalesce(max(id), 0) FROM dsql_local.transaction_ids() AS id)::text, true)
+$$;
+
 -- Adds the rows that the transaction locked to its log. FOR UPDATE and FOR KEY SHARE leave the id of the
 -- subtransaction in the row; rows that several transactions share have the id of a list instead.
 CREATE FUNCTION dsql_local.note_locks(kind text, latest boolean) RETURNS void LANGUAGE plpgsql
@@ -46,10 +56,10 @@ DECLARE
     relation oid;
     locked record;
 BEGIN
-    SELECT array_agg(transactionid::text ORDER BY transactionid::text::bigint DESC) INTO mine
-    FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'transactionid';
-    IF latest THEN
-        mine := mine[1:1];
+    SELECT array_agg(id::text) INTO mine FROM dsql_local.transaction_ids() AS id
+    WHERE NOT latest OR id > coalesce(nullif(current_setting('dsql_local.before', true), '')::bigint, 0);
+    IF mine IS NULL THEN
+        RETURN;
     END IF;
     FOR relation IN
         SELECT lock.relation FROM pg_locks lock JOIN pg_class class ON class.oid = lock.relation
@@ -149,7 +159,7 @@ END $$;
 
 -- Returns an expression for the unique keys of a row of a table. Keys with expressions are left out.
 CREATE FUNCTION dsql_local.keys(relation oid) RETURNS text LANGUAGE sql STABLE AS $$
-    SELECT coalesce(format('array_to_json(array_remove(ARRAY[%s], NULL))::text', string_agg(key, ', ')), '''[]''')
+    SELECT coalesce(format('array_to_json(ARRAY[%s])::text', string_agg(key, ', ')), '''[]''')
     FROM (
         SELECT format('CASE WHEN %s THEN %L || (ROW(%s)::text) END',
             string_agg(format('t.%I IS NOT NULL', attname), ' AND '), indexrelid,
@@ -463,3 +473,47 @@ END $$;
 
 -- Not for users to see.
 UPDATE pg_trigger SET tgisinternal = true WHERE tgname = 'conflicted';
+
+-- Returns whether the transaction sees what its snapshot does not allow: two rows with one unique key, or a
+-- row whose foreign key refers to nothing. The engine checks keys against what was committed last.
+CREATE FUNCTION dsql_local.sees_violation() RETURNS boolean LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+    entries text[] := string_to_array(rtrim(dsql_local.written(), ';'), ';');
+    checked record;
+    found boolean;
+BEGIN
+    FOR checked IN
+        SELECT indrelid, dsql_local.column_names(indrelid, (indkey::int2[])[0:indnkeyatts - 1]) AS key,
+            array_agg(split_part(entry, '|', 4)) FILTER (WHERE split_part(entry, '|', 4) NOT LIKE '@%') AS ids
+        FROM unnest(entries) AS entry JOIN pg_index ON indrelid = split_part(entry, '|', 1)::oid
+        WHERE indisunique AND indpred IS NULL AND indexprs IS NULL
+        GROUP BY indexrelid
+    LOOP
+        EXECUTE format(
+            'SELECT EXISTS (SELECT FROM %1$s n JOIN %1$s o ON %2$s AND o.ctid <> n.ctid
+            WHERE n.ctid = ANY (array_remove($1, '''')::tid[]))',
+            checked.indrelid::regclass, dsql_local.equal(checked.key, 'o', checked.key, 'n'))
+        INTO found USING checked.ids;
+        IF found THEN
+            RETURN true;
+        END IF;
+    END LOOP;
+    FOR checked IN
+        SELECT conrelid, confrelid, dsql_local.column_names(conrelid, conkey) AS child,
+            dsql_local.column_names(confrelid, confkey) AS parent
+        FROM pg_constraint WHERE contype = 'f' AND convalidated AND confrelid IN (
+            SELECT split_part(entry, '|', 1)::oid FROM unnest(entries) AS entry WHERE split_part(entry, '|', 2) <> ''
+            AND split_part(entry, '|', 4) NOT LIKE '@%')
+    LOOP
+        EXECUTE format('SELECT EXISTS (SELECT FROM %s c WHERE %s AND NOT EXISTS (SELECT FROM %s p WHERE %s))',
+            checked.conrelid::regclass,
+            (SELECT string_agg(format('c.%I IS NOT NULL', name), ' AND ') FROM unnest(checked.child) AS name),
+            checked.confrelid::regclass, dsql_local.equal(checked.child, 'c', checked.parent, 'p'))
+        INTO found;
+        IF found THEN
+            RETURN true;
+        END IF;
+    END LOOP;
+    RETURN false;
+END $$;
