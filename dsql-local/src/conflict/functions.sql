@@ -159,7 +159,7 @@ END $$;
 
 -- Returns an expression for the unique keys of a row of a table. Keys with expressions are left out.
 CREATE FUNCTION dsql_local.keys(relation oid) RETURNS text LANGUAGE sql STABLE AS $$
-    SELECT coalesce(format('array_to_json(ARRAY[%s])::text', string_agg(key, ', ')), '''[]''')
+    SELECT coalesce(format('array_to_json(ARRAY[%s]::text[])::text', string_agg(key, ', ')), '''[]''')
     FROM (
         SELECT format('CASE WHEN %s THEN %L || (ROW(%s)::text) END',
             string_agg(format('t.%I IS NOT NULL', attname), ' AND '), indexrelid,
