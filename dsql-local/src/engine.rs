@@ -184,5 +184,5 @@ static SHARED: Mutex<Weak<Engine>> = Mutex::new(Weak::new());
 const TEMPLATE: &str = "template1";
 /// How long a session waits for another transaction's lock. The service never does: it detects
 /// conflicts, at the latest at COMMIT.
-pub(crate) const LOCK_TIMEOUT: &str = "100ms";
+pub(crate) const LOCK_TIMEOUT: &str = "10ms";
 const SUPERUSER: &str = "dsql_local";

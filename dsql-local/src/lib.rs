@@ -56,6 +56,7 @@ pub use gate::WakeUp;
 pub use identity::{Action, Identity};
 pub use local::LocalCluster;
 pub use refusal::Refusal;
+pub use schema::SchemaConflicts;
 pub use sigv4::{Flaw, PresignedToken, sign};
 
 mod answer;
@@ -63,6 +64,7 @@ mod builder;
 mod certificate;
 mod clock;
 mod cluster;
+mod conflict;
 mod count;
 mod ending;
 mod engine;

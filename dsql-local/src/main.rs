@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use clap::{Args, Parser, Subcommand};
-use dsql_local::{Action, Identity, LocalCluster, StartError, sign};
+use dsql_local::{Action, Identity, LocalCluster, SchemaConflicts, StartError, sign};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// A local cluster that speaks and refuses like Amazon Aurora DSQL, in front of a real PostgreSQL.
@@ -37,6 +37,9 @@ struct Serve {
     /// Region in the endpoint's name.
     #[arg(long, default_value = "us-east-1")]
     region: String,
+    /// Which definitions fail statements of other sessions (OC001): off, realistic or every.
+    #[arg(long, default_value = "realistic")]
+    schema_conflicts: SchemaConflicts,
 }
 
 #[derive(Debug, Args)]
@@ -76,6 +79,7 @@ async fn serve(arguments: &Serve) -> Result<(), Error> {
     let starting = LocalCluster::builder()
         .port(arguments.port)
         .region(&arguments.region)
+        .schema_conflicts(arguments.schema_conflicts)
         .start();
     let cluster = tokio::select! {
         started = starting => started?,

@@ -108,6 +108,18 @@ impl Statement<'_> {
             })
     }
 
+    /// Returns where a token is in the text.
+    pub(crate) fn range(&self, index: usize) -> std::ops::Range<usize> {
+        let start = self.starts[index];
+        let length = match &self.tokens[index] {
+            Token::Word(word) => word.len(),
+            Token::Name(name) => name.replace('"', "\"\"").len() + 2,
+            Token::Symbol(symbol) => symbol.len_utf8(),
+            Token::Literal(_) => 0,
+        };
+        start..start + length
+    }
+
     /// Returns the text without the first token that is this word.
     pub(crate) fn without_word(&self, word: &str) -> Option<String> {
         let index = self.tokens.iter().position(|token| token.is(word))?;

@@ -44,20 +44,7 @@ JOIN pg_roles grantor ON grantor.rolname = iam.grantor;
 
 GRANT SELECT ON sys.iam_pg_role_mappings TO PUBLIC;
 
-CREATE FUNCTION dsql_local.count_row(size bigint) RETURNS boolean LANGUAGE plpgsql AS $$
--- One setting of the transaction's holds both: the rows in the last four digits, the bytes before.
-DECLARE
-    written bigint := coalesce(nullif(current_setting('dsql_local.written', true), '')::bigint, 0) + size * 10000 + 1;
-BEGIN
-    IF session_user = 'dsql_local' THEN
-        RETURN false;
-    END IF;
-    IF written % 10000 > 3000 THEN
-        RAISE program_limit_exceeded USING MESSAGE = 'transaction row limit exceeded';
-    END IF;
-    PERFORM set_config('dsql_local.written', written::text, true);
-    RETURN written / 10000 > 10485760;
-END $$;
+-- CONFLICTS
 
 CREATE FUNCTION dsql_local.refuse_size() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -91,19 +78,25 @@ BEGIN
                 || CASE WHEN is_identity THEN ', identity column type must be bigint' ELSE '' END;
         END IF;
         CONTINUE WHEN EXISTS (SELECT FROM pg_trigger WHERE tgrelid = relation AND tgname = 'dsql_local_written');
-        -- The condition is evaluated at once, for each row that is written: it counts. The trigger itself
-        -- waits for the commit.
+        -- The condition is evaluated at once, for each row that is written: it counts, and notes which row it
+        -- was. The trigger itself waits for the commit.
         EXECUTE format(
-            'CREATE CONSTRAINT TRIGGER dsql_local_written AFTER INSERT OR UPDATE ON %1$s
+            'CREATE CONSTRAINT TRIGGER dsql_local_written AFTER INSERT ON %1$s
             DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
-            WHEN (dsql_local.count_row(pg_column_size(new))) EXECUTE FUNCTION dsql_local.refuse_size();
+            WHEN (dsql_local.count_row(pg_column_size(new), new.tableoid, NULL, NULL, new.ctid))
+            EXECUTE FUNCTION dsql_local.refuse_size();
+            CREATE CONSTRAINT TRIGGER dsql_local_updated AFTER UPDATE ON %1$s
+            DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+            WHEN (dsql_local.count_row(pg_column_size(new), new.tableoid, old.ctid, old.xmin, new.ctid))
+            EXECUTE FUNCTION dsql_local.refuse_size();
             CREATE CONSTRAINT TRIGGER dsql_local_deleted AFTER DELETE ON %1$s
             DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
-            WHEN (dsql_local.count_row(pg_column_size(old))) EXECUTE FUNCTION dsql_local.refuse_size()',
+            WHEN (dsql_local.count_row(pg_column_size(old), old.tableoid, old.ctid, old.xmin, NULL))
+            EXECUTE FUNCTION dsql_local.refuse_size()',
             relation);
         -- Not for the table's owner to see.
         UPDATE pg_trigger SET tgisinternal = true
-        WHERE tgrelid = relation AND tgname IN ('dsql_local_written', 'dsql_local_deleted');
+        WHERE tgrelid = relation AND tgname LIKE 'dsql\_local\_%';
     END LOOP;
 END $$;
 

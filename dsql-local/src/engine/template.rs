@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use super::find::Installation;
 use super::owner::Owner;
 use super::{EngineError, SUPERUSER, TEMPLATE};
+use crate::conflict;
 
 /// Returns the template's folder, which it makes if it is not there.
 pub(super) fn ensure(installation: &Installation, owner: &Owner) -> Result<PathBuf, EngineError> {
@@ -47,7 +48,7 @@ fn build(
         .args(["--single", "-j", "-F", "-D"])
         .arg(&data)
         .arg(TEMPLATE);
-    run("postgres --single", &mut single, PREPARE)?;
+    run("postgres --single", &mut single, &prepare())?;
 
     match fs::rename(&data, template) {
         Err(_) if template.join("PG_VERSION").exists() => Ok(()),
@@ -86,7 +87,7 @@ fn fingerprint(installation: &Installation) -> String {
                 .as_os_str()
                 .as_encoded_bytes(),
         )
-        .chain_update(PREPARE)
+        .chain_update(prepare())
         .finalize();
     digest[..12]
         .iter()
@@ -94,5 +95,10 @@ fn fingerprint(installation: &Installation) -> String {
         .collect()
 }
 
-/// In single-user mode with `-j`, a semicolon and an empty line end a statement.
+/// Returns everything that every database has from the start. In single-user mode with `-j`, a
+/// semicolon and an empty line end a statement.
+fn prepare() -> String {
+    PREPARE.replacen("-- CONFLICTS", conflict::FUNCTIONS, 1)
+}
+
 const PREPARE: &str = include_str!("prepare.sql");
