@@ -200,7 +200,9 @@ impl Cell {
                 bench.until_struck(connections).await;
                 if !self.fault.leaves_the_connection_open() {
                     // The client has noticed when the drivers have ended.
-                    whole::until_alive(1).await.expect("the connection tasks end");
+                    whole::until_alive(1)
+                        .await
+                        .expect("the connection tasks end");
                 }
                 return;
             }

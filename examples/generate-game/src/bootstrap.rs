@@ -48,7 +48,7 @@ fn may_pass(reason: Reason) -> bool {
 ///
 /// The first statement that failed; those before it stay done, and the next run goes on.
 pub async fn bootstrap(
-    connection: &Connection,
+    connection: &mut Connection,
     grantee: &Grantee,
 ) -> Result<Vec<Step>, BootstrapError> {
     let Grantee { role, arn } = grantee;
@@ -158,7 +158,7 @@ pub enum BootstrapError {
 }
 
 struct Progress<'a> {
-    connection: &'a Connection,
+    connection: &'a mut Connection,
     steps: Vec<Step>,
 }
 
@@ -232,7 +232,7 @@ impl Progress<'_> {
     /// Waits for the indexes under construction, whoever began them: `IF NOT EXISTS` finds one that an
     /// earlier run was killed over, and says nothing of its state. Drops those whose construction failed,
     /// and returns whether there were none.
-    async fn finish_indexes(&self) -> Result<bool, Error> {
+    async fn finish_indexes(&mut self) -> Result<bool, Error> {
         let unfinished = self.invalid_indexes().await?;
         if unfinished.is_empty() {
             return Ok(true);
@@ -276,7 +276,7 @@ impl Progress<'_> {
     }
 
     /// Runs a DDL statement, and waits for the job that an index is built by.
-    async fn define(&self, statement: &str) -> Result<(), Error> {
+    async fn define(&mut self, statement: &str) -> Result<(), Error> {
         let mut repeats = 0..MAX_REPEATS;
         loop {
             match self.connection.execute_ddl(statement).await {

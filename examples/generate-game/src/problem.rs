@@ -99,7 +99,7 @@ impl Failure {
     fn reason(&self) -> Option<&'static str> {
         match self {
             Self::Unreachable(error) => Some(match (error.reason(), error) {
-                (Some(reason), _) => reason.code(),
+                (Some(reason), _) => reason.as_str(),
                 (None, Error::PoolClosed) => "shutting_down",
                 (None, Error::CheckoutTimeout { .. }) => "timeout",
                 (None, _) => "unavailable",

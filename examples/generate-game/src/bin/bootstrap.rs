@@ -94,13 +94,13 @@ async fn prepare(deadline: Option<SystemTime>) -> Result<Vec<Step>, Box<dyn Erro
     let grantee = Grantee::from_env()?;
     let config = Config::from_env()?;
     let Some(deadline) = deadline else {
-        let connection = config.connect().await?;
-        return Ok(bootstrap(&connection, &grantee).await?);
+        let mut connection = config.connect().await?;
+        return Ok(bootstrap(&mut connection, &grantee).await?);
     };
-    let connection = admitted(&config, deadline - FOR_THE_WORK).await?;
+    let mut connection = admitted(&config, deadline - FOR_THE_WORK).await?;
     let left = deadline - TO_TELL;
     let left = left.duration_since(SystemTime::now()).unwrap_or_default();
-    match timeout(left, bootstrap(&connection, &grantee)).await {
+    match timeout(left, bootstrap(&mut connection, &grantee)).await {
         Ok(done) => Ok(done?),
         Err(_) => Err(format!(
             "not done within {} s: an index under construction goes on by itself, and sys.jobs tells \

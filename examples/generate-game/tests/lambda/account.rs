@@ -31,8 +31,8 @@ impl Account {
 
     pub(crate) async fn bootstrapped() -> Self {
         let account = Self::new().await;
-        let admin = account.admin().await;
-        bootstrap(&admin, &account.grantee()).await.unwrap();
+        let mut admin = account.admin().await;
+        bootstrap(&mut admin, &account.grantee()).await.unwrap();
         account
     }
 
@@ -161,7 +161,7 @@ impl Account {
 
     pub(crate) fn games(&self) -> Games {
         let config = config(&self.cluster, &self.function);
-        Games(Pool::lambda(config.user("game").search_path("games")))
+        Games(Pool::lambda(config.user("game").search_path("games")).build())
     }
 }
 

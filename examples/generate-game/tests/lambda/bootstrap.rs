@@ -14,13 +14,13 @@ use crate::account::{Account, body, config};
 #[tokio::test]
 async fn second_bootstrap_changes_nothing() {
     let account = Account::new().await;
-    let admin = account.admin().await;
-    let first = bootstrap(&admin, &account.grantee()).await.unwrap();
+    let mut admin = account.admin().await;
+    let first = bootstrap(&mut admin, &account.grantee()).await.unwrap();
     assert!(
         !first.iter().any(|step| step.outcome == Outcome::Present),
         "{first:?}"
     );
-    let second = bootstrap(&admin, &account.grantee()).await.unwrap();
+    let second = bootstrap(&mut admin, &account.grantee()).await.unwrap();
     assert!(
         !second.iter().any(|step| step.outcome == Outcome::Created),
         "{second:?}"
@@ -31,9 +31,12 @@ async fn second_bootstrap_changes_nothing() {
 #[tokio::test]
 async fn bootstraps_that_race_both_succeed() {
     let account = Account::new().await;
-    let (one, other) = tokio::join!(account.admin(), account.admin());
+    let (mut one, mut other) = tokio::join!(account.admin(), account.admin());
     let grantee = account.grantee();
-    let (one, other) = tokio::join!(bootstrap(&one, &grantee), bootstrap(&other, &grantee));
+    let (one, other) = tokio::join!(
+        bootstrap(&mut one, &grantee),
+        bootstrap(&mut other, &grantee)
+    );
     one.unwrap();
     other.unwrap();
     let answer = account.games().call("POST", "/games", "").await;
@@ -90,13 +93,13 @@ async fn migration_without_its_record_is_applied_again() {
     let account = Account::bootstrapped().await;
     let games = account.games();
     let saved = body(games.call("POST", "/games", "").await);
-    let admin = account.admin().await;
+    let mut admin = account.admin().await;
     admin
         .batch_execute("DELETE FROM games.migrations")
         .await
         .unwrap();
 
-    bootstrap(&admin, &account.grantee()).await.unwrap();
+    bootstrap(&mut admin, &account.grantee()).await.unwrap();
 
     assert_eq!(account.migrations().await, 3);
     let newest = body(games.call("GET", "/games", "").await);
@@ -109,9 +112,9 @@ async fn index_that_a_killed_run_left_under_construction_is_waited_for() {
     let index = account.index().await;
     account.forget_index("processing").await;
 
-    let admin = account.admin().await;
+    let mut admin = account.admin().await;
     let grantee = account.grantee();
-    let (steps, ()) = tokio::join!(bootstrap(&admin, &grantee), async {
+    let (steps, ()) = tokio::join!(bootstrap(&mut admin, &grantee), async {
         let waiting = "SELECT FROM pg_stat_activity WHERE query LIKE 'CALL sys.wait_for_job%'";
         while account.cluster.query(waiting).await.unwrap().is_empty() {
             sleep(Duration::from_millis(1)).await;
@@ -140,8 +143,8 @@ async fn index_whose_construction_failed_is_built_again() {
     let [failed, _] = account.index().await;
     account.forget_index("failed").await;
 
-    let admin = account.admin().await;
-    bootstrap(&admin, &account.grantee()).await.unwrap();
+    let mut admin = account.admin().await;
+    bootstrap(&mut admin, &account.grantee()).await.unwrap();
 
     let [index, valid] = account.index().await;
     assert_ne!(index, failed);

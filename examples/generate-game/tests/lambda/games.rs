@@ -80,9 +80,8 @@ async fn unknown_game_is_404() {
 async fn missing_permission_is_503_and_says_so() {
     let account = Account::bootstrapped().await;
     let stranger = account.cluster.identity("stranger", &[]);
-    let games = Games(Pool::lambda(
-        config(&account.cluster, &stranger).user("game"),
-    ));
+    let config = config(&account.cluster, &stranger).user("game");
+    let games = Games(Pool::lambda(config).build());
 
     let answer = games.call("POST", "/games", "").await;
 
@@ -429,8 +428,8 @@ async fn requests_at_once_with_the_same_key_answer_the_same_game() {
 async fn game_of_a_request_that_is_under_way_is_waited_for() {
     let account = Account::bootstrapped().await;
     let (one, other) = (account.games(), account.games());
-    let mut admin = account.admin().await;
-    let first = admin.transaction().await.unwrap();
+    let first = account.admin().await;
+    first.batch_execute("BEGIN").await.unwrap();
     first
         .execute(
             "INSERT INTO games.games (title, genre, players, minutes, caller, idempotency_key)
@@ -446,7 +445,7 @@ async fn game_of_a_request_that_is_under_way_is_waited_for() {
             while account.cluster.counts().refused(conflict) == 0 {
                 sleep(Duration::from_millis(1)).await;
             }
-            first.commit().await
+            first.batch_execute("COMMIT").await
         },
         one.post("client", &["7"], ""),
         other.post("client", &["7"], ""),
@@ -504,9 +503,8 @@ async fn conflict_under_a_key_is_repeated_and_told_when_it_stays() {
 async fn missing_permission_is_met_once_under_a_key_too() {
     let account = Account::bootstrapped().await;
     let stranger = account.cluster.identity("stranger", &[]);
-    let games = Games(Pool::lambda(
-        config(&account.cluster, &stranger).user("game"),
-    ));
+    let config = config(&account.cluster, &stranger).user("game");
+    let games = Games(Pool::lambda(config).build());
 
     let answer = games.post("client", &["7"], "").await;
 
