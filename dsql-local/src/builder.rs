@@ -120,7 +120,7 @@ impl Builder {
         self
     }
 
-    /// Starts the cluster, and the engine if this process has none yet.
+    /// Starts the cluster and its engine.
     ///
     /// # Errors
     ///
@@ -130,7 +130,7 @@ impl Builder {
     ///
     /// Dropping the future leaves nothing behind.
     pub async fn start(self) -> Result<LocalCluster, StartError> {
-        let engine = tokio::task::spawn_blocking(Engine::shared)
+        let engine = tokio::task::spawn_blocking(|| Engine::start(None))
             .await
             .expect("starting the engine does not panic")?;
         let cluster_id = random::text(26, CLUSTER_ID);
@@ -140,7 +140,6 @@ impl Builder {
             self.private_link.as_deref(),
         );
         let certificates = Certificates::for_hosts(&hosts)?;
-        let database = format!("dsql_{cluster_id}");
         let cluster = Arc::new(Cluster {
             arn: format!(
                 "arn:aws:dsql:{}:{ACCOUNT}:cluster/{cluster_id}",
@@ -159,9 +158,9 @@ impl Builder {
             faults: Faults::default(),
             ledger: Arc::new(Ledger::default()),
             fate: watch::Sender::default(),
-            superuser: engine.create_database(&database).await?,
+            superuser: engine.superuser(),
             socket: engine.socket(),
-            database,
+            engine_ended: engine.ended(),
             hosts,
         });
         let admin = Identity::role("admin");

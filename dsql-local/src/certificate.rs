@@ -77,8 +77,8 @@ impl std::fmt::Debug for Certificates {
     }
 }
 
-/// Serves the cluster's hosts. A hello without SNI gets the certificate too,
-/// so that the session can be told in words why it is refused.
+/// Serves the cluster's hosts. A hello without SNI, or for `localhost`, gets the certificate, too: the session
+/// is then told in words why it is refused.
 #[derive(Debug)]
 struct HostCertificate {
     hosts: Hosts,
@@ -89,7 +89,7 @@ impl ResolvesServerCert for HostCertificate {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         hello
             .server_name()
-            .is_none_or(|name| self.hosts.answers_to(name))
+            .is_none_or(|name| self.hosts.answers_to(name) || Hosts::is_no_endpoint(name))
             .then(|| self.certificate.clone())
     }
 }

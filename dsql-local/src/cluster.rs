@@ -35,10 +35,10 @@ pub(crate) struct Cluster {
     pub(crate) faults: Faults,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) fate: watch::Sender<Fate>,
-    /// Its database in the engine, by the superuser's connection and by name.
-    pub(crate) superuser: Client,
-    pub(crate) database: String,
+    /// The engine: the superuser's connection, the socket for sessions, whether it ended by itself.
+    pub(crate) superuser: Arc<Client>,
     pub(crate) socket: PathBuf,
+    pub(crate) engine_ended: watch::Receiver<bool>,
 }
 
 /// What befalls the connections that are open when it is sent.
@@ -72,9 +72,9 @@ impl Cluster {
             faults: Faults::default(),
             ledger: Arc::default(),
             fate: watch::Sender::default(),
-            superuser: nobody(),
-            database: String::new(),
+            superuser: Arc::new(nobody()),
             socket: PathBuf::new(),
+            engine_ended: watch::channel(false).1,
             hosts,
         }
     }

@@ -29,7 +29,7 @@ pub struct LocalCluster {
     pub(crate) admin: Identity,
     pub(crate) address: SocketAddr,
     pub(crate) front: AbortHandle,
-    pub(crate) engine: Arc<Engine>,
+    pub(crate) engine: Engine,
 }
 
 impl LocalCluster {
@@ -95,7 +95,7 @@ impl LocalCluster {
     /// Returns a folder that only the engine's user and root can enter, and that goes with the engine,
     /// even if this process is killed. It holds files that belong to a cluster.
     pub fn folder(&self) -> &Path {
-        self.engine.socket_directory()
+        self.engine.folder()
     }
 
     /// Returns an IAM role that is allowed both actions.
@@ -209,6 +209,20 @@ impl LocalCluster {
         self.cluster.fate.send_replace(Fate::BlackHole);
     }
 
+    /// Waits until the engine has ended by itself, killed or crashed, and returns the end of its log.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when the future is dropped.
+    pub async fn engine_ended(&self) -> String {
+        let mut ended = self.cluster.engine_ended.clone();
+        // An error means that the superuser's connection was closed from this side.
+        if ended.wait_for(|ended| *ended).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        self.engine.log()
+    }
+
     /// Returns what was counted so far.
     pub fn counts(&self) -> Counts {
         self.cluster.ledger.counts()
@@ -224,16 +238,6 @@ impl Drop for LocalCluster {
     fn drop(&mut self) {
         self.front.abort();
         self.cluster.fate.send_replace(Fate::Cut);
-        // The last cluster's engine takes the data along.
-        if Arc::strong_count(&self.engine) > 1 {
-            let maintenance = self.engine.maintenance();
-            let drop = format!("DROP DATABASE {} WITH (FORCE)", self.cluster.database);
-            self.engine.runtime().spawn(async move {
-                if let Err(error) = maintenance.batch_execute(&drop).await {
-                    tracing::debug!(%error, "a cluster's database stays until its engine stops");
-                }
-            });
-        }
     }
 }
 
