@@ -193,10 +193,7 @@ pub fn sign(
     let signature = mac(&key, string_to_sign(&query, host, now, region).as_bytes())
         .finalize()
         .into_bytes();
-    format!(
-        "{host}/?{query}&X-Amz-Signature={}",
-        hex::encode(signature)
-    )
+    format!("{host}/?{query}&X-Amz-Signature={}", hex::encode(signature))
 }
 
 /// What is wrong with a token. It prints the service's words where they are known,

@@ -13,27 +13,27 @@ pub(super) fn refuse(tokens: &[Token]) -> Option<Refusal> {
         match token {
             Token::Symbol('(') => calls.push(before.and_then(Token::as_name).unwrap_or("")),
             Token::Symbol(')') => drop(calls.pop()),
-            Token::Word(word) if !before.is_some_and(names_a_column) => {
+            Token::Word(word) if !before.is_some_and(begins_a_name) => {
                 let after = Reader::new(&tokens[at + 1..]);
                 let refusal = clause(word, before, after, calls.last().copied().unwrap_or(""));
                 if refusal.is_some() {
                     return refusal;
                 }
             }
-            Token::Name(name) => {
+            Token::Word(name) | Token::Name(name) => {
                 let refusal = function(name, Reader::new(&tokens[at + 1..]));
                 if refusal.is_some() {
                     return refusal;
                 }
             }
-            Token::Word(_) | Token::Literal(_) | Token::Symbol(_) => {}
+            Token::Literal(_) | Token::Symbol(_) => {}
         }
     }
     None
 }
 
 /// Returns whether the word after this token is a name, whatever else it means.
-fn names_a_column(before: &Token) -> bool {
+fn begins_a_name(before: &Token) -> bool {
     before.is("as") || *before == Token::Symbol('.')
 }
 
