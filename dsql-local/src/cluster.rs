@@ -56,7 +56,7 @@ impl Cluster {
     /// Returns a cluster without an engine, for what asks nothing of one.
     pub(crate) fn unplugged() -> Self {
         let hosts = Hosts::new("a".repeat(26), "us-east-1", None);
-        let certificates = crate::certificate::Certificates::for_hosts(&hosts).unwrap();
+        let certificates = crate::certificate::Certificates::for_hosts(&hosts, None).unwrap();
         Self {
             region: "us-east-1".to_owned(),
             arn: String::new(),

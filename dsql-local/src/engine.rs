@@ -12,6 +12,7 @@ use tokio_postgres::{Client, Config, NoTls};
 use self::find::Installation;
 use self::run::Running;
 
+#[cfg(feature = "fetch")]
 mod fetch;
 mod find;
 mod owner;

@@ -109,7 +109,7 @@ async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
 
     let pace = &wire.pace;
     let inward = async {
-        let mut requests = Requests::new(cluster, entry, line, pace);
+        let mut requests = Requests::new(cluster, entry, line, pace).with_control(session.control);
         let unread = &mut wire.unread;
         let mut out = BytesMut::new();
         loop {

@@ -14,10 +14,12 @@ use crate::builder::{Builder, StartError};
 use crate::certificate::Certificates;
 use crate::clock::Clock;
 use crate::cluster::{Cluster, Fate};
+use crate::control;
 use crate::count::{ConnectionLog, Counts};
 use crate::engine::Engine;
 use crate::fault::Fault;
 use crate::identity::{Action, Identity};
+use crate::script::{self, ScriptError};
 
 /// A cluster on this machine, stopped when it is dropped.
 ///
@@ -84,7 +86,7 @@ impl LocalCluster {
 
     /// Returns the certificate authority to trust, as PEM.
     pub fn ca_pem(&self) -> &str {
-        &self.certificates.ca_pem
+        &self.certificates.authority.certificate_pem
     }
 
     /// Returns the certificate authority to trust, as DER.
@@ -172,6 +174,29 @@ impl LocalCluster {
             _ => None,
         });
         Ok(rows.collect())
+    }
+
+    /// Runs a script as `admin` through the front, each statement by itself.
+    ///
+    /// # Errors
+    ///
+    /// [`ScriptError`] names the statement that failed; those before it stay.
+    ///
+    /// # Cancel safety
+    ///
+    /// Some of the statements may have run.
+    pub async fn run_script(&self, sql: &str) -> Result<(), ScriptError> {
+        script::run(self, sql).await
+    }
+
+    /// Does what `CALL dsql_local.{call}` does in a session with `-c dsql_local.control=on`, such as
+    /// `inject('conflict', 3)` or `advance('1 hour')`.
+    ///
+    /// # Errors
+    ///
+    /// Words for the person who wrote the call.
+    pub fn control(&self, call: &str) -> Result<(), String> {
+        control::call(&self.cluster, call)
     }
 
     /// Adds a fault. Faults of a kind are due in the order in which they were added.

@@ -88,6 +88,8 @@ pub(crate) struct Session {
     pub(crate) told: Vec<(String, String)>,
     /// When it began, by the cluster's uptime.
     pub(crate) opened: Duration,
+    /// Whether `admin` asked for control of the local cluster.
+    pub(crate) control: bool,
     /// Held until it ends.
     _place: Place,
 }
@@ -136,6 +138,7 @@ pub(crate) async fn login<S: AsyncRead + AsyncWrite + Unpin>(
         .into());
     }
     let settings = options::settings(&parameters)?;
+    let control = options::asks_for_control(&parameters);
 
     entry.log(|log| log.early_password = !wire.unread.is_empty());
     let mut out = BytesMut::new();
@@ -173,6 +176,7 @@ pub(crate) async fn login<S: AsyncRead + AsyncWrite + Unpin>(
         parameters,
         told,
         opened,
+        control,
         _place: place,
     })
 }

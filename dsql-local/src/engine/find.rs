@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
+use super::EngineError;
+#[cfg(feature = "fetch")]
+use super::fetch;
 use super::owner::Owner;
-use super::{EngineError, fetch};
 
 /// A folder with a `postgres` and an `initdb` that run.
 #[derive(Debug, Clone)]
@@ -56,8 +58,14 @@ impl Installation {
             looked_in: looked_in.clone(),
             not_fetched: cause.to_string(),
         };
-        let fetched = fetch::ensure(owner).map_err(|cause| not_fetched(&cause))?;
-        Self::at(&fetched, owner).ok_or_else(|| not_fetched(&"what was fetched does not run here"))
+        #[cfg(feature = "fetch")]
+        {
+            let fetched = fetch::ensure(owner).map_err(|cause| not_fetched(&cause))?;
+            Self::at(&fetched, owner)
+                .ok_or_else(|| not_fetched(&"what was fetched does not run here"))
+        }
+        #[cfg(not(feature = "fetch"))]
+        Err(not_fetched(&"built without the feature `fetch`"))
     }
 
     fn on_this_machine(owner: &Owner) -> Result<Self, EngineError> {
