@@ -90,3 +90,7 @@ mod uptime;
 #[cfg(test)]
 #[path = "../tests/corpus/mod.rs"]
 mod corpus;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;

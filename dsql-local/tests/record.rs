@@ -74,7 +74,6 @@ struct Tally {
     cases: usize,
     exact: usize,
     listed: usize,
-    wrong: usize,
 }
 
 #[tokio::test]
@@ -105,7 +104,6 @@ async fn the_record_of_a_real_cluster_is_repeated() {
             (true, Some(_)) => stale.push(&case.name),
             (false, Some(_)) => tally.listed += 1,
             (false, None) => {
-                tally.wrong += 1;
                 wrong.push(format!(
                     "{}: {:?}\n  expected {expected:?}\n  answered {answered:?}",
                     case.name, case.steps
@@ -114,35 +112,48 @@ async fn the_record_of_a_real_cluster_is_repeated() {
         }
     }
 
-    println!(
-        "{:<18}{:>6}{:>7}{:>8}{:>7}",
-        "group", "n", "exact", "listed", "wrong"
-    );
     let mut total = Tally::default();
+    let mut rendered = "| group | n | exact | listed |\n|---|--:|--:|--:|\n".to_owned();
     for (group, tally) in &table {
-        print_row(group, tally);
+        rendered += &row(group, tally);
         total.cases += tally.cases;
         total.exact += tally.exact;
         total.listed += tally.listed;
-        total.wrong += tally.wrong;
     }
-    print_row("all", &total);
+    rendered += &row("all", &total);
+    rendered += "\n";
     for (name, reason) in LISTED {
-        println!("listed: {name}: {reason}");
+        rendered += &format!("- `{name}`: {reason}.\n");
     }
+    println!("{rendered}\nwrong: {}", wrong.len());
     assert_eq!(total.cases, 242);
     assert!(wrong.is_empty(), "not as recorded:\n{}", wrong.join("\n"));
     assert!(stale.is_empty(), "listed, but as recorded: {stale:?}");
+    assert_documented(&rendered);
 }
 
-fn print_row(group: &str, tally: &Tally) {
+/// Compares the README with the table, or writes the table into it if `UPDATE_README` is set.
+fn assert_documented(rendered: &str) {
+    const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+    const BEGIN: &str = "<!-- record: begin -->\n";
+    const END: &str = "<!-- record: end -->\n";
+    let text = std::fs::read_to_string(README).unwrap();
+    let (before, rest) = text.split_once(BEGIN).unwrap();
+    let (written, after) = rest.split_once(END).unwrap();
+    if std::env::var_os("UPDATE_README").is_some() {
+        std::fs::write(README, [before, BEGIN, rendered, END, after].concat()).unwrap();
+    } else {
+        assert_eq!(written, rendered, "write it with UPDATE_README=1");
+    }
+}
+
+fn row(group: &str, tally: &Tally) -> String {
     let Tally {
         cases,
         exact,
         listed,
-        wrong,
     } = tally;
-    println!("{group:<18}{cases:>6}{exact:>7}{listed:>8}{wrong:>7}");
+    format!("| {group} | {cases} | {exact} | {listed} |\n")
 }
 
 /// Runs a case on new sessions. Returns what was expected and what was answered, in the same form.
