@@ -37,7 +37,7 @@
 //! - `ASYNC` builds at once: an index is valid when the statement returns. One that could not be built
 //!   leaves a failed job and no index, where the service leaves an invalid index. A job stays listed when the
 //!   service would have forgotten it.
-//! - `pg_event_trigger`, `pg_proc` and the tables of the schema `pg_toast` show how the rules are enforced.
+//! - `pg_proc`, `pg_trigger` and the tables of the schema `pg_toast` show how the rules are enforced.
 
 pub use builder::{Builder, StartError};
 pub use clock::Clock;

@@ -104,8 +104,8 @@ BEGIN
     IF session_user = 'postgres' THEN
         RETURN false;
     END IF;
-    IF key_size > 1024 THEN
-        RAISE program_limit_exceeded USING MESSAGE = 'key size too large';
+    IF key_size > 2000 THEN
+        RAISE program_limit_exceeded USING MESSAGE = 'key size greater than 2000 bytes not supported';
     END IF;
     IF size > 2097152 THEN
         RAISE program_limit_exceeded USING MESSAGE = 'maximum row size exceeded';
@@ -217,7 +217,9 @@ BEGIN
         CONTINUE WHEN NOT EXISTS (SELECT FROM pg_class WHERE oid = relation AND relkind = 'r');
         PERFORM pg_toast.dsql_check_columns(relation);
         CONTINUE WHEN EXISTS (SELECT FROM pg_trigger WHERE tgrelid = relation AND tgname = 'dsql_written');
-        SELECT coalesce(string_agg(format('pg_column_size(new.%I)', attname), ' + '), '0') INTO key_size
+        -- Of a value of variable length the first four bytes are its length.
+        SELECT coalesce(string_agg(format('pg_column_size(new.%I) - %s', attname,
+            CASE attlen WHEN -1 THEN 4 ELSE 0 END), ' + '), '0') INTO key_size
         FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = ANY ((indkey::int2[])[0:indnkeyatts - 1])
         WHERE indrelid = relation AND indisprimary;
         -- The condition is evaluated at once, for each row that is written: it counts. The trigger itself
@@ -423,6 +425,14 @@ CREATE OR REPLACE VIEW pg_catalog.pg_user AS
 SELECT usename, usesysid, usecreatedb, usesuper, userepl, usebypassrls, '********'::text AS passwd, valuntil, useconfig
 FROM pg_shadow
 WHERE usename <> 'postgres';
+
+ALTER TABLE pg_catalog.pg_event_trigger RENAME TO dsql_engine_event_trigger;
+
+CREATE VIEW pg_catalog.pg_event_trigger AS
+SELECT oid, evtname, evtevent, evtowner, evtfoid, evtenabled, evttags, tableoid FROM pg_catalog.dsql_engine_event_trigger
+WHERE evtname <> 'dsql_tables';
+
+GRANT SELECT ON pg_catalog.pg_event_trigger TO PUBLIC;
 
 DO $$
 DECLARE

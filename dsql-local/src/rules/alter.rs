@@ -1,7 +1,7 @@
 //! What ALTER does not change. A form that is refused is called as PostgreSQL calls it
 //! (`alter_table_type_to_string`). `dialect` asks.
 
-use super::create::{bad_sequence_option, sequence_options};
+use super::create::bad_sequence_option;
 use super::read::{Reader, parts};
 use super::table;
 use crate::refusal::Refusal;
@@ -32,6 +32,29 @@ pub(super) fn refuse(mut reader: Reader<'_>) -> Option<Refusal> {
                 _ => "unsupported statement: AlterDatabase",
             }
         }
+        ("role" | "user", _) => {
+            reader.name();
+            if reader.take(&["in", "database"]) {
+                reader.name();
+            }
+            match reader.peek() {
+                "rename" | "reset" => return None,
+                "set" => "unsupported statement: AlterRoleSet",
+                _ => "unsupported statement: AlterRole",
+            }
+        }
+        ("index", _) => match reader.contains("rename") {
+            true => "unsupported object in RENAME statement",
+            false => "unsupported ALTER INDEX statement",
+        },
+        ("function" | "procedure" | "routine", _) => {
+            let keeps_properties = ["rename", "owner", "depends"];
+            let is_moved = reader.contains_all(&["set", "schema"]);
+            match is_moved || keeps_properties.iter().any(|word| reader.contains(word)) {
+                true => return None,
+                false => "unsupported statement: AlterFunction",
+            }
+        }
         ("system", _) => "unsupported statement: AlterSystem",
         ("extension", _) => "unsupported statement: AlterExtension",
         ("tablespace", _) => "unsupported statement: AlterTableSpaceOptions",
@@ -47,28 +70,21 @@ pub(super) fn refuse(mut reader: Reader<'_>) -> Option<Refusal> {
 }
 
 fn alter_table(mut reader: Reader<'_>) -> Option<Refusal> {
-    let (_, actions) = Target::read(&mut reader)?;
-    let asynchronous = actions.asynchronous;
+    let asynchronous = reader.peek() == "async";
+    table_name(&mut reader)?;
     parts(reader.rest())
         .into_iter()
         .find_map(|tokens| action(Reader::new(tokens), asynchronous))
 }
 
-/// The table that an ALTER TABLE is about.
-pub(super) struct Target {
-    asynchronous: bool,
-}
-
-impl Target {
-    /// Reads up to the first action, and returns the table's name as SQL.
-    pub(super) fn read(reader: &mut Reader<'_>) -> Option<(String, Self)> {
-        let asynchronous = reader.take(&["async"]);
-        reader.take(&["if", "exists"]);
-        reader.take(&["only"]);
-        let name = reader.qualified_name()?;
-        reader.take_symbol('*');
-        Some((name, Self { asynchronous }))
-    }
+/// Reads what is between ALTER TABLE and the first action, and returns the table's name as SQL.
+pub(super) fn table_name(reader: &mut Reader<'_>) -> Option<String> {
+    reader.take(&["async"]);
+    reader.take(&["if", "exists"]);
+    reader.take(&["only"]);
+    let name = reader.qualified_name()?;
+    reader.take_symbol('*');
+    Some(name)
 }
 
 fn action(mut reader: Reader<'_>, asynchronous: bool) -> Option<Refusal> {
@@ -89,7 +105,7 @@ fn action(mut reader: Reader<'_>, asynchronous: bool) -> Option<Refusal> {
 
 fn add(mut reader: Reader<'_>) -> Option<Refusal> {
     if reader.peek() != "column" && CONSTRAINTS.contains(&reader.peek()) {
-        let adopts_index = reader.contains_all(&["using", "index"]);
+        let adopts_index = reader.contains_all(&["using", "index"]) && !reader.contains("primary");
         let is_deferred = reader.contains_all(&["not", "valid"]);
         return match adopts_index || is_deferred {
             true => None,
@@ -112,10 +128,7 @@ fn alter_column(mut reader: Reader<'_>) -> Option<Refusal> {
     reader.take(&["column"]);
     reader.name()?;
     if reader.take(&["add", "generated"]) {
-        reader.until(&["identity"]);
-        reader.next();
-        let options = reader.group().unwrap_or_default();
-        return sequence_options(options, "identity column is not supported");
+        return unsupported("ALTER COLUMN ... ADD IDENTITY");
     }
     if reader.peek() == "type" || reader.take(&["set", "data", "type"]) {
         return unsupported("ALTER COLUMN ... SET DATA TYPE");

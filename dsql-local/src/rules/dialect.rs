@@ -26,6 +26,12 @@ pub(super) fn refuse(tokens: &[Token]) -> Option<Refusal> {
             reader.next();
             alter::refuse(reader)
         }
+        // Some pools clean up with DEALLOCATE ALL.
+        "deallocate" if reader.take(&["deallocate"]) => {
+            reader.take(&["prepare"]);
+            (reader.peek() != "all")
+                .then(|| Refusal::unsupported("unsupported statement: Deallocate"))
+        }
         "drop" => {
             reader.next();
             dropped(reader)
@@ -104,7 +110,8 @@ fn isolation(mut reader: Reader<'_>) -> Option<Refusal> {
 }
 
 fn dropped(mut reader: Reader<'_>) -> Option<Refusal> {
-    if reader.take(&["type"]) {
+    if reader.take(&["type"]) || reader.take(&["policy"]) || reader.take(&["materialized", "view"])
+    {
         return unsupported("unsupported object in DROP statement");
     }
     if reader.take(&["database"]) {

@@ -1,7 +1,7 @@
 //! Statements that the engine runs in another form, so that it answers as the service does.
 //! `rules` asks last.
 
-use super::alter::{self, Target};
+use super::alter;
 use super::read::Reader;
 use crate::role::literal;
 use crate::statement::{Statement, Token};
@@ -41,7 +41,7 @@ fn drop_from_table(
     statement: &Statement<'_>,
     mut reader: Reader<'_>,
 ) -> Option<(String, &'static str)> {
-    let (table, _) = Target::read(&mut reader)?;
+    let table = alter::table_name(&mut reader)?;
     let (columns, constraints) = alter::dropped(reader.rest());
     if columns.is_empty() && constraints.is_empty() {
         return None;
