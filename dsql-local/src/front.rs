@@ -92,7 +92,16 @@ async fn connection(cluster: Arc<Cluster>, stream: TcpStream, mut fate: watch::R
             }
         }
         Ending::Stalled => cluster.faults.released().await,
-        _ => {}
+        Ending::Closed
+        | Ending::Refused(_)
+        | Ending::Cut
+        | Ending::Expired
+        | Ending::Garbage
+        | Ending::TlsFailed(_)
+        | Ending::LoginTimedOut
+        | Ending::Failed(_)
+        | Ending::Malformed(_)
+        | Ending::EngineClosed => {}
     }
 }
 

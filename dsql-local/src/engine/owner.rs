@@ -111,6 +111,7 @@ impl Owner {
     }
 
     /// Returns whether this process is root and steps down for the engine, which its home is closed to.
+    #[cfg(feature = "fetch")]
     pub(super) fn steps_down(&self) -> bool {
         self.step_down.is_some()
     }
