@@ -378,7 +378,7 @@ LANGUAGE sql AS $$
     SELECT CASE WHEN lower($1) = ANY (ARRAY['application_name', 'client_encoding', 'datestyle', 'extra_float_digits',
         'intervalstyle', 'jit', 'timezone', 'search_path', 'enable_bitmapscan', 'enable_hashjoin',
         'enable_indexonlyscan', 'enable_indexscan', 'enable_material', 'enable_mergejoin', 'enable_nestloop',
-        'enable_seqscan'])
+        'enable_seqscan']) OR $1 LIKE 'dsql\_local.%'
     THEN pg_catalog.dsql_engine_set_config($1, $2, $3)
     WHEN $1 IS NULL THEN NULL
     ELSE pg_toast.dsql_refuse_setting(lower($1))
