@@ -77,6 +77,11 @@ impl Answers {
         self.due.iter().rev().any(Due::ends_with_ready)
     }
 
+    /// Returns how many `ReadyForQuery` are due.
+    pub(crate) fn ready_due(&self) -> usize {
+        self.due.iter().filter(|due| due.ends_with_ready()).count()
+    }
+
     /// A statement completed.
     pub(crate) fn completed(&mut self) -> Reply {
         match self.front() {

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use crate::certificate::Certificates;
 use crate::clock::Clock;
 use crate::cluster::Cluster;
+use crate::conflict::Registry;
 use crate::count::Ledger;
 use crate::engine::{Engine, EngineError};
 use crate::fault::Faults;
@@ -22,7 +23,7 @@ use crate::identity::{ACCOUNT, Action, Directory, Identity};
 use crate::kept::Kept;
 use crate::local::LocalCluster;
 use crate::random;
-use crate::schema::Schema;
+use crate::schema::{Schema, SchemaConflicts};
 use crate::uptime::Uptime;
 
 /// What a cluster may be told before it starts.
@@ -37,7 +38,7 @@ pub struct Builder {
     private_link: Option<String>,
     login_deadline: Duration,
     transaction_age: Duration,
-    schema_conflicts: bool,
+    schema_conflicts: SchemaConflicts,
     session_limit: Duration,
     quotas: Quotas,
 }
@@ -53,7 +54,7 @@ impl Default for Builder {
             private_link: None,
             login_deadline: Duration::from_secs(30),
             transaction_age: Duration::from_secs(300),
-            schema_conflicts: true,
+            schema_conflicts: SchemaConflicts::Realistic,
             session_limit: Duration::from_secs(3_600),
             quotas: Quotas::default(),
         }
@@ -142,10 +143,11 @@ impl Builder {
         self
     }
 
-    /// Sets whether a definition that is committed fails the next statement of every other session, once
-    /// ([`Refusal::SchemaChanged`](crate::Refusal::SchemaChanged)). Defaults to true, as it does in the service.
-    pub fn schema_conflicts(mut self, conflicts: bool) -> Self {
-        self.schema_conflicts = conflicts;
+    /// Sets which committed definitions fail statements of other sessions
+    /// ([`Refusal::SchemaChanged`](crate::Refusal::SchemaChanged)). Defaults to
+    /// [`SchemaConflicts::Realistic`].
+    pub fn schema_conflicts(mut self, conflicts: impl Into<SchemaConflicts>) -> Self {
+        self.schema_conflicts = conflicts.into();
         self
     }
 
@@ -220,6 +222,7 @@ impl Builder {
             gate: Gate::new(self.quotas),
             directory: Directory::default(),
             faults: Faults::default(),
+            conflicts: Registry::default(),
             ledger: Arc::new(Ledger::default()),
             fate: watch::Sender::default(),
             superuser: engine.superuser(),

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio_postgres::Client;
 
 use crate::clock::Clock;
+use crate::conflict::Registry;
 use crate::count::Ledger;
 use crate::fault::Faults;
 use crate::gate::Gate;
@@ -33,6 +34,7 @@ pub(crate) struct Cluster {
     pub(crate) gate: Gate,
     pub(crate) directory: Directory,
     pub(crate) faults: Faults,
+    pub(crate) conflicts: Registry,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) fate: watch::Sender<Fate>,
     /// The engine: the superuser's connection, the socket for sessions, whether it ended by itself.
@@ -65,11 +67,12 @@ impl Cluster {
             clock: Clock::default(),
             uptime: Uptime::default(),
             transaction_age: Duration::MAX,
-            schema: Schema::new(true),
+            schema: Schema::new(crate::schema::SchemaConflicts::Realistic),
             session_limit: Duration::MAX,
             gate: Gate::new(crate::gate::Quotas::default()),
             directory: Directory::default(),
             faults: Faults::default(),
+            conflicts: Registry::default(),
             ledger: Arc::default(),
             fate: watch::Sender::default(),
             superuser: Arc::new(nobody()),

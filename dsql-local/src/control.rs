@@ -116,7 +116,7 @@ impl<'a> Call<'a> {
             ("reset", []) => drop(cluster.fate.send_replace(Fate::Reset)),
             ("black_hole", []) => drop(cluster.fate.send_replace(Fate::BlackHole)),
             ("change_schema", []) => {
-                cluster.schema.change();
+                cluster.schema.change(None, cluster.uptime.now());
             }
             ("release", []) => cluster.faults.release(),
             ("clear", []) => cluster.faults.clear(),

@@ -208,5 +208,5 @@ async fn connect(directory: &Path, ends: watch::Sender<bool>) -> Result<Client, 
 pub(crate) const DATABASE: &str = "postgres";
 /// How long a session waits for another transaction's lock. The service never does: it detects
 /// conflicts, at the latest at COMMIT.
-pub(crate) const LOCK_TIMEOUT: &str = "100ms";
+pub(crate) const LOCK_TIMEOUT: &str = "10ms";
 const SUPERUSER: &str = "postgres";

@@ -6,10 +6,11 @@ use std::time::Duration;
 use bytes::{BufMut, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::UnixStream;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
 
 use crate::cluster::Cluster;
+use crate::conflict::Guard;
 use crate::count::Entry;
 use crate::ending::Ending;
 use crate::fault::{Direction, Stage};
@@ -104,7 +105,11 @@ async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
         Ok(opened) => opened,
         Err(ending) => return ending,
     };
-    let (mut from_engine, mut to_engine) = backend.into_split();
+    let (mut from_engine, to_engine) = backend.into_split();
+    let (tap, diverted) = Guard::tap();
+    let (answers, mut answered_by_guard) = mpsc::unbounded_channel();
+    let registry = &cluster.conflicts;
+    let mut guard = Guard::new(to_engine, &tap, diverted, answers, line, answered, registry);
     let (mut from_client, mut to_client) = tokio::io::split(&mut wire.stream);
 
     let pace = &wire.pace;
@@ -114,12 +119,23 @@ async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
         let mut out = BytesMut::new();
         loop {
             let next = requests.take(unread, &mut out);
+            let mut has_read = false;
             if !out.is_empty() {
-                to_engine
-                    .write_all(&out)
-                    .await
-                    .map_err(|_| Ending::EngineClosed)?;
-                out.clear();
+                let sent = guard.send(&mut out);
+                tokio::pin!(sent);
+                // The engine may wait for more than the client will ever send.
+                let mut is_closed = false;
+                loop {
+                    tokio::select! {
+                        biased;
+                        sent = &mut sent => break sent?,
+                        read = from_client.read_buf(unread), if !is_closed && unread.len() < READ_AHEAD => {
+                            is_closed = read? == 0;
+                            has_read |= !is_closed;
+                        }
+                        () = tokio::time::sleep(PATIENCE), if is_closed => return Err(Ending::Closed),
+                    }
+                }
             }
             match next {
                 Ok(Next::More) => {}
@@ -132,8 +148,19 @@ async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
                     return Err(ending);
                 }
             }
+            if has_read {
+                delay(cluster, Direction::ToServer).await;
+                continue;
+            }
             unread.reserve(READ_AHEAD);
-            if from_client.read_buf(unread).await? == 0 {
+            let read = loop {
+                tokio::select! {
+                    biased;
+                    read = from_client.read_buf(unread) => break read?,
+                    request = guard.requested() => guard.grant(request).await?,
+                }
+            };
+            if read == 0 {
                 return Err(Ending::Closed);
             }
             delay(cluster, Direction::ToServer).await;
@@ -141,14 +168,28 @@ async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
     };
     let outward = async {
         let mut unread = BytesMut::new();
+        let mut accepted = BytesMut::new();
         let mut out = corrections;
         let mut replies = reply::Replies::new(cluster, entry, line, pace);
         loop {
             unread.reserve(READ_AHEAD);
-            if from_engine.read_buf(&mut unread).await.unwrap_or(0) == 0 {
-                return Err::<(), _>(Ending::EngineClosed);
-            }
-            let ended = replies.take(&mut unread, &mut out);
+            let ended = tokio::select! {
+                biased;
+                Some(bytes) = answered_by_guard.recv() => {
+                    accepted.unsplit(bytes);
+                    replies.take(&mut accepted, &mut out)
+                }
+                read = from_engine.read_buf(&mut unread) => {
+                    if read.unwrap_or(0) == 0 {
+                        return Err::<(), _>(Ending::EngineClosed);
+                    }
+                    match tap.divert(&mut unread) {
+                        Ok(true) => continue,
+                        Ok(false) => replies.take(&mut unread, &mut out),
+                        Err(malformed) => Err(malformed.into()),
+                    }
+                }
+            };
             if !out.is_empty() {
                 delay(cluster, Direction::ToClient).await;
                 to_client.write_all(&out).await?;

@@ -23,8 +23,6 @@
 //!
 //! # What differs from the service
 //!
-//! - The engine detects conflicts by locks: the second writer of a row fails, at its statement, where the
-//!   service fails the second to commit.
 //! - Backends open at a session's first statement: what the engine refuses at startup, such as a time zone
 //!   that does not exist, is answered then.
 //! - Where the service's SQLSTATE for a refusal is not known, 08006 stands in.
@@ -32,8 +30,6 @@
 //!   pattern: the name of PostgreSQL's parse node.
 //! - A name of PrivateLink's without the right `amzn-cluster-id` is answered as if there was no server name.
 //! - The age of a transaction is noticed at its next statement. Its 10 MiB are the rows', without indexes.
-//! - Every committed definition makes other sessions' catalogs stale, one with `IF NOT EXISTS` that did
-//!   nothing, too.
 //! - `ASYNC` builds at once: an index is valid when the statement returns. One that could not be built
 //!   leaves a failed job and no index, where the service leaves an invalid index. A job stays listed when the
 //!   service would have forgotten it.
@@ -48,6 +44,7 @@ pub use gate::WakeUp;
 pub use identity::{Action, Identity};
 pub use local::LocalCluster;
 pub use refusal::Refusal;
+pub use schema::SchemaConflicts;
 pub use script::ScriptError;
 pub use sigv4::{Flaw, PresignedToken, sign};
 
@@ -56,6 +53,7 @@ mod builder;
 mod certificate;
 mod clock;
 mod cluster;
+mod conflict;
 mod control;
 mod count;
 mod ending;

@@ -137,9 +137,10 @@ impl LocalCluster {
         self.cluster.uptime.advance(by);
     }
 
-    /// Fails the next statement of every session that has run one, as a definition by another session does.
+    /// Fails the next statement of every session that has run one, as a definition by another session does
+    /// with [`SchemaConflicts::Every`](crate::SchemaConflicts::Every).
     pub fn change_schema(&self) {
-        self.cluster.schema.change();
+        self.cluster.schema.change(None, self.cluster.uptime.now());
     }
 
     /// Puts the cluster to sleep, as after a long time without connections: the next connections are refused

@@ -52,7 +52,7 @@ impl<'a> Replies<'a> {
                 return Ok(());
             };
             self.row(tag, length, unread, out)?;
-            if matches!(tag, b'C' | b'E' | b'Z' | b'1' | b's') {
+            if matches!(tag, b'C' | b'E' | b'Z' | b'1' | b's' | b'N') {
                 let Some(frame) = Frame::cut(unread, usize::MAX)? else {
                     return Ok(());
                 };
@@ -110,6 +110,7 @@ impl<'a> Replies<'a> {
     fn answer(&self, frame: &Frame, out: &mut BytesMut) -> Result<(), Ending> {
         let mut line = self.line.lock();
         let schema = &self.cluster.schema;
+        let now = self.cluster.uptime.now();
         let reply = match frame.tag() {
             b'C' => {
                 let reply = line.answers.completed();
@@ -119,8 +120,12 @@ impl<'a> Replies<'a> {
                         frame.body().split_last().map_or(&[], |(_, tag)| tag),
                     ),
                 };
-                line.catalog.completed(&tag, schema);
+                line.catalog.completed(&tag, schema, now);
                 reply
+            }
+            b'N' => {
+                line.catalog.noticed(&frame::field(frame.body(), b'M'));
+                Reply::AsIs
             }
             b'1' => line.answers.answered(),
             b's' => line.answers.completed(),
@@ -132,7 +137,7 @@ impl<'a> Replies<'a> {
                 line.answers.ready();
                 line.status = frame.body().first().copied().unwrap_or(b'I');
                 let status = line.status;
-                line.catalog.ready(status, schema);
+                line.catalog.ready(status, schema, now);
                 Reply::AsIs
             }
         };
@@ -236,7 +241,7 @@ mod tests {
                 break;
             }
             // Whatever is as large as a row has passed.
-            let waits = unread.len() < frame::HEADER || b"CEZ1s".contains(&unread[0]);
+            let waits = unread.len() < frame::HEADER || b"CEZ1sN".contains(&unread[0]);
             assert!(waits, "{unread:?} was held back");
         }
         (

@@ -16,6 +16,7 @@ use crate::frame::{self, Frame};
 use crate::line::{Line, SharedLine};
 use crate::refusal::Refusal;
 use crate::rules::{self, Judged, Kind, Verdict};
+use crate::schema::Names;
 use crate::socket::Pace;
 use crate::statement::{self, Statement};
 use crate::transaction::Transaction;
@@ -56,9 +57,11 @@ struct Flight {
     has_statement: bool,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Prepared {
     kind: Kind,
+    /// The tables that it names.
+    names: Names,
     /// The tag to answer with, if it was translated.
     tag: Option<&'static str>,
 }
@@ -188,7 +191,7 @@ impl<'a> Requests<'a> {
             Verdict::Translate { sql, tag } => (sql, Reply::Tag(tag)),
             _ => (statement.text.to_owned(), Reply::AsIs),
         };
-        Ok(match self.admit(kind)? {
+        Ok(match self.admit(kind, &Names::of(statement))? {
             Reply::AsIs => (text, reply),
             reply @ Reply::Instead(_) => (ROLLBACK.to_owned(), reply),
             reply @ Reply::Refuse(_) => (MARKED.to_owned(), reply),
@@ -197,10 +200,10 @@ impl<'a> Requests<'a> {
     }
 
     /// Asks whether a statement may run as part of the transaction, and what becomes of it if it is a commit.
-    fn admit(&mut self, kind: Kind) -> Result<Reply, Ending> {
+    fn admit(&mut self, kind: Kind, names: &Names) -> Result<Reply, Ending> {
         let commits = kind == Kind::Commit && self.transaction.commits();
         let limit = self.cluster.transaction_age;
-        let admitted = match self.is_stale(kind) {
+        let admitted = match self.is_stale(kind, names) {
             true => Err(Refusal::SchemaChanged),
             false => self
                 .transaction
@@ -215,26 +218,31 @@ impl<'a> Requests<'a> {
     }
 
     /// Returns whether another session changed the schema since this one looked at it.
-    fn is_stale(&self, kind: Kind) -> bool {
+    fn is_stale(&self, kind: Kind, names: &Names) -> bool {
         // A failed transaction does not look.
-        !self.transaction.has_failed() && self.line().catalog.is_stale(kind, &self.cluster.schema)
+        let looks = !self.transaction.has_failed() || kind == Kind::Rollback;
+        let now = self.cluster.uptime.now();
+        looks && (self.line().catalog).is_stale(kind, names, &self.cluster.schema, now)
     }
 
     fn parse(&mut self, frame: &Frame, out: &mut BytesMut) -> Result<(), Ending> {
         let mut body = frame.body();
         let name = frame::take_string(&mut body)?;
         let sql = frame::take_string(&mut body)?;
-        let judged = match (self.strike_statement()?, &statements(sql)[..]) {
+        let statements = statements(sql);
+        let names = statements.first().map(Names::of).unwrap_or_default();
+        let judged = match (self.strike_statement()?, &statements[..]) {
             (Some(refusal), _) => Judged {
                 kind: Kind::Other,
                 verdict: Verdict::Refuse(refusal),
             },
             (None, [statement]) => match self.judge(statement) {
-                // A commit is one when it is executed.
-                judged if judged.kind != Kind::Commit && self.is_stale(judged.kind) => Judged {
-                    verdict: Verdict::Refuse(Refusal::SchemaChanged),
-                    ..judged
-                },
+                judged if is_looked_up(judged.kind) && self.is_stale(judged.kind, &names) => {
+                    Judged {
+                        verdict: Verdict::Refuse(Refusal::SchemaChanged),
+                        ..judged
+                    }
+                }
                 judged => judged,
             },
             // PostgreSQL says itself that there must be one.
@@ -264,7 +272,7 @@ impl<'a> Requests<'a> {
             }
         };
         self.prepared
-            .insert(name.to_owned(), Prepared { kind, tag });
+            .insert(name.to_owned(), Prepared { kind, names, tag });
         self.ask(Due::Parse(reply));
         Ok(())
     }
@@ -279,8 +287,12 @@ impl<'a> Requests<'a> {
             return Ok(());
         }
         self.portals.remove(portal);
-        let prepared = self.prepared.get(name).copied();
-        let reply = match self.admit(prepared.map_or(Kind::Other, |prepared| prepared.kind))? {
+        let prepared = self.prepared.get(name).cloned();
+        let kind = prepared
+            .as_ref()
+            .map_or(Kind::Other, |prepared| prepared.kind);
+        let names = prepared.as_ref().map(|prepared| prepared.names.clone());
+        let reply = match self.admit(kind, &names.unwrap_or_default())? {
             Reply::Refuse(refusal) => {
                 put_bind(out, portal, MARKER.as_bytes());
                 self.ask(Due::Bind(Reply::Refuse(refusal)));
@@ -404,6 +416,15 @@ impl<'a> Requests<'a> {
     fn line(&self) -> MutexGuard<'_, Line> {
         self.line.lock()
     }
+}
+
+/// Returns whether the tables of such a statement are looked up when it is prepared. What begins, ends
+/// or defines something does so when it is executed.
+fn is_looked_up(kind: Kind) -> bool {
+    !matches!(
+        kind,
+        Kind::Begin | Kind::Commit | Kind::Rollback | Kind::Definition
+    )
 }
 
 /// Returns whether the engine sees the text as it is, whatever becomes of its answer.

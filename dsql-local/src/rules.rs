@@ -84,7 +84,7 @@ fn kind(tokens: &[Token]) -> Kind {
         }
         "insert" | "update" | "delete" | "merge" => Kind::Change,
         "with" if changes(tokens) => Kind::Change,
-        "copy" => match (reader.contains("from"), changes(tokens)) {
+        "copy" => match (copies_in(tokens), changes(tokens)) {
             (false, false) => Kind::Other,
             _ => Kind::Change,
         },
@@ -105,8 +105,13 @@ fn kind(tokens: &[Token]) -> Kind {
     }
 }
 
+/// Returns whether a COPY takes data in.
+pub(crate) fn copies_in(tokens: &[Token]) -> bool {
+    Reader::new(tokens).contains("from")
+}
+
 /// Returns whether some part of the tokens writes to a table.
-fn changes(tokens: &[Token]) -> bool {
+pub(crate) fn changes(tokens: &[Token]) -> bool {
     let is_at = |at: usize, word: &str| tokens.get(at).is_some_and(|token| token.is(word));
     (0..tokens.len()).any(|at| {
         is_at(at, "insert") && is_at(at + 1, "into")

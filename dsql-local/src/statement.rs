@@ -82,6 +82,18 @@ impl Statement<'_> {
         }
         text
     }
+
+    /// Returns where a token is in the text.
+    pub(crate) fn range(&self, index: usize) -> std::ops::Range<usize> {
+        let start = self.starts[index];
+        let length = match &self.tokens[index] {
+            Token::Word(word) => word.len(),
+            Token::Name(name) => name.replace('"', "\"\"").len() + 2,
+            Token::Symbol(symbol) => symbol.len_utf8(),
+            Token::Literal(_) => 0,
+        };
+        start..start + length
+    }
 }
 
 /// Cuts a text at its semicolons; empty statements are left out, as PostgreSQL leaves them out.

@@ -1,4 +1,4 @@
-//! What passes the front unharmed, and conflicts, which the engine words otherwise than the service.
+//! What passes the front unharmed.
 
 mod support;
 
@@ -8,60 +8,6 @@ use dsql_local::{Action, LocalCluster};
 use futures_util::SinkExt;
 use support::{config, connect, connect_with, token};
 use tokio_postgres::types::ToSql;
-
-#[tokio::test]
-async fn conflicts_of_the_engine_are_told_in_the_services_words() {
-    let cluster = LocalCluster::start().await.unwrap();
-    let one = connect(&cluster).await;
-    one.batch_execute("CREATE TABLE t (id int PRIMARY KEY)")
-        .await
-        .unwrap();
-    let two = connect(&cluster).await;
-    one.batch_execute("INSERT INTO t VALUES (1), (2)")
-        .await
-        .unwrap();
-    let both = [&one, &two];
-    for client in both {
-        client.batch_execute("BEGIN").await.unwrap();
-        client.batch_execute("SELECT * FROM t").await.unwrap();
-    }
-    // 55P03: a row that is locked; then 40001: a row that has changed; then 40P01: a deadlock.
-    one.batch_execute("UPDATE t SET id = 3 WHERE id = 1")
-        .await
-        .unwrap();
-    let locked = two
-        .batch_execute("UPDATE t SET id = 4 WHERE id = 1")
-        .await
-        .unwrap_err();
-    two.batch_execute("ROLLBACK; BEGIN; SELECT * FROM t")
-        .await
-        .unwrap();
-    one.batch_execute("COMMIT").await.unwrap();
-    let changed = two
-        .batch_execute("UPDATE t SET id = 4 WHERE id = 1")
-        .await
-        .unwrap_err();
-    two.batch_execute("ROLLBACK").await.unwrap();
-    for (client, id) in both.iter().zip([2, 3]) {
-        client
-            .batch_execute(&format!("BEGIN; UPDATE t SET id = id WHERE id = {id}"))
-            .await
-            .unwrap();
-    }
-    let crossed = tokio::join!(
-        one.batch_execute("UPDATE t SET id = id WHERE id = 3"),
-        two.batch_execute("UPDATE t SET id = id WHERE id = 2"),
-    );
-    let deadlocked = crossed.0.and(crossed.1).unwrap_err();
-    for error in [locked, changed, deadlocked] {
-        let error = error.as_db_error().unwrap();
-        assert_eq!((error.severity(), error.code().code()), ("ERROR", "40001"));
-        assert_eq!(
-            error.message(),
-            "change conflicts with another transaction (OC000)"
-        );
-    }
-}
 
 #[tokio::test]
 async fn copied_data_passes() {

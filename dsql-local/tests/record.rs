@@ -17,19 +17,10 @@ const LISTED: &[(&str, &str)] = &[
     ("q_lateral_left_no_outer_where", PLANNER),
     ("q_lateral_left_outer_ref_cast", PLANNER),
     ("alter_unique_using_index", BUILDS),
-    ("occ_write_write", LOCKS),
-    ("occ_for_update_vs_write", LOCKS),
-    ("occ_for_key_share_vs_delete", LOCKS),
-    ("occ_fk_delete_insert", LOCKS),
-    ("occ_fk_cascade_vs_child_write", LOCKS),
-    ("occ_fk_set_null_vs_child_write", LOCKS),
-    ("occ_fk_set_default_vs_child_write", LOCKS),
-    ("occ_multirow_predicate", LOCKS),
 ];
 
 const PLANNER: &str = "a defect of the service's planner: the query is valid";
 const BUILDS: &str = "an index is built before the statement returns, so that tests need not wait";
-const LOCKS: &str = "the engine locks rows: the second writer fails at its statement";
 
 #[derive(Debug, Deserialize)]
 struct Case {

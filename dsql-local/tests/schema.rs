@@ -2,7 +2,7 @@
 
 mod support;
 
-use dsql_local::{LocalCluster, Refusal};
+use dsql_local::{LocalCluster, Refusal, SchemaConflicts};
 use support::{connect, refused, run};
 
 const CHANGED: (&str, &str) = (
@@ -10,9 +10,14 @@ const CHANGED: (&str, &str) = (
     "schema has been updated by another transaction (OC001)",
 );
 
+async fn every() -> LocalCluster {
+    let builder = LocalCluster::builder().schema_conflicts(SchemaConflicts::Every);
+    builder.start().await.unwrap()
+}
+
 #[tokio::test]
 async fn a_definition_fails_the_next_statement_of_each_other_session_once() {
-    let cluster = LocalCluster::start().await.unwrap();
+    let cluster = every().await;
     let admin = connect(&cluster).await;
     run(&admin, &["CREATE TABLE t (id int PRIMARY KEY)"]).await;
     let client = connect(&cluster).await;
@@ -50,7 +55,7 @@ async fn a_definition_fails_the_next_statement_of_each_other_session_once() {
 
 #[tokio::test]
 async fn a_transaction_that_spans_a_definition_cannot_commit() {
-    let cluster = LocalCluster::start().await.unwrap();
+    let cluster = every().await;
     let admin = connect(&cluster).await;
     run(&admin, &["CREATE TABLE t (id int PRIMARY KEY)"]).await;
     let client = connect(&cluster).await;
@@ -122,4 +127,72 @@ async fn a_test_can_change_the_schema_or_have_it_unnoticed() {
     run(&client, &["SELECT 1"]).await;
     cluster.change_schema();
     run(&client, &["SELECT 1"]).await;
+}
+
+#[tokio::test]
+async fn a_definition_fails_those_who_used_its_table() {
+    let cluster = LocalCluster::start().await.unwrap();
+    let admin = connect(&cluster).await;
+    for table in ["t", "u"] {
+        run(
+            &admin,
+            &[&format!("CREATE TABLE {table} (id int PRIMARY KEY)")],
+        )
+        .await;
+    }
+    let (client, fresh) = (connect(&cluster).await, connect(&cluster).await);
+    let insert = "INSERT INTO t VALUES ($1) ON CONFLICT DO NOTHING";
+    for (used, definition, met) in [
+        ("SELECT * FROM u", "CREATE TABLE v (id int)", false),
+        (
+            "SELECT * FROM t",
+            "CREATE TABLE IF NOT EXISTS t (id int)",
+            false,
+        ),
+        ("SELECT * FROM t", "ALTER TABLE u ADD COLUMN a int", false),
+        ("SELECT * FROM t", "ALTER TABLE t ADD COLUMN a int", true),
+        ("SELECT * FROM t", "GRANT SELECT ON t TO admin", true),
+    ] {
+        run(&client, &[used]).await;
+        run(&admin, &[definition]).await;
+        // Neither touches a user's table.
+        run(&client, &["SHOW timezone", "SELECT 1 FROM pg_class"]).await;
+        for prepared in [false, true] {
+            let done = match prepared {
+                false => client.batch_execute("DELETE FROM t").await,
+                true => client.execute(insert, &[&1]).await.map(drop),
+            };
+            assert_eq!(done.is_err(), met && !prepared, "{definition}");
+            if let Err(error) = done {
+                let error = refused::<()>(Err(error));
+                assert_eq!((error.code().code(), error.message()), CHANGED);
+            }
+        }
+    }
+    run(&fresh, &["SELECT * FROM t"]).await;
+}
+
+#[tokio::test]
+async fn definitions_pass_open_transactions_which_fail() {
+    let cluster = LocalCluster::start().await.unwrap();
+    let admin = connect(&cluster).await;
+    run(
+        &admin,
+        &[
+            "CREATE TABLE t (id int PRIMARY KEY)",
+            "INSERT INTO t VALUES (1)",
+        ],
+    )
+    .await;
+    let (reader, writer) = (connect(&cluster).await, connect(&cluster).await);
+    run(&reader, &["BEGIN", "SELECT * FROM t"]).await;
+    run(&writer, &["BEGIN", "INSERT INTO t VALUES (2)"]).await;
+    run(&admin, &["ALTER TABLE t ADD COLUMN a int"]).await;
+    let read = refused(reader.batch_execute("SELECT * FROM t").await);
+    let committed = refused(writer.batch_execute("COMMIT").await);
+    for error in [read, committed] {
+        assert_eq!((error.code().code(), error.message()), CHANGED);
+    }
+    run(&reader, &["ROLLBACK", "SELECT a FROM t"]).await;
+    assert_eq!(cluster.query("SELECT * FROM t").await.unwrap().len(), 1);
 }

@@ -95,14 +95,11 @@ BEGIN
     END IF;
 END $$;
 
-CREATE FUNCTION pg_toast.dsql_count_row(size bigint, key_size bigint, values_fit boolean) RETURNS boolean
+CREATE FUNCTION pg_toast.dsql_check_row(size bigint, key_size bigint, values_fit boolean) RETURNS boolean
 LANGUAGE plpgsql AS $$
--- One setting of the transaction holds both: the rows in the last four digits, the bytes before.
-DECLARE
-    written bigint := coalesce(nullif(current_setting('dsql_local.written', true), '')::bigint, 0) + size * 10000 + 1;
 BEGIN
     IF session_user = 'postgres' THEN
-        RETURN false;
+        RETURN true;
     END IF;
     IF key_size > 2000 THEN
         RAISE program_limit_exceeded USING MESSAGE = 'key size greater than 2000 bytes not supported';
@@ -110,12 +107,10 @@ BEGIN
     IF size > 2097152 THEN
         RAISE program_limit_exceeded USING MESSAGE = 'maximum row size exceeded';
     END IF;
-    IF written % 10000 > 3000 THEN
-        RAISE program_limit_exceeded USING MESSAGE = 'transaction row limit exceeded';
-    END IF;
-    PERFORM pg_catalog.dsql_engine_set_config('dsql_local.written', written::text, true);
-    RETURN written / 10000 > 10485760;
+    RETURN true;
 END $$;
+
+-- CONFLICTS
 
 CREATE FUNCTION pg_toast.dsql_check_values(relation regclass, row_values jsonb) RETURNS boolean
 LANGUAGE plpgsql AS $$
@@ -222,33 +217,40 @@ BEGIN
             CASE attlen WHEN -1 THEN 4 ELSE 0 END), ' + '), '0') INTO key_size
         FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = ANY ((indkey::int2[])[0:indnkeyatts - 1])
         WHERE indrelid = relation AND indisprimary;
-        -- The condition is evaluated at once, for each row that is written: it counts. The trigger itself
-        -- waits for the commit.
+        -- The condition is evaluated at once, for each row that is written: it counts, and notes which row it
+        -- was. The trigger itself waits for the commit.
         EXECUTE format(
-            'CREATE CONSTRAINT TRIGGER dsql_written AFTER INSERT OR UPDATE ON %1$s
+            'CREATE CONSTRAINT TRIGGER dsql_written AFTER INSERT ON %1$s
             DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
-            WHEN (pg_toast.dsql_count_row(pg_column_size(new), %2$s, CASE WHEN pg_column_size(new) > 1000000
-                THEN pg_toast.dsql_check_values(%3$L, to_jsonb(new)) ELSE true END))
+            WHEN (pg_toast.dsql_check_row(pg_column_size(new), %2$s, CASE WHEN pg_column_size(new) > 1000000
+                THEN pg_toast.dsql_check_values(%3$L, to_jsonb(new)) ELSE true END)
+                AND pg_toast.dsql_count_row(pg_column_size(new), new.tableoid, NULL, NULL, new.ctid))
+            EXECUTE FUNCTION pg_toast.dsql_refuse_size();
+            CREATE CONSTRAINT TRIGGER dsql_updated AFTER UPDATE ON %1$s
+            DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+            WHEN (pg_toast.dsql_check_row(pg_column_size(new), %2$s, CASE WHEN pg_column_size(new) > 1000000
+                THEN pg_toast.dsql_check_values(%3$L, to_jsonb(new)) ELSE true END)
+                AND pg_toast.dsql_count_row(pg_column_size(new), new.tableoid, old.ctid, old.xmin, new.ctid))
             EXECUTE FUNCTION pg_toast.dsql_refuse_size();
             CREATE CONSTRAINT TRIGGER dsql_deleted AFTER DELETE ON %1$s
             DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
-            WHEN (pg_toast.dsql_count_row(pg_column_size(old), 0, true))
+            WHEN (pg_toast.dsql_count_row(pg_column_size(old), old.tableoid, old.ctid, old.xmin, NULL))
             EXECUTE FUNCTION pg_toast.dsql_refuse_size()',
             relation, key_size, relation::text);
         -- Not for the table's owner to see: a trigger of the table, without a constraint of its own.
         UPDATE pg_depend SET refclassid = 'pg_class'::regclass, refobjid = relation, refobjsubid = 0, deptype = 'a'
         FROM pg_trigger
-        WHERE tgrelid = relation AND tgname IN ('dsql_written', 'dsql_deleted')
+        WHERE tgrelid = relation AND tgname IN ('dsql_written', 'dsql_updated', 'dsql_deleted')
         AND classid = 'pg_trigger'::regclass AND objid = pg_trigger.oid
         AND refclassid = 'pg_constraint'::regclass AND refobjid = tgconstraint;
         DELETE FROM pg_depend USING pg_trigger
-        WHERE tgrelid = relation AND tgname IN ('dsql_written', 'dsql_deleted')
+        WHERE tgrelid = relation AND tgname IN ('dsql_written', 'dsql_updated', 'dsql_deleted')
         AND classid = 'pg_constraint'::regclass AND objid = tgconstraint;
         DELETE FROM pg_constraint USING pg_trigger
-        WHERE tgrelid = relation AND tgname IN ('dsql_written', 'dsql_deleted')
+        WHERE tgrelid = relation AND tgname IN ('dsql_written', 'dsql_updated', 'dsql_deleted')
         AND pg_constraint.oid = tgconstraint;
         UPDATE pg_trigger SET tgisinternal = true, tgconstraint = 0
-        WHERE tgrelid = relation AND tgname IN ('dsql_written', 'dsql_deleted');
+        WHERE tgrelid = relation AND tgname IN ('dsql_written', 'dsql_updated', 'dsql_deleted');
     END LOOP;
 END $$;
 

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use super::find::Installation;
 use super::owner::Owner;
 use super::{DATABASE, EngineError, SUPERUSER};
+use crate::conflict;
 
 /// Returns the template's folder, which it makes if it is not there.
 pub(super) fn ensure(installation: &Installation, owner: &Owner) -> Result<PathBuf, EngineError> {
@@ -47,7 +48,7 @@ fn build(
         .args(["--single", "-j", "-F", "-O", "-D"])
         .arg(&data)
         .arg(DATABASE);
-    run("postgres --single", &mut single, PREPARE)?;
+    run("postgres --single", &mut single, &prepare())?;
 
     match fs::rename(&data, template) {
         Err(_) if template.join("PG_VERSION").exists() => Ok(()),
@@ -86,10 +87,15 @@ fn fingerprint(installation: &Installation) -> String {
                 .as_os_str()
                 .as_encoded_bytes(),
         )
-        .chain_update(PREPARE)
+        .chain_update(prepare())
         .finalize();
     hex::encode(&digest[..12])
 }
 
-/// In single-user mode with `-j`, a semicolon and an empty line end a statement.
+/// Returns everything that every database has from the start. In single-user mode with `-j`, a
+/// semicolon and an empty line end a statement.
+fn prepare() -> String {
+    PREPARE.replacen("-- CONFLICTS", conflict::FUNCTIONS, 1)
+}
+
 const PREPARE: &str = include_str!("prepare.sql");

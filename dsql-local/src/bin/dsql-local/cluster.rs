@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use dsql_local::{Builder, LocalCluster, WakeUp};
+use dsql_local::{Builder, LocalCluster, SchemaConflicts, WakeUp};
 
 use crate::Error;
 
@@ -33,6 +33,9 @@ pub(crate) struct ClusterOptions {
     /// Suffix of the Region's PrivateLink domain, to accept its names, too.
     #[arg(long, value_name = "SUFFIX")]
     private_link: Option<String>,
+    /// Which definitions fail statements of other sessions (OC001): off, realistic or every.
+    #[arg(long, default_value = "realistic")]
+    schema_conflicts: SchemaConflicts,
     /// Seconds from connect to login.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     login_deadline: u64,
@@ -85,6 +88,7 @@ impl ClusterOptions {
         let mut builder = LocalCluster::builder()
             .listen(self.listen)
             .port(self.port)
+            .schema_conflicts(self.schema_conflicts)
             .login_deadline(Duration::from_secs(self.login_deadline))
             .transaction_age(Duration::from_secs(self.transaction_age))
             .session_limit(Duration::from_secs(self.session_limit))

@@ -1,0 +1,368 @@
+//! A flight is what a client sends up to a `ReadyForQuery`. It is cut into segments here: a statement
+//! that begins or ends a transaction is a segment of its own, because the guard acts between them.
+
+use std::collections::HashMap;
+
+use bytes::BytesMut;
+
+use super::rename::{self, Copied};
+use crate::ending::Ending;
+use crate::frame::{self, Frame};
+use crate::rules;
+use crate::statement::{self, Statement};
+
+/// What a statement is to the guard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Class {
+    Read,
+    /// COPY, whose data cannot be sent twice.
+    Copy,
+    /// A SELECT that locks its rows.
+    LockShared,
+    Lock,
+    Write,
+    Definition,
+    Rollback,
+    Commit,
+    Begin,
+}
+
+impl Class {
+    fn is_control(self) -> bool {
+        matches!(self, Self::Begin | Self::Commit | Self::Rollback)
+    }
+
+    pub(crate) fn of(statement: &Statement<'_>) -> Self {
+        match statement.word(0) {
+            Some("begin") => Self::Begin,
+            Some("start") if statement.word(1) == Some("transaction") => Self::Begin,
+            Some("commit" | "end") => Self::Commit,
+            Some("rollback" | "abort") => Self::Rollback,
+            Some("copy") if rules::copies_in(&statement.tokens) => Self::Copy,
+            Some("create" | "alter" | "drop" | "grant" | "revoke" | "comment" | "do") => {
+                Self::Definition
+            }
+            // How the ASYNC statements reach the engine.
+            Some("select") if statement.begins_with(&["select", "dsql_local"]) => Self::Definition,
+            Some("insert" | "update" | "delete" | "merge" | "call") => Self::Write,
+            Some("with" | "explain") if rules::changes(&statement.tokens) => Self::Write,
+            _ if statement.find(&["for", "update"]).is_some() => Self::Lock,
+            _ if statement.find(&["for", "key", "share"]).is_some() => Self::LockShared,
+            _ => Self::Read,
+        }
+    }
+}
+
+/// Part of a flight that the engine answers with one `ReadyForQuery`.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    frames: Vec<Frame>,
+    pub(crate) class: Class,
+    /// The texts of its statements.
+    pub(crate) text: String,
+    /// Whether the client sees its `ReadyForQuery`.
+    pub(crate) is_last: bool,
+    /// Whether a `ReadyForQuery` comes at all: none follows a Flush.
+    pub(crate) ends: bool,
+}
+
+/// The session's prepared statements and portals.
+#[derive(Debug, Default)]
+pub(crate) struct Statements {
+    prepared: HashMap<Vec<u8>, Prepared>,
+    portals: HashMap<Vec<u8>, Prepared>,
+}
+
+#[derive(Debug, Clone)]
+struct Prepared {
+    class: Class,
+    text: String,
+    /// The types of its parameters, as they were sent.
+    types: Vec<u8>,
+    /// The engine has this text instead, with the names of copies in it.
+    renamed: Option<String>,
+}
+
+impl Statements {
+    /// Cuts a flight into segments.
+    pub(crate) fn cut(&mut self, flight: Vec<Frame>) -> Result<Vec<Segment>, Ending> {
+        if let [query] = &flight[..]
+            && query.tag() == b'Q'
+        {
+            return cut_query(query);
+        }
+        let mut segments: Vec<Segment> = Vec::new();
+        let mut segment = Segment::new();
+        let mut has_executed = false;
+        for frame in flight {
+            match frame.tag() {
+                b'P' => self.parsed(&frame)?,
+                b'B' => {
+                    let mut body = frame.body();
+                    let portal = frame::take_string(&mut body)?.to_vec();
+                    let name = frame::take_string(&mut body)?;
+                    if let Some(prepared) = self.prepared.get(name) {
+                        self.portals.insert(portal, prepared.clone());
+                    } else {
+                        self.portals.remove(&portal);
+                    }
+                }
+                b'E' => {
+                    let portal = frame::take_string(&mut frame.body())?;
+                    let (class, text) = match self.portals.get(portal) {
+                        Some(prepared) => (prepared.class, &prepared.text[..]),
+                        None => (Class::Read, ""),
+                    };
+                    if has_executed && (class.is_control() || segment.class.is_control()) {
+                        // What was sent for this statement since the last one belongs to it.
+                        let last = segment.frames.iter().rposition(|frame| frame.tag() == b'E');
+                        let own = segment.frames.split_off(last.map_or(0, |last| last + 1));
+                        let ended = std::mem::replace(&mut segment, Segment::new());
+                        segments.push(ended.with_sync());
+                        segment.frames = own;
+                    }
+                    has_executed = true;
+                    segment.class = segment.class.max(class);
+                    segment.text.push_str(text);
+                    segment.text.push('\n');
+                }
+                _ => {}
+            }
+            segment.ends = matches!(frame.tag(), b'S' | b'F');
+            segment.frames.push(frame);
+        }
+        segment.is_last = true;
+        segments.push(segment);
+        Ok(segments)
+    }
+
+    fn parsed(&mut self, frame: &Frame) -> Result<(), Ending> {
+        let mut body = frame.body();
+        let name = frame::take_string(&mut body)?.to_vec();
+        let text = String::from_utf8_lossy(frame::take_string(&mut body)?).into_owned();
+        let class = statement::split(&text)
+            .first()
+            .map_or(Class::Read, Class::of);
+        self.prepared.insert(
+            name,
+            Prepared {
+                class,
+                text,
+                types: body.to_vec(),
+                renamed: None,
+            },
+        );
+        Ok(())
+    }
+
+    /// Prepares again what a segment binds and the engine has with the names of other tables.
+    pub(crate) fn put_renamed(
+        &mut self,
+        segment: &Segment,
+        copied: Option<&Copied>,
+        out: &mut BytesMut,
+    ) -> Result<(), Ending> {
+        let mut parsed = Vec::new();
+        for frame in &segment.frames {
+            let mut body = frame.body();
+            if frame.tag() == b'P' {
+                parsed.push(frame::take_string(&mut body)?);
+            } else if frame.tag() == b'B' {
+                frame::take_string(&mut body)?;
+                let name = frame::take_string(&mut body)?;
+                let Some(prepared) = self.prepared.get_mut(name) else {
+                    continue;
+                };
+                let text = copied.map_or_else(
+                    || prepared.text.clone(),
+                    |copied| copied.rename(&prepared.text),
+                );
+                let current = prepared.renamed.as_ref().unwrap_or(&prepared.text);
+                if parsed.contains(&name) || *current == text {
+                    continue;
+                }
+                frame::put(out, b'C', |out| {
+                    out.extend_from_slice(b"S");
+                    frame::put_string(out, name);
+                });
+                frame::put(out, b'P', |out| {
+                    frame::put_string(out, name);
+                    frame::put_string(out, text.as_bytes());
+                    out.extend_from_slice(&prepared.types);
+                });
+                prepared.renamed = (text != prepared.text).then_some(text);
+            }
+        }
+        if !out.is_empty() {
+            frame::put(out, b'S', |_| {});
+        }
+        Ok(())
+    }
+
+    /// Returns the segment's bytes with the names of copies in place of the tables'.
+    pub(crate) fn renamed(
+        &mut self,
+        segment: &Segment,
+        copied: &Copied,
+    ) -> Result<BytesMut, Ending> {
+        let mut out = BytesMut::new();
+        for frame in &segment.frames {
+            let mut body = frame.body();
+            match frame.tag() {
+                b'Q' => {
+                    let text = String::from_utf8_lossy(frame::take_string(&mut body)?);
+                    put_query(&mut out, &copied.rename(&text));
+                }
+                b'P' => {
+                    let name = frame::take_string(&mut body)?;
+                    let text = String::from_utf8_lossy(frame::take_string(&mut body)?);
+                    let renamed = copied.rename(&text);
+                    if let Some(prepared) = self.prepared.get_mut(name) {
+                        prepared.renamed = (renamed != text).then(|| renamed.clone());
+                    }
+                    frame::put(&mut out, b'P', |out| {
+                        frame::put_string(out, name);
+                        frame::put_string(out, renamed.as_bytes());
+                        out.extend_from_slice(body);
+                    });
+                }
+                _ => out.extend_from_slice(frame.bytes()),
+            }
+        }
+        Ok(out)
+    }
+}
+
+impl Segment {
+    fn new() -> Self {
+        Self {
+            frames: Vec::new(),
+            class: Class::Read,
+            text: String::new(),
+            is_last: false,
+            ends: true,
+        }
+    }
+
+    fn with_sync(mut self) -> Self {
+        let mut sync = BytesMut::new();
+        frame::put(&mut sync, b'S', |_| {});
+        if let Ok(Some(sync)) = Frame::cut(&mut sync, usize::MAX) {
+            self.frames.push(sync);
+        }
+        self.ends = true;
+        self
+    }
+
+    /// Returns whether something in it is executed.
+    pub(crate) fn executes(&self) -> bool {
+        self.frames
+            .iter()
+            .any(|frame| matches!(frame.tag(), b'E' | b'Q'))
+    }
+
+    pub(crate) fn put(&self, out: &mut BytesMut) {
+        for frame in &self.frames {
+            out.extend_from_slice(frame.bytes());
+        }
+    }
+
+    /// Closes the statements that the segment prepares by name, so that it can be sent again. Returns
+    /// how many.
+    pub(crate) fn put_closes(&self, out: &mut BytesMut) -> Result<usize, Ending> {
+        let mut closed = 0;
+        for frame in self.frames.iter().filter(|frame| frame.tag() == b'P') {
+            let name = frame::take_string(&mut frame.body())?;
+            if !name.is_empty() {
+                closed += 1;
+                frame::put(out, b'C', |out| {
+                    out.extend_from_slice(b"S");
+                    frame::put_string(out, name);
+                });
+            }
+        }
+        Ok(closed)
+    }
+}
+
+fn cut_query(query: &Frame) -> Result<Vec<Segment>, Ending> {
+    let text = frame::take_string(&mut query.body())?;
+    let text = String::from_utf8_lossy(text);
+    let statements = statement::split(&text);
+    let classes: Vec<_> = statements.iter().map(Class::of).collect();
+    let one = |class| {
+        Ok(vec![Segment {
+            frames: vec![query.clone()],
+            class,
+            text: text.clone().into_owned(),
+            is_last: true,
+            ends: true,
+        }])
+    };
+    let has_control = classes.iter().any(|class| class.is_control());
+    if statements.len() < 2 || !has_control {
+        return one(classes.into_iter().max().unwrap_or(Class::Read));
+    }
+    let mut groups: Vec<(Class, Vec<&str>)> = Vec::new();
+    for (statement, class) in statements.iter().zip(classes) {
+        match groups.last_mut() {
+            Some((last, texts)) if !last.is_control() && !class.is_control() => {
+                *last = (*last).max(class);
+                texts.push(statement.text);
+            }
+            _ => groups.push((class, vec![statement.text])),
+        }
+    }
+    let mut segments: Vec<_> = groups
+        .into_iter()
+        .map(|(class, texts)| {
+            let text = texts.join("\n;");
+            let mut out = BytesMut::new();
+            put_query(&mut out, &text);
+            let frames = Frame::cut(&mut out, usize::MAX).ok().flatten();
+            Segment {
+                frames: frames.into_iter().collect(),
+                class,
+                text,
+                is_last: false,
+                ends: true,
+            }
+        })
+        .collect();
+    if let Some(last) = segments.last_mut() {
+        last.is_last = true;
+    }
+    Ok(segments)
+}
+
+pub(crate) fn put_query(out: &mut BytesMut, sql: &str) {
+    frame::put(out, b'Q', |out| frame::put_string(out, sql.as_bytes()));
+}
+
+/// Removes SKIP LOCKED and NOWAIT from a flight's statements: the service shows no locks to them.
+pub(crate) fn without_lock_options(flight: &mut [Frame]) -> Result<(), Ending> {
+    for frame in flight {
+        if !matches!(frame.tag(), b'Q' | b'P') || !rename::mentions_lock_options(frame.body()) {
+            continue;
+        }
+        let mut body = frame.body();
+        let name = match frame.tag() {
+            b'P' => Some(frame::take_string(&mut body)?),
+            _ => None,
+        };
+        let text = String::from_utf8_lossy(frame::take_string(&mut body)?);
+        let text = rename::without_lock_options(&text);
+        let mut out = BytesMut::new();
+        frame::put(&mut out, frame.tag(), |out| {
+            if let Some(name) = name {
+                frame::put_string(out, name);
+            }
+            frame::put_string(out, text.as_bytes());
+            out.extend_from_slice(body);
+        });
+        if let Some(changed) = Frame::cut(&mut out, usize::MAX)? {
+            *frame = changed;
+        }
+    }
+    Ok(())
+}

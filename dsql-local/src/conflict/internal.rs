@@ -1,0 +1,212 @@
+//! The guard's own conversation with the engine, whose answers the client does not see.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::BytesMut;
+use tokio::io::AsyncWriteExt;
+use tokio::net::unix::OwnedWriteHalf;
+use tokio::sync::mpsc;
+
+use super::flight::put_query;
+use crate::ending::Ending;
+use crate::frame::{self, Frame, HEADER, Malformed};
+
+/// Where the engine's answers go: to the client, or to the guard while it acts.
+#[derive(Debug)]
+pub(crate) struct Tap {
+    diverts: AtomicBool,
+    frames: mpsc::UnboundedSender<Frame>,
+}
+
+impl Tap {
+    /// Takes whole frames, if the guard asked for them. Returns whether it did.
+    pub(crate) fn divert(&self, unread: &mut BytesMut) -> Result<bool, Malformed> {
+        if !self.diverts.load(Ordering::SeqCst) {
+            return Ok(false);
+        }
+        while let Some(frame) = Frame::cut(unread, usize::MAX)? {
+            // The guard ends with the session.
+            let _gone = self.frames.send(frame);
+        }
+        Ok(true)
+    }
+}
+
+/// The writing end of the connection to the engine, and the reading end while it is diverted.
+#[derive(Debug)]
+pub(super) struct Line<'a> {
+    engine: OwnedWriteHalf,
+    tap: &'a Tap,
+    frames: mpsc::UnboundedReceiver<Frame>,
+    /// To the client.
+    answers: mpsc::UnboundedSender<BytesMut>,
+}
+
+/// What the engine answered, up to `ReadyForQuery`.
+#[derive(Debug, Default)]
+pub(super) struct Answer {
+    frames: Vec<Frame>,
+    pub(super) status: u8,
+    pub(super) error: Option<Failure>,
+    /// The engine waits for data instead.
+    pub(super) copies_in: bool,
+}
+
+/// An error of the engine's.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) sqlstate: String,
+    pub(super) message: String,
+}
+
+/// Makes the two ends.
+pub(super) fn tap() -> (Tap, mpsc::UnboundedReceiver<Frame>) {
+    let (sender, frames) = mpsc::unbounded_channel();
+    let tap = Tap {
+        diverts: AtomicBool::new(false),
+        frames: sender,
+    };
+    (tap, frames)
+}
+
+impl<'a> Line<'a> {
+    pub(super) fn new(
+        engine: OwnedWriteHalf,
+        tap: &'a Tap,
+        frames: mpsc::UnboundedReceiver<Frame>,
+        answers: mpsc::UnboundedSender<BytesMut>,
+    ) -> Self {
+        Self {
+            engine,
+            tap,
+            frames,
+            answers,
+        }
+    }
+
+    /// Sends what the engine answers to the client. Nothing else may be in flight when it changes.
+    pub(super) async fn pass(&mut self, bytes: &[u8]) -> Result<(), Ending> {
+        self.tap.diverts.store(false, Ordering::SeqCst);
+        self.write(bytes).await
+    }
+
+    /// Sends what the engine answers to the guard.
+    pub(super) async fn send(&mut self, bytes: &[u8]) -> Result<(), Ending> {
+        self.tap.diverts.store(true, Ordering::SeqCst);
+        self.write(bytes).await
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), Ending> {
+        self.engine
+            .write_all(bytes)
+            .await
+            .map_err(|_| Ending::EngineClosed)
+    }
+
+    pub(super) async fn answer(&mut self) -> Result<Answer, Ending> {
+        let mut answer = Answer::default();
+        loop {
+            let frame = self.frames.recv().await.ok_or(Ending::EngineClosed)?;
+            match frame.tag() {
+                b'Z' => answer.status = frame.body().first().copied().unwrap_or(b'I'),
+                b'E' => {
+                    answer.error = Some(Failure {
+                        sqlstate: frame::field(frame.body(), b'C'),
+                        message: frame::field(frame.body(), b'M'),
+                    });
+                }
+                b'G' => answer.copies_in = true,
+                _ => {}
+            }
+            let ends = matches!(frame.tag(), b'Z' | b'G');
+            answer.frames.push(frame);
+            if ends {
+                return Ok(answer);
+            }
+        }
+    }
+
+    /// Runs SQL of the guard's own, and returns the rows.
+    pub(super) async fn ask(&mut self, sql: &str) -> Result<Result<Rows, Failure>, Ending> {
+        let mut out = BytesMut::new();
+        put_query(&mut out, sql);
+        self.send(&out).await?;
+        let answer = self.answer().await?;
+        Ok(match answer.error {
+            Some(failure) => Err(failure),
+            None => Ok(answer.rows()?),
+        })
+    }
+
+    /// Lets the client see an answer. Some of its frames are to the guard's own questions.
+    pub(super) fn accept(&self, answer: Answer, skipped: usize, with_ready: bool) {
+        let mut out = BytesMut::new();
+        for frame in answer.frames.iter().skip(skipped) {
+            if frame.tag() != b'Z' || with_ready {
+                out.extend_from_slice(frame.bytes());
+            }
+        }
+        self.give(out);
+    }
+
+    /// Lets the client see bytes.
+    pub(super) fn give(&self, bytes: BytesMut) {
+        // The receiver ends with the session.
+        let _gone = self.answers.send(bytes);
+    }
+}
+
+/// Rows as text.
+pub(super) type Rows = Vec<Vec<Option<String>>>;
+
+impl Answer {
+    /// Puts another answer's error in place of success.
+    pub(super) fn fail_with(&mut self, other: Self) {
+        self.frames
+            .retain(|frame| !matches!(frame.tag(), b'C' | b'Z'));
+        let rest = other.frames.into_iter();
+        self.frames
+            .extend(rest.filter(|frame| matches!(frame.tag(), b'E' | b'Z')));
+        self.error = other.error;
+    }
+
+    /// Says that no transaction is open.
+    pub(super) fn is_over(&mut self) {
+        self.status = b'I';
+        self.frames.retain(|frame| frame.tag() != b'Z');
+        let mut ready = BytesMut::new();
+        frame::put(&mut ready, b'Z', |out| out.extend_from_slice(b"I"));
+        self.frames
+            .extend(Frame::cut(&mut ready, HEADER + 1).ok().flatten());
+    }
+
+    fn rows(&self) -> Result<Rows, Malformed> {
+        let rows = self.frames.iter().filter(|frame| frame.tag() == b'D');
+        rows.map(|frame| row(frame.body())).collect()
+    }
+}
+
+fn row(mut body: &[u8]) -> Result<Vec<Option<String>>, Malformed> {
+    let mut take = |length: usize| {
+        let (taken, rest) = body.split_at_checked(length).ok_or(Malformed::Length)?;
+        body = rest;
+        Ok(taken)
+    };
+    let columns = take(2)?
+        .iter()
+        .fold(0, |sum, byte| sum << 8 | usize::from(*byte));
+    (0..columns)
+        .map(|_| {
+            let length = take(4)?
+                .iter()
+                .fold(0, |sum, byte| sum << 8 | u32::from(*byte));
+            match length {
+                u32::MAX => Ok(None),
+                length => {
+                    let text = take(length as usize)?;
+                    Ok(Some(String::from_utf8_lossy(text).into_owned()))
+                }
+            }
+        })
+        .collect()
+}

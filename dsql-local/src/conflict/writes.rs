@@ -1,0 +1,248 @@
+//! What a transaction wrote and locked, as net changes of rows.
+
+use std::collections::{HashMap, HashSet};
+
+use serde_json::{Value, json};
+
+/// The net changes of a transaction, in the order in which rows were first touched.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Writes(Vec<Change>);
+
+/// What became of one row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Change {
+    /// The table's object id.
+    pub(crate) table: String,
+    /// The id and the `xmin` of the version that the transaction saw, if there was one.
+    pub(crate) old: Option<(String, String)>,
+    /// The id of the version that it made, if there is one.
+    pub(crate) new: Option<String>,
+    /// The row that it made or locked.
+    pub(crate) image: Option<String>,
+    /// The unique keys of the version that it made.
+    pub(crate) keys: Vec<String>,
+    pub(crate) lock: Option<Lock>,
+}
+
+/// How a row was locked that was not written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lock {
+    Update,
+    KeyShare,
+}
+
+impl Lock {
+    pub(crate) fn mark(self) -> &'static str {
+        match self {
+            Self::Update => "@U",
+            Self::KeyShare => "@S",
+        }
+    }
+}
+
+impl Change {
+    /// Returns whether two transactions that saw the same row cannot both commit these changes of it.
+    /// `None` means that it depends on whether an update changed the key.
+    pub(crate) fn excludes(&self, other: &Self) -> Option<bool> {
+        if self.table != other.table || self.old.is_none() || self.old != other.old {
+            return Some(false);
+        }
+        let (shared, change) = match (self.lock, other.lock) {
+            (Some(Lock::KeyShare), Some(Lock::KeyShare)) => return Some(false),
+            (Some(Lock::KeyShare), _) => (self, other),
+            (_, Some(Lock::KeyShare)) => (other, self),
+            _ => return Some(true),
+        };
+        let is_update = shared.image.is_some() && change.image.is_some() && change.lock.is_none();
+        (!is_update).then_some(true)
+    }
+}
+
+impl Writes {
+    /// Reads what `dsql_local.writes` returns: an entry of the log in each row.
+    pub(crate) fn from_rows(rows: Vec<Vec<Option<String>>>) -> Self {
+        let mut entries: Vec<_> = rows.into_iter().filter_map(Entry::from_row).collect();
+        // The rows that foreign keys refer to come last.
+        entries.sort_by_key(|entry| entry.at.unwrap_or(u64::MAX));
+        let mut changes: Vec<Change> = Vec::new();
+        // Where the versions are that the transaction made itself.
+        let mut made: HashMap<(String, String), usize> = HashMap::new();
+        for entry in entries {
+            let known = entry.old_id.map(|id| (entry.relation.clone(), id));
+            let known = known.and_then(|known| match entry.change.lock {
+                Some(_) => made.get(&known).copied(),
+                None => made.remove(&known),
+            });
+            let index = match known {
+                Some(index) if entry.change.lock.is_none() => {
+                    changes[index].new = entry.change.new;
+                    changes[index].image = entry.change.image;
+                    changes[index].keys = entry.change.keys;
+                    index
+                }
+                // Its own version is locked anyway.
+                Some(_) => continue,
+                None => {
+                    changes.push(entry.change);
+                    changes.len() - 1
+                }
+            };
+            if let Some(new) = changes[index].new.clone() {
+                made.insert((entry.relation, new), index);
+            }
+        }
+        // A row that was made and deleted again leaves nothing.
+        changes.retain(|change| change.old.is_some() || change.new.is_some());
+        Self(changes)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns the changes of both to the same rows.
+    pub(crate) fn same_rows(&self, other: &Self) -> Vec<(Change, Change)> {
+        let pairs = self
+            .0
+            .iter()
+            .flat_map(|one| other.0.iter().map(move |two| (one, two)));
+        pairs
+            .filter(|(one, two)| one.excludes(two) != Some(false))
+            .map(|(one, two)| (one.clone(), two.clone()))
+            .collect()
+    }
+
+    /// Returns whether a key was written by both.
+    pub(crate) fn share_keys(&self, other: &Self) -> bool {
+        let keys: HashSet<_> = self.0.iter().flat_map(|change| &change.keys).collect();
+        other
+            .0
+            .iter()
+            .flat_map(|change| &change.keys)
+            .any(|key| keys.contains(key))
+    }
+
+    /// Returns what the engine is to write.
+    pub(crate) fn images(&self) -> String {
+        let changes = self.0.iter().map(|change| {
+            let (id, xmin) = change.old.as_ref().map(|(id, xmin)| (id, xmin)).unzip();
+            let lock = change.lock.map(Lock::mark);
+            json!([change.table, id, xmin, change.image, lock])
+        });
+        Value::Array(changes.collect()).to_string()
+    }
+
+    /// Returns the tables, as an array for the engine.
+    pub(crate) fn tables(&self) -> String {
+        let tables: Vec<_> = self.0.iter().map(|change| change.table.as_str()).collect();
+        format!("{{{}}}", tables.join(","))
+    }
+}
+
+/// One entry of the log.
+struct Entry {
+    at: Option<u64>,
+    relation: String,
+    old_id: Option<String>,
+    change: Change,
+}
+
+impl Entry {
+    fn from_row(row: Vec<Option<String>>) -> Option<Self> {
+        let [
+            at,
+            relation,
+            old_id,
+            new,
+            table,
+            base_id,
+            base_xmin,
+            image,
+            keys,
+            lock,
+        ] = <[Option<String>; 10]>::try_from(row).ok()?;
+        Some(Self {
+            at: at.and_then(|at| at.parse().ok()),
+            relation: relation.unwrap_or_default(),
+            old_id,
+            change: Change {
+                table: table?,
+                old: base_id.zip(base_xmin),
+                new,
+                image,
+                keys: keys
+                    .and_then(|keys| serde_json::from_str(&keys).ok())
+                    .unwrap_or_default(),
+                lock: match lock.as_deref() {
+                    Some("@U") => Some(Lock::Update),
+                    Some(_) => Some(Lock::KeyShare),
+                    None => None,
+                },
+            },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns the net changes of entries like `table|old|new` or `table|old|@U`.
+    fn net(log: &str) -> Vec<(Option<String>, Option<String>)> {
+        let rows = log.split_terminator(';').zip(1..).map(|(entry, at)| {
+            let mut parts = entry.split('|');
+            let mut part = || {
+                parts
+                    .next()
+                    .filter(|part| !part.is_empty())
+                    .map(str::to_owned)
+            };
+            let (table, old, new) = (part(), part(), part());
+            let (lock, new) = match new {
+                Some(mark) if mark.starts_with('@') => (Some(mark), None),
+                new => (None, new),
+            };
+            let xmin = old.is_some().then(|| "9".to_owned());
+            let (base, at) = (old.clone(), Some(format!("{at}")));
+            vec![
+                at,
+                table.clone(),
+                old,
+                new,
+                table,
+                base,
+                xmin,
+                None,
+                None,
+                lock,
+            ]
+        });
+        let writes = Writes::from_rows(rows.collect());
+        let changes = writes.0.into_iter();
+        changes
+            .map(|change| (change.old.map(|(id, _)| id), change.new))
+            .collect()
+    }
+
+    #[test]
+    fn versions_between_the_first_and_the_last_are_left_out() {
+        let some = |id: &str| Some(id.to_owned());
+        for (log, expected) in [
+            ("", vec![]),
+            ("1|a|b;1|b|c", vec![(some("a"), some("c"))]),
+            ("1|a|b;1|b|", vec![(some("a"), None)]),
+            ("1||b;1|b|c", vec![(None, some("c"))]),
+            ("1||b;1|b|", vec![]),
+            (
+                "1|a|b;2|b|c",
+                vec![(some("a"), some("b")), (some("b"), some("c"))],
+            ),
+            (
+                "1|a|b;1|b|@U;1|c|@S",
+                vec![(some("a"), some("b")), (some("c"), None)],
+            ),
+        ] {
+            assert_eq!(net(log), expected, "{log}");
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Transactions that meet: who commits, who fails at COMMIT, and that nobody waits.
+
+mod support;
+
+use std::collections::HashMap;
+
+use dsql_local::LocalCluster;
+use serde::Deserialize;
+use support::{connect, refused, run};
+use tokio_postgres::{Client, SimpleQueryMessage};
+
+const CONFLICT: (&str, &str) = ("40001", "change conflicts with another transaction (OC000)");
+
+/// Returns a cluster with a table of three rows, and sessions.
+async fn sessions<const N: usize>() -> (LocalCluster, [Client; N]) {
+    let cluster = LocalCluster::start().await.unwrap();
+    let admin = connect(&cluster).await;
+    run(
+        &admin,
+        &[
+            "CREATE TABLE t (id int PRIMARY KEY, n int NOT NULL)",
+            "INSERT INTO t VALUES (1, 10), (2, 20), (3, 30)",
+        ],
+    )
+    .await;
+    let mut clients = Vec::new();
+    for _ in 0..N {
+        clients.push(connect(&cluster).await);
+    }
+    (cluster, clients.try_into().unwrap())
+}
+
+async fn rows(client: &Client, sql: &str) -> Vec<String> {
+    let messages = client.simple_query(sql).await.unwrap();
+    messages
+        .into_iter()
+        .filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some(
+                (0..row.len())
+                    .map(|column| row.get(column).unwrap_or("null"))
+                    .collect::<Vec<_>>()
+                    .join(" "),
+            ),
+            _ => None,
+        })
+        .collect()
+}
+
+async fn loses(client: &Client) {
+    let error = refused(client.batch_execute("COMMIT").await);
+    assert_eq!((error.code().code(), error.message()), CONFLICT);
+}
+
+#[tokio::test]
+async fn the_first_to_commit_wins() {
+    let (_cluster, [one, two]) = sessions().await;
+    for client in [&one, &two] {
+        run(client, &["BEGIN", "UPDATE t SET n = n + 1 WHERE id = 1"]).await;
+    }
+    assert_eq!(rows(&one, "SELECT n FROM t WHERE id = 1").await, ["11"]);
+    assert_eq!(rows(&two, "SELECT n FROM t WHERE id = 1").await, ["11"]);
+    run(&two, &["COMMIT"]).await;
+    loses(&one).await;
+    assert_eq!(rows(&one, "SELECT n FROM t WHERE id = 1").await, ["11"]);
+}
+
+#[tokio::test]
+async fn a_transaction_sees_what_there_was_at_its_begin() {
+    let (_cluster, [one, two]) = sessions().await;
+    run(&one, &["BEGIN"]).await;
+    run(&two, &["UPDATE t SET n = 11 WHERE id = 1"]).await;
+    assert_eq!(rows(&one, "SELECT n FROM t WHERE id = 1").await, ["10"]);
+    run(&one, &["UPDATE t SET n = n + 5 WHERE id = 1"]).await;
+    assert_eq!(rows(&one, "SELECT n FROM t WHERE id = 1").await, ["15"]);
+    loses(&one).await;
+    assert_eq!(rows(&one, "SELECT n FROM t WHERE id = 1").await, ["11"]);
+}
+
+#[tokio::test]
+async fn one_that_rolls_back_conflicts_with_nobody() {
+    let (_cluster, [one, two, three]) = sessions().await;
+    for client in [&one, &two] {
+        run(client, &["BEGIN", "UPDATE t SET n = n + 1 WHERE id = 1"]).await;
+    }
+    run(&one, &["ROLLBACK"]).await;
+    run(&two, &["COMMIT"]).await;
+    assert_eq!(rows(&three, "SELECT n FROM t WHERE id = 1").await, ["11"]);
+    for client in [&one, &two] {
+        run(client, &["BEGIN", "UPDATE t SET n = n + 1 WHERE id = 1"]).await;
+    }
+    run(&two, &["ROLLBACK"]).await;
+    run(&one, &["UPDATE t SET n = n + 1 WHERE id = 2", "COMMIT"]).await;
+    assert_eq!(rows(&three, "SELECT n FROM t").await, ["30", "12", "21"]);
+}
+
+#[tokio::test]
+async fn a_statement_by_itself_wins_beside_an_open_writer() {
+    let (_cluster, [one, two]) = sessions().await;
+    let prepared = two
+        .prepare("UPDATE t SET n = n + $1 WHERE id = 1")
+        .await
+        .unwrap();
+    for extended in [false, true] {
+        run(&one, &["BEGIN", "UPDATE t SET n = 0 WHERE id = 1"]).await;
+        match extended {
+            false => run(&two, &["UPDATE t SET n = n + 1 WHERE id = 1"]).await,
+            true => assert_eq!(two.execute(&prepared, &[&1]).await.unwrap(), 1),
+        }
+        assert_eq!(rows(&one, "SELECT n FROM t WHERE id = 1").await, ["0"]);
+        loses(&one).await;
+    }
+    assert_eq!(rows(&one, "SELECT n FROM t WHERE id = 1").await, ["12"]);
+}
+
+#[derive(Deserialize)]
+struct Record {
+    setup: Vec<String>,
+    cases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    name: String,
+    sessions: [Vec<Step>; 2],
+}
+
+#[derive(Deserialize)]
+struct Step {
+    sql: String,
+    tag: Option<String>,
+    sqlstate: Option<String>,
+    message: Option<String>,
+}
+
+/// The service's recorded answers, where the loser's COMMIT came second.
+#[tokio::test]
+async fn recorded_conflicts_are_answered_as_the_service_does() {
+    let record: Record = serde_json::from_str(include_str!("recorded/conflicts.json")).unwrap();
+    assert_eq!(record.cases.len(), 10);
+    let cluster = LocalCluster::start().await.unwrap();
+    let clients = [connect(&cluster).await, connect(&cluster).await];
+    for statement in &record.setup {
+        run(&clients[0], &[statement]).await;
+    }
+    // Recorded by the extended protocol.
+    let mut answers = HashMap::new();
+    for case in &record.cases {
+        let loser_is_first = case.sessions[0].iter().any(|step| step.sqlstate.is_some());
+        let order = if loser_is_first { [1, 0] } else { [0, 1] };
+        for step in 0..3 {
+            for session in order {
+                let step = &case.sessions[session][step];
+                let answer = clients[session].execute(&step.sql, &[]).await;
+                let answer = match answer {
+                    Ok(rows) => {
+                        let tag = step.tag.clone().unwrap_or_default();
+                        let counted = tag.rsplit(' ').next().and_then(|rows| rows.parse().ok());
+                        assert_eq!(rows, counted.unwrap_or(0), "{}: {}", case.name, step.sql);
+                        (None, None)
+                    }
+                    Err(error) => {
+                        let error = refused::<()>(Err(error));
+                        (
+                            Some(error.code().code().to_owned()),
+                            Some(error.message().to_owned()),
+                        )
+                    }
+                };
+                assert_eq!(
+                    answer,
+                    (step.sqlstate.clone(), step.message.clone()),
+                    "{}: {}",
+                    case.name,
+                    step.sql
+                );
+                *answers.entry(case.name.clone()).or_insert(0) += 1;
+            }
+        }
+    }
+    assert!(answers.values().all(|answers| *answers == 6));
+}
