@@ -112,6 +112,66 @@ async fn a_statement_by_itself_wins_beside_an_open_writer() {
     assert_eq!(rows(&one, "SELECT n FROM t WHERE id = 1").await, ["12"]);
 }
 
+#[tokio::test]
+async fn a_table_without_a_key_has_conflicts_too() {
+    let (_cluster, [one, two]) = sessions().await;
+    run(
+        &one,
+        &[
+            "CREATE TABLE note (text text)",
+            "INSERT INTO note VALUES ('a'), ('a')",
+        ],
+    )
+    .await;
+    for client in [&one, &two] {
+        run(client, &["BEGIN", "INSERT INTO note VALUES ('b')"]).await;
+    }
+    run(
+        &one,
+        &["UPDATE public.note SET text = 'c' WHERE text = 'a'"],
+    )
+    .await;
+    run(&two, &["UPDATE note SET text = 'd' WHERE text = 'a'"]).await;
+    run(&one, &["COMMIT"]).await;
+    loses(&two).await;
+    let left = "SELECT text FROM note ORDER BY text";
+    assert_eq!(rows(&two, left).await, ["b", "c", "c"]);
+}
+
+#[tokio::test]
+async fn prepared_statements_find_the_copies_and_the_tables_again() {
+    let (_cluster, [one, two]) = sessions().await;
+    let select = one
+        .prepare("SELECT n FROM public.t WHERE id = $1")
+        .await
+        .unwrap();
+    let add = one
+        .prepare("UPDATE t SET n = n + $2 WHERE id = $1")
+        .await
+        .unwrap();
+    for expected in [10, 11] {
+        run(&one, &["BEGIN"]).await;
+        run(&two, &["UPDATE t SET n = n + 1 WHERE id = 1"]).await;
+        assert_eq!(one.execute(&add, &[&1, &5]).await.unwrap(), 1);
+        let row = one.query_one(&select, &[&1]).await.unwrap();
+        assert_eq!(row.get::<_, i32>(0), expected + 5);
+        loses(&one).await;
+        let row = one.query_one(&select, &[&1]).await.unwrap();
+        assert_eq!(row.get::<_, i32>(0), expected + 1);
+    }
+}
+
+#[tokio::test]
+async fn a_pipelined_text_is_a_transaction_like_any_other() {
+    let (_cluster, [one, two]) = sessions().await;
+    run(&one, &["BEGIN; UPDATE t SET n = 1 WHERE id = 1"]).await;
+    run(&two, &["BEGIN; UPDATE t SET n = 2 WHERE id = 1; COMMIT"]).await;
+    let lost = "SELECT 1; COMMIT; SELECT 2";
+    let error = refused(one.batch_execute(lost).await);
+    assert_eq!((error.code().code(), error.message()), CONFLICT);
+    assert_eq!(rows(&one, "SELECT n FROM t WHERE id = 1").await, ["2"]);
+}
+
 #[derive(Deserialize)]
 struct Record {
     setup: Vec<String>,

@@ -37,6 +37,16 @@ CREATE FUNCTION pg_toast.dsql_written() RETURNS text LANGUAGE sql AS $$
     FROM generate_series(0, coalesce(nullif(current_setting('dsql_local.entries', true), '')::int, 0) / 64) part
 $$;
 
+CREATE FUNCTION pg_toast.dsql_transaction_ids() RETURNS SETOF bigint LANGUAGE sql AS $$
+    SELECT transactionid::text::bigint FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'transactionid'
+$$;
+
+-- Remembers which subtransactions there were before a statement that locks rows.
+CREATE FUNCTION pg_toast.dsql_before_locks() RETURNS void LANGUAGE sql AS $$
+    SELECT pg_catalog.dsql_engine_set_config('dsql_local.before',
+        (SELECT coalesce(max(id), 0) FROM pg_toast.dsql_transaction_ids() AS id)::text, true)
+$$;
+
 -- Adds the rows that the transaction locked to its log. FOR UPDATE and FOR KEY SHARE leave the id of the
 -- subtransaction in the row; rows that several transactions share have the id of a list instead.
 CREATE FUNCTION pg_toast.dsql_note_locks(kind text, latest boolean) RETURNS void LANGUAGE plpgsql
@@ -46,10 +56,10 @@ DECLARE
     relation oid;
     locked record;
 BEGIN
-    SELECT array_agg(transactionid::text ORDER BY transactionid::text::bigint DESC) INTO mine
-    FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'transactionid';
-    IF latest THEN
-        mine := mine[1:1];
+    SELECT array_agg(id::text) INTO mine FROM pg_toast.dsql_transaction_ids() AS id
+    WHERE NOT latest OR id > coalesce(nullif(current_setting('dsql_local.before', true), '')::bigint, 0);
+    IF mine IS NULL THEN
+        RETURN;
     END IF;
     FOR relation IN
         SELECT lock.relation FROM pg_locks lock JOIN pg_class class ON class.oid = lock.relation
@@ -94,7 +104,7 @@ BEGIN
         original := pg_toast.dsql_source(written, has_copies);
         RETURN QUERY EXECUTE format(
             'SELECT e.at, %1$s::oid, e.old_id, CASE WHEN e.lock IS NULL THEN e.new_id END, %2$s::oid, %3$s, t::text,
-                %4$s, e.lock
+                CASE WHEN e.lock IS NULL THEN %4$s END, e.lock
             FROM (
                 SELECT at, nullif(part[2], '''') AS old_id, nullif(part[3], '''') AS old_xmin,
                     nullif(part[4], '''') AS new_id, CASE WHEN part[4] LIKE ''@%%'' THEN part[4] END AS lock
@@ -149,7 +159,7 @@ END $$;
 
 -- Returns an expression for the unique keys of a row of a table. Keys with expressions are left out.
 CREATE FUNCTION pg_toast.dsql_keys(relation oid) RETURNS text LANGUAGE sql STABLE AS $$
-    SELECT coalesce(format('array_to_json(array_remove(ARRAY[%s], NULL))::text', string_agg(key, ', ')), '''[]''')
+    SELECT coalesce(format('array_to_json(ARRAY[%s]::text[])::text', string_agg(key, ', ')), '''[]''')
     FROM (
         SELECT format('CASE WHEN %s THEN %L || (ROW(%s)::text) END',
             string_agg(format('t.%I IS NOT NULL', attname), ' AND '), indexrelid,
@@ -267,18 +277,18 @@ END $$;
 CREATE FUNCTION pg_toast.dsql_related(mentioned text, written oid[]) RETURNS oid[] LANGUAGE plpgsql STABLE AS $$
 DECLARE
     found oid[] := written;
-    before int := -1;
+    before oid[];
     texts text := lower(mentioned);
 BEGIN
-    WHILE cardinality(found) <> before LOOP
-        before := cardinality(found);
+    WHILE found IS DISTINCT FROM before LOOP
+        before := found;
         SELECT texts || coalesce(string_agg(lower(prosrc), ' '), '') INTO texts
         FROM pg_proc JOIN pg_namespace ON pg_namespace.oid = pronamespace
         WHERE nspname NOT IN ('pg_catalog', 'information_schema', 'sys', 'pg_toast')
         AND position(lower(proname) IN texts) > 0 AND position(lower(prosrc) IN texts) = 0;
         SELECT texts || coalesce(string_agg(lower(pg_get_viewdef(oid)), ' '), '') INTO texts
         FROM pg_class WHERE relkind = 'v' AND oid = ANY (found) AND position(lower(pg_get_viewdef(oid)) IN texts) = 0;
-        SELECT array_agg(DISTINCT class.oid) INTO found
+        SELECT array_agg(class.oid ORDER BY class.oid) INTO found
         FROM pg_class class JOIN pg_namespace ON pg_namespace.oid = relnamespace
         WHERE relkind IN ('r', 'v') AND relpersistence = 'p'
         AND nspname NOT IN ('pg_catalog', 'information_schema', 'sys', 'pg_toast')
@@ -468,3 +478,47 @@ WHERE tgname = 'conflicted' AND 'pg_constraint'::regclass IN (classid, refclassi
 DELETE FROM pg_constraint USING pg_trigger WHERE tgname = 'conflicted' AND pg_constraint.oid = tgconstraint;
 
 UPDATE pg_trigger SET tgisinternal = true, tgconstraint = 0 WHERE tgname = 'conflicted';
+
+-- Returns whether the transaction sees what its snapshot does not allow: two rows with one unique key, or a
+-- row whose foreign key refers to nothing. The engine checks keys against what was committed last.
+CREATE FUNCTION pg_toast.dsql_sees_violation() RETURNS boolean LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+    entries text[] := string_to_array(rtrim(pg_toast.dsql_written(), ';'), ';');
+    checked record;
+    found boolean;
+BEGIN
+    FOR checked IN
+        SELECT indrelid, pg_toast.dsql_column_names(indrelid, (indkey::int2[])[0:indnkeyatts - 1]) AS key,
+            array_agg(split_part(entry, '|', 4)) FILTER (WHERE split_part(entry, '|', 4) NOT LIKE '@%') AS ids
+        FROM unnest(entries) AS entry JOIN pg_index ON indrelid = split_part(entry, '|', 1)::oid
+        WHERE indisunique AND indpred IS NULL AND indexprs IS NULL
+        GROUP BY indexrelid
+    LOOP
+        EXECUTE format(
+            'SELECT EXISTS (SELECT FROM %1$s n JOIN %1$s o ON %2$s AND o.ctid <> n.ctid
+            WHERE n.ctid = ANY (array_remove($1, '''')::tid[]))',
+            checked.indrelid::regclass, pg_toast.dsql_equal(checked.key, 'o', checked.key, 'n'))
+        INTO found USING checked.ids;
+        IF found THEN
+            RETURN true;
+        END IF;
+    END LOOP;
+    FOR checked IN
+        SELECT conrelid, confrelid, pg_toast.dsql_column_names(conrelid, conkey) AS child,
+            pg_toast.dsql_column_names(confrelid, confkey) AS parent
+        FROM pg_constraint WHERE contype = 'f' AND convalidated AND confrelid IN (
+            SELECT split_part(entry, '|', 1)::oid FROM unnest(entries) AS entry WHERE split_part(entry, '|', 2) <> ''
+            AND split_part(entry, '|', 4) NOT LIKE '@%')
+    LOOP
+        EXECUTE format('SELECT EXISTS (SELECT FROM %s c WHERE %s AND NOT EXISTS (SELECT FROM %s p WHERE %s))',
+            checked.conrelid::regclass,
+            (SELECT string_agg(format('c.%I IS NOT NULL', name), ' AND ') FROM unnest(checked.child) AS name),
+            checked.confrelid::regclass, pg_toast.dsql_equal(checked.child, 'c', checked.parent, 'p'))
+        INTO found;
+        IF found THEN
+            RETURN true;
+        END IF;
+    END LOOP;
+    RETURN false;
+END $$;

@@ -312,7 +312,7 @@ impl<'a> Guard<'a> {
         let mut attempt = 0;
         loop {
             // What it writes matters to transactions that began before.
-            let is_noted = segment.class == Class::Write
+            let is_noted = segment.class != Class::Definition
                 && !segment
                     .text
                     .trim_start()
@@ -331,6 +331,9 @@ impl<'a> Guard<'a> {
             segment.put(&mut out);
             let mut answer = self.exchange(&out).await?;
             if is_noted {
+                if answer.error.is_none() {
+                    self.note_locks(segment.class).await?;
+                }
                 self.end_noted(&mut answer).await?;
             }
             attempt += 1;
@@ -377,7 +380,7 @@ impl<'a> Guard<'a> {
         let mut attempt = 0;
         loop {
             let mut out = BytesMut::new();
-            flight::put_query(&mut out, "SAVEPOINT dsql_local_statement");
+            flight::put_query(&mut out, savepoint(segment.class));
             let closed = match attempt {
                 0 => 0,
                 _ => segment.put_closes(&mut out)?,
@@ -386,7 +389,21 @@ impl<'a> Guard<'a> {
             let _savepoint = self.exchange(&out).await?;
             let answer = self.engine.answer().await?;
             attempt += 1;
-            let met = answer.error.as_ref().and_then(Met::of);
+            let mut met = answer.error.as_ref().and_then(Met::of);
+            if answer.error.is_none()
+                && segment.class == Class::Write
+                && self.member.met().iter().any(|met| met.may_free_keys())
+            {
+                let violation = self.must("SELECT pg_toast.dsql_sees_violation()").await?;
+                if violation
+                    .into_iter()
+                    .flatten()
+                    .flatten()
+                    .any(|cell| cell == "t")
+                {
+                    met = Some(Met::Change);
+                }
+            }
             match met {
                 Some(met) if attempt < ATTEMPTS && self.is_pinned() => {
                     self.must("ROLLBACK TO SAVEPOINT dsql_local_statement")
@@ -408,21 +425,25 @@ impl<'a> Guard<'a> {
                         return self.run_on_copies(segment).await;
                     }
                 }
-                None if matches!(segment.class, Class::Lock | Class::LockShared) => {
-                    let lock = match segment.class {
-                        Class::Lock => Lock::Update,
-                        _ => Lock::KeyShare,
-                    };
+                _ => {
                     if answer.error.is_none() {
-                        let note =
-                            format!("SELECT pg_toast.dsql_note_locks('{}', true)", lock.mark());
-                        self.must(&note).await?;
+                        self.note_locks(segment.class).await?;
                     }
                     return Ok(self.accept(answer, closed, segment));
                 }
-                _ => return Ok(self.accept(answer, closed, segment)),
             }
         }
+    }
+
+    /// Adds the rows that a statement just locked to the transaction's log.
+    async fn note_locks(&mut self, class: Class) -> Result<(), Ending> {
+        let lock = match class {
+            Class::Lock => Lock::Update,
+            Class::LockShared => Lock::KeyShare,
+            _ => return Ok(()),
+        };
+        let note = format!("SELECT pg_toast.dsql_note_locks('{}', true)", lock.mark());
+        self.must(&note).await.map(drop)
     }
 
     /// Waits for the right to move others aside. This session's own transaction may be moved meanwhile.
@@ -533,16 +554,13 @@ impl<'a> Guard<'a> {
         else {
             return self.pass(segment).await;
         };
-        let out = self.statements.renamed(segment, copied)?;
-        let answer = self.exchange(&out).await?;
-        let lock = match segment.class {
-            Class::Lock => Some(Lock::Update),
-            Class::LockShared => Some(Lock::KeyShare),
-            _ => None,
-        };
-        if let (Some(lock), None) = (lock, &answer.error) {
-            let note = format!("SELECT pg_toast.dsql_note_locks('{}', true)", lock.mark());
-            self.must(&note).await?;
+        let mut out = BytesMut::new();
+        flight::put_query(&mut out, savepoint(segment.class));
+        out.unsplit(self.statements.renamed(segment, copied)?);
+        self.exchange(&out).await?;
+        let answer = self.engine.answer().await?;
+        if answer.error.is_none() {
+            self.note_locks(segment.class).await?;
         }
         Ok(self.accept(answer, 0, segment))
     }
@@ -595,8 +613,6 @@ impl<'a> Guard<'a> {
             // Statements that were prepared look their tables up again.
             self.must("DISCARD PLANS").await?;
         }
-        // A conflict in here is no reason to give this up.
-        self.must("SAVEPOINT dsql_local_statement").await?;
         Ok(Ok(()))
     }
 
@@ -732,6 +748,16 @@ fn awaits_ready(flight: &[Frame]) -> bool {
     flight
         .last()
         .is_some_and(|frame| matches!(frame.tag(), b'Q' | b'S' | b'F'))
+}
+
+/// Returns what comes before a statement that may have to be undone.
+fn savepoint(class: Class) -> &'static str {
+    match class {
+        Class::Lock | Class::LockShared => {
+            "SAVEPOINT dsql_local_statement;SELECT pg_toast.dsql_before_locks()"
+        }
+        _ => "SAVEPOINT dsql_local_statement",
+    }
 }
 
 /// Takes the snapshot, and makes it outlast what is undone.

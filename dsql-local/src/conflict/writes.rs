@@ -19,8 +19,8 @@ pub(crate) struct Change {
     pub(crate) new: Option<String>,
     /// The row that it made or locked.
     pub(crate) image: Option<String>,
-    /// The unique keys of the version that it made.
-    pub(crate) keys: Vec<String>,
+    /// The unique keys of the version that it made. Those with a null have none.
+    pub(crate) keys: Vec<Option<String>>,
     pub(crate) lock: Option<Lock>,
 }
 
@@ -91,6 +91,15 @@ impl Writes {
                 made.insert((entry.relation, new), index);
             }
         }
+        // A write of the row says more than a lock before it.
+        let written: HashSet<_> = changes
+            .iter()
+            .filter(|change| change.lock.is_none())
+            .map(|change| (change.table.clone(), change.old.clone()))
+            .collect();
+        changes.retain(|change| {
+            change.lock.is_none() || !written.contains(&(change.table.clone(), change.old.clone()))
+        });
         // A row that was made and deleted again leaves nothing.
         changes.retain(|change| change.old.is_some() || change.new.is_some());
         Self(changes)
@@ -98,6 +107,14 @@ impl Writes {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Returns whether a transaction that does not see this could meet a key that is gone. Updates of
+    /// tables with one unique key are taken to leave it alone.
+    pub(crate) fn may_free_keys(&self) -> bool {
+        let mut written = self.0.iter().filter(|change| change.lock.is_none());
+        written
+            .any(|change| change.old.is_some() && (change.new.is_none() || change.keys.len() != 1))
     }
 
     /// Returns the changes of both to the same rows.
@@ -114,11 +131,15 @@ impl Writes {
 
     /// Returns whether a key was written by both.
     pub(crate) fn share_keys(&self, other: &Self) -> bool {
-        let keys: HashSet<_> = self.0.iter().flat_map(|change| &change.keys).collect();
+        let keys: HashSet<_> = self
+            .0
+            .iter()
+            .flat_map(|change| change.keys.iter().flatten())
+            .collect();
         other
             .0
             .iter()
-            .flat_map(|change| &change.keys)
+            .flat_map(|change| change.keys.iter().flatten())
             .any(|key| keys.contains(key))
     }
 
@@ -241,6 +262,7 @@ mod tests {
                 "1|a|b;1|b|@U;1|c|@S",
                 vec![(some("a"), some("b")), (some("c"), None)],
             ),
+            ("1|a|@S;1|a|b", vec![(some("a"), some("b"))]),
         ] {
             assert_eq!(net(log), expected, "{log}");
         }

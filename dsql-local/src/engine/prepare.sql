@@ -110,8 +110,6 @@ BEGIN
     RETURN true;
 END $$;
 
--- CONFLICTS
-
 CREATE FUNCTION pg_toast.dsql_check_values(relation regclass, row_values jsonb) RETURNS boolean
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -386,6 +384,8 @@ LANGUAGE sql AS $$
     ELSE pg_toast.dsql_refuse_setting(lower($1))
     END
 $$;
+
+-- CONFLICTS
 
 CREATE OR REPLACE VIEW pg_catalog.pg_settings AS
 SELECT name, pg_catalog.dsql_setting(name, setting) AS setting, unit, category, short_desc, extra_desc, context,

@@ -339,7 +339,10 @@ impl Transaction {
             }
             Op::LockItem(id) | Op::ShareItem(id) => {
                 let rows = self.items(|other| other == id);
-                if !rows.is_empty() && !self.own.contains(&(Table::Item, id)) {
+                let row = (Table::Item, id);
+                // A lock adds nothing to a row that the transaction wrote.
+                let is_written = self.own.contains(&row) || self.footprint.written.contains(&row);
+                if !rows.is_empty() && !is_written {
                     if matches!(op, Op::LockItem(_)) {
                         self.write(Table::Item, id, true);
                     } else {
