@@ -112,11 +112,9 @@ impl Fault {
     pub fn at(stage: Stage, effect: Effect) -> Self {
         let stage = match effect {
             Effect::Refuse(_) => stage.max(Stage::Startup),
-            Effect::Cut
-            | Effect::Reset
-            | Effect::Stall
-            | Effect::Garbage
-            | Effect::Trickle(_) => stage,
+            Effect::Cut | Effect::Reset | Effect::Stall | Effect::Garbage | Effect::Trickle(_) => {
+                stage
+            }
         };
         Self::new(Kind::At(stage, effect))
     }
