@@ -33,7 +33,7 @@ pub(crate) async fn run(arguments: &Serve) -> Result<(), Error> {
         .options
         .data
         .as_deref()
-        .unwrap_or(cluster.folder());
+        .unwrap_or_else(|| cluster.folder());
     let files = Files::write(&cluster, &std::path::absolute(folder)?)?;
     files.write_env(&cluster)?;
     introduce(&cluster, &files)?;
