@@ -1,7 +1,8 @@
 //! What a cluster is told before it starts, and how its parts come together.
 //! `local` hands the builder out, and is what comes of it.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use crate::front;
 use crate::gate::{Gate, Quotas, WakeUp};
 use crate::host::Hosts;
 use crate::identity::{ACCOUNT, Action, Directory, Identity};
+use crate::kept::Kept;
 use crate::local::LocalCluster;
 use crate::random;
 use crate::schema::{Schema, SchemaConflicts};
@@ -28,8 +30,11 @@ use crate::uptime::Uptime;
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Builder {
+    listen: IpAddr,
     port: u16,
-    region: String,
+    region: Option<String>,
+    id: Option<String>,
+    data_dir: Option<PathBuf>,
     private_link: Option<String>,
     login_deadline: Duration,
     transaction_age: Duration,
@@ -41,8 +46,11 @@ pub struct Builder {
 impl Default for Builder {
     fn default() -> Self {
         Self {
+            listen: Ipv4Addr::LOCALHOST.into(),
             port: 0,
-            region: "us-east-1".to_owned(),
+            region: None,
+            id: None,
+            data_dir: None,
             private_link: None,
             login_deadline: Duration::from_secs(30),
             transaction_age: Duration::from_secs(300),
@@ -54,15 +62,36 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// Sets the port on 127.0.0.1. Defaults to a free one.
+    /// Sets the address to listen on. Defaults to 127.0.0.1.
+    pub fn listen(mut self, address: impl Into<IpAddr>) -> Self {
+        self.listen = address.into();
+        self
+    }
+
+    /// Sets the port. Defaults to a free one.
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
         self
     }
 
-    /// Sets the Region. Defaults to `us-east-1`.
+    /// Sets the Region. Defaults to `us-east-1`, or to the Region that the [`data_dir`](Self::data_dir) was
+    /// made with.
     pub fn region(mut self, region: impl Into<String>) -> Self {
-        self.region = region.into();
+        self.region = Some(region.into());
+        self
+    }
+
+    /// Sets the 26 lower-case letters and digits that the endpoint begins with. Defaults to random ones, or to
+    /// those that the [`data_dir`](Self::data_dir) was made with.
+    pub fn id(mut self, id: impl Into<String>) -> Self {
+        self.id = Some(id.into());
+        self
+    }
+
+    /// Keeps the data in a folder, and with it the endpoint, the certificate authority and the
+    /// administrator's credentials. Defaults to data that is thrown away with the cluster.
+    pub fn data_dir(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.data_dir = Some(folder.into());
         self
     }
 
@@ -122,7 +151,28 @@ impl Builder {
         self
     }
 
-    /// Starts the cluster, and the engine if this process has none yet.
+    /// Returns the cluster's ID and Region.
+    fn names(&self, kept: Option<&Kept>) -> Result<(String, String), StartError> {
+        let pick = |asked: &Option<String>, kept: Option<&String>| match (asked, kept) {
+            (Some(asked), Some(kept)) if asked != kept => Err(StartError::OtherCluster {
+                kept: kept.clone(),
+                asked: asked.clone(),
+            }),
+            (Some(name), _) | (None, Some(name)) => Ok(Some(name.to_owned())),
+            (None, None) => Ok(None),
+        };
+        let id = pick(&self.id, kept.map(|kept| &kept.id))?
+            .unwrap_or_else(|| random::text(ID_LENGTH, CLUSTER_ID));
+        let region = pick(&self.region, kept.map(|kept| &kept.region))?
+            .unwrap_or_else(|| "us-east-1".to_owned());
+        let is_id = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
+        match id.len() == ID_LENGTH && id.bytes().all(is_id) {
+            true => Ok((id, region)),
+            false => Err(StartError::Id { id }),
+        }
+    }
+
+    /// Starts the cluster and its engine.
     ///
     /// # Errors
     ///
@@ -132,23 +182,36 @@ impl Builder {
     ///
     /// Dropping the future leaves nothing behind.
     pub async fn start(self) -> Result<LocalCluster, StartError> {
-        let engine = tokio::task::spawn_blocking(Engine::shared)
+        let kept = match &self.data_dir {
+            Some(folder) => Kept::load(folder).map_err(|source| StartError::Kept {
+                folder: folder.clone(),
+                source,
+            })?,
+            None => None,
+        };
+        let (cluster_id, region) = self.names(kept.as_ref())?;
+        let data_dir = self.data_dir.clone();
+        let engine = tokio::task::spawn_blocking(move || Engine::start(data_dir.as_deref()))
             .await
             .expect("starting the engine does not panic")?;
-        let cluster_id = random::text(26, CLUSTER_ID);
-        let hosts = Hosts::new(
-            cluster_id.clone(),
-            &self.region,
-            self.private_link.as_deref(),
-        );
-        let certificates = Certificates::for_hosts(&hosts)?;
-        let database = format!("dsql_{cluster_id}");
+        let hosts = Hosts::new(cluster_id.clone(), &region, self.private_link.as_deref());
+        let authority = kept.as_ref().map(|kept| &kept.authority);
+        let certificates = Certificates::for_hosts(&hosts, authority)?;
+        let admin = kept
+            .as_ref()
+            .map_or_else(|| Identity::role("admin"), Kept::admin);
+        if let (None, Some(folder)) = (&kept, &self.data_dir) {
+            let authority = certificates.authority.clone();
+            Kept::new(cluster_id.clone(), region.clone(), authority, &admin)
+                .save(folder)
+                .map_err(|source| StartError::Kept {
+                    folder: folder.clone(),
+                    source,
+                })?;
+        }
         let cluster = Arc::new(Cluster {
-            arn: format!(
-                "arn:aws:dsql:{}:{ACCOUNT}:cluster/{cluster_id}",
-                self.region
-            ),
-            region: self.region,
+            arn: format!("arn:aws:dsql:{region}:{ACCOUNT}:cluster/{cluster_id}"),
+            region,
             login_deadline: self.login_deadline,
             tls: certificates.server_config(&hosts),
             clock: Clock::default(),
@@ -162,26 +225,17 @@ impl Builder {
             conflicts: Registry::default(),
             ledger: Arc::new(Ledger::default()),
             fate: watch::Sender::default(),
-            superuser: engine.create_database(&database).await?,
+            superuser: engine.superuser(),
             socket: engine.socket(),
-            database,
+            engine_ended: engine.ended(),
             hosts,
         });
-        let admin = Identity::role("admin");
         let both = [Action::DbConnect, Action::DbConnectAdmin];
         cluster.directory.put(admin.clone(), &both);
 
-        let listener =
-            std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)).map_err(|source| {
-                StartError::Listen {
-                    port: self.port,
-                    source,
-                }
-            })?;
-        let listen = |source| StartError::Listen {
-            port: self.port,
-            source,
-        };
+        let address = SocketAddr::new(self.listen, self.port);
+        let listen = |source| StartError::Listen { address, source };
+        let listener = std::net::TcpListener::bind(address).map_err(listen)?;
         listener.set_nonblocking(true).map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         // A listener belongs to the runtime that it is registered on: the engine's, not the caller's.
@@ -206,14 +260,36 @@ pub enum StartError {
     /// There is no engine.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// The port is taken, or not ours to take.
-    #[error(
-        "could not listen on 127.0.0.1:{port}: {source}; choose another port, or 0 for a free one"
-    )]
+    /// The port is taken, or needs more privileges.
+    #[error("could not listen on {address}: {source}; choose another port, or 0 for a free one")]
     Listen {
-        /// The port.
-        port: u16,
-        /// What the system said.
+        /// The address.
+        address: SocketAddr,
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// No cluster has this ID.
+    #[error("\"{id}\" is no cluster ID; use 26 lower-case letters and digits")]
+    Id {
+        /// The ID.
+        id: String,
+    },
+    /// The folder was made with other names.
+    #[error(
+        "the data folder belongs to {kept}, not to {asked}; leave the option out, or use another folder"
+    )]
+    OtherCluster {
+        /// The ID or Region of the folder.
+        kept: String,
+        /// The one that was asked for.
+        asked: String,
+    },
+    /// The names and keys in the data folder cannot be read or written.
+    #[error("could not use cluster.json in {}: {source}", .folder.display())]
+    Kept {
+        /// The folder.
+        folder: PathBuf,
+        /// The system's error.
         source: std::io::Error,
     },
     /// No certificate, for a Region that makes no host name.
@@ -221,4 +297,5 @@ pub enum StartError {
     Certificate(#[from] rcgen::Error),
 }
 
+const ID_LENGTH: usize = 26;
 const CLUSTER_ID: &[u8] = b"abcdefghijklmnopqrstuvwxyz234567";

@@ -9,29 +9,50 @@ use rcgen::{
 };
 use rustls::ServerConfig;
 use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use serde::{Deserialize, Serialize};
 
 use crate::host::Hosts;
 
 /// A private certificate authority and one certificate that it signed.
 pub(crate) struct Certificates {
-    pub(crate) ca_pem: String,
+    pub(crate) authority: Authority,
     pub(crate) ca_der: CertificateDer<'static>,
     leaf: Arc<CertifiedKey>,
 }
 
+/// What a certificate authority is made again from.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Authority {
+    pub(crate) certificate_pem: String,
+    key_pem: String,
+}
+
 impl Certificates {
-    pub(crate) fn for_hosts(hosts: &Hosts) -> Result<Self, rcgen::Error> {
+    /// Makes an authority, or signs again with one that was kept.
+    pub(crate) fn for_hosts(hosts: &Hosts, kept: Option<&Authority>) -> Result<Self, rcgen::Error> {
         let mut authority = CertificateParams::default();
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         authority
             .distinguished_name
             .push(DnType::CommonName, "dsql-local certificate authority");
-        let authority_key = KeyPair::generate()?;
-        let authority_certificate = authority.self_signed(&authority_key)?;
+        let authority_key = match kept {
+            Some(kept) => KeyPair::from_pem(&kept.key_pem)?,
+            None => KeyPair::generate()?,
+        };
+        let kept = match kept {
+            Some(kept) => kept.clone(),
+            None => Authority {
+                certificate_pem: authority.self_signed(&authority_key)?.pem(),
+                key_pem: authority_key.serialize_pem(),
+            },
+        };
+        let ca_der = CertificateDer::from_pem_slice(kept.certificate_pem.as_bytes())
+            .map_err(|error| rcgen::Error::PemError(error.to_string()))?;
         let issuer = Issuer::new(authority, authority_key);
 
         let mut leaf = CertificateParams::new(hosts.certified())?;
@@ -48,8 +69,8 @@ impl Certificates {
         .expect("a key pair made here fits its certificate");
 
         Ok(Self {
-            ca_pem: authority_certificate.pem(),
-            ca_der: authority_certificate.der().clone(),
+            ca_der,
+            authority: kept,
             leaf: Arc::new(leaf),
         })
     }
@@ -77,8 +98,8 @@ impl std::fmt::Debug for Certificates {
     }
 }
 
-/// Serves the cluster's hosts. A hello without SNI gets the certificate too,
-/// so that the session can be told in words why it is refused.
+/// Serves the cluster's hosts. A hello without SNI, or for `localhost`, gets the certificate, too: the session
+/// is then told in words why it is refused.
 #[derive(Debug)]
 struct HostCertificate {
     hosts: Hosts,
@@ -89,7 +110,7 @@ impl ResolvesServerCert for HostCertificate {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         hello
             .server_name()
-            .is_none_or(|name| self.hosts.answers_to(name))
+            .is_none_or(|name| self.hosts.answers_to(name) || Hosts::is_no_endpoint(name))
             .then(|| self.certificate.clone())
     }
 }

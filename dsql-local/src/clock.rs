@@ -4,6 +4,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
+use time::{OffsetDateTime, PrimitiveDateTime};
+
 /// The token clock of a cluster. It runs at the machine's pace, from wherever it was moved to.
 #[derive(Debug, Clone, Default)]
 pub struct Clock {
@@ -49,26 +53,10 @@ impl Clock {
 
 /// Parses the `20240827T000000Z` of an `X-Amz-Date`.
 pub(crate) fn parse_amz_date(text: &str) -> Option<SystemTime> {
-    let bytes = text.as_bytes();
-    if bytes.len() != 16 || bytes[8] != b'T' || bytes[15] != b'Z' {
-        return None;
-    }
-    let number = |from: usize, to: usize| {
-        bytes[from..to].iter().try_fold(0u64, |number, byte| {
-            byte.is_ascii_digit()
-                .then(|| number * 10 + u64::from(byte - b'0'))
-        })
-    };
-    let (year, month, day) = (number(0, 4)?, number(4, 6)?, number(6, 8)?);
-    let (hour, minute, second) = (number(9, 11)?, number(11, 13)?, number(13, 15)?);
-    if hour > 23 || minute > 59 || second > 59 {
-        return None;
-    }
-    let days = days_since_epoch(year, month, day)?;
-    let time = SystemTime::UNIX_EPOCH
-        + Duration::from_secs(days * 86_400 + hour * 3_600 + minute * 60 + second);
-    // A day that the month does not have would come back as another date.
-    (amz_date(time) == text).then_some(time)
+    let date = PrimitiveDateTime::parse(text, AMZ_DATE).ok()?;
+    let time = SystemTime::from(date.assume_utc());
+    // The parser is lenient about signs and leap seconds; the service is not.
+    (time >= SystemTime::UNIX_EPOCH && amz_date(time) == text).then_some(time)
 }
 
 /// Writes a time as the `20240827T000000Z` of an `X-Amz-Date`.
@@ -76,42 +64,17 @@ pub(crate) fn amz_date(time: SystemTime) -> String {
     let seconds = time
         .duration_since(SystemTime::UNIX_EPOCH)
         .map_or(0, |since| since.as_secs());
-    let (days, rest) = (seconds / 86_400, seconds % 86_400);
-
-    // Days since 0000-03-01, in eras of 400 years: Howard Hinnant, "chrono-compatible date algorithms".
-    let days = days + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 {
-        shifted_month + 3
-    } else {
-        shifted_month - 9
-    };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-
-    format!(
-        "{year:04}{month:02}{day:02}T{:02}{:02}{:02}Z",
-        rest / 3_600,
-        rest / 60 % 60,
-        rest % 60
-    )
+    i64::try_from(seconds)
+        .ok()
+        .and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok())
+        .and_then(|time| time.format(AMZ_DATE).ok())
+        .unwrap_or_else(|| LAST_DATE.to_owned())
 }
 
-fn days_since_epoch(year: u64, month: u64, day: u64) -> Option<u64> {
-    if year < 1970 || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
-        return None;
-    }
-    let year = if month <= 2 { year - 1 } else { year };
-    let (era, year_of_era) = (year / 400, year % 400);
-    let shifted_month = (month + 9) % 12;
-    let day_of_year = (153 * shifted_month + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    Some(era * 146_097 + day_of_era - 719_468)
-}
+const AMZ_DATE: &[BorrowedFormatItem<'_>] =
+    format_description!("[year][month][day]T[hour][minute][second]Z");
+/// Written for all times after it, which have too many digits.
+const LAST_DATE: &str = "99991231T235959Z";
 
 #[derive(Debug)]
 enum Offset {

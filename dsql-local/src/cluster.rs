@@ -37,10 +37,10 @@ pub(crate) struct Cluster {
     pub(crate) conflicts: Registry,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) fate: watch::Sender<Fate>,
-    /// Its database in the engine, by the superuser's connection and by name.
-    pub(crate) superuser: Client,
-    pub(crate) database: String,
+    /// The engine: the superuser's connection, the socket for sessions, whether it ended by itself.
+    pub(crate) superuser: Arc<Client>,
     pub(crate) socket: PathBuf,
+    pub(crate) engine_ended: watch::Receiver<bool>,
 }
 
 /// What befalls the connections that are open when it is sent.
@@ -58,7 +58,7 @@ impl Cluster {
     /// Returns a cluster without an engine, for what asks nothing of one.
     pub(crate) fn unplugged() -> Self {
         let hosts = Hosts::new("a".repeat(26), "us-east-1", None);
-        let certificates = crate::certificate::Certificates::for_hosts(&hosts).unwrap();
+        let certificates = crate::certificate::Certificates::for_hosts(&hosts, None).unwrap();
         Self {
             region: "us-east-1".to_owned(),
             arn: String::new(),
@@ -75,9 +75,9 @@ impl Cluster {
             conflicts: Registry::default(),
             ledger: Arc::default(),
             fate: watch::Sender::default(),
-            superuser: nobody(),
-            database: String::new(),
+            superuser: Arc::new(nobody()),
             socket: PathBuf::new(),
+            engine_ended: watch::channel(false).1,
             hosts,
         }
     }

@@ -45,6 +45,48 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// Writes the counters as a JSON object.
+    pub(crate) fn to_json(&self) -> String {
+        let Self {
+            accepted,
+            open,
+            backends,
+            logins,
+            tls_full,
+            tls_resumed,
+            tls_hello_retry,
+            direct,
+            ssl_request,
+            statements,
+            cancel_requests,
+            cut,
+            reset,
+            black_holed,
+            expired,
+            refusals,
+        } = self;
+        let refused: u64 = refusals.iter().map(|(_, times)| times).sum();
+        serde_json::json!({
+            "accepted": accepted,
+            "open": open,
+            "backends": backends,
+            "logins": logins,
+            "tls_full": tls_full,
+            "tls_resumed": tls_resumed,
+            "tls_hello_retry": tls_hello_retry,
+            "direct": direct,
+            "ssl_request": ssl_request,
+            "statements": statements,
+            "cancel_requests": cancel_requests,
+            "cut": cut,
+            "reset": reset,
+            "black_holed": black_holed,
+            "expired": expired,
+            "refused": refused,
+        })
+        .to_string()
+    }
+
     /// Returns how many times clients were told a refusal that `is_it` accepts.
     pub fn refused(&self, is_it: impl Fn(&Refusal) -> bool) -> u64 {
         self.refusals

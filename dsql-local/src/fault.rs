@@ -4,6 +4,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rand::RngExt;
 use tokio::sync::watch;
 
 use crate::ending::Ending;
@@ -111,7 +112,9 @@ impl Fault {
     pub fn at(stage: Stage, effect: Effect) -> Self {
         let stage = match effect {
             Effect::Refuse(_) => stage.max(Stage::Startup),
-            _ => stage,
+            Effect::Cut | Effect::Reset | Effect::Stall | Effect::Garbage | Effect::Trickle(_) => {
+                stage
+            }
         };
         Self::new(Kind::At(stage, effect))
     }
@@ -147,6 +150,12 @@ impl Fault {
         Self::new(Kind::Delay(direction, by))
     }
 
+    /// Closes a part of the new connections as they are accepted, as AWS FIS's `cluster-connection-failure`
+    /// does, until the faults are cleared. `percent` is from 0 to 100.
+    pub fn fail_connections(percent: u8) -> Self {
+        Self::new(Kind::FailConnections(percent.min(100))).always()
+    }
+
     /// Makes it due this many times. Defaults to once.
     #[must_use]
     pub fn times(mut self, times: usize) -> Self {
@@ -174,6 +183,7 @@ enum Kind {
     At(Stage, Effect),
     ConflictCommit,
     Delay(Direction, Duration),
+    FailConnections(u8),
 }
 
 /// The faults of a cluster, and the gate that stalled connections wait at.
@@ -224,7 +234,16 @@ impl Faults {
     pub(crate) fn at_if(&self, stage: Stage, wanted: impl Fn(&Effect) -> bool) -> Option<Effect> {
         self.take(|kind| match kind {
             Kind::At(at, effect) if *at == stage && wanted(effect) => Some(effect.clone()),
-            _ => None,
+            Kind::FailConnections(percent)
+                if stage == Stage::Accept
+                    && wanted(&Effect::Cut)
+                    && rand::rng().random_range(0..100) < *percent =>
+            {
+                Some(Effect::Cut)
+            }
+            Kind::At(..) | Kind::ConflictCommit | Kind::Delay(..) | Kind::FailConnections(_) => {
+                None
+            }
         })
     }
 
@@ -236,7 +255,9 @@ impl Faults {
     pub(crate) fn delay(&self, direction: Direction) -> Option<Duration> {
         self.take(|kind| match kind {
             Kind::Delay(of, by) if *of == direction => Some(*by),
-            _ => None,
+            Kind::At(..) | Kind::ConflictCommit | Kind::Delay(..) | Kind::FailConnections(_) => {
+                None
+            }
         })
     }
 
@@ -298,6 +319,19 @@ mod tests {
         assert_eq!(faults.struck(&Fault::at(Stage::Startup, Effect::Cut)), 2);
         assert_eq!(faults.struck(&Fault::refuse(Refusal::WakingUp)), 1);
         assert_eq!(faults.struck(&Fault::lose_commit_reply()), 0);
+    }
+
+    #[test]
+    fn a_part_of_the_connections_fails() {
+        let faults = Faults::default();
+        faults.add(Fault::fail_connections(30));
+        let failed = (0..10_000)
+            .filter(|_| faults.at(Stage::Accept).is_some())
+            .count();
+        assert!((2_500..3_500).contains(&failed), "{failed}");
+        assert_eq!(faults.at(Stage::Startup), None);
+        faults.clear();
+        assert_eq!(faults.at(Stage::Accept), None);
     }
 
     #[test]

@@ -114,7 +114,7 @@ async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
 
     let pace = &wire.pace;
     let inward = async {
-        let mut requests = Requests::new(cluster, entry, line, pace);
+        let mut requests = Requests::new(cluster, entry, line, pace).with_control(session.control);
         let unread = &mut wire.unread;
         let mut out = BytesMut::new();
         loop {
@@ -247,7 +247,9 @@ async fn first_statement<S: AsyncRead + AsyncWrite + Unpin>(
 /// Opens a backend as the session's user. Returns with it what the client has to be told:
 /// the settings that the engine reports otherwise than the front did.
 async fn open(cluster: &Cluster, session: &Session) -> Result<(UnixStream, BytesMut), Ending> {
-    let mut stream = UnixStream::connect(&cluster.socket).await?;
+    let mut stream = UnixStream::connect(&cluster.socket)
+        .await
+        .map_err(|_| Ending::EngineClosed)?;
     let mut out = BytesMut::new();
     frame::put_counted(&mut out, |out| {
         out.put_i32(3 << 16);

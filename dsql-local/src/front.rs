@@ -92,7 +92,16 @@ async fn connection(cluster: Arc<Cluster>, stream: TcpStream, mut fate: watch::R
             }
         }
         Ending::Stalled => cluster.faults.released().await,
-        _ => {}
+        Ending::Closed
+        | Ending::Refused(_)
+        | Ending::Cut
+        | Ending::Expired
+        | Ending::Garbage
+        | Ending::TlsFailed(_)
+        | Ending::LoginTimedOut
+        | Ending::Failed(_)
+        | Ending::Malformed(_)
+        | Ending::EngineClosed => {}
     }
 }
 
@@ -122,8 +131,30 @@ async fn converse(cluster: &Cluster, socket: Socket, entry: &Entry) -> Ending {
         Ok(Err(ending)) => ending,
         Err(_) => Ending::LoginTimedOut,
     };
+    let ending = explained(cluster, ending).await;
     farewell(&mut wire.stream, &ending, entry).await;
     ending
+}
+
+/// Logs or answers an end that the client could not understand.
+async fn explained(cluster: &Cluster, ending: Ending) -> Ending {
+    match ending {
+        Ending::Malformed(frame::Malformed::TooLong) => {
+            tracing::warn!(
+                "a message of more than 10 MiB: the session is closed without a word, as the service does it"
+            );
+            Ending::Malformed(frame::Malformed::TooLong)
+        }
+        // The session's backend ends before the superuser's, when an engine is killed.
+        Ending::EngineClosed => {
+            let mut ended = cluster.engine_ended.clone();
+            match timeout(ENGINE_PATIENCE, ended.wait_for(|ended| *ended)).await {
+                Ok(Ok(_)) => Ending::Refused(Refusal::EngineEnded),
+                Ok(Err(_)) | Err(_) => Ending::EngineClosed,
+            }
+        }
+        other => other,
+    }
 }
 
 /// Agrees on TLS: at once, or after the client asked whether there is any.
@@ -233,7 +264,14 @@ async fn farewell<S: AsyncRead + AsyncWrite + Unpin>(
         }
         Ending::Garbage => words.extend_from_slice(GARBAGE),
         Ending::Closed | Ending::EngineClosed => {}
-        _ => return,
+        Ending::Cut
+        | Ending::Reset
+        | Ending::Stalled
+        | Ending::Expired
+        | Ending::TlsFailed(_)
+        | Ending::LoginTimedOut
+        | Ending::Failed(_)
+        | Ending::Malformed(_) => return,
     }
     let goodbye = async {
         stream.write_all(&words).await?;
@@ -260,3 +298,4 @@ const GARBAGE: &[u8] = &[0xff; 64];
 /// Kibibytes that a client may still send after the last words.
 const MOST_UNREAD: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(2);
+const ENGINE_PATIENCE: Duration = Duration::from_millis(500);

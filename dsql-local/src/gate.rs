@@ -47,6 +47,8 @@ pub(crate) struct Gate {
 
 #[derive(Debug)]
 struct State {
+    burst: u32,
+    per_second: u32,
     /// Connections that may come at once, and when that was so.
     tokens: f64,
     filled: Duration,
@@ -64,6 +66,8 @@ impl Gate {
     pub(crate) fn new(quotas: Quotas) -> Self {
         Self {
             state: Mutex::new(State {
+                burst: quotas.burst,
+                per_second: quotas.per_second,
                 tokens: f64::from(quotas.burst),
                 filled: Duration::ZERO,
                 sleep: Sleep::Awake,
@@ -114,10 +118,18 @@ impl Gate {
         self.state().sleep = Sleep::Asleep;
     }
 
+    /// Changes how many connections may come at once, and how many more with each second.
+    pub(crate) fn throttle(&self, burst: u32, per_second: u32) {
+        let mut state = self.state();
+        state.burst = burst;
+        state.per_second = per_second;
+        state.tokens = state.tokens.min(f64::from(burst));
+    }
+
     fn take_token(&self, state: &mut State, now: Duration) -> Result<(), Refusal> {
         let since = now.saturating_sub(state.filled).as_secs_f64();
-        let filled = state.tokens + since * f64::from(self.quotas.per_second);
-        state.tokens = filled.min(f64::from(self.quotas.burst));
+        let filled = state.tokens + since * f64::from(state.per_second);
+        state.tokens = filled.min(f64::from(state.burst));
         state.filled = state.filled.max(now);
         if state.tokens < 1.0 {
             return Err(Refusal::RateExceeded);

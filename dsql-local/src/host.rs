@@ -51,6 +51,13 @@ impl Hosts {
         }
     }
 
+    /// Returns whether a name is no endpoint of any cluster's, as `localhost` is none: a mistake that only
+    /// a local cluster meets.
+    pub(crate) fn is_no_endpoint(name: &str) -> bool {
+        let name = name.to_ascii_lowercase();
+        !name.ends_with(".on.aws") && !name.ends_with(".amazonaws.com")
+    }
+
     fn is_vpc_endpoint(&self, name: &str) -> bool {
         self.vpc_endpoints
             .as_ref()

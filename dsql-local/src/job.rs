@@ -2,10 +2,13 @@
 //! Here it is done at once, by the SQL made here, and is a job in `sys.jobs` all the same. `rules` calls it.
 
 use crate::role::literal;
-use crate::statement::{Statement, Token};
+use crate::statement::Statement;
 
 /// Returns PostgreSQL's way to do what an ASYNC statement asks for, and the tag to answer with.
-pub(crate) fn translate(statement: &Statement<'_>) -> Option<(String, &'static str)> {
+pub(crate) fn translate(
+    statement: &Statement<'_>,
+    method: Option<[usize; 2]>,
+) -> Option<(String, &'static str)> {
     let (kind, tag) = if statement.begins_with(&["create", "index", "async"])
         || statement.begins_with(&["create", "unique", "index", "async"])
     {
@@ -15,11 +18,16 @@ pub(crate) fn translate(statement: &Statement<'_>) -> Option<(String, &'static s
     } else {
         return None;
     };
-    let text = statement.without_word("async")?;
+    let asynchronous = statement.find(&["async"])?;
+    let text = statement.without(
+        [asynchronous]
+            .into_iter()
+            .chain(method.into_iter().flatten()),
+    );
     let object = object(statement).map_or_else(|| "NULL".to_owned(), literal);
     Some((
         format!(
-            "SELECT dsql_local.run_job('{kind}', {object}, {}) AS job_id",
+            "SELECT pg_toast.dsql_run_job('{kind}', {object}, {}) AS job_id",
             literal(&text)
         ),
         tag,
@@ -35,13 +43,4 @@ fn object<'a>(statement: &'a Statement<'_>) -> Option<&'a str> {
         _ => after,
     };
     statement.tokens.get(name)?.as_name()
-}
-
-/// Returns whether the statement waits for a job.
-pub(crate) fn waits(statement: &Statement<'_>) -> bool {
-    matches!(
-        &statement.tokens[..],
-        [_, Token::Word(schema), Token::Symbol('.'), Token::Word(name), ..]
-            if schema == "sys" && name == "wait_for_job"
-    )
 }

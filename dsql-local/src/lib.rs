@@ -15,37 +15,25 @@
 //!
 //! # The engine
 //!
-//! The first PostgreSQL 15 or later that runs: the one in `DSQL_LOCAL_PG_BIN`, or the one on the machine that is
-//! nearest to 16. Without one, PostgreSQL 16 is fetched once, as a package of 23 MB that `npm` downloads and
-//! whose checksum is pinned here; it is kept in the user's cache, or, by root, in the folder for temporary
-//! files. `DSQL_LOCAL_PG_BIN=fetch` does so although there is one. If that fails, too, there is an error
-//! that names the command to install one. A process has one engine, which stops with its last cluster, and
-//! with the process however that ends.
+//! PostgreSQL 16, the version that the service is compatible with: one on the machine, or else one that is
+//! fetched once, as a package of 23 MB that `npm` downloads and whose checksum is pinned here. It is kept in
+//! the user's cache, or, for root, in the folder for temporary files. `DSQL_LOCAL_PG_BIN` names another
+//! installation (15 or later, with a warning); `DSQL_LOCAL_PG_BIN=fetch` fetches although there is one. Each
+//! cluster has an engine of its own, which ends with the cluster, and with the process however that ends.
 //!
-//! # What is the service's and what is not
+//! # What differs from the service
 //!
-//! - A cluster is a database in an engine that the process's clusters share. `current_database()` tells,
-//!   and `pg_roles` shows the other clusters' roles; creating, dropping, granting and logging in do not.
-//! - The engine detects conflicts by locks: the second writer of a row fails, at its statement, where the
-//!   service fails the second to commit.
-//! - A statement that names a role in a form that is not known here (`ALTER ROLE`) reaches the engine as it is.
 //! - Backends open at a session's first statement: what the engine refuses at startup, such as a time zone
-//!   that does not exist, is told then.
-//! - `SHOW server_version` tells the engine's version, where the login reports 16.15.
+//!   that does not exist, is answered then.
 //! - Where the service's SQLSTATE for a refusal is not known, 08006 stands in.
-//! - Statements are refused in words recorded from a real cluster (Dreamescaper/dsql-emulator, September
-//!   2026). These are guesses: `LOCK`, `DO`, `REINDEX` and others that are called by the name of PostgreSQL's
-//!   parse node; `RELEASE`; `SET SESSION CHARACTERISTICS`; `SELECT INTO`; partitions and inheritance; `ASC` and
-//!   `DESC` in an index; `sys.wait_for_job` of an unknown job (P0002), of a bad id (22P02, its words), and in a
-//!   transaction (25001).
+//! - Messages are those of a real cluster where one was recorded (`tests/record`). The others follow the
+//!   pattern: the name of PostgreSQL's parse node.
 //! - A name of PrivateLink's without the right `amzn-cluster-id` is answered as if there was no server name.
 //! - The age of a transaction is noticed at its next statement. Its 10 MiB are the rows', without indexes.
-//! - Every committed definition makes other sessions' catalogs stale, one with `IF NOT EXISTS` that did
-//!   nothing, too.
 //! - `ASYNC` builds at once: an index is valid when the statement returns. One that could not be built
 //!   leaves a failed job and no index, where the service leaves an invalid index. A job stays listed when the
 //!   service would have forgotten it.
-//! - `numeric` without precision is the engine's. A primary key's column can be dropped.
+//! - `pg_proc`, `pg_trigger` and the tables of the schema `pg_toast` show how the rules are enforced.
 
 pub use builder::{Builder, StartError};
 pub use clock::Clock;
@@ -57,6 +45,7 @@ pub use identity::{Action, Identity};
 pub use local::LocalCluster;
 pub use refusal::Refusal;
 pub use schema::SchemaConflicts;
+pub use script::ScriptError;
 pub use sigv4::{Flaw, PresignedToken, sign};
 
 mod answer;
@@ -65,6 +54,7 @@ mod certificate;
 mod clock;
 mod cluster;
 mod conflict;
+mod control;
 mod count;
 mod ending;
 mod engine;
@@ -76,6 +66,7 @@ mod gate;
 mod host;
 mod identity;
 mod job;
+mod kept;
 mod line;
 mod local;
 mod options;
@@ -86,6 +77,7 @@ mod request;
 mod role;
 mod rules;
 mod schema;
+mod script;
 mod session;
 mod sigv4;
 mod socket;
@@ -96,3 +88,7 @@ mod uptime;
 #[cfg(test)]
 #[path = "../tests/corpus/mod.rs"]
 mod corpus;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;

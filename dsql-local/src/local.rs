@@ -14,10 +14,12 @@ use crate::builder::{Builder, StartError};
 use crate::certificate::Certificates;
 use crate::clock::Clock;
 use crate::cluster::{Cluster, Fate};
+use crate::control;
 use crate::count::{ConnectionLog, Counts};
 use crate::engine::Engine;
 use crate::fault::Fault;
 use crate::identity::{Action, Identity};
+use crate::script::{self, ScriptError};
 
 /// A cluster on this machine, stopped when it is dropped.
 ///
@@ -29,7 +31,7 @@ pub struct LocalCluster {
     pub(crate) admin: Identity,
     pub(crate) address: SocketAddr,
     pub(crate) front: AbortHandle,
-    pub(crate) engine: Arc<Engine>,
+    pub(crate) engine: Engine,
 }
 
 impl LocalCluster {
@@ -84,7 +86,7 @@ impl LocalCluster {
 
     /// Returns the certificate authority to trust, as PEM.
     pub fn ca_pem(&self) -> &str {
-        &self.certificates.ca_pem
+        &self.certificates.authority.certificate_pem
     }
 
     /// Returns the certificate authority to trust, as DER.
@@ -95,7 +97,7 @@ impl LocalCluster {
     /// Returns a folder that only the engine's user and root can enter, and that goes with the engine,
     /// even if this process is killed. It holds files that belong to a cluster.
     pub fn folder(&self) -> &Path {
-        self.engine.socket_directory()
+        self.engine.folder()
     }
 
     /// Returns an IAM role that is allowed both actions.
@@ -175,6 +177,29 @@ impl LocalCluster {
         Ok(rows.collect())
     }
 
+    /// Runs a script as `admin` through the front, each statement by itself.
+    ///
+    /// # Errors
+    ///
+    /// [`ScriptError`] names the statement that failed; those before it stay.
+    ///
+    /// # Cancel safety
+    ///
+    /// Some of the statements may have run.
+    pub async fn run_script(&self, sql: &str) -> Result<(), ScriptError> {
+        script::run(self, sql).await
+    }
+
+    /// Does what `CALL dsql_local.{call}` does in a session with `-c dsql_local.control=on`, such as
+    /// `inject('conflict', 3)` or `advance('1 hour')`.
+    ///
+    /// # Errors
+    ///
+    /// Words for the person who wrote the call.
+    pub fn control(&self, call: &str) -> Result<(), String> {
+        control::call(&self.cluster, call)
+    }
+
     /// Adds a fault. Faults of a kind are due in the order in which they were added.
     pub fn inject(&self, fault: Fault) {
         self.cluster.faults.add(fault);
@@ -210,6 +235,20 @@ impl LocalCluster {
         self.cluster.fate.send_replace(Fate::BlackHole);
     }
 
+    /// Waits until the engine has ended by itself, killed or crashed, and returns the end of its log.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when the future is dropped.
+    pub async fn engine_ended(&self) -> String {
+        let mut ended = self.cluster.engine_ended.clone();
+        // An error means that the superuser's connection was closed from this side.
+        if ended.wait_for(|ended| *ended).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        self.engine.log()
+    }
+
     /// Returns what was counted so far.
     pub fn counts(&self) -> Counts {
         self.cluster.ledger.counts()
@@ -225,16 +264,6 @@ impl Drop for LocalCluster {
     fn drop(&mut self) {
         self.front.abort();
         self.cluster.fate.send_replace(Fate::Cut);
-        // The last cluster's engine takes the data along.
-        if Arc::strong_count(&self.engine) > 1 {
-            let maintenance = self.engine.maintenance();
-            let drop = format!("DROP DATABASE {} WITH (FORCE)", self.cluster.database);
-            self.engine.runtime().spawn(async move {
-                if let Err(error) = maintenance.batch_execute(&drop).await {
-                    tracing::debug!(%error, "a cluster's database stays until its engine stops");
-                }
-            });
-        }
     }
 }
 

@@ -2,16 +2,21 @@
 //! `session` refuses the others, and hands these to the engine.
 
 use crate::frame::Parameters;
+use crate::identity::ADMIN;
 use crate::refusal::Refusal;
 
 /// Returns the settings of the packet and of its `options`, as the engine takes them.
 pub(crate) fn settings(parameters: &Parameters) -> Result<Vec<(String, String)>, Refusal> {
     let mut settings = Vec::new();
+    let is_admin = parameters.get("user") == Some(ADMIN);
     for (name, value) in &parameters.pairs {
         match name.as_str() {
             "user" | "database" => {}
             "options" => {
                 for (name, value) in parse_options(value)? {
+                    if is_admin && name == CONTROL {
+                        continue;
+                    }
                     allow(&mut settings, name, value)?;
                 }
             }
@@ -27,6 +32,17 @@ pub(crate) fn cluster_id(parameters: &Parameters) -> Option<String> {
     let options = parse_options(parameters.get("options")?).ok()?;
     let (_, id) = options.into_iter().rfind(|(name, _)| name == CLUSTER_ID)?;
     Some(id)
+}
+
+/// Returns whether the packet's `options` ask for control of the local cluster.
+pub(crate) fn asks_for_control(parameters: &Parameters) -> bool {
+    let options = parameters.get("options").map(parse_options);
+    let Some(Ok(options)) = options else {
+        return false;
+    };
+    options
+        .iter()
+        .any(|(name, value)| name == CONTROL && matches!(value.as_str(), "on" | "true" | "1"))
 }
 
 /// Returns the names that are about the protocol itself, none of which is known here.
@@ -108,6 +124,8 @@ fn words(options: &str) -> Vec<String> {
     words
 }
 
+/// Lets `admin` inject faults and move clocks by SQL (`control`).
+const CONTROL: &str = "dsql_local.control";
 const CLUSTER_ID: &str = "amzn-cluster-id";
 const PROTOCOL_PREFIX: &str = "_pq_.";
 const OF_POSTGRES: &[&str] = &[

@@ -1,29 +1,17 @@
-//! Random text and numbers, from the generator that TLS uses.
-//! Cluster IDs, credentials and cancel keys come from here.
+//! Random text and numbers: cluster IDs, credentials, cancel keys.
 
-use rustls::crypto::ring;
+use rand::RngExt;
+use rand::seq::IndexedRandom;
 
 /// Returns `length` characters of `alphabet`.
 pub(crate) fn text(length: usize, alphabet: &[u8]) -> String {
-    let mut drawn = vec![0; length];
-    fill(&mut drawn);
-    // The modulo favours some letters a little; nothing here is a secret worth guarding.
-    drawn
-        .iter()
-        .map(|byte| char::from(alphabet[usize::from(*byte) % alphabet.len()]))
+    let mut rng = rand::rng();
+    std::iter::repeat_with(|| alphabet.choose(&mut rng).copied().map_or(' ', char::from))
+        .take(length)
         .collect()
 }
 
-/// Returns a random positive number.
+/// Returns a random number that is not negative.
 pub(crate) fn number() -> i32 {
-    let mut drawn = [0; 4];
-    fill(&mut drawn);
-    i32::from_be_bytes(drawn) & i32::MAX
-}
-
-fn fill(buffer: &mut [u8]) {
-    ring::default_provider()
-        .secure_random
-        .fill(buffer)
-        .expect("the system's generator answers");
+    rand::rng().random_range(0..=i32::MAX)
 }

@@ -1,5 +1,5 @@
-//! Every way in which the cluster says no, in the service's words.
-//! The rooms that judge produce these; `frame` writes them to the wire.
+//! Every refusal of the cluster's, in the service's words.
+//! `frame` writes them to the wire.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -61,6 +61,13 @@ pub enum Refusal {
         /// The parameter.
         name: String,
     },
+    /// The TLS hello named a host that is no endpoint, such as `localhost`.
+    NotAnEndpoint {
+        /// The host.
+        host: String,
+        /// The cluster's endpoint.
+        endpoint: String,
+    },
     /// The TLS hello had no server name.
     NoSni,
     /// A startup packet outside of TLS.
@@ -71,6 +78,8 @@ pub enum Refusal {
     TooManyConnections,
     /// More new connections a second than the cluster takes.
     RateExceeded,
+    /// The engine behind the local cluster was killed or crashed.
+    EngineEnded,
     /// Bytes that are not the protocol.
     Protocol(&'static str),
     /// In a session: another transaction changed the same rows.
@@ -92,6 +101,11 @@ pub enum Refusal {
     /// In a session: a type or a parameter that does not exist.
     Unknown {
         /// PostgreSQL's words.
+        message: Cow<'static, str>,
+    },
+    /// In a session: an option with a value that the service does not take.
+    Invalid {
+        /// The service's words.
         message: Cow<'static, str>,
     },
     /// In a session: a statement that runs in no transaction.
@@ -141,10 +155,27 @@ impl Refusal {
             | Self::Unsupported { .. }
             | Self::SettingNotSupported { .. }
             | Self::Unknown { .. }
+            | Self::Invalid { .. }
             | Self::NotInTransaction { .. }
             | Self::TransactionAge { .. } => false,
             Self::Custom { fatal, .. } => *fatal,
-            _ => true,
+            Self::Token(_)
+            | Self::WrongAction { .. }
+            | Self::NotAuthorized { .. }
+            | Self::NotGranted { .. }
+            | Self::IamAuthenticationFailed { .. }
+            | Self::RoleMissing { .. }
+            | Self::RoleCannotLogin { .. }
+            | Self::DatabaseMissing { .. }
+            | Self::ParameterNotSupported { .. }
+            | Self::NotAnEndpoint { .. }
+            | Self::NoSni
+            | Self::NoTls
+            | Self::WakingUp
+            | Self::TooManyConnections
+            | Self::RateExceeded
+            | Self::EngineEnded
+            | Self::Protocol(_) => true,
         }
     }
 
@@ -155,19 +186,25 @@ impl Refusal {
             | Self::SettingNotSupported { .. }
             | Self::Unsupported { .. } => "0A000",
             Self::Unknown { .. } => "42704",
+            Self::Invalid { .. } => "22023",
             Self::NotInTransaction { .. } => "25001",
             Self::TransactionAge { .. } => "54000",
             Self::TooManyConnections => "53300",
             Self::RateExceeded => "53400",
-            Self::RoleMissing { .. }
-            | Self::RoleCannotLogin { .. }
-            | Self::IamAuthenticationFailed { .. } => "28000",
+            Self::RoleCannotLogin { .. } | Self::IamAuthenticationFailed { .. } => "28000",
             Self::DatabaseMissing { .. } => "3D000",
-            Self::Protocol(_) => "08P01",
+            Self::RoleMissing { .. } | Self::NoTls | Self::Protocol(_) => "08P01",
+            Self::EngineEnded => "57P02",
             Self::Conflict | Self::SchemaChanged => "40001",
             Self::ServerUnavailable => "XX000",
             Self::Custom { sqlstate, .. } => sqlstate,
-            _ => "08006",
+            Self::Token(_)
+            | Self::WrongAction { .. }
+            | Self::NotAuthorized { .. }
+            | Self::NotGranted { .. }
+            | Self::NotAnEndpoint { .. }
+            | Self::NoSni
+            | Self::WakingUp => "08006",
         }
     }
 
@@ -192,7 +229,11 @@ impl Refusal {
                 format!("setting configuration parameter \"{name}\" not supported").into()
             }
             Self::NoSni => "unable to accept connection, sni was not received".into(),
-            Self::NoTls => "unable to accept connection, TLS is required".into(),
+            Self::NoTls => "unable to accept connection, SSL is mandatory".into(),
+            Self::NotAnEndpoint { host, .. } => {
+                format!("unable to accept connection, \"{host}\" is not the endpoint of a cluster")
+                    .into()
+            }
             Self::WakingUp => {
                 "unable to accept connection, waking up cluster, please retry later".into()
             }
@@ -200,12 +241,16 @@ impl Refusal {
                 "Unable to accept connection, too many open connections.".into()
             }
             Self::RateExceeded => "Unable to accept connection, rate exceeded.".into(),
+            Self::EngineEnded => {
+                "the engine of this local cluster ended; start the cluster again".into()
+            }
             Self::Protocol(what) => (*what).into(),
             Self::Conflict => "change conflicts with another transaction (OC000)".into(),
             Self::SchemaChanged => "schema has been updated by another transaction (OC001)".into(),
             Self::ServerUnavailable => "server unavailable".into(),
             Self::Unsupported { message }
             | Self::Unknown { message }
+            | Self::Invalid { message }
             | Self::Custom { message, .. } => message.as_ref().into(),
             Self::NotInTransaction { what } => {
                 format!("{what} cannot run inside a transaction block").into()
@@ -224,7 +269,32 @@ impl Refusal {
                 age.as_secs(),
                 limit.as_secs()
             )),
-            _ => None,
+            Self::Token(_)
+            | Self::WrongAction { .. }
+            | Self::NotAuthorized { .. }
+            | Self::NotGranted { .. }
+            | Self::IamAuthenticationFailed { .. }
+            | Self::RoleMissing { .. }
+            | Self::RoleCannotLogin { .. }
+            | Self::DatabaseMissing { .. }
+            | Self::ParameterNotSupported { .. }
+            | Self::NotAnEndpoint { .. }
+            | Self::NoSni
+            | Self::NoTls
+            | Self::WakingUp
+            | Self::TooManyConnections
+            | Self::RateExceeded
+            | Self::EngineEnded
+            | Self::Protocol(_)
+            | Self::Conflict
+            | Self::SchemaChanged
+            | Self::ServerUnavailable
+            | Self::Unsupported { .. }
+            | Self::SettingNotSupported { .. }
+            | Self::Unknown { .. }
+            | Self::Invalid { .. }
+            | Self::NotInTransaction { .. }
+            | Self::Custom { .. } => None,
         }
     }
 
@@ -246,8 +316,33 @@ impl Refusal {
             Self::NotGranted { arn } => {
                 format!("User: {arn} is not authorized to access this resource")
             }
+            Self::NotAnEndpoint { endpoint, .. } => format!(
+                "This is a local cluster. Connect to host {endpoint}: with libpq set hostaddr to 127.0.0.1, \
+                 elsewhere map the name to 127.0.0.1 in /etc/hosts, or run the client by \
+                 `dsql-local exec -- COMMAND`."
+            ),
             Self::Custom { hint, .. } => return hint.as_deref().map(Cow::Borrowed),
-            _ => return None,
+            Self::IamAuthenticationFailed { .. }
+            | Self::RoleMissing { .. }
+            | Self::RoleCannotLogin { .. }
+            | Self::DatabaseMissing { .. }
+            | Self::ParameterNotSupported { .. }
+            | Self::NoSni
+            | Self::NoTls
+            | Self::WakingUp
+            | Self::TooManyConnections
+            | Self::RateExceeded
+            | Self::EngineEnded
+            | Self::Protocol(_)
+            | Self::Conflict
+            | Self::SchemaChanged
+            | Self::ServerUnavailable
+            | Self::Unsupported { .. }
+            | Self::SettingNotSupported { .. }
+            | Self::Unknown { .. }
+            | Self::Invalid { .. }
+            | Self::NotInTransaction { .. }
+            | Self::TransactionAge { .. } => return None,
         };
         Some(hint.into())
     }

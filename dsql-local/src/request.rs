@@ -8,6 +8,7 @@ use bytes::{BufMut, BytesMut};
 
 use crate::answer::{Due, MARKER, Reply};
 use crate::cluster::Cluster;
+use crate::control;
 use crate::count::Entry;
 use crate::ending::Ending;
 use crate::fault::{Effect, Stage};
@@ -35,6 +36,8 @@ pub(crate) struct Requests<'a> {
     /// Drops what comes before the next Sync, as an engine does that reported an error.
     skipping: bool,
     rollbacks: u64,
+    /// Whether faults and clocks answer to SQL.
+    control: bool,
 }
 
 /// How it goes on after some frames.
@@ -81,7 +84,21 @@ impl<'a> Requests<'a> {
             portals: HashMap::new(),
             skipping: false,
             rollbacks: 0,
+            control: false,
         }
+    }
+
+    /// Lets the session control the local cluster by SQL.
+    pub(crate) fn with_control(mut self, control: bool) -> Self {
+        self.control = control;
+        self
+    }
+
+    fn judge(&self, statement: &Statement<'_>) -> Judged {
+        self.control
+            .then(|| control::judge(self.cluster, statement))
+            .flatten()
+            .unwrap_or_else(|| rules::judge(statement))
     }
 
     /// Takes every whole frame and writes what the engine is to see of it.
@@ -166,7 +183,7 @@ impl<'a> Requests<'a> {
 
     /// Returns what the engine and the client see of one statement of a simple query.
     fn part(&mut self, statement: &Statement<'_>) -> Result<(String, Reply), Ending> {
-        let Judged { kind, verdict } = rules::judge(statement);
+        let Judged { kind, verdict } = self.judge(statement);
         if let Verdict::Refuse(refusal) = verdict {
             return Ok((MARKED.to_owned(), Reply::Refuse(refusal)));
         }
@@ -219,7 +236,7 @@ impl<'a> Requests<'a> {
                 kind: Kind::Other,
                 verdict: Verdict::Refuse(refusal),
             },
-            (None, [statement]) => match rules::judge(statement) {
+            (None, [statement]) => match self.judge(statement) {
                 judged if is_looked_up(judged.kind) && self.is_stale(judged.kind, &names) => {
                     Judged {
                         verdict: Verdict::Refuse(Refusal::SchemaChanged),

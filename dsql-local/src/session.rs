@@ -9,9 +9,11 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use crate::cluster::Cluster;
 use crate::count::Entry;
 use crate::ending::Ending;
+use crate::engine::DATABASE;
 use crate::fault::Stage;
 use crate::frame::{self, Frame, Malformed, Parameters, Startup};
 use crate::gate::Place;
+use crate::host::Hosts;
 use crate::identity::Action;
 use crate::options;
 use crate::random;
@@ -86,6 +88,8 @@ pub(crate) struct Session {
     pub(crate) told: Vec<(String, String)>,
     /// When it began, by the cluster's uptime.
     pub(crate) opened: Duration,
+    /// Whether `admin` asked for control of the local cluster.
+    pub(crate) control: bool,
     /// Held until it ends.
     _place: Place,
 }
@@ -106,6 +110,13 @@ pub(crate) async fn login<S: AsyncRead + AsyncWrite + Unpin>(
         log.application_name = parameters.get("application_name").map(str::to_owned);
     });
     strike(cluster, wire, Stage::Startup)?;
+    if let Some(name) = name.filter(|name| Hosts::is_no_endpoint(name)) {
+        return Err(Refusal::NotAnEndpoint {
+            host: name.to_owned(),
+            endpoint: cluster.hosts.public.clone(),
+        }
+        .into());
+    }
     let cluster_id = options::cluster_id(&parameters);
     let host = cluster
         .hosts
@@ -127,6 +138,7 @@ pub(crate) async fn login<S: AsyncRead + AsyncWrite + Unpin>(
         .into());
     }
     let settings = options::settings(&parameters)?;
+    let control = options::asks_for_control(&parameters);
 
     entry.log(|log| log.early_password = !wire.unread.is_empty());
     let mut out = BytesMut::new();
@@ -157,13 +169,14 @@ pub(crate) async fn login<S: AsyncRead + AsyncWrite + Unpin>(
 
     let mut parameters = vec![
         ("user".to_owned(), user),
-        ("database".to_owned(), cluster.database.clone()),
+        ("database".to_owned(), DATABASE.to_owned()),
     ];
     parameters.extend(settings);
     Ok(Session {
         parameters,
         told,
         opened,
+        control,
         _place: place,
     })
 }
@@ -259,8 +272,6 @@ fn told(user: &str, settings: &[(String, String)]) -> Vec<(String, String)> {
         .collect()
 }
 
-/// The only database that a cluster has.
-const DATABASE: &str = "postgres";
 const CLEARTEXT_PASSWORD: i32 = 3;
 /// Without room, a read takes what little is left of the buffer.
 pub(crate) const READ_AHEAD: usize = 16 * 1024;

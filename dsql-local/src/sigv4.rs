@@ -193,7 +193,7 @@ pub fn sign(
     let signature = mac(&key, string_to_sign(&query, host, now, region).as_bytes())
         .finalize()
         .into_bytes();
-    format!("{host}/?{query}&X-Amz-Signature={}", hex(&signature))
+    format!("{host}/?{query}&X-Amz-Signature={}", hex::encode(signature))
 }
 
 /// What is wrong with a token. It prints the service's words where they are known,
@@ -204,6 +204,9 @@ pub enum Flaw {
     /// Not a presigned URL of the right form; names the part.
     #[error("The request signature does not conform to AWS standards: {0}")]
     Malformed(&'static str),
+    /// Valid for more than a week.
+    #[error("X-Amz-Expires must be less than a week (in seconds)")]
+    TooLong,
     /// No identity has this access key.
     #[error("The security token included in the request is invalid.")]
     UnknownAccessKey,
@@ -281,40 +284,30 @@ fn encode(text: &str) -> String {
 }
 
 fn parse_expires(text: &str) -> Result<Duration, Flaw> {
-    let flaw = Flaw::Malformed("X-Amz-Expires");
     let canonical = !text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit());
     match text.parse() {
-        Ok(seconds @ 1..=604_800) if canonical => Ok(Duration::from_secs(seconds)),
-        _ => Err(flaw),
+        Ok(seconds @ 1..=WEEK) if canonical => Ok(Duration::from_secs(seconds)),
+        Ok(604_801..) if canonical => Err(Flaw::TooLong),
+        Ok(0_u64..) | Err(_) => Err(Flaw::Malformed("X-Amz-Expires")),
     }
 }
 
 fn parse_signature(text: &str) -> Result<Vec<u8>, Flaw> {
-    let digit = |byte: u8| match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
-    };
-    if text.len() != 64 {
-        return Err(Flaw::Malformed("X-Amz-Signature"));
-    }
-    text.as_bytes()
-        .chunks_exact(2)
-        .map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?))
-        .collect::<Option<_>>()
-        .ok_or(Flaw::Malformed("X-Amz-Signature"))
+    let flaw = Flaw::Malformed("X-Amz-Signature");
+    let canonical = text.len() == 64 && !text.bytes().any(|byte| byte.is_ascii_uppercase());
+    hex::decode(text).ok().filter(|_| canonical).ok_or(flaw)
 }
 
 fn string_to_sign(query: &str, host: &str, date: SystemTime, region: &str) -> String {
     let request = format!(
         "GET\n/\n{query}\nhost:{host}\n\nhost\n{}",
-        hex(&Sha256::digest(b""))
+        hex::encode(Sha256::digest(b""))
     );
     let date = amz_date(date);
     format!(
         "{ALGORITHM}\n{date}\n{}/{region}/{SERVICE}/{TERMINATOR}\n{}",
         &date[..8],
-        hex(&Sha256::digest(request.as_bytes())),
+        hex::encode(Sha256::digest(request.as_bytes())),
     )
 }
 
@@ -332,11 +325,8 @@ fn mac(key: &[u8], message: &[u8]) -> Hmac<Sha256> {
     mac
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// How far ahead of the cluster's clock a signer's may be.
+const WEEK: u64 = 604_800;
 const SKEW: Duration = Duration::from_secs(5 * 60);
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 const SERVICE: &str = "dsql";

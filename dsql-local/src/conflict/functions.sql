@@ -1,15 +1,15 @@
-CREATE FUNCTION dsql_local.note(entry text) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION pg_toast.dsql_note(entry text) RETURNS void LANGUAGE plpgsql AS $$
 -- The log of a transaction's writes is cut into parts, because each entry copies the part it joins.
 -- Settings are used because a rollback to a savepoint restores them.
 DECLARE
     entries int := coalesce(nullif(current_setting('dsql_local.entries', true), '')::int, 0);
     part text := 'dsql_local.log' || entries / 64;
 BEGIN
-    PERFORM set_config(part, coalesce(current_setting(part, true), '') || entry || ';', true),
-        set_config('dsql_local.entries', (entries + 1)::text, true);
+    PERFORM pg_catalog.dsql_engine_set_config(part, coalesce(current_setting(part, true), '') || entry || ';', true),
+        pg_catalog.dsql_engine_set_config('dsql_local.entries', (entries + 1)::text, true);
 END $$;
 
-CREATE FUNCTION dsql_local.count_row(size bigint, relation oid, old_id tid, old_xmin xid, new_id tid)
+CREATE FUNCTION pg_toast.dsql_count_row(size bigint, relation oid, old_id tid, old_xmin xid, new_id tid)
 RETURNS boolean LANGUAGE plpgsql AS $$
 -- One setting of the transaction's holds both: the rows in the last four digits, the bytes before.
 DECLARE
@@ -17,7 +17,7 @@ DECLARE
     entries int;
     part text;
 BEGIN
-    IF session_user = 'dsql_local' THEN
+    IF session_user = 'postgres' THEN
         RETURN false;
     END IF;
     IF written % 10000 > 3000 THEN
@@ -25,38 +25,38 @@ BEGIN
     END IF;
     entries := coalesce(nullif(current_setting('dsql_local.entries', true), '')::int, 0);
     part := 'dsql_local.log' || entries / 64;
-    PERFORM set_config('dsql_local.written', written::text, true),
-        set_config('dsql_local.entries', (entries + 1)::text, true),
-        set_config(part, concat(current_setting(part, true),
+    PERFORM pg_catalog.dsql_engine_set_config('dsql_local.written', written::text, true),
+        pg_catalog.dsql_engine_set_config('dsql_local.entries', (entries + 1)::text, true),
+        pg_catalog.dsql_engine_set_config(part, concat(current_setting(part, true),
             relation, '|', old_id, '|', old_xmin, '|', new_id, ';'), true);
     RETURN written / 10000 > 10485760;
 END $$;
 
-CREATE FUNCTION dsql_local.written() RETURNS text LANGUAGE sql AS $$
+CREATE FUNCTION pg_toast.dsql_written() RETURNS text LANGUAGE sql AS $$
     SELECT coalesce(string_agg(current_setting('dsql_local.log' || part, true), '' ORDER BY part), '')
     FROM generate_series(0, coalesce(nullif(current_setting('dsql_local.entries', true), '')::int, 0) / 64) part
 $$;
 
-CREATE FUNCTION dsql_local.transaction_ids() RETURNS SETOF bigint LANGUAGE sql AS $$
+CREATE FUNCTION pg_toast.dsql_transaction_ids() RETURNS SETOF bigint LANGUAGE sql AS $$
     SELECT transactionid::text::bigint FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'transactionid'
 $$;
 
 -- Remembers which subtransactions there were before a statement that locks rows.
-CREATE FUNCTION dsql_local.before_locks() RETURNS void LANGUAGE sql AS $$
-    SELECT set_config('dsql_local.before',
-        (SELECT coalesce(max(id), 0) FROM dsql_local.transaction_ids() AS id)::text, true)
+CREATE FUNCTION pg_toast.dsql_before_locks() RETURNS void LANGUAGE sql AS $$
+    SELECT pg_catalog.dsql_engine_set_config('dsql_local.before',
+        (SELECT coalesce(max(id), 0) FROM pg_toast.dsql_transaction_ids() AS id)::text, true)
 $$;
 
 -- Adds the rows that the transaction locked to its log. FOR UPDATE and FOR KEY SHARE leave the id of the
 -- subtransaction in the row; rows that several transactions share have the id of a list instead.
-CREATE FUNCTION dsql_local.note_locks(kind text, latest boolean) RETURNS void LANGUAGE plpgsql
+CREATE FUNCTION pg_toast.dsql_note_locks(kind text, latest boolean) RETURNS void LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = pg_catalog AS $$
 DECLARE
     mine text[];
     relation oid;
     locked record;
 BEGIN
-    SELECT array_agg(id::text) INTO mine FROM dsql_local.transaction_ids() AS id
+    SELECT array_agg(id::text) INTO mine FROM pg_toast.dsql_transaction_ids() AS id
     WHERE NOT latest OR id > coalesce(nullif(current_setting('dsql_local.before', true), '')::bigint, 0);
     IF mine IS NULL THEN
         RETURN;
@@ -69,14 +69,14 @@ BEGIN
             'SELECT t.ctid AS id, t.xmin AS xmin, t.xmax::text AS xmax, t::text AS image FROM %s t WHERE xmax <> 0',
             relation::regclass)
         LOOP
-            IF locked.xmax = ANY (mine) OR dsql_local.shares(locked.xmax, mine) THEN
-                PERFORM dsql_local.note(concat(relation, '|', locked.id, '|', locked.xmin, '|', kind));
+            IF locked.xmax = ANY (mine) OR pg_toast.dsql_shares(locked.xmax, mine) THEN
+                PERFORM pg_toast.dsql_note(concat(relation, '|', locked.id, '|', locked.xmin, '|', kind));
             END IF;
         END LOOP;
     END LOOP;
 END $$;
 
-CREATE FUNCTION dsql_local.shares(list text, mine text[]) RETURNS boolean LANGUAGE plpgsql AS $$
+CREATE FUNCTION pg_toast.dsql_shares(list text, mine text[]) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
     RETURN EXISTS (SELECT FROM pg_get_multixact_members(list::xid) WHERE xid::text = ANY (mine));
 EXCEPTION WHEN OTHERS THEN
@@ -87,21 +87,21 @@ END $$;
 -- Returns what the transaction wrote and locked so far, entry by entry: which row it was, in the cluster's
 -- tables where this is a copy, what its new version holds, and the values of its unique keys. Rows that
 -- foreign keys of new versions refer to follow, as locked.
-CREATE FUNCTION dsql_local.writes() RETURNS TABLE (
+CREATE FUNCTION pg_toast.dsql_writes() RETURNS TABLE (
     at bigint, relation oid, old_id text, new_id text, source oid, base_id text, base_xmin text, image text,
     keys text, lock text
 ) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog SET datestyle = 'ISO'
 SET intervalstyle = 'postgres' SET extra_float_digits = 1 SET bytea_output = 'hex' SET timezone = 'UTC' AS $$
 #variable_conflict use_column
 DECLARE
-    entries text[] := string_to_array(rtrim(dsql_local.written(), ';'), ';');
+    entries text[] := string_to_array(rtrim(pg_toast.dsql_written(), ';'), ';');
     has_copies boolean := to_regclass('pg_temp.dsql_local_copies') IS NOT NULL;
     written oid;
     original oid;
     fk pg_constraint;
 BEGIN
     FOR written IN SELECT DISTINCT split_part(entry, '|', 1)::oid FROM unnest(entries) AS entry LOOP
-        original := dsql_local.source(written, has_copies);
+        original := pg_toast.dsql_source(written, has_copies);
         RETURN QUERY EXECUTE format(
             'SELECT e.at, %1$s::oid, e.old_id, CASE WHEN e.lock IS NULL THEN e.new_id END, %2$s::oid, %3$s, t::text,
                 CASE WHEN e.lock IS NULL THEN %4$s END, e.lock
@@ -113,13 +113,13 @@ BEGIN
             ) AS e
             LEFT JOIN %5$s t ON t.ctid = (CASE WHEN e.lock IS NULL THEN e.new_id ELSE e.old_id END)::tid %6$s',
             written, original, CASE WHEN has_copies THEN 'r.id::text, r.xmin_was::text' ELSE 'e.old_id, e.old_xmin' END,
-            dsql_local.keys(original), written::regclass,
+            pg_toast.dsql_keys(original), written::regclass,
             CASE WHEN has_copies THEN format('LEFT JOIN pg_temp.dsql_local_rows r
                 ON r.copy = %s AND r.copy_id = e.old_id::tid', written) END) USING entries;
     END LOOP;
     FOR fk IN
         SELECT * FROM pg_constraint WHERE contype = 'f' AND conrelid IN (
-            SELECT dsql_local.source(split_part(entry, '|', 1)::oid, has_copies) FROM unnest(entries) AS entry)
+            SELECT pg_toast.dsql_source(split_part(entry, '|', 1)::oid, has_copies) FROM unnest(entries) AS entry)
     LOOP
         RETURN QUERY EXECUTE format(
             'SELECT NULL::bigint, NULL::oid, NULL, NULL, %1$s::oid, %2$s, p::text, NULL, ''@S''
@@ -128,20 +128,20 @@ BEGIN
                 SELECT nullif(split_part(entry, ''|'', 4), '''')::tid FROM unnest($1) AS entry
                 WHERE split_part(entry, ''|'', 1) = ''%7$s'' AND split_part(entry, ''|'', 4) NOT LIKE ''@%%''))',
             fk.confrelid, CASE WHEN has_copies THEN 'r.id::text, r.xmin_was::text' ELSE 'p.ctid::text, p.xmin::text' END,
-            dsql_local.copied(fk.confrelid, has_copies)::regclass,
+            pg_toast.dsql_copied(fk.confrelid, has_copies)::regclass,
             CASE WHEN has_copies THEN format('JOIN pg_temp.dsql_local_rows r ON r.copy = %s AND r.copy_id = p.ctid',
-                    dsql_local.copied(fk.confrelid, true))
+                    pg_toast.dsql_copied(fk.confrelid, true))
                 -- Not a version of the transaction''s own.
                 ELSE 'JOIN (SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS xmax) s
                     ON p.xmin::text::bigint < s.xmax' END,
-            dsql_local.copied(fk.conrelid, has_copies)::regclass,
-            dsql_local.equal(dsql_local.column_names(fk.conrelid, fk.conkey), 'c',
-                dsql_local.column_names(fk.confrelid, fk.confkey), 'p'),
-            dsql_local.copied(fk.conrelid, has_copies)) USING entries;
+            pg_toast.dsql_copied(fk.conrelid, has_copies)::regclass,
+            pg_toast.dsql_equal(pg_toast.dsql_column_names(fk.conrelid, fk.conkey), 'c',
+                pg_toast.dsql_column_names(fk.confrelid, fk.confkey), 'p'),
+            pg_toast.dsql_copied(fk.conrelid, has_copies)) USING entries;
     END LOOP;
 END $$;
 
-CREATE FUNCTION dsql_local.source(relation oid, has_copies boolean) RETURNS oid LANGUAGE plpgsql STABLE AS $$
+CREATE FUNCTION pg_toast.dsql_source(relation oid, has_copies boolean) RETURNS oid LANGUAGE plpgsql STABLE AS $$
 BEGIN
     IF has_copies THEN
         SELECT c.source INTO relation FROM pg_temp.dsql_local_copies c WHERE c.copy = relation;
@@ -149,7 +149,7 @@ BEGIN
     RETURN relation;
 END $$;
 
-CREATE FUNCTION dsql_local.copied(relation oid, has_copies boolean) RETURNS oid LANGUAGE plpgsql STABLE AS $$
+CREATE FUNCTION pg_toast.dsql_copied(relation oid, has_copies boolean) RETURNS oid LANGUAGE plpgsql STABLE AS $$
 BEGIN
     IF has_copies THEN
         SELECT c.copy INTO relation FROM pg_temp.dsql_local_copies c WHERE c.source = relation;
@@ -158,7 +158,7 @@ BEGIN
 END $$;
 
 -- Returns an expression for the unique keys of a row of a table. Keys with expressions are left out.
-CREATE FUNCTION dsql_local.keys(relation oid) RETURNS text LANGUAGE sql STABLE AS $$
+CREATE FUNCTION pg_toast.dsql_keys(relation oid) RETURNS text LANGUAGE sql STABLE AS $$
     SELECT coalesce(format('array_to_json(ARRAY[%s]::text[])::text', string_agg(key, ', ')), '''[]''')
     FROM (
         SELECT format('CASE WHEN %s THEN %L || (ROW(%s)::text) END',
@@ -171,26 +171,26 @@ CREATE FUNCTION dsql_local.keys(relation oid) RETURNS text LANGUAGE sql STABLE A
     ) AS keys
 $$;
 
-CREATE FUNCTION dsql_local.columns(relation oid, updated boolean) RETURNS text LANGUAGE sql STABLE AS $$
+CREATE FUNCTION pg_toast.dsql_columns(relation oid, updated boolean) RETURNS text LANGUAGE sql STABLE AS $$
     SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute
     WHERE attrelid = relation AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
     AND NOT (updated AND attidentity = 'a')
 $$;
 
-CREATE FUNCTION dsql_local.equal(columns name[], left_alias text, other name[], right_alias text)
+CREATE FUNCTION pg_toast.dsql_equal(columns name[], left_alias text, other name[], right_alias text)
 RETURNS text LANGUAGE sql IMMUTABLE AS $$
     SELECT string_agg(format('%s.%I = %s.%I', left_alias, a, right_alias, b), ' AND ')
     FROM unnest(columns, other) AS pair(a, b)
 $$;
 
-CREATE FUNCTION dsql_local.column_names(relation oid, numbers int2[]) RETURNS name[] LANGUAGE sql STABLE AS $$
+CREATE FUNCTION pg_toast.dsql_column_names(relation oid, numbers int2[]) RETURNS name[] LANGUAGE sql STABLE AS $$
     SELECT array_agg(attname ORDER BY at) FROM unnest(numbers) WITH ORDINALITY AS key(number, at)
     JOIN pg_attribute ON attrelid = relation AND attnum = number
 $$;
 
 -- Writes net changes to the cluster's tables, in a new transaction. A row that is not the one that the
 -- changed transaction saw means a conflict. Triggers are off, so foreign keys are checked here.
-CREATE FUNCTION dsql_local.apply_writes(changes text) RETURNS void LANGUAGE plpgsql
+CREATE FUNCTION pg_toast.dsql_apply_writes(changes text) RETURNS void LANGUAGE plpgsql
 SECURITY DEFINER SET session_replication_role = replica SET search_path = pg_catalog
 SET datestyle = 'ISO' SET intervalstyle = 'postgres' SET extra_float_digits = 1 SET timezone = 'UTC' AS $$
 DECLARE
@@ -221,11 +221,11 @@ BEGIN
         lock_mode := change ->> 4;
         affected := 1;
         IF lock_mode = '@S' THEN
-            SELECT dsql_local.column_names(conrelid, conkey) INTO key
+            SELECT pg_toast.dsql_column_names(conrelid, conkey) INTO key
             FROM pg_constraint WHERE conrelid = relation AND contype = 'p';
             IF FOUND THEN
                 EXECUTE format('SELECT FROM %1$s t, (SELECT (%2$L::%1$s).*) AS s WHERE %3$s FOR KEY SHARE OF t',
-                    relation::regclass, image, dsql_local.equal(key, 't', key, 's'));
+                    relation::regclass, image, pg_toast.dsql_equal(key, 't', key, 's'));
                 GET DIAGNOSTICS affected = ROW_COUNT;
             END IF;
         ELSIF lock_mode IS NOT NULL THEN
@@ -234,7 +234,7 @@ BEGIN
             GET DIAGNOSTICS affected = ROW_COUNT;
         ELSIF id IS NULL THEN
             EXECUTE format('INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT %2$s FROM (SELECT (%L::%1$s).*) AS s',
-                relation::regclass, dsql_local.columns(relation, false), image);
+                relation::regclass, pg_toast.dsql_columns(relation, false), image);
             written := written || relation;
         ELSIF image IS NULL THEN
             EXECUTE format('DELETE FROM %s WHERE ctid = $1 AND xmin = $2', relation::regclass) USING id, was;
@@ -243,7 +243,7 @@ BEGIN
         ELSE
             EXECUTE format(
                 'UPDATE %s SET (%s) = (SELECT %2$s FROM (SELECT (%L::%1$s).*) AS s) WHERE ctid = $1 AND xmin = $2',
-                relation::regclass, dsql_local.columns(relation, true), image) USING id, was;
+                relation::regclass, pg_toast.dsql_columns(relation, true), image) USING id, was;
             GET DIAGNOSTICS affected = ROW_COUNT;
             written := written || relation;
             removed := removed || relation;
@@ -255,17 +255,17 @@ BEGIN
     FOR fk IN
         SELECT * FROM pg_constraint WHERE contype = 'f' AND (conrelid = ANY (written) OR confrelid = ANY (removed))
     LOOP
-        child := dsql_local.column_names(fk.conrelid, fk.conkey);
-        parent := dsql_local.column_names(fk.confrelid, fk.confkey);
+        child := pg_toast.dsql_column_names(fk.conrelid, fk.conkey);
+        parent := pg_toast.dsql_column_names(fk.confrelid, fk.confkey);
         EXECUTE format('SELECT FROM %s p WHERE EXISTS (SELECT FROM %s c WHERE c.xmin = $1 AND %s) FOR KEY SHARE OF p',
-            fk.confrelid::regclass, fk.conrelid::regclass, dsql_local.equal(child, 'c', parent, 'p'))
+            fk.confrelid::regclass, fk.conrelid::regclass, pg_toast.dsql_equal(child, 'c', parent, 'p'))
         USING pg_current_xact_id()::xid;
         EXECUTE format(
             'SELECT EXISTS (SELECT FROM %s c WHERE %s AND (%s OR c.xmin = $1)
             AND NOT EXISTS (SELECT FROM %s p WHERE %s))',
             fk.conrelid::regclass,
             (SELECT string_agg(format('c.%I IS NOT NULL', name), ' AND ') FROM unnest(child) AS name),
-            fk.convalidated::text, fk.confrelid::regclass, dsql_local.equal(child, 'c', parent, 'p'))
+            fk.convalidated::text, fk.confrelid::regclass, pg_toast.dsql_equal(child, 'c', parent, 'p'))
         INTO dangling USING pg_current_xact_id()::xid;
         IF dangling THEN
             RAISE SQLSTATE 'DL001' USING MESSAGE = 'another transaction changed the other end of a foreign key';
@@ -274,7 +274,7 @@ BEGIN
 END $$;
 
 -- Tables whose names are in a text, and those tied to them by foreign keys or by views and functions.
-CREATE FUNCTION dsql_local.related(mentioned text, written oid[]) RETURNS oid[] LANGUAGE plpgsql STABLE AS $$
+CREATE FUNCTION pg_toast.dsql_related(mentioned text, written oid[]) RETURNS oid[] LANGUAGE plpgsql STABLE AS $$
 DECLARE
     found oid[] := written;
     before oid[];
@@ -284,14 +284,14 @@ BEGIN
         before := found;
         SELECT texts || coalesce(string_agg(lower(prosrc), ' '), '') INTO texts
         FROM pg_proc JOIN pg_namespace ON pg_namespace.oid = pronamespace
-        WHERE nspname NOT IN ('pg_catalog', 'information_schema', 'sys', 'dsql_local')
+        WHERE nspname NOT IN ('pg_catalog', 'information_schema', 'sys', 'pg_toast')
         AND position(lower(proname) IN texts) > 0 AND position(lower(prosrc) IN texts) = 0;
         SELECT texts || coalesce(string_agg(lower(pg_get_viewdef(oid)), ' '), '') INTO texts
         FROM pg_class WHERE relkind = 'v' AND oid = ANY (found) AND position(lower(pg_get_viewdef(oid)) IN texts) = 0;
         SELECT array_agg(class.oid ORDER BY class.oid) INTO found
         FROM pg_class class JOIN pg_namespace ON pg_namespace.oid = relnamespace
         WHERE relkind IN ('r', 'v') AND relpersistence = 'p'
-        AND nspname NOT IN ('pg_catalog', 'information_schema', 'sys', 'dsql_local', 'pg_toast')
+        AND nspname NOT IN ('pg_catalog', 'information_schema', 'sys', 'pg_toast')
         AND (class.oid = ANY (found) OR position(lower(relname) IN texts) > 0 OR EXISTS (
             SELECT FROM pg_constraint WHERE contype = 'f'
             AND (conrelid = class.oid AND confrelid = ANY (found) OR confrelid = class.oid AND conrelid = ANY (found))
@@ -301,11 +301,11 @@ BEGIN
     RETURN found;
 END $$;
 
-CREATE FUNCTION dsql_local.fill_copy(copy oid, source oid) RETURNS void LANGUAGE plpgsql
+CREATE FUNCTION pg_toast.dsql_fill_copy(copy oid, source oid) RETURNS void LANGUAGE plpgsql
 SECURITY DEFINER SET session_replication_role = replica AS $$
 BEGIN
     EXECUTE format('INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT %2$s FROM %s ORDER BY ctid',
-        copy::regclass, dsql_local.columns(source, false), source::regclass);
+        copy::regclass, pg_toast.dsql_columns(source, false), source::regclass);
     EXECUTE format(
         'INSERT INTO pg_temp.dsql_local_rows SELECT $1, c.ctid, r.ctid, r.xmin FROM
         (SELECT ctid, row_number() OVER (ORDER BY ctid) AS at FROM %s) c JOIN
@@ -313,7 +313,7 @@ BEGIN
         copy::regclass, source::regclass) USING copy;
 END $$;
 
-CREATE FUNCTION dsql_local.begin_copies() RETURNS void LANGUAGE plpgsql
+CREATE FUNCTION pg_toast.dsql_begin_copies() RETURNS void LANGUAGE plpgsql
 SECURITY DEFINER SET session_replication_role = replica AS $$
 BEGIN
     CREATE TEMP TABLE dsql_local_copies (source oid PRIMARY KEY, copy oid UNIQUE) ON COMMIT DROP;
@@ -322,7 +322,7 @@ BEGIN
 END $$;
 
 -- Copies tables, as the transaction sees them, to temporary tables that hide them. Returns the names.
-CREATE FUNCTION dsql_local.copy_tables(mentioned text, written oid[])
+CREATE FUNCTION pg_toast.dsql_copy_tables(mentioned text, written oid[])
 RETURNS TABLE (schema name, name name, copied name) LANGUAGE plpgsql SECURITY DEFINER AS $$
 #variable_conflict use_column
 DECLARE
@@ -332,7 +332,7 @@ DECLARE
     new_copy oid;
 BEGIN
     IF to_regclass('pg_temp.dsql_local_copies') IS NULL THEN
-        PERFORM dsql_local.begin_copies();
+        PERFORM pg_toast.dsql_begin_copies();
     END IF;
     -- What is visible by its name alone is asked for all at once: a copy hides a table.
     FOR class IN
@@ -341,7 +341,7 @@ BEGIN
             CASE WHEN relkind = 'v' THEN pg_get_viewdef(oid) END AS definition
         FROM (
             SELECT pg_class.*, nspname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
-            WHERE pg_class.oid = ANY (dsql_local.related(mentioned, written))
+            WHERE pg_class.oid = ANY (pg_toast.dsql_related(mentioned, written))
             AND NOT EXISTS (SELECT FROM pg_temp.dsql_local_copies c WHERE c.source = pg_class.oid)
             OFFSET 0
         ) AS missing
@@ -375,7 +375,7 @@ BEGIN
             LOOP
                 EXECUTE format('ALTER INDEX pg_temp.%I RENAME TO %I', pair.copied, pair.original);
             END LOOP;
-            PERFORM dsql_local.fill_copy(new_copy, class.oid);
+            PERFORM pg_toast.dsql_fill_copy(new_copy, class.oid);
             fresh := fresh || class.oid;
         END IF;
         INSERT INTO pg_temp.dsql_local_copies VALUES (class.oid, new_copy);
@@ -399,7 +399,7 @@ BEGIN
 END $$;
 
 -- Writes net changes to the copies, and to the log again.
-CREATE FUNCTION dsql_local.apply_to_copies(changes text) RETURNS void LANGUAGE plpgsql
+CREATE FUNCTION pg_toast.dsql_apply_to_copies(changes text) RETURNS void LANGUAGE plpgsql
 SECURITY DEFINER SET session_replication_role = replica
 SET datestyle = 'ISO' SET intervalstyle = 'postgres' SET extra_float_digits = 1 SET timezone = 'UTC' AS $$
 DECLARE
@@ -423,68 +423,73 @@ BEGIN
         moved := NULL;
         size := 0;
         IF change ->> 4 IS NOT NULL THEN
-            PERFORM dsql_local.note(concat(target, '|', original, '|', was, '|', change ->> 4));
+            PERFORM pg_toast.dsql_note(concat(target, '|', original, '|', was, '|', change ->> 4));
             CONTINUE;
         ELSIF original IS NULL THEN
             EXECUTE format('INSERT INTO %s AS t (%s) OVERRIDING SYSTEM VALUE
                 SELECT %2$s FROM (SELECT (%L::%1$s).*) AS s RETURNING t.ctid, pg_column_size(t)',
-                target::regclass, dsql_local.columns(target, false), image) INTO moved, size;
+                target::regclass, pg_toast.dsql_columns(target, false), image) INTO moved, size;
         ELSIF image IS NULL THEN
             EXECUTE format('DELETE FROM %s WHERE ctid = $1', target::regclass) USING original;
         ELSE
             EXECUTE format('UPDATE %s AS t SET (%s) = (SELECT %2$s FROM (SELECT (%L::%1$s).*) AS s)
                 WHERE ctid = $1 RETURNING t.ctid, pg_column_size(t)',
-                target::regclass, dsql_local.columns(target, false), image) INTO moved, size USING original;
+                target::regclass, pg_toast.dsql_columns(target, false), image) INTO moved, size USING original;
         END IF;
-        PERFORM dsql_local.count_row(size, target, original, was, moved);
+        PERFORM pg_toast.dsql_count_row(size, target, original, was, moved);
     END LOOP;
 END $$;
 
-CREATE TABLE dsql_local.conflicted ();
+CREATE TABLE pg_toast.dsql_conflicted ();
 
-CREATE FUNCTION dsql_local.refuse_commit() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION pg_toast.dsql_refuse_commit() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE serialization_failure;
 END $$;
 
-CREATE CONSTRAINT TRIGGER conflicted AFTER INSERT ON dsql_local.conflicted
-DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION dsql_local.refuse_commit();
+CREATE CONSTRAINT TRIGGER conflicted AFTER INSERT ON pg_toast.dsql_conflicted
+DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION pg_toast.dsql_refuse_commit();
 
 -- Lets the transaction fail when it is committed.
-CREATE FUNCTION dsql_local.fail_commit() RETURNS void LANGUAGE sql SECURITY DEFINER AS $$
-    INSERT INTO dsql_local.conflicted DEFAULT VALUES
+CREATE FUNCTION pg_toast.dsql_fail_commit() RETURNS void LANGUAGE sql SECURITY DEFINER AS $$
+    INSERT INTO pg_toast.dsql_conflicted DEFAULT VALUES
 $$;
 
-CREATE FUNCTION dsql_local.changes_key(relation oid, before text, after text) RETURNS boolean LANGUAGE plpgsql
+CREATE FUNCTION pg_toast.dsql_changes_key(relation oid, before text, after text) RETURNS boolean LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = pg_catalog AS $$
 DECLARE
     key name[];
     changes boolean;
 BEGIN
-    SELECT dsql_local.column_names(conrelid, conkey) INTO key
+    SELECT pg_toast.dsql_column_names(conrelid, conkey) INTO key
     FROM pg_constraint WHERE conrelid = relation AND contype = 'p';
     IF NOT FOUND THEN
         RETURN false;
     END IF;
     EXECUTE format('SELECT NOT (%s) FROM (SELECT (%L::%s).*) AS b, (SELECT (%L::%3$s).*) AS a',
-        dsql_local.equal(key, 'b', key, 'a'), before, relation::regclass, after) INTO changes;
+        pg_toast.dsql_equal(key, 'b', key, 'a'), before, relation::regclass, after) INTO changes;
     RETURN changes;
 END $$;
 
 -- Not for users to see.
-UPDATE pg_trigger SET tgisinternal = true WHERE tgname = 'conflicted';
+DELETE FROM pg_depend USING pg_trigger
+WHERE tgname = 'conflicted' AND 'pg_constraint'::regclass IN (classid, refclassid) AND tgconstraint IN (objid, refobjid);
+
+DELETE FROM pg_constraint USING pg_trigger WHERE tgname = 'conflicted' AND pg_constraint.oid = tgconstraint;
+
+UPDATE pg_trigger SET tgisinternal = true, tgconstraint = 0 WHERE tgname = 'conflicted';
 
 -- Returns whether the transaction sees what its snapshot does not allow: two rows with one unique key, or a
 -- row whose foreign key refers to nothing. The engine checks keys against what was committed last.
-CREATE FUNCTION dsql_local.sees_violation() RETURNS boolean LANGUAGE plpgsql
+CREATE FUNCTION pg_toast.dsql_sees_violation() RETURNS boolean LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = pg_catalog AS $$
 DECLARE
-    entries text[] := string_to_array(rtrim(dsql_local.written(), ';'), ';');
+    entries text[] := string_to_array(rtrim(pg_toast.dsql_written(), ';'), ';');
     checked record;
     found boolean;
 BEGIN
     FOR checked IN
-        SELECT indrelid, dsql_local.column_names(indrelid, (indkey::int2[])[0:indnkeyatts - 1]) AS key,
+        SELECT indrelid, pg_toast.dsql_column_names(indrelid, (indkey::int2[])[0:indnkeyatts - 1]) AS key,
             array_agg(split_part(entry, '|', 4)) FILTER (WHERE split_part(entry, '|', 4) NOT LIKE '@%') AS ids
         FROM unnest(entries) AS entry JOIN pg_index ON indrelid = split_part(entry, '|', 1)::oid
         WHERE indisunique AND indpred IS NULL AND indexprs IS NULL
@@ -493,15 +498,15 @@ BEGIN
         EXECUTE format(
             'SELECT EXISTS (SELECT FROM %1$s n JOIN %1$s o ON %2$s AND o.ctid <> n.ctid
             WHERE n.ctid = ANY (array_remove($1, '''')::tid[]))',
-            checked.indrelid::regclass, dsql_local.equal(checked.key, 'o', checked.key, 'n'))
+            checked.indrelid::regclass, pg_toast.dsql_equal(checked.key, 'o', checked.key, 'n'))
         INTO found USING checked.ids;
         IF found THEN
             RETURN true;
         END IF;
     END LOOP;
     FOR checked IN
-        SELECT conrelid, confrelid, dsql_local.column_names(conrelid, conkey) AS child,
-            dsql_local.column_names(confrelid, confkey) AS parent
+        SELECT conrelid, confrelid, pg_toast.dsql_column_names(conrelid, conkey) AS child,
+            pg_toast.dsql_column_names(confrelid, confkey) AS parent
         FROM pg_constraint WHERE contype = 'f' AND convalidated AND confrelid IN (
             SELECT split_part(entry, '|', 1)::oid FROM unnest(entries) AS entry WHERE split_part(entry, '|', 2) <> ''
             AND split_part(entry, '|', 4) NOT LIKE '@%')
@@ -509,7 +514,7 @@ BEGIN
         EXECUTE format('SELECT EXISTS (SELECT FROM %s c WHERE %s AND NOT EXISTS (SELECT FROM %s p WHERE %s))',
             checked.conrelid::regclass,
             (SELECT string_agg(format('c.%I IS NOT NULL', name), ' AND ') FROM unnest(checked.child) AS name),
-            checked.confrelid::regclass, dsql_local.equal(checked.child, 'c', checked.parent, 'p'))
+            checked.confrelid::regclass, pg_toast.dsql_equal(checked.child, 'c', checked.parent, 'p'))
         INTO found;
         IF found THEN
             RETURN true;

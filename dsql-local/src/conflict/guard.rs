@@ -394,7 +394,7 @@ impl<'a> Guard<'a> {
                 && segment.class == Class::Write
                 && self.member.met().iter().any(|met| met.may_free_keys())
             {
-                let violation = self.must("SELECT dsql_local.sees_violation()").await?;
+                let violation = self.must("SELECT pg_toast.dsql_sees_violation()").await?;
                 if violation
                     .into_iter()
                     .flatten()
@@ -442,7 +442,7 @@ impl<'a> Guard<'a> {
             Class::LockShared => Lock::KeyShare,
             _ => return Ok(()),
         };
-        let note = format!("SELECT dsql_local.note_locks('{}', true)", lock.mark());
+        let note = format!("SELECT pg_toast.dsql_note_locks('{}', true)", lock.mark());
         self.must(&note).await.map(drop)
     }
 
@@ -526,12 +526,12 @@ impl<'a> Guard<'a> {
             && std::mem::take(&mut transaction.has_unnoted_locks)
         {
             let note = format!(
-                "SELECT dsql_local.note_locks('{}', false)",
+                "SELECT pg_toast.dsql_note_locks('{}', false)",
                 Lock::Update.mark()
             );
             self.must(&note).await?;
         }
-        let rows = self.must("SELECT * FROM dsql_local.writes()").await?;
+        let rows = self.must("SELECT * FROM pg_toast.dsql_writes()").await?;
         Ok(Writes::from_rows(rows))
     }
 
@@ -579,7 +579,7 @@ impl<'a> Guard<'a> {
             .as_ref()
             .map_or_else(|| "{}".to_owned(), Writes::tables);
         let copy = format!(
-            "SELECT * FROM dsql_local.copy_tables({}, '{tables}')",
+            "SELECT * FROM pg_toast.dsql_copy_tables({}, '{tables}')",
             literal(text)
         );
         let rows = match self.engine.ask(&copy).await? {
@@ -604,7 +604,7 @@ impl<'a> Guard<'a> {
         }
         if let Some(writes) = writes.filter(|writes| !writes.is_empty()) {
             let images = literal(&writes.images());
-            let apply = format!("SELECT dsql_local.apply_to_copies({images})");
+            let apply = format!("SELECT pg_toast.dsql_apply_to_copies({images})");
             if let Err(failure) = self.engine.ask(&apply).await? {
                 return Ok(Err(failure));
             }
@@ -638,7 +638,7 @@ impl<'a> Guard<'a> {
         self.quiesce().await;
         let writes = self.writes().await?;
         if self.has_lost(&writes).await? {
-            self.must("SELECT dsql_local.fail_commit()").await?;
+            self.must("SELECT pg_toast.dsql_fail_commit()").await?;
         }
         let at = self.member.commit_time();
         let mut out = BytesMut::new();
@@ -673,7 +673,7 @@ impl<'a> Guard<'a> {
     async fn changes_key(&mut self, one: &Change, other: &Change) -> Result<bool, Ending> {
         let image = |change: &Change| literal(change.image.as_deref().unwrap_or_default());
         let changes = format!(
-            "SELECT dsql_local.changes_key({}, {}, {})",
+            "SELECT pg_toast.dsql_changes_key({}, {}, {})",
             one.table,
             image(one),
             image(other)
@@ -696,7 +696,7 @@ impl<'a> Guard<'a> {
         let has_lost = self.has_lost(&writes).await?;
         self.must("ROLLBACK").await?;
         let apply = format!(
-            "SELECT dsql_local.apply_writes({})",
+            "SELECT pg_toast.dsql_apply_writes({})",
             literal(&writes.images())
         );
         let mut attempt = 0;
@@ -720,7 +720,7 @@ impl<'a> Guard<'a> {
                 Some("40001") if attempt < ATTEMPTS => {}
                 _ => {
                     self.must("BEGIN").await?;
-                    self.must("SELECT dsql_local.fail_commit()").await?;
+                    self.must("SELECT pg_toast.dsql_fail_commit()").await?;
                     break;
                 }
             }
@@ -754,7 +754,7 @@ fn awaits_ready(flight: &[Frame]) -> bool {
 fn savepoint(class: Class) -> &'static str {
     match class {
         Class::Lock | Class::LockShared => {
-            "SAVEPOINT dsql_local_statement;SELECT dsql_local.before_locks()"
+            "SAVEPOINT dsql_local_statement;SELECT pg_toast.dsql_before_locks()"
         }
         _ => "SAVEPOINT dsql_local_statement",
     }

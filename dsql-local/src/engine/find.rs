@@ -1,4 +1,4 @@
-//! Where the engine comes from: the first PostgreSQL that works, or else one that is fetched.
+//! Finds the engine: PostgreSQL 16 on this machine, or else one that is fetched.
 //! `run` and `template` start its programs.
 
 use std::collections::BTreeSet;
@@ -6,24 +6,49 @@ use std::fmt::Display;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
+use super::EngineError;
+#[cfg(feature = "fetch")]
+use super::fetch;
 use super::owner::Owner;
-use super::{EngineError, fetch};
 
 /// A folder with a `postgres` and an `initdb` that run.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Installation {
     bin: PathBuf,
     version: Version,
 }
 
 impl Installation {
-    /// Looks at `DSQL_LOCAL_PG_BIN`, which if set must be right, then at the machine's own, and fetches one
-    /// if there is none.
-    pub(super) fn find(owner: &Owner) -> Result<Self, EngineError> {
+    /// Returns this process's installation, which it looks for once.
+    pub(super) fn of_this_process() -> Result<(Self, Owner), EngineError> {
+        // Held while looking: a second cluster waits instead of fetching another.
+        let mut found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = &*found {
+            return Ok(found.clone());
+        }
+        let owner = Owner::of_this_process()?;
+        let installation = Self::find(&owner)?;
+        Ok(found.insert((installation, owner)).clone())
+    }
+
+    /// Looks at `DSQL_LOCAL_PG_BIN`, which must be right if it is set, then for PostgreSQL 16 on this machine,
+    /// and fetches it if there is none. The results of a statement must not depend on the machine.
+    fn find(owner: &Owner) -> Result<Self, EngineError> {
         let looked_in = match std::env::var_os("DSQL_LOCAL_PG_BIN").map(PathBuf::from) {
             Some(named) if named.as_os_str() == FETCH => "no folder, as told".to_owned(),
-            Some(named) => return Self::at(&named, owner).ok_or(EngineError::WrongFolder(named)),
+            Some(named) => {
+                let found = Self::at(&named, owner).ok_or(EngineError::WrongFolder(named))?;
+                if found.version.major != SERVICE_MAJOR {
+                    eprintln!(
+                        "dsql-local: warning: DSQL_LOCAL_PG_BIN is PostgreSQL {}; the service is compatible \
+                         with {SERVICE_MAJOR}, so results may differ",
+                        found.version.text
+                    );
+                }
+                return Ok(found);
+            }
             None => match Self::on_this_machine(owner) {
                 Err(EngineError::NotFound { looked_in, .. }) => looked_in,
                 found => return found,
@@ -33,8 +58,14 @@ impl Installation {
             looked_in: looked_in.clone(),
             not_fetched: cause.to_string(),
         };
-        let fetched = fetch::ensure(owner).map_err(|cause| not_fetched(&cause))?;
-        Self::at(&fetched, owner).ok_or_else(|| not_fetched(&"what was fetched does not run here"))
+        #[cfg(feature = "fetch")]
+        {
+            let fetched = fetch::ensure(owner).map_err(|cause| not_fetched(&cause))?;
+            Self::at(&fetched, owner)
+                .ok_or_else(|| not_fetched(&"what was fetched does not run here"))
+        }
+        #[cfg(not(feature = "fetch"))]
+        Err(not_fetched(&"built without the feature `fetch`"))
     }
 
     fn on_this_machine(owner: &Owner) -> Result<Self, EngineError> {
@@ -59,7 +90,7 @@ impl Installation {
             .collect();
         real.iter()
             .filter_map(|folder| Self::at(folder, owner))
-            .min_by_key(|found| found.version.major.abs_diff(SERVICE_MAJOR))
+            .find(|found| found.version.major == SERVICE_MAJOR)
             .ok_or(EngineError::NotFound {
                 looked_in,
                 not_fetched: "not tried".to_owned(),
@@ -89,7 +120,7 @@ fn real_folder(folder: &Path) -> Option<PathBuf> {
     Some(postgres.parent()?.to_owned())
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Version {
     text: String,
     major: u32,
@@ -148,14 +179,16 @@ const PACKAGE_FOLDERS: &[&str] = &[
 /// In place of a folder: the machine's own are not looked at.
 const FETCH: &str = "fetch";
 /// The service is compatible with PostgreSQL 16.
-const SERVICE_MAJOR: u32 = 16;
+pub(super) const SERVICE_MAJOR: u32 = 16;
 /// The first one whose `public` schema belongs to the database's owner.
 pub(super) const OLDEST: u32 = 15;
 pub(super) const INSTALL: &str = if cfg!(target_os = "macos") {
-    "brew install postgresql@16"
+    "brew install node"
 } else {
-    "sudo apt-get install postgresql"
+    "sudo apt-get install npm"
 };
+
+static FOUND: Mutex<Option<(Installation, Owner)>> = Mutex::new(None);
 
 #[cfg(test)]
 mod tests {
@@ -209,9 +242,12 @@ mod tests {
     }
 
     #[test]
-    fn this_machine_has_an_engine() {
+    fn the_engine_is_the_services_version() {
         let owner = Owner::of_this_process().unwrap();
-        let found = Installation::on_this_machine(&owner).unwrap();
+        let found = Installation::find(&owner).unwrap();
         assert!(found.program("initdb").exists());
+        if std::env::var_os("DSQL_LOCAL_PG_BIN").is_none() {
+            assert_eq!(found.version.major, SERVICE_MAJOR);
+        }
     }
 }

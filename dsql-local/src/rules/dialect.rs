@@ -1,47 +1,105 @@
 //! The statements that the service does not have, and its words for each.
 //! `rules` asks here first. The words are recorded from a real cluster (Dreamescaper/dsql-emulator,
-//! `test/conformance/golden`, September 2026), or made after their pattern: see [`GUESSED`].
+//! `test/conformance/golden`, September 2026), reported from live ones, or made after their pattern: the name
+//! of PostgreSQL's parse node.
 
-use super::{alter, create, setting};
+use super::read::Reader;
+use super::{alter, create, query, setting};
 use crate::refusal::Refusal;
-use crate::statement::{Statement, Token};
+use crate::statement::Token;
 
 /// Returns why the service refuses a statement whatever the transaction, if it does.
-pub(super) fn refuse(statement: &Statement<'_>) -> Option<Refusal> {
-    if let Some((_, message)) = RECORDED
-        .iter()
-        .chain(GUESSED)
-        .find(|(words, _)| statement.begins_with(words))
-    {
-        return Some(Refusal::unsupported(*message));
+pub(super) fn refuse(tokens: &[Token]) -> Option<Refusal> {
+    let mut reader = Reader::new(tokens);
+    let refusal = match reader.peek() {
+        "begin" | "start" => isolation(reader),
+        "explain" => return refuse(explained(reader)),
+        "prepare" if reader.take(&["prepare", "transaction"]) => {
+            unsupported("unsupported transaction statement: PREPARE TRANSACTION")
+        }
+        "set" => set(reader),
+        "create" => {
+            reader.next();
+            create::refuse(reader)
+        }
+        "alter" => {
+            reader.next();
+            alter::refuse(reader)
+        }
+        // Some pools clean up with DEALLOCATE ALL.
+        "deallocate" if reader.take(&["deallocate"]) => {
+            reader.take(&["prepare"]);
+            (reader.peek() != "all")
+                .then(|| Refusal::unsupported("unsupported statement: Deallocate"))
+        }
+        "drop" => {
+            reader.next();
+            dropped(reader)
+        }
+        "commit" | "rollback" if reader.contains("prepared") => {
+            unsupported("unsupported transaction statement: COMMIT PREPARED")
+        }
+        "rollback" if reader.contains("to") => {
+            unsupported("unsupported transaction statement: ROLLBACK TO")
+        }
+        "with" if reader.contains("merge") => unsupported("unsupported statement type: MERGE"),
+        _ => REFUSED
+            .iter()
+            .find(|(words, _)| reader.take(words))
+            .and_then(|(_, message)| unsupported(message)),
+    };
+    refusal.or_else(|| query::refuse(tokens))
+}
+
+/// Returns the statement that an EXPLAIN is about.
+pub(super) fn explained(mut reader: Reader<'_>) -> &[Token] {
+    reader.next();
+    if reader.is_at('(') && !begins_a_query(reader) {
+        reader.group();
+    } else {
+        reader.take_any(&["analyze", "analyse"]);
+        reader.take(&["verbose"]);
     }
-    match statement.word(0)? {
-        "begin" | "start" => isolation(statement),
-        "set" => isolation(statement)
-            .filter(|_| statement.top_level("transaction").is_some())
-            .or_else(|| setting::refuse(statement)),
-        "create" => create::refuse(statement),
-        "alter" => alter::refuse(statement),
-        "show" if statement.word(1) == Some("lc_collate") => Some(Refusal::Unknown {
-            message: "unrecognized configuration parameter \"lc_collate\"".into(),
-        }),
-        "rollback" => statement.top_level("to").map(|_| {
-            // `ROLLBACK TO`, with the words between that may be there.
-            Refusal::unsupported("unsupported transaction statement: ROLLBACK TO")
-        }),
-        "select" | "with" | "insert" | "update" | "delete" | "values" | "table" => query(statement),
-        _ => None,
+    reader.rest()
+}
+
+/// Returns whether the parentheses hold a query, not options.
+fn begins_a_query(mut reader: Reader<'_>) -> bool {
+    let inner = reader.group().unwrap_or_default();
+    let mut inner = Reader::new(inner);
+    while let Some(group) = inner.group() {
+        inner = Reader::new(group);
     }
+    matches!(inner.peek(), "select" | "with" | "values" | "table")
+}
+
+fn unsupported(message: &'static str) -> Option<Refusal> {
+    Some(Refusal::unsupported(message))
+}
+
+fn set(mut reader: Reader<'_>) -> Option<Refusal> {
+    let mut characteristics = reader;
+    if characteristics.take(&["set", "session", "characteristics"]) {
+        return isolation(characteristics);
+    }
+    let is_of_transaction = reader.take(&["set", "transaction"])
+        || reader.take(&["set", "local", "transaction"])
+        || reader.take(&["set", "session", "transaction"]);
+    if is_of_transaction {
+        return isolation(reader).or_else(|| setting::refuse_name("TRANSACTION"));
+    }
+    setting::refuse(reader)
 }
 
 /// Refuses other isolation levels than the one that the service has.
-fn isolation(statement: &Statement<'_>) -> Option<Refusal> {
-    let at = statement.find(&["isolation", "level"])?;
-    let level = [
-        statement.word(at + 2)?,
-        statement.word(at + 3).unwrap_or(""),
-    ];
-    let level = match level {
+fn isolation(mut reader: Reader<'_>) -> Option<Refusal> {
+    reader.until(&["isolation"]);
+    if !reader.take(&["isolation", "level"]) {
+        return None;
+    }
+    let first = reader.peek();
+    reader.next();
+    let level = match [first, reader.peek()] {
         ["repeatable", "read"] => return None,
         ["read", second] => format!("READ {}", second.to_uppercase()),
         [first, _] => first.to_uppercase(),
@@ -51,129 +109,42 @@ fn isolation(statement: &Statement<'_>) -> Option<Refusal> {
     )))
 }
 
-fn query(statement: &Statement<'_>) -> Option<Refusal> {
-    let unsupported = |message: &'static str| Some(Refusal::unsupported(message));
-    if statement.find(&["for", "share"]).is_some()
-        || statement.find(&["for", "no", "key", "update"]).is_some()
+fn dropped(mut reader: Reader<'_>) -> Option<Refusal> {
+    if reader.take(&["type"]) || reader.take(&["policy"]) || reader.take(&["materialized", "view"])
     {
-        return unsupported(
-            "locking clauses other than FOR UPDATE/FOR KEY SHARE are not supported",
-        );
+        return unsupported("unsupported object in DROP statement");
     }
-    if statement.find(&["tablesample"]).is_some() {
-        return unsupported("TABLESAMPLE clause not supported");
+    if reader.take(&["database"]) {
+        return unsupported("unsupported statement: Dropdb");
     }
-    let selects_into = statement.top_level("into").is_some_and(|at| {
-        !matches!(
-            at.checked_sub(1).and_then(|at| statement.word(at)),
-            Some("insert" | "merge")
-        )
-    });
-    if selects_into {
-        return unsupported("SELECT INTO not supported");
+    if reader.take(&["index", "concurrently"]) {
+        return unsupported("CONCURRENTLY not supported for DROP INDEX");
     }
-    statement.calls().find_map(|(name, argument)| {
-        if LOCKS.iter().any(|prefix| name.starts_with(prefix)) {
-            return Some(Refusal::unsupported(format!(
-                "function {name} not supported"
-            )));
-        }
-        match argument {
-            Some(Token::Literal(setting)) if name == "set_config" => {
-                setting::refuse_name(&setting.to_lowercase())
-            }
-            _ => None,
-        }
-    })
+    if reader.take(&["domain"]) && reader.contains("cascade") {
+        return unsupported("DROP DOMAIN with CASCADE unsupported");
+    }
+    None
 }
 
-const LOCKS: [&str; 2] = ["pg_advisory_", "pg_try_advisory_"];
-
-const RECORDED: &[(&[&str], &str)] = &[
+const REFUSED: &[(&[&str], &str)] = &[
+    // Recorded.
     (&["truncate"], "unsupported statement: Truncate"),
-    (
-        &["create", "extension"],
-        "unsupported statement: CreateExtension",
-    ),
-    (&["create", "trigger"], "CREATE TRIGGER not supported"),
-    (&["create", "database"], "unsupported statement: Createdb"),
-    (
-        &["create", "materialized", "view"],
-        "unsupported statement: CreateTableAs",
-    ),
-    (
-        &["create", "tablespace"],
-        "unsupported statement: CreateTableSpace",
-    ),
-    (
-        &["create", "foreign", "table"],
-        "unsupported statement: CreateForeignTable",
-    ),
     (&["vacuum"], "unsupported VACUUM statement"),
     (&["listen"], "unsupported statement: Listen"),
     (&["notify"], "unsupported statement: Notify"),
     (&["unlisten"], "unsupported statement: Unlisten"),
-    (&["alter", "system"], "unsupported statement: AlterSystem"),
     (&["merge"], "unsupported statement type: MERGE"),
     (
         &["savepoint"],
         "unsupported transaction statement: SAVEPOINT",
     ),
-    (&["alter", "type"], "ALTER TYPE not supported"),
-    (&["drop", "type"], "unsupported object in DROP statement"),
-];
-
-/// That these are refused is documented or reported; the words are the recorded ones' pattern: the name
-/// of PostgreSQL's parse node.
-const GUESSED: &[(&[&str], &str)] = &[
+    // Reported.
+    (&["execute"], "unsupported statement: Execute"),
+    // Documented as refused; the words follow the pattern.
     (&["release"], "unsupported transaction statement: RELEASE"),
-    (
-        &["prepare", "transaction"],
-        "unsupported transaction statement: PREPARE TRANSACTION",
-    ),
-    (
-        &["create", "constraint", "trigger"],
-        "CREATE TRIGGER not supported",
-    ),
-    (
-        &["create", "or", "replace", "trigger"],
-        "CREATE TRIGGER not supported",
-    ),
-    (
-        &["create", "event", "trigger"],
-        "unsupported statement: CreateEventTrig",
-    ),
-    (
-        &["create", "foreign", "data"],
-        "unsupported statement: CreateFdw",
-    ),
-    (
-        &["create", "server"],
-        "unsupported statement: CreateForeignServer",
-    ),
-    (
-        &["create", "publication"],
-        "unsupported statement: CreatePublication",
-    ),
-    (
-        &["create", "subscription"],
-        "unsupported statement: CreateSubscription",
-    ),
-    (&["create", "rule"], "unsupported statement: Rule"),
-    (&["create", "policy"], "unsupported statement: CreatePolicy"),
-    (
-        &["create", "language"],
-        "unsupported statement: CreatePLang",
-    ),
-    (&["create", "aggregate"], "unsupported statement: Define"),
-    (&["create", "operator"], "unsupported statement: Define"),
-    (&["create", "collation"], "unsupported statement: Define"),
-    (&["create", "cast"], "unsupported statement: CreateCast"),
-    (
-        &["alter", "database"],
-        "unsupported statement: AlterDatabase",
-    ),
-    (&["drop", "database"], "unsupported statement: Dropdb"),
+    (&["prepare"], "unsupported statement: Prepare"),
+    (&["declare"], "unsupported statement: DeclareCursor"),
+    (&["discard"], "unsupported statement: Discard"),
     (&["refresh"], "unsupported statement: RefreshMatView"),
     (&["security", "label"], "unsupported statement: SecLabel"),
     (&["lock"], "unsupported statement: Lock"),
@@ -182,4 +153,8 @@ const GUESSED: &[(&[&str], &str)] = &[
     (&["cluster"], "unsupported statement: Cluster"),
     (&["reindex"], "unsupported statement: Reindex"),
     (&["checkpoint"], "unsupported statement: CheckPoint"),
+    (
+        &["import", "foreign"],
+        "unsupported statement: ImportForeignSchema",
+    ),
 ];

@@ -193,8 +193,8 @@ fn text() -> impl Strategy<Value = String> {
 #[test]
 fn texts_are_cut_where_postgresql_cuts_them() {
     const CASES: u32 = 500;
-    let engine = Engine::shared().unwrap();
-    let client = engine.maintenance();
+    let engine = Engine::start(None).unwrap();
+    let client = engine.superuser();
     let understood = Cell::new(0);
     let mut runner = TestRunner::new(Config {
         cases: CASES,
@@ -325,10 +325,9 @@ fn read(sql: &str) {
             };
             read += length;
         }
-        for word in ["async", "a1_", "e"] {
-            if let Some(without) = statement.without_word(word) {
-                assert_eq!(without.len() + word.len(), statement.text.len());
-            }
+        for at in 0..statement.tokens.len() {
+            assert!(statement.without([at]).len() <= statement.text.len());
+            assert!(statement.text.ends_with(statement.after(at)));
         }
         let _judged = crate::rules::judge(statement);
     }

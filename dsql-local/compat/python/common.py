@@ -1,0 +1,30 @@
+"""What the clients share: where the cluster is, and what a conflict is."""
+
+import os
+import ssl
+
+HOST = os.environ["PGHOST"]
+PORT = int(os.environ["PGPORT"])
+CA = os.environ["PGSSLROOTCERT"]
+TOKEN = os.environ["PGPASSWORD"]
+REGION = os.environ["REGION"]
+CONFLICT = "40001"
+
+
+def tls():
+    return ssl.create_default_context(cafile=CA)
+
+
+def expect(condition, what):
+    if not condition:
+        raise SystemExit(f"Error: {what}")
+
+
+def conflict_of(run, state):
+    """Runs something that has to fail with a conflict."""
+    try:
+        run()
+    except Exception as error:  # The clients have no class in common.
+        expect(state(error) == CONFLICT, f"told {error!r} instead of a conflict")
+    else:
+        raise SystemExit("Error: the second writer was told nothing")

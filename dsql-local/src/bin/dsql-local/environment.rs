@@ -1,0 +1,166 @@
+//! The variables by which clients find a cluster, and the files that they name.
+//! `serve` prints and writes them; `exec` sets them.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
+
+use dsql_local::LocalCluster;
+
+use crate::Error;
+
+/// Names with their values.
+pub(crate) type Variables = Vec<(&'static str, String)>;
+
+/// The files that clients of a cluster read.
+pub(crate) struct Files {
+    ca: PathBuf,
+    bundle: PathBuf,
+    pub(crate) hosts: PathBuf,
+    pub(crate) env: PathBuf,
+}
+
+impl Files {
+    /// Writes the certificates and the hosts file into a folder.
+    pub(crate) fn write(cluster: &LocalCluster, folder: &Path) -> Result<Self, Error> {
+        let files = Self {
+            ca: folder.join("ca.pem"),
+            bundle: folder.join("bundle.pem"),
+            hosts: folder.join("hosts"),
+            env: folder.join("env.sh"),
+        };
+        write_file(&files.ca, cluster.ca_pem())?;
+        write_file(&files.bundle, &(system_roots() + cluster.ca_pem()))?;
+        let hosts = format!("127.0.0.1 localhost\n{}\n", hosts_line(cluster));
+        write_file(&files.hosts, &hosts)?;
+        Ok(files)
+    }
+
+    /// Returns the variables of dsql-local's own names and the administrator's credentials.
+    pub(crate) fn printed(&self, cluster: &LocalCluster) -> Variables {
+        let admin = cluster.admin();
+        vec![
+            ("DSQL_ENDPOINT", cluster.endpoint().to_owned()),
+            ("DSQL_HOSTADDR", dialed(cluster).to_string()),
+            ("DSQL_PORT", cluster.address().port().to_string()),
+            ("DSQL_CA_FILE", self.ca.display().to_string()),
+            ("AWS_REGION", cluster.region().to_owned()),
+            ("AWS_ACCESS_KEY_ID", admin.access_key_id().to_owned()),
+            (
+                "AWS_SECRET_ACCESS_KEY",
+                admin.secret_access_key().to_owned(),
+            ),
+            (
+                "AWS_SESSION_TOKEN",
+                admin.session_token().unwrap_or_default().to_owned(),
+            ),
+        ]
+    }
+
+    /// Returns those and the names that libpq, Node, OpenSSL and AWS's examples read.
+    pub(crate) fn all(&self, cluster: &LocalCluster) -> Variables {
+        let mut variables = self.printed(cluster);
+        variables.extend([
+            ("AWS_DEFAULT_REGION", cluster.region().to_owned()),
+            ("PGHOST", cluster.endpoint().to_owned()),
+            ("PGHOSTADDR", dialed(cluster).to_string()),
+            ("PGPORT", cluster.address().port().to_string()),
+            ("PGUSER", "admin".to_owned()),
+            ("PGDATABASE", "postgres".to_owned()),
+            ("PGSSLMODE", "verify-full".to_owned()),
+            ("PGSSLROOTCERT", self.ca.display().to_string()),
+            ("NODE_EXTRA_CA_CERTS", self.ca.display().to_string()),
+            ("SSL_CERT_FILE", self.bundle.display().to_string()),
+            ("CLUSTER_ENDPOINT", cluster.endpoint().to_owned()),
+            ("CLUSTER_USER", "admin".to_owned()),
+            ("REGION", cluster.region().to_owned()),
+        ]);
+        variables
+    }
+
+    /// Writes a file that a shell sources.
+    pub(crate) fn write_env(&self, cluster: &LocalCluster) -> Result<(), Error> {
+        write_file(&self.env, &exports(&self.all(cluster)))
+    }
+
+    /// Returns the name of the certificate authority's file.
+    pub(crate) fn ca(&self) -> &Path {
+        &self.ca
+    }
+}
+
+/// Returns the line that `/etc/hosts` takes.
+pub(crate) fn hosts_line(cluster: &LocalCluster) -> String {
+    format!("{} {}", dialed(cluster), cluster.endpoint())
+}
+
+/// Returns the address to dial, which one to listen on may not be.
+fn dialed(cluster: &LocalCluster) -> IpAddr {
+    match cluster.address().ip() {
+        IpAddr::V4(address) if address.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(address) if address.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        address => address,
+    }
+}
+
+pub(crate) fn exports(variables: &Variables) -> String {
+    variables
+        .iter()
+        .map(|(name, value)| format!("export {name}={}\n", quoted(value)))
+        .collect()
+}
+
+/// Quotes for a shell.
+pub(crate) fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+pub(crate) fn write_file(path: &Path, text: &str) -> Result<(), Error> {
+    fs::write(path, text).map_err(|source| Error::File {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Returns the certificates that programs on this machine trust, so that they can reach others, too.
+fn system_roots() -> String {
+    let mut roots = std::env::var_os("SSL_CERT_FILE")
+        .map(PathBuf::from)
+        .into_iter()
+        .chain(BUNDLES.iter().map(PathBuf::from))
+        .find_map(|path| fs::read_to_string(path).ok())
+        .unwrap_or_default();
+    if !roots.is_empty() && !roots.ends_with('\n') {
+        roots.push('\n');
+    }
+    roots
+}
+
+/// Debian, Fedora, Alpine and macOS.
+const BUNDLES: [&str; 3] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/cert.pem",
+];
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        #[test]
+        fn a_shell_reads_what_was_quoted(values in prop::collection::vec(prop_oneof!["['\"$`\\\\!*~ \n]{0,9}", "[^\0]{0,20}"], 1..20)) {
+            let words: Vec<_> = values.iter().map(|value| quoted(value)).collect();
+            let shell = std::process::Command::new("sh")
+                .args(["-c", &format!("printf '%s\\0' {}", words.join(" "))])
+                .output()
+                .unwrap();
+            let expected: String = values.iter().map(|value| format!("{value}\0")).collect();
+            prop_assert_eq!(String::from_utf8(shell.stdout).unwrap(), expected);
+        }
+    }
+}

