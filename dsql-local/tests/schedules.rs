@@ -23,7 +23,7 @@ async fn schedules_end_as_in_the_model() {
     };
     let seeds = match number("DSQL_LOCAL_SCHEDULE") {
         Some(one) => one..one + 1,
-        None => 0..number("DSQL_LOCAL_SCHEDULES").unwrap_or(200),
+        None => 0..number("DSQL_LOCAL_SCHEDULES").unwrap_or(100),
     };
     let cluster = LocalCluster::start().await.unwrap();
     let mut clients = Vec::new();
