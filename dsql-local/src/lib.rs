@@ -21,6 +21,37 @@
 //! installation (15 or later, with a warning); `DSQL_LOCAL_PG_BIN=fetch` fetches although there is one. Each
 //! cluster has an engine of its own, which ends with the cluster, and with the process however that ends.
 //!
+//! # Conflicts
+//!
+//! The snapshot is BEGIN's, no statement waits for another session, and the first transaction to commit
+//! wins: the others fail at COMMIT with OC000. Ten recorded conflicts are answered as a real cluster
+//! answered them, and random schedules are compared with a model in memory.
+//!
+//! Recorded from a real cluster (Dreamescaper/dsql-emulator, September 2026): two writers of a row; FOR
+//! UPDATE against UPDATE; FOR KEY SHARE against DELETE; a child's INSERT against its parent's DELETE,
+//! but not against an UPDATE of other columns; CASCADE, SET NULL and SET DEFAULT against writes of the
+//! child; disjoint rows. Where a recorded pair has no fixed loser, the later COMMIT loses here.
+//!
+//! Guesses: FOR UPDATE excludes FOR KEY SHARE, as in PostgreSQL; a SELECT FOR UPDATE or FOR KEY SHARE of
+//! its own is noted as well; a key that was inserted and deleted again still conflicts with an older
+//! transaction that inserts it.
+//!
+//! These limits remain:
+//!
+//! - A transaction that has met another one runs on copies of its tables. That takes time and memory in
+//!   proportion to their size, and their foreign keys bring more tables in. `tableoid`, `ctid` and
+//!   `regclass` show the copy; a function with `BEGIN ATOMIC`, or a view that names its schema, reads the
+//!   table. A cursor that was open when its transaction was moved aside is gone.
+//! - A setting that such a transaction made with SET is gone after COMMIT.
+//! - Volatile functions run once, where the client saw their values; but a statement that met a lock or
+//!   a changed row ran before, so that a sequence may skip numbers.
+//! - COPY FROM meets conflicts at the statement. So does a function that writes, called by SELECT, and a
+//!   flight of statements that ends with Flush instead of Sync.
+//! - Deferrable constraints that fail by another session's commit are told as what they are, 23503.
+//! - Unique indexes with expressions or conditions conflict only while the key is there.
+//!
+//! OC001 follows a rule that is a guess: see [`SchemaConflicts`].
+//!
 //! # What differs from the service
 //!
 //! - Backends open at a session's first statement: what the engine refuses at startup, such as a time zone

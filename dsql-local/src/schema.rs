@@ -36,12 +36,18 @@ mod names;
 
 /// Which definitions fail statements of other sessions, with
 /// [`Refusal::SchemaChanged`](crate::Refusal::SchemaChanged).
+///
+/// Evidence: live reports of sessions that failed once after any definition or GRANT of another session,
+/// reads included, minutes later; and AWS's own examples and connector suites, which define tables, use
+/// them through pools and hardly retry. [`Realistic`](Self::Realistic) is a guess that fits both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SchemaConflicts {
     /// None.
     Off,
-    /// Those that a real cluster probably fails: statements on tables that the definition names.
+    /// Statements on tables that a definition names, if the definition changed something and the session
+    /// used the table before it, or its transaction began before it. Not other definitions, and not
+    /// statements on no user's table. Outside of a transaction a definition counts for ten minutes.
     Realistic,
     /// Every definition fails the next statement of every other session, once. For tests of retries.
     Every,

@@ -707,10 +707,7 @@ impl<'a> Guard<'a> {
                 true => Err(None),
                 false => self.engine.ask(&apply).await?.map_err(Some),
             };
-            let failure = match applied {
-                Ok(_) => break,
-                Err(failure) => failure,
-            };
+            let Err(failure) = applied else { break };
             self.must("ROLLBACK").await?;
             match failure.as_ref().map(|failure| failure.sqlstate.as_str()) {
                 Some("55P03" | "40P01") if attempt < ATTEMPTS => {
@@ -736,7 +733,7 @@ impl<'a> Guard<'a> {
     }
 
     /// Answers a statement with a conflict.
-    fn refuse(&mut self) {
+    fn refuse(&self) {
         let mut out = BytesMut::new();
         frame::put_refusal(&mut out, &Refusal::Conflict);
         frame::put(&mut out, b'Z', |out| out.put_u8(self.status));

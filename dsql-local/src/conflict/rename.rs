@@ -63,7 +63,7 @@ pub(crate) fn without_lock_options(sql: &str) -> String {
             let mut copied = 0;
             let locks = statement
                 .find(&["for", "update"])
-                .or(statement.find(&["for", "key", "share"]));
+                .or_else(|| statement.find(&["for", "key", "share"]));
             for at in locks.unwrap_or(usize::MAX)..statement.tokens.len() {
                 let is_option = statement.tokens[at].is("nowait")
                     || statement.tokens[at].is("skip") && statement.word(at + 1) == Some("locked")
