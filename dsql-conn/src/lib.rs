@@ -1,9 +1,10 @@
-//! Connections to [Amazon Aurora DSQL](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/what-is-aurora-dsql.html),
+//! Connections to
+//! [Amazon Aurora DSQL](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/what-is-aurora-dsql.html),
 //! for services and Lambda functions.
 //!
-//! Aurora DSQL speaks PostgreSQL, and three things about it are its own: the password is an IAM token that lives for
-//! minutes, a connection ends after an hour, and a transaction can lose to another one when it commits. This crate takes care
-//! of the three, on [`tokio_postgres`], [`rustls`] and [`bb8`].
+//! Aurora DSQL speaks PostgreSQL. Three things are different, and this crate handles them on
+//! [`tokio_postgres`] and [`rustls`]: the password is an IAM token that lives for minutes, a
+//! connection ends after an hour, and a transaction can conflict with another one when it commits.
 //!
 //! ```no_run
 //! use dsql_conn::{Config, Pool};
@@ -14,33 +15,52 @@
 //! let games = pool.get().await?.query("SELECT title FROM games", &[]).await?;
 //!
 //! let id: i64 = pool.transaction(async |tx| {
-//!     let row = tx.query_one("INSERT INTO games (title) VALUES ($1) RETURNING id", &[&title]).await?;
-//!     Ok(row.get(0))
+//!     let insert = "INSERT INTO games (title) VALUES ($1) RETURNING id";
+//!     Ok(tx.query_one(insert, &[&title]).await?.get(0))
 //! }).await?;
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! # The way through
+//! With bb8, from a stock [`bb8::Pool`]:
 //!
-//! An [`Endpoint`] names the cluster and a [`Config`] how to connect to it. For each connection the credentials are fetched
-//! or found in the cache, a token is signed, and TLS verified. A [`Pool`] lends [`Connection`]s and
-//! [`Pool::transaction`] runs what must be committed once. Whatever goes wrong is an [`Error`].
+//! ```no_run
+//! # async fn example() -> Result<(), dsql_conn::Error> {
+//! use dsql_conn::{Config, ConnectionManager, bb8};
 //!
-//! Those who prefer bb8's own pool give it a [`ConnectionManager`]; [`Config::connect`] opens a single connection.
+//! let manager = ConnectionManager::new(Config::from_env()?);
+//! let pool = bb8::Pool::builder().build(manager).await?;
+//! pool.get().await?.execute("DELETE FROM games WHERE title = $1", &[&"chess"]).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`Pool`] is fair, returns the cause of a failed opening at once, passes over connections whose
+//! rows are still read, opens another connection beside a ping without an answer, and closes. bb8 and
+//! deadpool get everything else: tokens, verified TLS, ages by the wall clock, validation at checkout,
+//! cached statements and [transactions](Connection::transaction).
+//!
+//! # How it works
+//!
+//! An [`Endpoint`] names the cluster, a [`Config`] how to connect to it. For each connection the
+//! credentials are fetched or found in the cache, a token is signed and TLS is verified. [`Pool::get`]
+//! checks a [`Connection`] out; [`Pool::transaction`] runs what must be committed once.
+//! [`Config::connect`] opens a single connection. All errors are an [`Error`].
 //!
 //! # Cancel safety
 //!
-//! Every future of this crate may be dropped at any point. What a borrower leaves behind on a connection, be it an open
-//! transaction or a statement that still runs, is settled before it is lent again, or the connection is replaced. The server
-//! cannot cancel a statement, and goes on with it.
+//! Every future of this crate may be dropped at any point. An open transaction or a running statement
+//! that is left on a connection settles before the connection is used again, or the connection is
+//! replaced. The server cannot cancel a statement, and continues with it.
 //!
 //! # Features
 //!
 //! - `ring` (default): TLS by ring.
-//! - `aws-lc-rs`: TLS by aws-lc-rs, where `ring` is off. It costs a fresh process 25 ms to seed itself.
-//! - `aws-config` (default): without credentials of the caller's or in the environment, the SDK's default chain is used. A
-//!   Lambda function has its credentials in the environment and is smaller without.
+//! - `aws-lc-rs`: TLS by aws-lc-rs if `ring` is off. Seeding it costs a fresh process 25 ms.
+//! - `aws-config` (default): uses the SDK's default credentials chain if neither the caller nor the
+//!   environment has credentials. A Lambda function has them in its environment, and is smaller
+//!   without.
+//! - `deadpool`: a manager for deadpool.
 
 mod backoff;
 #[path = "bb8.rs"]
