@@ -91,12 +91,13 @@ impl Inner {
                     drop(slots);
                     return self.discard(connection, Discard::PoolClosed);
                 }
-                if slots.is_over_capacity() {
-                    drop(slots);
-                    return self.discard(connection, Discard::Surplus);
-                }
+                // The waiter comes first: it may be the one that opened beside a ping.
                 match slots.next_waiter() {
                     Some(waiter) => waiter,
+                    None if slots.is_over_capacity() => {
+                        drop(slots);
+                        return self.discard(connection, Discard::Surplus);
+                    }
                     None => return slots.idle.push(connection),
                 }
             };

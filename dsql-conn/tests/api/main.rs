@@ -9,6 +9,7 @@ mod dial;
 mod early_password;
 mod ended;
 mod freezes;
+mod hedging;
 mod hiccups;
 mod leftovers;
 mod lifetime;
