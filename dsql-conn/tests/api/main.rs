@@ -1,5 +1,6 @@
 //! The library against a local cluster, over the network: one file a room.
 
+mod adapters;
 mod age;
 mod cancellation;
 mod clock;
@@ -14,6 +15,9 @@ mod hiccups;
 mod leftovers;
 mod lifetime;
 mod pool;
+mod reports_pool;
+mod reports_statement;
+mod reports_transaction;
 mod rerun;
 mod retry;
 mod schema;
