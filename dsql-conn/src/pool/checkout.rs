@@ -110,6 +110,15 @@ impl Inner {
         }
     }
 
+    /// Hands an idle connection to the checkout that has waited longest: it may have come back
+    /// before that checkout was in the queue.
+    fn hand_out_idle(self: &Arc<Self>) {
+        let idle = self.lock().idle.pop();
+        if let Some(connection) = idle {
+            self.release(connection);
+        }
+    }
+
     /// Closes a connection and passes its slot on.
     pub(super) fn discard(self: &Arc<Self>, connection: Connection, reason: Discard) {
         tracing::debug!(reason = reason.code(), "connection discarded");
@@ -324,6 +333,9 @@ impl<'a> Checkout<'a> {
         pool.opener.check()?;
         pool.start_maintenance();
         let mut waiting = Waiting::enter(self)?;
+        if ping.is_none() {
+            pool.hand_out_idle();
+        }
         let ticket = waiting.ticket;
         let mut slot = match ping {
             Some(_) => Some(Slot::take_extra(pool)),
