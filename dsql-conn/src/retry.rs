@@ -161,9 +161,8 @@ where
 /// # async fn example(pool: &dsql_conn::Pool) -> Result<(), lambda_http::Error> {
 /// use dsql_conn::{RetryPolicy, retry_with};
 ///
-/// // lambda_http's error is a Box<dyn Error + Send + Sync>; for anyhow: |error| error.as_ref().
-/// let as_error = |error: &lambda_http::Error| &**error as &(dyn std::error::Error + 'static);
-/// retry_with(RetryPolicy::new(), as_error, async || {
+/// // A Box<dyn Error + Send + Sync>. For anyhow: |error: &anyhow::Error| error.as_ref().
+/// retry_with(RetryPolicy::new(), |error: &lambda_http::Error| &**error, async || {
 ///     let connection = pool.get().await?;
 ///     Ok(connection.execute("DELETE FROM games WHERE title = 'chess'", &[]).await?)
 /// })

@@ -91,12 +91,13 @@ impl Inner {
                     drop(slots);
                     return self.discard(connection, Discard::PoolClosed);
                 }
-                if slots.is_over_capacity() {
-                    drop(slots);
-                    return self.discard(connection, Discard::Surplus);
-                }
+                // The waiter comes first: it may be the one that opened beside a ping.
                 match slots.next_waiter() {
                     Some(waiter) => waiter,
+                    None if slots.is_over_capacity() => {
+                        drop(slots);
+                        return self.discard(connection, Discard::Surplus);
+                    }
                     None => return slots.idle.push(connection),
                 }
             };
@@ -106,6 +107,15 @@ impl Inner {
                 Err(Handover::Connection(pooled)) => connection = pooled.into_connection(),
                 _ => return,
             }
+        }
+    }
+
+    /// Hands an idle connection to the checkout that has waited longest: it may have come back
+    /// before that checkout was in the queue.
+    fn hand_out_idle(self: &Arc<Self>) {
+        let idle = self.lock().idle.pop();
+        if let Some(connection) = idle {
+            self.release(connection);
         }
     }
 
@@ -323,6 +333,9 @@ impl<'a> Checkout<'a> {
         pool.opener.check()?;
         pool.start_maintenance();
         let mut waiting = Waiting::enter(self)?;
+        if ping.is_none() {
+            pool.hand_out_idle();
+        }
         let ticket = waiting.ticket;
         let mut slot = match ping {
             Some(_) => Some(Slot::take_extra(pool)),

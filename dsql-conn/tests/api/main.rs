@@ -1,5 +1,6 @@
 //! The library against a local cluster, over the network: one file a room.
 
+mod adapters;
 mod age;
 mod cancellation;
 mod clock;
@@ -9,10 +10,14 @@ mod dial;
 mod early_password;
 mod ended;
 mod freezes;
+mod hedging;
 mod hiccups;
 mod leftovers;
 mod lifetime;
 mod pool;
+mod reports_pool;
+mod reports_statement;
+mod reports_transaction;
 mod rerun;
 mod retry;
 mod schema;

@@ -1,0 +1,285 @@
+//! Connections in pools of others: stock bb8, and deadpool with its feature.
+
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use aws_credential_types::provider::{ProvideCredentials, future};
+use dsql_conn::{
+    ConnectionManager, Error, Reason,
+    bb8::{self, RunError},
+};
+use dsql_local::Fault;
+
+use crate::support::{Clock, Counting, cluster, config, flights, notes, until};
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// A provider with a bug.
+#[derive(Debug)]
+struct Panicking;
+
+impl ProvideCredentials for Panicking {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        panic!("on purpose")
+    }
+}
+
+/// A bb8 pool of one connection.
+fn bb8_pool(manager: ConnectionManager) -> bb8::Pool<ConnectionManager> {
+    bb8::Pool::builder().max_size(1).build_unchecked(manager)
+}
+
+#[tokio::test]
+async fn bb8_connections_sign_tokens_and_cache_statements() {
+    let cluster = cluster().await;
+    let provider = Counting::new(cluster.admin());
+    let pool = bb8_pool(ConnectionManager::new(
+        config(&cluster).credentials(provider.clone()),
+    ));
+    for _ in 0..3 {
+        let connection = pool.get().await.unwrap();
+        connection.query_one("SELECT 1", &[]).await.unwrap();
+    }
+    assert_eq!(provider.asked(), 1);
+    assert_eq!(flights(&cluster), ["PDS", "BES", "BES", "BES"]);
+}
+
+#[tokio::test]
+async fn bb8_replaces_an_aged_connection() {
+    let cluster = cluster().await;
+    let clock = Clock::default();
+    let pool = bb8_pool(ConnectionManager::new(
+        config(&cluster).time_source(clock.clone()),
+    ));
+    drop(pool.get().await.unwrap());
+    for by in [HOUR, HOUR] {
+        clock.advance(by);
+        cluster.clock().advance(by);
+        let connection = pool.get().await.unwrap();
+        assert!(!connection.is_closed());
+        // Past its age when it comes back.
+        clock.advance(by);
+        cluster.clock().advance(by);
+    }
+    drop(pool.get().await.unwrap());
+    assert_eq!(cluster.counts().logins, 4);
+}
+
+#[tokio::test]
+async fn bb8_hands_out_no_dirty_connection() {
+    let cluster = cluster().await;
+    let pool = bb8_pool(ConnectionManager::new(config(&cluster)));
+    let connection = pool.get().await.unwrap();
+    connection
+        .batch_execute("CREATE TABLE note (text text)")
+        .await
+        .unwrap();
+    connection.batch_execute("BEGIN").await.unwrap();
+    drop(connection);
+    let connection = pool.get().await.unwrap();
+    connection
+        .execute("INSERT INTO note VALUES ('kept')", &[])
+        .await
+        .unwrap();
+    assert_eq!((notes(&cluster).await, cluster.counts().logins), (1, 2));
+}
+
+#[tokio::test]
+async fn bb8_connections_run_transactions() {
+    let cluster = cluster().await;
+    let pool = bb8_pool(ConnectionManager::new(config(&cluster)));
+    let mut connection = pool.get().await.unwrap();
+    connection
+        .batch_execute("CREATE TABLE note (text text PRIMARY KEY)")
+        .await
+        .unwrap();
+    cluster.inject(Fault::conflict_commits(2));
+    let runs = AtomicU32::new(0);
+    let transaction = connection.transaction(async |tx| {
+        runs.fetch_add(1, Ordering::SeqCst);
+        tx.execute("INSERT INTO note VALUES ('one')", &[]).await
+    });
+    assert_eq!(transaction.await.unwrap(), 1);
+    assert_eq!((runs.into_inner(), notes(&cluster).await), (3, 1));
+    drop(connection);
+    drop(pool.get().await.unwrap());
+    assert_eq!(cluster.counts().logins, 1);
+}
+
+#[tokio::test]
+async fn bb8_pools_of_one_configuration_are_shared() {
+    let cluster = cluster().await;
+    let config = config(&cluster);
+    for _ in 0..2 {
+        drop(
+            ConnectionManager::shared_pool(config.clone())
+                .get()
+                .await
+                .unwrap(),
+        );
+    }
+    assert_eq!(cluster.counts().logins, 1);
+    let other = config.search_path("games");
+    drop(ConnectionManager::shared_pool(other).get().await.unwrap());
+    assert_eq!(cluster.counts().logins, 2);
+}
+
+#[tokio::test]
+async fn bb8_loses_no_slot_to_a_panicking_provider() {
+    let cluster = cluster().await;
+    let manager = ConnectionManager::new(config(&cluster).credentials(Panicking));
+    let pool = bb8::Pool::builder()
+        .max_size(1)
+        .retry_connection(false)
+        .connection_timeout(Duration::from_millis(500))
+        .build_unchecked(manager);
+    for _ in 0..2 {
+        // bb8 keeps the reason to itself.
+        assert!(matches!(pool.get().await, Err(RunError::TimedOut)));
+    }
+    // A connection from elsewhere finds the slot free.
+    let spare = config(&cluster).connect().await.unwrap();
+    until(&cluster, |_| pool.state().connections == 0).await;
+    assert!(pool.add(spare).is_ok());
+    pool.get()
+        .await
+        .unwrap()
+        .query_one("SELECT 1", &[])
+        .await
+        .unwrap();
+
+    let error = pool.dedicated_connection().await.unwrap_err();
+    assert_eq!(error.reason(), Some(Reason::Aborted), "{error}");
+}
+
+#[tokio::test]
+async fn bb8s_errors_become_ours() {
+    async fn one(pool: &bb8::Pool<ConnectionManager>) -> Result<i32, Error> {
+        Ok(pool.get().await?.query_one("SELECT 1", &[]).await?.get(0))
+    }
+
+    let cluster = cluster().await;
+    let pool = bb8::Pool::builder()
+        .max_size(1)
+        .connection_timeout(Duration::from_millis(100))
+        .build_unchecked(ConnectionManager::new(config(&cluster)));
+    let connection = bb8_pool(ConnectionManager::new(config(&cluster)));
+    assert_eq!(one(&connection).await.unwrap(), 1);
+    pool.add(config(&cluster).connect().await.unwrap()).unwrap();
+    let held = pool.get().await.unwrap();
+    let error = one(&pool).await.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::CheckoutTimeout {
+                waited: None,
+                cause: None
+            }
+        ),
+        "{error}"
+    );
+    drop(held);
+    let error = Error::from(RunError::User(Error::PoolClosed));
+    assert!(matches!(error, Error::PoolClosed));
+}
+
+#[cfg(feature = "deadpool")]
+mod deadpool {
+    use dsql_conn::{
+        DeadpoolManager,
+        deadpool::managed::{Pool, PoolError},
+    };
+
+    use super::*;
+
+    /// A deadpool of one connection.
+    fn pool(manager: DeadpoolManager) -> Pool<DeadpoolManager> {
+        Pool::builder(manager).max_size(1).build().unwrap()
+    }
+
+    #[tokio::test]
+    async fn its_connections_sign_tokens_and_cache_statements() {
+        let cluster = cluster().await;
+        let provider = Counting::new(cluster.admin());
+        let pool = pool(DeadpoolManager::new(
+            config(&cluster).credentials(provider.clone()),
+        ));
+        for _ in 0..3 {
+            let connection = pool.get().await.unwrap();
+            connection.query_one("SELECT 1", &[]).await.unwrap();
+        }
+        assert_eq!(provider.asked(), 1);
+        assert_eq!(flights(&cluster), ["PDS", "BES", "BES", "BES"]);
+    }
+
+    #[tokio::test]
+    async fn it_replaces_an_aged_connection() {
+        let cluster = cluster().await;
+        let clock = Clock::default();
+        let pool = pool(DeadpoolManager::new(
+            config(&cluster).time_source(clock.clone()),
+        ));
+        drop(pool.get().await.unwrap());
+        clock.advance(HOUR);
+        cluster.clock().advance(HOUR);
+        drop(pool.get().await.unwrap());
+        assert_eq!(cluster.counts().logins, 2);
+    }
+
+    #[tokio::test]
+    async fn it_hands_out_no_dirty_connection() {
+        let cluster = cluster().await;
+        let pool = pool(DeadpoolManager::new(config(&cluster)));
+        let connection = pool.get().await.unwrap();
+        connection
+            .batch_execute("CREATE TABLE note (text text)")
+            .await
+            .unwrap();
+        connection.batch_execute("BEGIN").await.unwrap();
+        drop(connection);
+        let connection = pool.get().await.unwrap();
+        connection
+            .execute("INSERT INTO note VALUES ('kept')", &[])
+            .await
+            .unwrap();
+        assert_eq!((notes(&cluster).await, cluster.counts().logins), (1, 2));
+    }
+
+    #[tokio::test]
+    async fn its_connections_run_transactions() {
+        let cluster = cluster().await;
+        let pool = pool(DeadpoolManager::new(config(&cluster)));
+        let mut connection = pool.get().await.unwrap();
+        let create = "CREATE TABLE note (text text PRIMARY KEY)";
+        connection.batch_execute(create).await.unwrap();
+        cluster.inject(Fault::conflict_commits(2));
+        let runs = AtomicU32::new(0);
+        let transaction = connection.transaction(async |tx| {
+            runs.fetch_add(1, Ordering::SeqCst);
+            tx.execute("INSERT INTO note VALUES ('one')", &[]).await
+        });
+        assert_eq!(transaction.await.unwrap(), 1);
+        assert_eq!((runs.into_inner(), notes(&cluster).await), (3, 1));
+        assert_eq!(cluster.counts().logins, 1);
+    }
+
+    #[tokio::test]
+    async fn it_loses_no_slot_to_a_panicking_provider() {
+        let cluster = cluster().await;
+        let pool = pool(DeadpoolManager::new(
+            config(&cluster).credentials(Panicking),
+        ));
+        for _ in 0..2 {
+            let Err(PoolError::Backend(error)) = pool.get().await else {
+                panic!("the provider panics");
+            };
+            assert_eq!(error.reason(), Some(Reason::Aborted), "{error}");
+        }
+        assert_eq!(pool.status().size, 0);
+    }
+}
