@@ -25,32 +25,36 @@ impl IfMatch {
     ///
     /// # Errors
     ///
-    /// More than one tag. Clients know one version.
-    pub fn of(request: &Request) -> Result<Option<Self>, SeveralTags> {
+    /// The tags of several versions. A client knows one.
+    pub fn of(request: &Request) -> Result<Option<Self>, SeveralVersions> {
         let tags: Vec<&str> = tags(request, &IF_MATCH).collect();
-        Ok(match tags.as_slice() {
-            [] => None,
-            ["*"] => Some(Self::Any),
-            [tag] => Some(Self::tag(tag)),
-            _ => return Err(SeveralTags),
-        })
-    }
-
-    /// Weak tags never match: <https://www.rfc-editor.org/rfc/rfc9110#section-13.1.1>
-    fn tag(tag: &str) -> Self {
-        let version = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
-        let version = version.and_then(|version| version.parse().ok());
-        match version.filter(|version: &i32| version.to_string().len() + 2 == tag.len()) {
-            Some(version) => Self::Version(version),
-            None => Self::Never,
+        if tags.is_empty() {
+            return Ok(None);
+        }
+        if tags.contains(&"*") {
+            return Ok(Some(Self::Any));
+        }
+        let versions: Vec<i32> = tags.into_iter().filter_map(version).collect();
+        match versions.as_slice() {
+            [] => Ok(Some(Self::Never)),
+            [version] => Ok(Some(Self::Version(*version))),
+            _ => Err(SeveralVersions),
         }
     }
 }
 
-/// A request's `If-Match` has more than one tag.
+/// Returns the version that a tag stands for, if it is one of ours. Weak tags never match:
+/// <https://www.rfc-editor.org/rfc/rfc9110#section-13.1.1>
+fn version(tag: &str) -> Option<i32> {
+    let digits = tag.strip_prefix('"')?.strip_suffix('"')?;
+    let version: i32 = digits.parse().ok()?;
+    (version.to_string() == digits).then_some(version)
+}
+
+/// A request's `If-Match` names several versions.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("If-Match takes one ETag, or *")]
-pub struct SeveralTags;
+#[error("If-Match takes the ETag of one version, or *")]
+pub struct SeveralVersions;
 
 /// Returns the tag of a game.
 pub fn of_game(game: &Game) -> HeaderValue {
@@ -103,8 +107,11 @@ mod tests {
             (&["\"07\""], Ok(Some(IfMatch::Never))),
             (&["\"+7\""], Ok(Some(IfMatch::Never))),
             (&["\"abc\""], Ok(Some(IfMatch::Never))),
-            (&["\"1\", \"2\""], Err(SeveralTags)),
-            (&["\"1\"", "\"2\""], Err(SeveralTags)),
+            (&["\"a\", W/\"1\", \"7\""], Ok(Some(IfMatch::Version(7)))),
+            (&["\"a\", \"b\""], Ok(Some(IfMatch::Never))),
+            (&["\"1\", *"], Ok(Some(IfMatch::Any))),
+            (&["\"1\", \"2\""], Err(SeveralVersions)),
+            (&["\"1\"", "\"2\""], Err(SeveralVersions)),
         ] {
             let request = with(&IF_MATCH, headers);
             assert_eq!(IfMatch::of(&request), expected, "{headers:?}");

@@ -94,9 +94,9 @@ impl TryFrom<String> for Genre {
     }
 }
 
-/// A whole number from 1 to `MAX`.
+/// A whole number from 1 to `MAX`. `2.0` is one, too: JSON has one kind of number.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
-#[serde(try_from = "i64")]
+#[serde(try_from = "f64")]
 pub struct Bounded<const MAX: i32>(i32);
 
 impl<const MAX: i32> Bounded<MAX> {
@@ -106,13 +106,13 @@ impl<const MAX: i32> Bounded<MAX> {
     }
 }
 
-impl<const MAX: i32> TryFrom<i64> for Bounded<MAX> {
+impl<const MAX: i32> TryFrom<f64> for Bounded<MAX> {
     type Error = String;
 
-    fn try_from(number: i64) -> Result<Self, String> {
-        match i32::try_from(number) {
-            Ok(number) if (1..=MAX).contains(&number) => Ok(Self(number)),
-            _ => Err(format!("{number} is not between 1 and {MAX}")),
+    fn try_from(number: f64) -> Result<Self, String> {
+        match number.fract() == 0.0 && (1.0..=f64::from(MAX)).contains(&number) {
+            true => Ok(Self(number as i32)),
+            false => Err(format!("{number} is not a whole number from 1 to {MAX}")),
         }
     }
 }
@@ -208,14 +208,29 @@ mod tests {
             });
             serde_json::from_value::<GameUpdate>(body)
         };
+        let body = |players: &str| {
+            format!(r#"{{"title":"Go","genre":"board","players":{players},"minutes":60}}"#)
+        };
+        let whole: GameUpdate = serde_json::from_str(&body("2.0")).unwrap();
+        assert_eq!(whole.players.get(), 2);
         let good = update("board", 2, 1_440).unwrap();
         assert_eq!((good.players.get(), good.minutes.get()), (2, 1_440));
         for (bad, says) in [
             (update("chess", 2, 60), "the genre is one of"),
-            (update("board", 0, 60), "0 is not between 1 and 100"),
-            (update("board", 101, 60), "101 is not between 1 and 100"),
-            (update("board", 2, 1_441), "1441 is not between 1 and 1440"),
-            (update("board", i64::MAX, 1), "is not between 1 and 100"),
+            (
+                update("board", 0, 60),
+                "0 is not a whole number from 1 to 100",
+            ),
+            (update("board", 101, 60), "101 is not a whole number"),
+            (
+                update("board", 2, 1_441),
+                "1441 is not a whole number from 1 to 1440",
+            ),
+            (update("board", i64::MAX, 1), "is not a whole number"),
+            (
+                serde_json::from_str(&body("2.5")),
+                "2.5 is not a whole number",
+            ),
         ] {
             let error = bad.unwrap_err().to_string();
             assert!(error.contains(says), "{error}");

@@ -62,6 +62,7 @@ impl Life {
         let find = started.path()?;
         let before = self.connection(WARM)?.flights.len();
         let mut slowest = Duration::ZERO;
+        let mut request_id = String::new();
         let start = Instant::now();
         for n in 0..INVOCATIONS {
             let (event, status) = match n % 3 {
@@ -69,12 +70,20 @@ impl Life {
                 1 => (get(&find), 200),
                 _ => (get("/games?limit=3"), 200),
             };
+            request_id = text(&event["requestContext"], "requestId")?.to_owned();
             let start = Instant::now();
             let answer = started.lambda.invoke(event).await?;
             slowest = slowest.max(start.elapsed());
             expect(&answer, status)?;
         }
         let average = start.elapsed() / u32::try_from(INVOCATIONS)?;
+        let line = started.lambda.logged(|line| answered(line, &request_id));
+        let line = line.await;
+        if (&line["route"], &line["status"], &line["attempts"])
+            != (&json!("createGame"), &json!(201), &json!(1))
+        {
+            return Err(format!("the log's line of the request is {line}").into());
+        }
         let flights = self.connection(WARM)?.flights.split_off(before);
         // Closing a statement is told to the server along the way; nobody waits for the answer.
         let statements = flights.iter().filter(|flight| *flight != "CS").count();
@@ -84,7 +93,8 @@ impl Life {
         let proof = Proof {
             words: format!(
                 "{INVOCATIONS} statements in {statements} flights on the same connection, so \
-                 round trips of the checkout: {of_checkouts}; {} us on average, {} us at most",
+                 round trips of the checkout: {of_checkouts}; {} us on average, {} us at most; one \
+                 line of the log each, with the gateway's request ID",
                 average.as_micros(),
                 slowest.as_micros(),
             ),
@@ -98,6 +108,13 @@ impl Life {
         };
         Ok(((), proof))
     }
+}
+
+/// Reads the line that the function logs for a request.
+fn answered(line: &str, request_id: &str) -> Option<Value> {
+    let line: Value = serde_json::from_str(line).ok()?;
+    let is_it = line["message"] == "request answered" && line["request_id"] == request_id;
+    is_it.then_some(line)
 }
 
 const INVOCATIONS: usize = 10;
