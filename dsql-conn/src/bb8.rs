@@ -74,7 +74,7 @@ impl bb8::ManageConnection for ConnectionManager {
     }
 }
 
-impl From<RunError<Error>> for Error {
+impl From<RunError<Self>> for Error {
     fn from(error: RunError<Self>) -> Self {
         match error {
             RunError::User(error) => error,

@@ -55,7 +55,7 @@ impl Peers {
 impl Connection {
     /// Makes sure that the connection may be used: without a round trip if it was used lately and
     /// left clean.
-    pub(crate) async fn validate(&mut self) -> Result<(), Discard> {
+    pub(crate) async fn validate(&self) -> Result<(), Discard> {
         let mut validity = self.check().await;
         if validity == Err(Discard::Unsettled) && self.settle().await {
             validity = self.check().await;
@@ -67,7 +67,7 @@ impl Connection {
     }
 
     /// Checks what this side knows. Waits for the connection task, not for the server.
-    pub(crate) async fn check(&mut self) -> Result<Validity, Discard> {
+    pub(crate) async fn check(&self) -> Result<Validity, Discard> {
         let now = self.now();
         let validity = self.check_at(now).await?;
         self.session.proven.store(true, Ordering::Relaxed);
@@ -75,7 +75,7 @@ impl Connection {
         Ok(validity)
     }
 
-    async fn check_at(&mut self, now: Moment) -> Result<Validity, Discard> {
+    async fn check_at(&self, now: Moment) -> Result<Validity, Discard> {
         if self.is_closed() {
             return Err(Discard::Closed);
         }
@@ -85,7 +85,7 @@ impl Connection {
         if self.session.touched.load(Ordering::Relaxed) {
             self.check_clean().await?;
         }
-        let Connection { session, .. } = &*self;
+        let session = &self.session;
         let seen = session.opener.peers.seen();
         let health = *self.health();
         let was_heard_before =
@@ -121,7 +121,7 @@ impl Connection {
     }
 
     /// The connection comes back from its user.
-    pub(crate) fn returned(&mut self) -> Returned {
+    pub(crate) fn returned(&self) -> Returned {
         let now = self.now();
         let mut health = self.health();
         if self.session.touched.load(Ordering::Relaxed) {
@@ -138,7 +138,7 @@ impl Connection {
     }
 
     /// Whether a connection that comes back must be replaced, or soon.
-    pub(crate) fn is_worn(&mut self) -> bool {
+    pub(crate) fn is_worn(&self) -> bool {
         self.returned() != Returned::Reusable
     }
 

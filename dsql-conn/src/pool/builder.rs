@@ -185,8 +185,12 @@ impl Builder {
     /// # Errors
     ///
     /// [`ConfigError::Value`] for the variable that is wrong.
+    #[expect(
+        clippy::wrong_self_convention,
+        reason = "it reads the environment on top of a preset"
+    )]
     pub fn from_env(self) -> Result<Self, ConfigError> {
-        self.from_variables(Config::variable)
+        self.with_variables(Config::variable)
     }
 
     /// Makes the pool. Opens nothing yet.
@@ -222,7 +226,7 @@ impl Builder {
         usize::try_from(self.min_idle.min(self.max_size)).unwrap_or(usize::MAX)
     }
 
-    fn from_variables(
+    fn with_variables(
         mut self,
         variable: impl Fn(&'static str) -> Result<Option<String>, ConfigError>,
     ) -> Result<Self, ConfigError> {
@@ -319,7 +323,7 @@ mod tests {
         ];
         let value = |name| names.iter().position(|it| *it == name).map(|at| at + 3);
         let variable = |name| Ok(value(name).map(|value| value.to_string()));
-        let read = builder().from_variables(variable).unwrap();
+        let read = builder().with_variables(variable).unwrap();
         let seconds = Duration::from_secs;
         let expected = builder()
             .max_size(3)
@@ -335,7 +339,7 @@ mod tests {
     fn a_wrong_variable_is_named() {
         for name in ["DSQL_POOL_MAX_SIZE", "DSQL_PING_TIMEOUT_SECONDS"] {
             let variable = |asked| Ok((asked == name).then(|| "some".to_owned()));
-            let error = builder().from_variables(variable).unwrap_err().to_string();
+            let error = builder().with_variables(variable).unwrap_err().to_string();
             assert!(error.contains(name) && error.contains("some"), "{error}");
         }
     }

@@ -63,7 +63,7 @@ impl Inner {
     }
 
     /// Takes a connection back from its user. May run on any thread, and without a runtime.
-    pub(super) fn give_back(self: &Arc<Self>, mut connection: Connection) {
+    pub(super) fn give_back(self: &Arc<Self>, connection: Connection) {
         let returned = connection.returned();
         let is_awaited = || self.lock().waiting() > 0;
         match returned {
@@ -224,7 +224,7 @@ impl<'a> Checkout<'a> {
     /// Returns the connection if it may be used.
     async fn validate(
         &mut self,
-        mut connection: PooledConnection,
+        connection: PooledConnection,
     ) -> Result<Option<PooledConnection>, Error> {
         match connection.check().await {
             Ok(Validity::Valid) => Ok(Some(connection)),

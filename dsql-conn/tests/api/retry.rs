@@ -49,7 +49,7 @@ async fn a_conflict_is_found_among_the_sources_of_an_error() {
     ));
     let placed = retry(RetryPolicy::new(), async || {
         let placed = connection.batch_execute("SELECT 1").await;
-        placed.map_err(|error| OrderError(error.into()))
+        placed.map_err(OrderError)
     });
     placed.await.unwrap();
 }
@@ -99,7 +99,7 @@ async fn an_unknown_outcome_is_run_again_only_if_that_was_declared_harmless() {
             runs.fetch_add(1, Ordering::SeqCst);
             let connection = pool.get().await?;
             const INSERT: &str = "INSERT INTO note VALUES ('one') ON CONFLICT DO NOTHING";
-            Ok::<_, Error>(connection.execute(INSERT, &[]).await?)
+            connection.execute(INSERT, &[]).await
         };
         cluster.inject(Fault::at(Stage::Statement, fault.clone()));
         let error = retry(RetryPolicy::new(), insert).await.unwrap_err();
@@ -143,7 +143,7 @@ async fn a_doubt_stays_whatever_a_later_run_is_refused_by() {
     let insert = async || {
         let connection = pool.get().await?;
         let insert = "BEGIN; INSERT INTO note VALUES ('one'); COMMIT";
-        Ok::<_, Error>(connection.batch_execute(insert).await?)
+        connection.batch_execute(insert).await
     };
     let error = retry(RetryPolicy::new().idempotent(), insert).await;
     assert!(error.unwrap_err().may_have_applied());
@@ -159,7 +159,7 @@ async fn a_doubt_stays_whatever_conflicts_use_the_attempts_up() {
     let insert = async || {
         let connection = pool.get().await?;
         const INSERT: &str = "INSERT INTO note VALUES ('one') ON CONFLICT DO NOTHING";
-        Ok::<_, Error>(connection.execute(INSERT, &[]).await?)
+        connection.execute(INSERT, &[]).await
     };
     let policy = RetryPolicy::new().idempotent().max_attempts(2);
     let error = retry(policy, insert).await.unwrap_err();
@@ -176,7 +176,7 @@ async fn a_refused_statement_was_not_applied() {
         "SELECT 1 / 0",
         "BEGIN; SAVEPOINT here",
     ] {
-        let error = Error::from(connection.batch_execute(statement).await.unwrap_err());
+        let error = connection.batch_execute(statement).await.unwrap_err();
         assert!(!error.may_have_applied(), "{error}");
     }
 }

@@ -54,7 +54,7 @@ async fn a_transaction_that_runs_again_keeps_its_connection_from_those_who_wait(
     let transaction = async {
         let body = async |tx: Transaction| {
             order.lock().unwrap().push("body");
-            Ok(tx.execute("INSERT INTO note VALUES ('one')", &[]).await?)
+            tx.execute("INSERT INTO note VALUES ('one')", &[]).await
         };
         pool.transaction(body).await.unwrap()
     };
@@ -199,7 +199,7 @@ async fn the_bodys_own_error_rolls_back_and_comes_out_as_it_is() {
     let result: Result<(), OrderError> = pool
         .transaction_with(RetryPolicy::default(), async |tx| {
             let inserted = tx.execute("INSERT INTO note VALUES ('one')", &[]).await;
-            inserted.map_err(Error::from)?;
+            inserted?;
             Err(OrderError::SoldOut)
         })
         .await;
