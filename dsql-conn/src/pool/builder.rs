@@ -185,10 +185,6 @@ impl Builder {
     /// # Errors
     ///
     /// [`ConfigError::Value`] for the variable that is wrong.
-    #[expect(
-        clippy::wrong_self_convention,
-        reason = "it reads the environment on top of a preset"
-    )]
     pub fn from_env(self) -> Result<Self, ConfigError> {
         self.with_variables(Config::variable)
     }
