@@ -171,7 +171,7 @@ impl Progress<'_> {
     ) -> Result<Vec<Row>, Error> {
         let policy = RetryPolicy::new().idempotent();
         let rows = retry(policy, || self.connection.query_typed(query, params));
-        Ok(rows.await?)
+        rows.await
     }
 
     /// Runs the statement unless the query finds its result.
