@@ -40,6 +40,17 @@ pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
             Ending::Expired
         }
         ending = strike_at_rest(cluster, &pace, &line, &answered) => ending,
+        () = engine_ended(cluster) => Ending::EngineClosed,
+    }
+}
+
+/// Waits for the end of the engine. A backend may outlive its postmaster for a statement, so the end of the
+/// session's own backend would tell it later than the owner of the cluster hears of it.
+async fn engine_ended(cluster: &Cluster) {
+    let mut ended = cluster.engine_ended.clone();
+    if ended.wait_for(|ended| *ended).await.is_err() {
+        // Whoever would tell it is gone, and with it the cluster.
+        std::future::pending().await
     }
 }
 

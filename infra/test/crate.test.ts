@@ -7,7 +7,7 @@ import { BOOTSTRAP, functionOf, GAME, Synthesis } from "./support/synthesis.ts";
 // Two languages meet here by names alone, which no compiler checks.
 
 test("every reason that the alarm looks for is one that the crate logs", () => {
-  const reasons = words(source("dsql-conn/src/error/connect.rs"));
+  const reasons = words(source("dsql-conn/src/reason.rs"));
   for (const reason of REFUSALS) {
     assert.ok(reasons.has(reason), `${reason} is no code of a Reason`);
   }
@@ -22,6 +22,7 @@ test("the alarm looks at the fields that the program logs", () => {
 test("every variable of the programs is one that they read", () => {
   const read = new Set([
     ...words(source("dsql-conn/src/config/environment.rs")),
+    ...words(source("dsql-conn/src/pool/builder.rs")),
     ...words(source("examples/generate-game/src/bootstrap/grantee.rs")),
     ...words(source("examples/generate-game/src/http.rs")),
   ]);

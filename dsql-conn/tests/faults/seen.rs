@@ -39,9 +39,9 @@ pub(crate) enum Bound {
     Backoff,
     /// `Config::connect_timeout`.
     Connect,
-    /// `Config::checkout_timeout`.
+    /// `Builder::checkout_timeout`.
     Checkout,
-    /// `Config::ping_timeout`.
+    /// `Builder::ping_timeout`.
     Ping,
     /// `Config::settle_timeout`.
     Settle,

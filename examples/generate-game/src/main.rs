@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
-use dsql_conn::{Config, Pool};
+use dsql_conn::{Config, ConfigError, Pool};
 use generate_game::{http, log, route};
 use lambda_http::tower::ServiceExt;
 use lambda_http::{Adapter, LambdaEvent, Request, lambda_runtime, service_fn};
@@ -12,15 +12,14 @@ use lambda_http::{Adapter, LambdaEvent, Request, lambda_runtime, service_fn};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     log::start();
-    let config = match Config::from_env() {
-        Ok(config) => config,
+    let pool = match pool_from_env() {
+        Ok(pool) => pool,
         Err(error) => {
             log::failure("cannot start", None, &error);
             return ExitCode::FAILURE;
         }
     };
 
-    let pool = Pool::lambda(config).build();
     let closing = pool.clone();
     tokio::join!(
         open_first_connection(&pool),
@@ -44,6 +43,10 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn pool_from_env() -> Result<Pool, ConfigError> {
+    Ok(Pool::lambda(Config::from_env()?).from_env()?.build())
 }
 
 /// Connects during the init phase, which has the full CPU whatever the function's memory.

@@ -130,7 +130,7 @@ impl Account {
         for statement in [
             "DELETE FROM games.migrations WHERE name = '0002_games_newest'",
             "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'games.games_newest'::regclass",
-            &format!("UPDATE dsql_local.jobs SET status = '{job}'"),
+            &format!("UPDATE pg_toast.dsql_jobs SET status = '{job}'"),
         ] {
             self.cluster.query(statement).await.unwrap();
         }

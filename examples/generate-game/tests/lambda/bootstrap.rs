@@ -115,14 +115,14 @@ async fn index_that_a_killed_run_left_under_construction_is_waited_for() {
     let mut admin = account.admin().await;
     let grantee = account.grantee();
     let (steps, ()) = tokio::join!(bootstrap(&mut admin, &grantee), async {
-        let waiting = "SELECT FROM pg_stat_activity WHERE query LIKE 'CALL sys.wait_for_job%'";
+        let waiting = "SELECT FROM pg_stat_activity WHERE query LIKE 'CALL %wait_for_job%'";
         while account.cluster.query(waiting).await.unwrap().is_empty() {
             sleep(Duration::from_millis(1)).await;
         }
         assert_eq!(account.migrations().await, 2, "it is not recorded yet");
         for ending in [
             "UPDATE pg_index SET indisvalid = true WHERE NOT indisvalid",
-            "UPDATE dsql_local.jobs SET status = 'completed'",
+            "UPDATE pg_toast.dsql_jobs SET status = 'completed'",
         ] {
             account.cluster.query(ending).await.unwrap();
         }

@@ -6,7 +6,6 @@ use dsql_conn::Pool;
 use dsql_local::{Effect, Fault, Refusal, Stage};
 use lambda_http::http::{StatusCode, header};
 use serde_json::json;
-use tokio::time::sleep;
 
 use crate::account::{API_KEY, Account, Games, REQUEST_ID, body, config, is_replayed, keyed};
 
@@ -425,37 +424,28 @@ async fn requests_at_once_with_the_same_key_answer_the_same_game() {
 }
 
 #[tokio::test]
-async fn game_of_a_request_that_is_under_way_is_waited_for() {
+async fn whoever_commits_first_decides_the_game_of_a_key() {
     let account = Account::bootstrapped().await;
     let (one, other) = (account.games(), account.games());
-    let first = account.admin().await;
-    first.batch_execute("BEGIN").await.unwrap();
-    first
-        .execute(
-            "INSERT INTO games.games (title, genre, players, minutes, caller, idempotency_key)
-             VALUES ('Go', 'board', 2, 60, 'client', '7')",
-            &[],
-        )
-        .await
-        .unwrap();
+    let slow = account.admin().await;
+    slow.batch_execute("BEGIN").await.unwrap();
+    slow.execute(
+        "INSERT INTO games.games (title, genre, players, minutes, caller, idempotency_key)
+         VALUES ('Go', 'board', 2, 60, 'client', '7')",
+        &[],
+    )
+    .await
+    .unwrap();
 
-    let (committed, answer, same) = tokio::join!(
-        async {
-            let conflict = |refusal: &Refusal| *refusal == Refusal::Conflict;
-            while account.cluster.counts().refused(conflict) == 0 {
-                sleep(Duration::from_millis(1)).await;
-            }
-            first.batch_execute("COMMIT").await
-        },
-        one.post("client", &["7"], ""),
-        other.post("client", &["7"], ""),
-    );
-
-    committed.unwrap();
+    let answer = one.post("client", &["7"], "").await;
     assert_eq!(answer.status(), StatusCode::CREATED);
-    let answer = body(answer);
-    assert_eq!(answer["title"], "Go");
-    assert_eq!(body(same), answer);
+    let lost = slow.batch_execute("COMMIT").await.unwrap_err();
+    assert_eq!(lost.server_error().unwrap().code().code(), "40001");
+
+    let same = other.post("client", &["7"], "").await;
+    assert!(is_replayed(&same));
+    assert_eq!(body(same), body(answer));
+    assert_eq!(account.saved().await.len(), 1);
 }
 
 #[tokio::test]
