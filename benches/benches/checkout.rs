@@ -1,7 +1,7 @@
 //! What a checkout and its return cost, beside the peers'.
 //!
-//! A connection that nobody used since it was last lent is known to be clean. One that was used is asked about first, which
-//! takes its driver a turn, and no round trip.
+//! A connection that nobody used since it was last lent is known to be clean. One that was used is
+//! asked about first, which takes its driver a turn, and no round trip.
 
 #[expect(dead_code, reason = "every measurement uses a part of it")]
 mod support;
@@ -91,7 +91,8 @@ impl Bench<'_> {
         self.case(&peer, round_trips, true, used);
     }
 
-    /// How often a client has asked for an answer so far, and waited for it: a driver's forgetting of a statement is not waited for.
+    /// How often a client has asked for an answer so far, and waited for it: a driver's forgetting
+    /// of a statement is not waited for.
     fn flights(&self) -> usize {
         let connections = self.cluster.connections();
         let flights = connections
@@ -148,8 +149,8 @@ async fn unused<P: Peer>(peer: P, times: u64) -> Duration {
     start.elapsed()
 }
 
-/// Uses all connections, which is not timed, and then gives them back and lends them again. A few times at most, for the many that
-/// were asked for: those queries would take hours.
+/// Uses all connections, which is not timed, and then gives them back and lends them again. A few
+/// times at most, for the many that were asked for: those queries would take hours.
 async fn used<P: Peer>(peer: P, times: u64) -> Duration {
     let rounds = times.div_ceil(SIZE.into()).min(MOST_ROUNDS);
     let mut took = Duration::ZERO;

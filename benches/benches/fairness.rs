@@ -1,8 +1,9 @@
 //! How long tasks wait that share too few connections.
 //!
-//! A pool that lets newcomers overtake those who wait looks quick by the waits that end: the few that are served again and again
-//! outnumber those who wait all the while. So who waits is counted as often as they would have been served in a fair pool
-//! (what HdrHistogram calls the correction for coordinated omission).
+//! A pool that lets newcomers overtake those who wait looks quick by the waits that end: the few
+//! that are served again and again outnumber those who wait all the while. So who waits is counted
+//! as often as they would have been served in a fair pool (what HdrHistogram calls the correction
+//! for coordinated omission).
 
 #[expect(dead_code, reason = "every measurement uses a part of it")]
 mod support;
@@ -73,7 +74,8 @@ fn main() -> io::Result<()> {
     record("fairness", &least(rounds))
 }
 
-/// Of each program's runs the one with the shortest tail: what else the machine does only makes it longer.
+/// Of each program's runs the one with the shortest tail: what else the machine does only makes it
+/// longer.
 fn least<const N: usize>(rounds: Vec<[Row; N]>) -> Vec<Row> {
     let mut rounds = rounds.into_iter();
     let mut rows: Vec<_> = rounds.next().into_iter().flatten().collect();

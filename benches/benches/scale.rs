@@ -1,7 +1,7 @@
 //! How cost grows: with the connections of a pool, and with the tasks that wait for one.
 //!
-//! Each size is measured in a process of its own, so that memory is what it took and not what another one left; the cluster is
-//! this process's. Whatever grew faster than its number, is told.
+//! Each size is measured in a process of its own, so that memory is what it took and not what
+//! another one left; the cluster is this process's. Whatever grew faster than its number, is told.
 
 #[expect(dead_code, reason = "every measurement uses a part of it")]
 mod support;
@@ -27,7 +27,8 @@ struct Row {
     program: String,
     connections: u32,
     waiters: u32,
-    /// What an idle connection adds to the process, by its resident set; none for the first, which brings code with it.
+    /// What an idle connection adds to the process, by its resident set; none for the first, which
+    /// brings code with it.
     kib_per_connection: Option<f64>,
     /// What a task that waits adds, the task included.
     kib_per_waiter: Option<f64>,

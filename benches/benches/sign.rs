@@ -1,4 +1,5 @@
-//! What it takes to sign a token, beside the way of the SDK's documentation: the first in a process, and those after it.
+//! What it takes to sign a token, beside the way of the SDK's documentation: the first in a
+//! process, and those after it.
 
 use std::{
     env, io,
@@ -125,8 +126,9 @@ async fn sdk() {
     signing.expect("a token");
 }
 
-/// Times what the library does for a token, which it hands to nobody: from the look at the clock that begins an attempt to connect,
-/// through finding the keys and signing, to the question for the host's addresses.
+/// Times what the library does for a token, which it hands to nobody: from the look at the clock
+/// that begins an attempt to connect, through finding the keys and signing, to the question for the
+/// host's addresses.
 #[derive(Debug, Clone, Default)]
 struct Stopwatch(Arc<Mutex<Times>>);
 

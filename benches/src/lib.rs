@@ -1,9 +1,10 @@
 //! What `dsql-conn` costs beside its peers.
 //!
-//! Each measurement [`record`]s its rows with the [`Environment`] that they were taken in. Numbers without it say nothing.
+//! Each measurement [`record`]s its rows with the [`Environment`] that they were taken in. Numbers
+//! without it say nothing.
 //!
-//! What is measured in whole processes is built by [`Peer`] and [`deployed`], finds its cluster by a [`Site`], is run by a
-//! [`Launcher`], and is as far from the cluster as a [`Relay`] makes it.
+//! What is measured in whole processes is built by [`Peer`] and [`deployed`], finds its cluster by
+//! a [`Site`], is run by a [`Launcher`], and is as far from the cluster as a [`Relay`] makes it.
 
 mod environment;
 mod launch;

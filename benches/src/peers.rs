@@ -34,7 +34,8 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Builds `dsql-conn`'s programs: one for each way to use it, so that none carries another's code.
+    /// Builds `dsql-conn`'s programs: one for each way to use it, so that none carries another's
+    /// code.
     ///
     /// # Errors
     ///
@@ -57,7 +58,8 @@ impl Peer {
         ways.into_iter().map(built).collect()
     }
 
-    /// Builds the others' programs: AWS's connector, and two pools as they are put together by hand.
+    /// Builds the others' programs: AWS's connector, and two pools as they are put together by
+    /// hand.
     ///
     /// # Errors
     ///
@@ -116,7 +118,8 @@ pub(crate) fn executable(package: &str, name: &str) -> io::Result<PathBuf> {
     built(&mut build, name)
 }
 
-/// Builds the executable `name` of the workspace that this crate belongs to, in the profile of a deployment.
+/// Builds the executable `name` of the workspace that this crate belongs to, in the profile of a
+/// deployment.
 ///
 /// # Errors
 ///
@@ -151,7 +154,8 @@ fn built(build: &mut Command, name: &str) -> io::Result<PathBuf> {
         .ok_or_else(|| Error::other(format!("cargo built no {name}")))
 }
 
-/// Cargo, without what the cargo that runs this process said of its own package: build scripts that read it would run again.
+/// Cargo, without what the cargo that runs this process said of its own package: build scripts that
+/// read it would run again.
 fn cargo(directory: &Path) -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     for (name, _) in env::vars_os() {

@@ -9,7 +9,8 @@ use serde::Serialize;
 
 use crate::environment::Environment;
 
-/// Writes `performance/<name>.json` in the target directory: the rows, and the environment that they were measured in.
+/// Writes `performance/<name>.json` in the target directory: the rows, and the environment that
+/// they were measured in.
 ///
 /// # Errors
 ///

@@ -1,8 +1,9 @@
 //! A network of a known length between programs and the cluster, which notes what passed when.
 //!
-//! It holds back the first bytes for a whole round trip more: that is what TCP's own greeting would have taken. What is under way
-//! holds up nothing behind it, so that what is pipelined takes one delay. Threads and their sleeps are exact to some 60 us, where a
-//! runtime's timers round up to milliseconds. The records of TLS tell the phases from outside.
+//! It holds back the first bytes for a whole round trip more: that is what TCP's own greeting would
+//! have taken. What is under way holds up nothing behind it, so that what is pipelined takes one
+//! delay. Threads and their sleeps are exact to some 60 us, where a runtime's timers round up to
+//! milliseconds. The records of TLS tell the phases from outside.
 
 use std::{
     io::{self, Read, Write},
@@ -98,8 +99,8 @@ impl Relay {
         self.address
     }
 
-    /// The folder of a Unix socket, as libpq names it, for a driver that can be told no address beside the host that it verifies.
-    /// What passes there is not noted.
+    /// The folder of a Unix socket, as libpq names it, for a driver that can be told no address
+    /// beside the host that it verifies. What passes there is not noted.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
@@ -146,8 +147,9 @@ impl Passage {
         })
     }
 
-    /// Counts how often the client waited for an answer until then, TCP's own among them: what it sends within most of a round
-    /// trip does not wait for what it sent before. Meaningful if round trips are longer than the client's own work.
+    /// Counts how often the client waited for an answer until then, TCP's own among them: what it
+    /// sends within most of a round trip does not wait for what it sent before. Meaningful if round
+    /// trips are longer than the client's own work.
     pub fn waits(&self, round_trip: Duration, answered: SystemTime) -> usize {
         let sent = self.sent.iter().map(|(at, _)| *at);
         let sent: Vec<_> = sent.take_while(|at| *at <= answered).collect();
@@ -229,7 +231,8 @@ impl Socket for UnixStream {
     }
 }
 
-/// Carries one direction. What comes before the greeting is over arrives as if it were sent at its end.
+/// Carries one direction. What comes before the greeting is over arrives as if it were sent at its
+/// end.
 fn pump(
     mut from: impl Socket,
     mut to: impl Socket,

@@ -60,7 +60,8 @@ impl Site {
         })
     }
 
-    /// Gives a command this environment and no other: the cluster by way of `address`, and the identity's credentials.
+    /// Gives a command this environment and no other: the cluster by way of `address`, and the
+    /// identity's credentials.
     pub fn furnish(&self, command: &mut Command, identity: &Identity, address: SocketAddr) {
         command
             .env_clear()
@@ -86,10 +87,12 @@ impl Site {
         self.folder.path()
     }
 
-    /// Starts the command line of a program, which finds the cluster by its name alone if it `looks_up`: the one way for a program
-    /// that can be told no address beside the name that it verifies.
+    /// Starts the command line of a program, which finds the cluster by its name alone if it
+    /// `looks_up`: the one way for a program that can be told no address beside the name that it
+    /// verifies.
     ///
-    /// It gets a mount namespace, with a file of hosts in the place of the system's; the system's own stays as it is.
+    /// It gets a mount namespace, with a file of hosts in the place of the system's; the system's
+    /// own stays as it is.
     pub fn command(&self, program: impl AsRef<OsStr>, looks_up: bool) -> Command {
         if !looks_up {
             return Command::new(program);

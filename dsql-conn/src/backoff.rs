@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-/// Exponential backoff with full jitter: a delay drawn between nothing and a limit that doubles with each attempt.
+/// Exponential backoff with full jitter: a delay drawn between nothing and a limit that doubles
+/// with each attempt.
 ///
-/// Full jitter spreads a crowd that failed together over the whole interval, so that it does not come back together:
-/// [Exponential Backoff And Jitter](https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
+/// Full jitter spreads a crowd that failed together over the whole interval, so that it does not
+/// come back together: [Exponential Backoff And
+/// Jitter](https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Backoff {
     pub(crate) base: Duration,

@@ -28,8 +28,8 @@ use crate::{
 /// # }
 /// ```
 ///
-/// Its connections have signed tokens, verified TLS, an age by the wall clock, cached statements and
-/// [transactions](Connection::transaction). Keep `test_on_check_out` on, as it is by default:
+/// Its connections have signed tokens, verified TLS, an age by the wall clock, cached statements
+/// and [transactions](Connection::transaction). Keep `test_on_check_out` on, as it is by default:
 /// connections are validated there, without a round trip if they were used lately. What
 /// [`Pool`](crate::Pool) adds is fairness, specific errors at once and a pool that closes.
 pub struct ConnectionManager(Arc<Opener>);
@@ -40,8 +40,8 @@ impl ConnectionManager {
         Self(Arc::new(Opener::new(config, Checks::default())))
     }
 
-    /// Returns the process's bb8 pool for this configuration and runtime, with bb8's defaults. Equal
-    /// configurations share it: see [`Pool::shared`](crate::Pool::shared).
+    /// Returns the process's bb8 pool for this configuration and runtime, with bb8's defaults.
+    /// Equal configurations share it: see [`Pool::shared`](crate::Pool::shared).
     pub fn shared_pool(config: Config) -> bb8::Pool<Self> {
         static POOLS: SharedPools<Config, bb8::Pool<ConnectionManager>> = SharedPools::new();
         POOLS.get_or_make(

@@ -201,12 +201,13 @@ impl Config {
     }
 
     /// Sets how long a statement may wait for its reply. Defaults to no limit: the service ends a
-    /// transaction after [5 minutes](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/CHAP_quotas.html).
+    /// transaction after [5
+    /// minutes](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/CHAP_quotas.html).
     ///
     /// The server cannot cancel a statement. After the timeout the connection gets a moment to
     /// settle, and is closed otherwise.
-    /// [`Connection::with_statement_timeout`](crate::Connection::with_statement_timeout) sets it for
-    /// single statements. `COMMIT` has the deadline of its
+    /// [`Connection::with_statement_timeout`](crate::Connection::with_statement_timeout) sets it
+    /// for single statements. `COMMIT` has the deadline of its
     /// [`RetryPolicy`](crate::RetryPolicy::timeout).
     #[must_use]
     pub fn statement_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {

@@ -143,8 +143,8 @@ impl Connection {
         }
     }
 
-    /// When the connection is due to be replaced: [`Config::max_lifetime`] after it was opened, less
-    /// its jitter.
+    /// When the connection is due to be replaced: [`Config::max_lifetime`] after it was opened,
+    /// less its jitter.
     pub fn expires_at(&self) -> SystemTime {
         self.health().expires_at()
     }

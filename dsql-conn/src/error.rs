@@ -77,7 +77,8 @@ pub enum Error {
     /// Every attempt at the transaction met a conflict with another transaction. Nothing was
     /// applied.
     ///
-    /// See [concurrency control in Aurora DSQL](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/working-with-concurrency-control.html).
+    /// See [concurrency control in Aurora
+    /// DSQL](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/working-with-concurrency-control.html).
     Conflict {
         /// How often the body ran.
         attempts: u32,

@@ -1,6 +1,6 @@
-//! Connections to
-//! [Amazon Aurora DSQL](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/what-is-aurora-dsql.html),
-//! for services and Lambda functions.
+//! Connections to [Amazon Aurora
+//! DSQL](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/what-is-aurora-dsql.html), for
+//! services and Lambda functions.
 //!
 //! Aurora DSQL speaks PostgreSQL. Three things are different, and this crate handles them on
 //! [`tokio_postgres`] and [`rustls`]: the password is an IAM token that lives for minutes, a
@@ -36,22 +36,22 @@
 //! ```
 //!
 //! [`Pool`] is fair, returns the cause of a failed opening at once, passes over connections whose
-//! rows are still read, opens another connection beside a ping without an answer, and closes. bb8 and
-//! deadpool get everything else: tokens, verified TLS, ages by the wall clock, validation at checkout,
-//! cached statements and [transactions](Connection::transaction).
+//! rows are still read, opens another connection beside a ping without an answer, and closes. bb8
+//! and deadpool get everything else: tokens, verified TLS, ages by the wall clock, validation at
+//! checkout, cached statements and [transactions](Connection::transaction).
 //!
 //! # How it works
 //!
 //! An [`Endpoint`] names the cluster, a [`Config`] how to connect to it. For each connection the
-//! credentials are fetched or found in the cache, a token is signed and TLS is verified. [`Pool::get`]
-//! checks a [`Connection`] out; [`Pool::transaction`] runs what must be committed once.
-//! [`Config::connect`] opens a single connection. All errors are an [`Error`].
+//! credentials are fetched or found in the cache, a token is signed and TLS is verified.
+//! [`Pool::get`] checks a [`Connection`] out; [`Pool::transaction`] runs what must be committed
+//! once. [`Config::connect`] opens a single connection. All errors are an [`Error`].
 //!
 //! # Cancel safety
 //!
-//! Every future of this crate may be dropped at any point. An open transaction or a running statement
-//! that is left on a connection settles before the connection is used again, or the connection is
-//! replaced. The server cannot cancel a statement, and continues with it.
+//! Every future of this crate may be dropped at any point. An open transaction or a running
+//! statement that is left on a connection settles before the connection is used again, or the
+//! connection is replaced. The server cannot cancel a statement, and continues with it.
 //!
 //! # Features
 //!

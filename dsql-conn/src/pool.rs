@@ -104,12 +104,12 @@ impl Pool {
         self.0.checkout(left.unwrap_or_default()).await
     }
 
-    /// Closes the pool. Waiters get [`Error::PoolClosed`], idle connections close now, borrowed ones
-    /// on return. A transaction in progress continues, and is not retried.
+    /// Closes the pool. Waiters get [`Error::PoolClosed`], idle connections close now, borrowed
+    /// ones on return. A transaction in progress continues, and is not retried.
     ///
     /// Returns once all connections are closed. After `timeout` it aborts those still in use, whose
-    /// statements fail, and returns how many those were. Connections returned just before get 100 ms
-    /// to send `Terminate`.
+    /// statements fail, and returns how many those were. Connections returned just before get 100
+    /// ms to send `Terminate`.
     ///
     /// # Cancel safety
     ///

@@ -1,8 +1,8 @@
 //! Decides what is retried, and when.
 //!
-//! A conflict, SQLSTATE 40001, is the one refusal after which the server asks for a retry and vouches
-//! that nothing was applied:
-//! [concurrency control](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/working-with-concurrency-control.html).
+//! A conflict, SQLSTATE 40001, is the one refusal after which the server asks for a retry and
+//! vouches that nothing was applied: [concurrency
+//! control](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/working-with-concurrency-control.html).
 
 mod attempts;
 mod cause;
@@ -90,8 +90,8 @@ impl RetryPolicy {
         self
     }
 
-    /// Declares that a second run changes nothing if the first was applied, so that unknown outcomes
-    /// are retried, too, at most three times. Defaults to not idempotent.
+    /// Declares that a second run changes nothing if the first was applied, so that unknown
+    /// outcomes are retried, too, at most three times. Defaults to not idempotent.
     ///
     /// Writing by a key that the caller chose is idempotent:
     /// `INSERT .. ON CONFLICT (key) DO NOTHING`. Adding to a balance is not.

@@ -4,8 +4,8 @@ use futures_util::FutureExt;
 use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
 use tokio_postgres::{Config, Error, NoTls};
 
-/// Returns the two ends of a connection on which the server has said all that it ever says. Its end is there to be written
-/// to, as long as it is kept.
+/// Returns the two ends of a connection on which the server has said all that it ever says. Its end
+/// is there to be written to, as long as it is kept.
 pub(crate) fn server(said: &[u8]) -> (DuplexStream, DuplexStream) {
     let (near, mut far) = duplex(said.len() + 64 * 1024);
     let speech = async {

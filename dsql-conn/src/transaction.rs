@@ -1,8 +1,8 @@
 //! Runs transactions: retries conflicts, and never an outcome that is unknown.
 //!
 //! Aurora DSQL finds conflicts when a transaction commits and answers the losers with SQLSTATE
-//! 40001, so that every writer needs a retry:
-//! [concurrency control](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/working-with-concurrency-control.html).
+//! 40001, so that every writer needs a retry: [concurrency
+//! control](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/working-with-concurrency-control.html).
 
 mod attempt;
 mod rollback;
@@ -79,8 +79,8 @@ impl Pool {
     ///
     /// A statement that the body drops (a `timeout`, a `select`) stays part of the transaction,
     /// because the server continues with it. If it has not settled within
-    /// [`settle_timeout`](crate::Builder::settle_timeout) after the body's end, nothing is committed
-    /// and the connection is replaced.
+    /// [`settle_timeout`](crate::Builder::settle_timeout) after the body's end, nothing is
+    /// committed and the connection is replaced.
     ///
     /// # Unknown outcomes
     ///

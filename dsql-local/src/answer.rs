@@ -63,7 +63,8 @@ impl Answers {
         match due {
             Due::Sync if self.copying => return,
             Due::Sync => self.skipping = false,
-            // There is no answer that would strike it off while nobody copies, and two are no more than one.
+            // There is no answer that would strike it off while nobody copies, and two are no more
+            // than one.
             Due::CopyEnd if self.due.back() == Some(&Due::CopyEnd) => return,
             Due::CopyEnd => self.copying = false,
             _ if self.skipping => return,

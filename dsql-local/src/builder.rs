@@ -74,15 +74,15 @@ impl Builder {
         self
     }
 
-    /// Sets the Region. Defaults to `us-east-1`, or to the Region that the [`data_dir`](Self::data_dir) was
-    /// made with.
+    /// Sets the Region. Defaults to `us-east-1`, or to the Region that the
+    /// [`data_dir`](Self::data_dir) was made with.
     pub fn region(mut self, region: impl Into<String>) -> Self {
         self.region = Some(region.into());
         self
     }
 
-    /// Sets the 26 lower-case letters and digits that the endpoint begins with. Defaults to random ones, or to
-    /// those that the [`data_dir`](Self::data_dir) was made with.
+    /// Sets the 26 lower-case letters and digits that the endpoint begins with. Defaults to random
+    /// ones, or to those that the [`data_dir`](Self::data_dir) was made with.
     pub fn id(mut self, id: impl Into<String>) -> Self {
         self.id = Some(id.into());
         self
@@ -95,8 +95,8 @@ impl Builder {
         self
     }
 
-    /// Lets clients in by PrivateLink, too: by the name `<id>.dsql-<suffix>.<region>.on.aws`, or by a VPC
-    /// endpoint's, with the startup option `-c amzn-cluster-id=<id>`. Defaults to none.
+    /// Lets clients in by PrivateLink, too: by the name `<id>.dsql-<suffix>.<region>.on.aws`, or by
+    /// a VPC endpoint's, with the startup option `-c amzn-cluster-id=<id>`. Defaults to none.
     pub fn private_link(mut self, suffix: impl Into<String>) -> Self {
         self.private_link = Some(suffix.into());
         self
@@ -114,9 +114,9 @@ impl Builder {
         self
     }
 
-    /// Sets how old a session may grow. One that is older is closed without a word: at once if it is idle,
-    /// else when its transaction ends, or has had its [`transaction_age`](Self::transaction_age).
-    /// Defaults to 60 minutes.
+    /// Sets how old a session may grow. One that is older is closed without a word: at once if it
+    /// is idle, else when its transaction ends, or has had its
+    /// [`transaction_age`](Self::transaction_age). Defaults to 60 minutes.
     pub fn session_limit(mut self, limit: Duration) -> Self {
         self.session_limit = limit;
         self
@@ -238,7 +238,8 @@ impl Builder {
         let listener = std::net::TcpListener::bind(address).map_err(listen)?;
         listener.set_nonblocking(true).map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
-        // A listener belongs to the runtime that it is registered on: the engine's, not the caller's.
+        // A listener belongs to the runtime that it is registered on: the engine's, not the
+        // caller's.
         let _on_the_engines = engine.runtime().enter();
         let listener = TcpListener::from_std(listener).map_err(listen)?;
         let front = tokio::spawn(front::listen(listener, cluster.clone())).abort_handle();

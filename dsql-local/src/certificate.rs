@@ -98,8 +98,8 @@ impl std::fmt::Debug for Certificates {
     }
 }
 
-/// Serves the cluster's hosts. A hello without SNI, or for `localhost`, gets the certificate, too: the session
-/// is then told in words why it is refused.
+/// Serves the cluster's hosts. A hello without SNI, or for `localhost`, gets the certificate, too:
+/// the session is then told in words why it is refused.
 #[derive(Debug)]
 struct HostCertificate {
     hosts: Hosts,

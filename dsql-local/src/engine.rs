@@ -28,7 +28,8 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    /// Starts an engine: on data of its own that goes with it, or on the data kept in a folder. Blocks.
+    /// Starts an engine: on data of its own that goes with it, or on the data kept in a folder.
+    /// Blocks.
     pub(crate) fn start(kept: Option<&Path>) -> Result<Self, EngineError> {
         let (installation, owner) = Installation::of_this_process()?;
         let template = template::ensure(&installation, &owner)?;
@@ -83,8 +84,8 @@ impl std::fmt::Debug for Engine {
     }
 }
 
-/// The runtime of every front in this process. It is the library's own: a test that pauses its clock, or
-/// ends, stops nothing here.
+/// The runtime of every front in this process. It is the library's own: a test that pauses its
+/// clock, or ends, stops nothing here.
 struct Fronts(Option<Runtime>);
 
 impl Fronts {

@@ -27,13 +27,14 @@ pub enum Stage {
     Password,
     /// The login is good; the client was not told yet.
     Ready,
-    /// No answer is due: the session rests between two statements, inside a transaction or not. A fault that is added strikes
-    /// the sessions that rest already.
+    /// No answer is due: the session rests between two statements, inside a transaction or not. A
+    /// fault that is added strikes the sessions that rest already.
     Idle,
     /// The first frame of a statement was read: a query, a parse, or a bind.
     Statement,
-    /// A row was sent, and then half of the next one; before it, if there are words to be said. A refusal that is not fatal
-    /// strikes the next statement of the extended protocol instead, after its first row.
+    /// A row was sent, and then half of the next one; before it, if there are words to be said. A
+    /// refusal that is not fatal strikes the next statement of the extended protocol instead, after
+    /// its first row.
     Rows,
     /// A `COMMIT` was read; nothing was applied.
     Commit,
@@ -56,8 +57,9 @@ pub enum Effect {
     Stall,
     /// The client gets bytes that are no protocol, and the socket closes.
     Garbage,
-    /// All goes on, but from here the bytes to the client come one at a time, with this pause after each, until the connection
-    /// ends or [`LocalCluster::release`](crate::LocalCluster::release) closes it.
+    /// All goes on, but from here the bytes to the client come one at a time, with this pause after
+    /// each, until the connection ends or [`LocalCluster::release`](crate::LocalCluster::release)
+    /// closes it.
     Trickle(Duration),
 }
 
@@ -140,7 +142,8 @@ impl Fault {
         Self::at(Stage::Committed, Effect::Cut)
     }
 
-    /// Commits, and answers with a refusal: what the service does when it says that it is unavailable.
+    /// Commits, and answers with a refusal: what the service does when it says that it is
+    /// unavailable.
     pub fn misreport_commit(refusal: Refusal) -> Self {
         Self::at(Stage::Committed, Effect::Refuse(refusal))
     }
@@ -150,8 +153,8 @@ impl Fault {
         Self::new(Kind::Delay(direction, by))
     }
 
-    /// Closes a part of the new connections as they are accepted, as AWS FIS's `cluster-connection-failure`
-    /// does, until the faults are cleared. `percent` is from 0 to 100.
+    /// Closes a part of the new connections as they are accepted, as AWS FIS's
+    /// `cluster-connection-failure` does, until the faults are cleared. `percent` is from 0 to 100.
     pub fn fail_connections(percent: u8) -> Self {
         Self::new(Kind::FailConnections(percent.min(100))).always()
     }

@@ -44,8 +44,8 @@ pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-/// Waits for the end of the engine. A backend may outlive its postmaster for a statement, so the end of the
-/// session's own backend would tell it later than the owner of the cluster hears of it.
+/// Waits for the end of the engine. A backend may outlive its postmaster for a statement, so the
+/// end of the session's own backend would tell it later than the owner of the cluster hears of it.
 async fn engine_ended(cluster: &Cluster) {
     let mut ended = cluster.engine_ended.clone();
     if ended.wait_for(|ended| *ended).await.is_err() {
@@ -80,8 +80,8 @@ async fn strike_at_rest(
     }
 }
 
-/// Waits until the session has to go: when it is too old and idle, or has been in a transaction for too
-/// long since.
+/// Waits until the session has to go: when it is too old and idle, or has been in a transaction for
+/// too long since.
 async fn expire(cluster: &Cluster, session: &Session, line: &SharedLine, answered: &Notify) {
     let end = session.opened.saturating_add(cluster.session_limit);
     cluster.uptime.reached(end).await;
@@ -153,7 +153,8 @@ async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
                 Ok(Next::Terminate) => return Ok(()),
                 Err(ending) => {
                     if matches!(ending, Ending::Refused(_)) {
-                        // It answers the last question, not one before; some that are never answered are not waited for.
+                        // It answers the last question, not one before; some that are never
+                        // answered are not waited for.
                         let _late = timeout(PATIENCE, all_answered(line, answered)).await;
                     }
                     return Err(ending);

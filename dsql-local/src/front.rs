@@ -1,5 +1,5 @@
-//! The listener: accepts sockets, agrees on TLS in either way, and carries out how a connection ends.
-//! `local` starts it; inside, `session` logs in and `forward` does the rest.
+//! The listener: accepts sockets, agrees on TLS in either way, and carries out how a connection
+//! ends. `local` starts it; inside, `session` logs in and `forward` does the rest.
 
 use std::io;
 use std::sync::Arc;

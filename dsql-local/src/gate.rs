@@ -1,5 +1,6 @@
-//! Whether another connection gets in: how many come, how many stay, and whether the cluster is awake.
-//! `session` asks at each login; the numbers are the service's quotas unless a test has its own.
+//! Whether another connection gets in: how many come, how many stay, and whether the cluster is
+//! awake. `session` asks at each login; the numbers are the service's quotas unless a test has its
+//! own.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

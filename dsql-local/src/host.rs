@@ -23,7 +23,8 @@ impl Hosts {
         }
     }
 
-    /// Returns the names that the certificate is for. A VPC endpoint's is not among them: nobody can verify it.
+    /// Returns the names that the certificate is for. A VPC endpoint's is not among them: nobody
+    /// can verify it.
     pub(crate) fn certified(&self) -> Vec<String> {
         std::iter::once(&self.public)
             .chain(&self.private)
@@ -37,8 +38,8 @@ impl Hosts {
         name == self.public || self.private.as_ref() == Some(&name) || self.is_vpc_endpoint(&name)
     }
 
-    /// Returns the host that a token is signed for, or nothing if nobody knows which cluster is meant: a VPC
-    /// endpoint's name takes the `amzn-cluster-id` of the startup packet.
+    /// Returns the host that a token is signed for, or nothing if nobody knows which cluster is
+    /// meant: a VPC endpoint's name takes the `amzn-cluster-id` of the startup packet.
     pub(crate) fn signed(&self, name: Option<&str>, cluster_id: Option<&str>) -> Option<&str> {
         let name = name?.to_ascii_lowercase();
         if cluster_id.is_some_and(|id| id != self.id) {
@@ -51,8 +52,8 @@ impl Hosts {
         }
     }
 
-    /// Returns whether a name is no endpoint of any cluster's, as `localhost` is none: a mistake that only
-    /// a local cluster meets.
+    /// Returns whether a name is no endpoint of any cluster's, as `localhost` is none: a mistake
+    /// that only a local cluster meets.
     pub(crate) fn is_no_endpoint(name: &str) -> bool {
         let name = name.to_ascii_lowercase();
         !name.ends_with(".on.aws") && !name.ends_with(".amazonaws.com")

@@ -1,5 +1,6 @@
-//! What the service does in the background: `CREATE INDEX ASYNC` and `ALTER TABLE ASYNC`.
-//! Here it is done at once, by the SQL made here, and is a job in `sys.jobs` all the same. `rules` calls it.
+//! What the service does in the background: `CREATE INDEX ASYNC` and `ALTER TABLE ASYNC`. Here it
+//! is done at once, by the SQL made here, and is a job in `sys.jobs` all the same. `rules` calls
+//! it.
 
 use crate::role::literal;
 use crate::statement::Statement;

@@ -1,5 +1,5 @@
-//! What stays the same at each start on a folder: the endpoint, the authority and the administrator's keys.
-//! `builder` loads it, or makes and saves it.
+//! What stays the same at each start on a folder: the endpoint, the authority and the
+//! administrator's keys. `builder` loads it, or makes and saves it.
 
 use std::fs;
 use std::io;

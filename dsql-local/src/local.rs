@@ -23,8 +23,8 @@ use crate::script::{self, ScriptError};
 
 /// A cluster on this machine, stopped when it is dropped.
 ///
-/// It works on threads of its own: it can be shared between tests with a runtime each, and a test that
-/// pauses its clock does not pause the cluster's.
+/// It works on threads of its own: it can be shared between tests with a runtime each, and a test
+/// that pauses its clock does not pause the cluster's.
 pub struct LocalCluster {
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) certificates: Certificates,
@@ -39,7 +39,8 @@ impl LocalCluster {
     ///
     /// # Errors
     ///
-    /// [`StartError::Engine`] without PostgreSQL on the machine; it names the command to install one.
+    /// [`StartError::Engine`] without PostgreSQL on the machine; it names the command to install
+    /// one.
     ///
     /// # Cancel safety
     ///
@@ -94,8 +95,8 @@ impl LocalCluster {
         &self.certificates.ca_der
     }
 
-    /// Returns a folder that only the engine's user and root can enter, and that goes with the engine,
-    /// even if this process is killed. It holds files that belong to a cluster.
+    /// Returns a folder that only the engine's user and root can enter, and that goes with the
+    /// engine, even if this process is killed. It holds files that belong to a cluster.
     pub fn folder(&self) -> &Path {
         self.engine.folder()
     }
@@ -131,20 +132,21 @@ impl LocalCluster {
         &self.cluster.clock
     }
 
-    /// Makes the sessions and transactions that are open this much older, at once, and lets the connection
-    /// rate recover for this long. Tokens have a [`clock`](Self::clock) of their own.
+    /// Makes the sessions and transactions that are open this much older, at once, and lets the
+    /// connection rate recover for this long. Tokens have a [`clock`](Self::clock) of their own.
     pub fn pass_time(&self, by: Duration) {
         self.cluster.uptime.advance(by);
     }
 
-    /// Fails the next statement of every session that has run one, as a definition by another session does
-    /// with [`SchemaConflicts::Every`](crate::SchemaConflicts::Every).
+    /// Fails the next statement of every session that has run one, as a definition by another
+    /// session does with [`SchemaConflicts::Every`](crate::SchemaConflicts::Every).
     pub fn change_schema(&self) {
         self.cluster.schema.change(None, self.cluster.uptime.now());
     }
 
-    /// Puts the cluster to sleep, as after a long time without connections: the next connections are refused
-    /// with [`Refusal::WakingUp`](crate::Refusal::WakingUp) until it has woken up. Sessions that are open stay.
+    /// Puts the cluster to sleep, as after a long time without connections: the next connections
+    /// are refused with [`Refusal::WakingUp`](crate::Refusal::WakingUp) until it has woken up.
+    /// Sessions that are open stay.
     pub fn sleep(&self) {
         self.cluster.gate.sleep();
     }
@@ -190,8 +192,8 @@ impl LocalCluster {
         script::run(self, sql).await
     }
 
-    /// Does what `CALL dsql_local.{call}` does in a session with `-c dsql_local.control=on`, such as
-    /// `inject('conflict', 3)` or `advance('1 hour')`.
+    /// Does what `CALL dsql_local.{call}` does in a session with `-c dsql_local.control=on`, such
+    /// as `inject('conflict', 3)` or `advance('1 hour')`.
     ///
     /// # Errors
     ///
@@ -210,7 +212,8 @@ impl LocalCluster {
         self.cluster.faults.clear();
     }
 
-    /// Returns how often faults that are equal to this one, but for how often they are due, have struck.
+    /// Returns how often faults that are equal to this one, but for how often they are due, have
+    /// struck.
     pub fn struck(&self, fault: &Fault) -> u64 {
         self.cluster.faults.struck(fault)
     }
@@ -235,7 +238,8 @@ impl LocalCluster {
         self.cluster.fate.send_replace(Fate::BlackHole);
     }
 
-    /// Waits until the engine has ended by itself, killed or crashed, and returns the end of its log.
+    /// Waits until the engine has ended by itself, killed or crashed, and returns the end of its
+    /// log.
     ///
     /// # Cancel safety
     ///

@@ -108,7 +108,8 @@ fn parse_options(options: &str) -> Result<Vec<(String, String)>, Refusal> {
     Ok(settings)
 }
 
-/// Splits at white space that no backslash escapes. To PostgreSQL that is ASCII's, and the vertical tab is part of it.
+/// Splits at white space that no backslash escapes. To PostgreSQL that is ASCII's, and the vertical
+/// tab is part of it.
 fn words(options: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut characters = options.chars();

@@ -1,5 +1,5 @@
-//! The engine's frames on their way out: conflicts in the service's words, and answers to statements
-//! that the engine saw in another form. `forward` sends on what comes out.
+//! The engine's frames on their way out: conflicts in the service's words, and answers to
+//! statements that the engine saw in another form. `forward` sends on what comes out.
 
 use bytes::{BufMut, BytesMut};
 
@@ -163,7 +163,8 @@ impl<'a> Replies<'a> {
         match reply {
             Reply::Refuse(refusal) if text(b'M').contains(MARKER) => self.refuse(refusal, out),
             _ if CONFLICTS.contains(&text(b'C').as_str()) => self.refuse(&Refusal::Conflict, out),
-            // The context would tell of the translation, or of the rules: no user has functions of this language.
+            // The context would tell of the translation, or of the rules: no user has functions of
+            // this language.
             _ if *reply != Reply::AsIs || text(b'W').contains("PL/pgSQL") => {
                 frame::put(out, b'E', |out| {
                     let told =
@@ -201,7 +202,8 @@ mod tests {
 
     static CLUSTER: LazyLock<Cluster> = LazyLock::new(Cluster::unplugged);
 
-    /// What may be due, by number: everything that changes an answer, and what an answer is needed for.
+    /// What may be due, by number: everything that changes an answer, and what an answer is needed
+    /// for.
     fn due(number: u8) -> Due {
         let reply = || match number / 8 % 6 {
             0 => Reply::Tag("AWS IAM GRANT"),

@@ -199,7 +199,8 @@ impl<'a> Requests<'a> {
         })
     }
 
-    /// Asks whether a statement may run as part of the transaction, and what becomes of it if it is a commit.
+    /// Asks whether a statement may run as part of the transaction, and what becomes of it if it is
+    /// a commit.
     fn admit(&mut self, kind: Kind, names: &Names) -> Result<Reply, Ending> {
         let commits = kind == Kind::Commit && self.transaction.commits();
         let limit = self.cluster.transaction_age;
@@ -368,8 +369,8 @@ impl<'a> Requests<'a> {
         Ok(())
     }
 
-    /// Forgets a prepared statement, unless something before it in the flight may have failed: then the engine passes over
-    /// the frame, and keeps the statement.
+    /// Forgets a prepared statement, unless something before it in the flight may have failed: then
+    /// the engine passes over the frame, and keeps the statement.
     fn close(&mut self, frame: &Frame) -> Result<(), Ending> {
         let is_housekeeping = self.flight.tags.bytes().all(|tag| tag == b'C');
         if let Some((b'S', mut name)) = frame.body().split_first()
@@ -418,8 +419,8 @@ impl<'a> Requests<'a> {
     }
 }
 
-/// Returns whether the tables of such a statement are looked up when it is prepared. What begins, ends
-/// or defines something does so when it is executed.
+/// Returns whether the tables of such a statement are looked up when it is prepared. What begins,
+/// ends or defines something does so when it is executed.
 fn is_looked_up(kind: Kind) -> bool {
     !matches!(
         kind,

@@ -40,8 +40,8 @@ pub(crate) async fn check_login(
     })
 }
 
-/// Returns PostgreSQL's way to do what a statement about roles asks for, and the tag to answer with.
-/// A statement that is not quite one is left to PostgreSQL, which says why.
+/// Returns PostgreSQL's way to do what a statement about roles asks for, and the tag to answer
+/// with. A statement that is not quite one is left to PostgreSQL, which says why.
 pub(crate) fn translate(statement: &Statement<'_>) -> Option<(String, &'static str)> {
     let tokens = &statement.tokens[..];
     let (body, tag) = if statement.begins_with(&["aws", "iam", "grant"]) {

@@ -1,5 +1,5 @@
-//! Whether the service would run a statement: as it is, in another form, or not at all.
-//! `request` asks for each statement of each text; what depends on the transaction is `transaction`'s.
+//! Whether the service would run a statement: as it is, in another form, or not at all. `request`
+//! asks for each statement of each text; what depends on the transaction is `transaction`'s.
 
 use self::read::Reader;
 use crate::job;

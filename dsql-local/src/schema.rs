@@ -4,11 +4,11 @@
 //!
 //! - The service's documentation: a session with a cached catalog "can receive" OC001 when it next
 //!   interacts with storage, if its transaction "can't safely rebase".
-//! - Live reports: a definition or GRANT of another session failed the next statement, reads and `BEGIN
-//!   READ ONLY` included, or COMMIT; once; even if the definition was committed before the transaction
-//!   began, milliseconds to minutes earlier. The retry in the same session succeeded.
-//! - AWS's own examples and connector suites define tables and use them through pools, with no retry or
-//!   with three attempts, and pass on real clusters.
+//! - Live reports: a definition or GRANT of another session failed the next statement, reads and
+//!   `BEGIN READ ONLY` included, or COMMIT; once; even if the definition was committed before the
+//!   transaction began, milliseconds to minutes earlier. The retry in the same session succeeded.
+//! - AWS's own examples and connector suites define tables and use them through pools, with no
+//!   retry or with three attempts, and pass on real clusters.
 //!
 //! # What [`SchemaConflicts::Realistic`] guesses
 //!
@@ -19,9 +19,9 @@
 //!   session last used it, or after the statement's transaction began; and
 //! - outside of such a transaction, the definition is at most ten minutes old.
 //!
-//! COMMIT counts as using the transaction's tables. A GRANT on a table names it; one on all tables of a
-//! schema, and DROP SCHEMA, name every table; CREATE ROLE names none. A table that a session never used
-//! is no news to it.
+//! COMMIT counts as using the transaction's tables. A GRANT on a table names it; one on all tables
+//! of a schema, and DROP SCHEMA, name every table; CREATE ROLE names none. A table that a session
+//! never used is no news to it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,19 +37,22 @@ mod names;
 /// Which definitions fail statements of other sessions, with
 /// [`Refusal::SchemaChanged`](crate::Refusal::SchemaChanged).
 ///
-/// Evidence: live reports of sessions that failed once after any definition or GRANT of another session,
-/// reads included, minutes later; and AWS's own examples and connector suites, which define tables, use
-/// them through pools and hardly retry. [`Realistic`](Self::Realistic) is a guess that fits both.
+/// Evidence: live reports of sessions that failed once after any definition or GRANT of another
+/// session, reads included, minutes later; and AWS's own examples and connector suites, which
+/// define tables, use them through pools and hardly retry. [`Realistic`](Self::Realistic) is a
+/// guess that fits both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SchemaConflicts {
     /// None.
     Off,
-    /// Statements on tables that a definition names, if the definition changed something and the session
-    /// used the table before it, or its transaction began before it. Not other definitions, and not
-    /// statements on no user's table. Outside of a transaction a definition counts for ten minutes.
+    /// Statements on tables that a definition names, if the definition changed something and the
+    /// session used the table before it, or its transaction began before it. Not other definitions,
+    /// and not statements on no user's table. Outside of a transaction a definition counts for ten
+    /// minutes.
     Realistic,
-    /// Every definition fails the next statement of every other session, once. For tests of retries.
+    /// Every definition fails the next statement of every other session, once. For tests of
+    /// retries.
     Every,
 }
 
@@ -99,7 +102,8 @@ impl Schema {
         }
     }
 
-    /// Makes a new version, and returns it. Without names it fails the next statement of every session.
+    /// Makes a new version, and returns it. Without names it fails the next statement of every
+    /// session.
     pub(crate) fn change(&self, names: Option<Names>, at: Duration) -> u64 {
         let mut definitions = self.definitions();
         let version = self.version.fetch_add(1, Ordering::SeqCst) + 1;
@@ -166,8 +170,8 @@ pub(crate) struct Catalog {
 }
 
 impl Catalog {
-    /// Returns whether a statement meets an old catalog, which is new afterwards. What opens and what
-    /// drops a transaction needs no catalog.
+    /// Returns whether a statement meets an old catalog, which is new afterwards. What opens and
+    /// what drops a transaction needs no catalog.
     pub(crate) fn is_stale(
         &mut self,
         kind: Kind,

@@ -1,5 +1,6 @@
-//! The login, inside TLS: startup packet, token, and the words that a client waits for before its first statement.
-//! `front` brings the stream; `forward` takes over with the session that comes out.
+//! The login, inside TLS: startup packet, token, and the words that a client waits for before its
+//! first statement. `front` brings the stream; `forward` takes over with the session that comes
+//! out.
 
 use std::time::Duration;
 

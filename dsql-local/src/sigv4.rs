@@ -31,7 +31,8 @@ impl PresignedToken {
     ///
     /// # Errors
     ///
-    /// [`Flaw::Malformed`] if a part is missing, doubled, or encoded otherwise than SigV4 encodes it.
+    /// [`Flaw::Malformed`] if a part is missing, doubled, or encoded otherwise than SigV4 encodes
+    /// it.
     pub fn parse(token: &str) -> Result<Self, Flaw> {
         let (host, query) = token
             .split_once("/?")
@@ -99,7 +100,8 @@ impl PresignedToken {
         })
     }
 
-    /// Checks that `identity` signed this token for this host and Region, and that it is valid at `now`.
+    /// Checks that `identity` signed this token for this host and Region, and that it is valid at
+    /// `now`.
     ///
     /// # Errors
     ///

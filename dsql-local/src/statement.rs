@@ -163,8 +163,8 @@ fn close<'a>(
     }
 }
 
-/// Returns how deep in a function's body the next word is. One in the standard's form, `BEGIN ATOMIC .. END`, has semicolons
-/// of its own.
+/// Returns how deep in a function's body the next word is. One in the standard's form, `BEGIN
+/// ATOMIC .. END`, has semicolons of its own.
 fn depth_in_body(depth: usize, word: &str, before: &[Token]) -> usize {
     match word {
         "atomic" if depth == 0 && before.last().is_some_and(|token| token.is("begin")) => {
@@ -216,7 +216,8 @@ fn quoted(rest: &str, quote: char, escapes: bool, take: impl FnOnce(String)) -> 
     rest.len()
 }
 
-/// Returns where a string that seems to end goes on: a quote in another line, behind nothing but spaces and comments.
+/// Returns where a string that seems to end goes on: a quote in another line, behind nothing but
+/// spaces and comments.
 fn continued(rest: &str) -> Option<usize> {
     let mut at = 0;
     let mut in_another_line = false;

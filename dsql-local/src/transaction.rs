@@ -1,5 +1,5 @@
-//! What a session's transaction has seen so far, and which statements may still join it.
-//! `request` tells it of each statement before the engine sees it; the engine's own word corrects it.
+//! What a session's transaction has seen so far, and which statements may still join it. `request`
+//! tells it of each statement before the engine sees it; the engine's own word corrects it.
 
 use std::time::Duration;
 
@@ -41,7 +41,8 @@ impl Transaction {
         self.failed
     }
 
-    /// Lets a statement in. In a failed transaction all get in: the engine says itself what is wrong.
+    /// Lets a statement in. In a failed transaction all get in: the engine says itself what is
+    /// wrong.
     pub(crate) fn admit(
         &mut self,
         kind: Kind,

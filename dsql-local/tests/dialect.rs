@@ -5,7 +5,8 @@ mod support;
 use dsql_local::LocalCluster;
 use support::{connect, refused};
 
-/// Recorded from a real cluster: Dreamescaper/dsql-emulator, `test/conformance/golden`, September 2026.
+/// Recorded from a real cluster: Dreamescaper/dsql-emulator, `test/conformance/golden`, September
+/// 2026.
 const RECORDED: &[(&str, &str, &str)] = &[
     ("TRUNCATE t", "0A000", "unsupported statement: Truncate"),
     (

@@ -138,7 +138,8 @@ async fn a_trickle_that_takes_for_ever_ends_when_it_is_released() {
     }
 }
 
-/// Waits for something that needs a release to end. On a busy machine what is to be released may come later.
+/// Waits for something that needs a release to end. On a busy machine what is to be released may
+/// come later.
 async fn ends_once_released<T>(cluster: &LocalCluster, stuck: impl Future<Output = T>) -> T {
     tokio::pin!(stuck);
     let brief = Duration::from_millis(50);
@@ -421,8 +422,8 @@ async fn an_answer_can_be_struck_in_the_middle_of_its_rows() {
             _ => taken.await,
         };
         assert!(taken.is_err(), "{effect:?}");
-        // A reset takes along what was not read yet, and so does a close over bytes that were not read; nonsense takes along
-        // what was read with it.
+        // A reset takes along what was not read yet, and so does a close over bytes that were not
+        // read; nonsense takes along what was read with it.
         match effect {
             Effect::Stall | Effect::Refuse(_) => assert_eq!(seen, 1, "{effect:?}"),
             _ => assert!(seen <= 1, "{effect:?}"),

@@ -33,7 +33,8 @@ async fn sessions_survive_any_frames() {
         let mut bytes = login(&token);
         bytes.extend(&frames);
         said_over_tls(&cluster, &bytes).await;
-        // The end of what the client has to say is the end of the session, or its bytes were before.
+        // The end of what the client has to say is the end of the session, or its bytes were
+        // before.
         assert_ended(&cluster, &frames).await;
     }
     assert_eq!(cluster.counts().logins, 1 + SESSIONS as u64);
@@ -84,7 +85,8 @@ async fn said_over_tls(cluster: &LocalCluster, bytes: &[u8]) {
     let _either_way = stream.read_to_end(&mut Vec::new()).await;
 }
 
-/// Checks that the last connection ended in order, which one that panicked did not, and left no socket and no backend.
+/// Checks that the last connection ended in order, which one that panicked did not, and left no
+/// socket and no backend.
 async fn assert_ended(cluster: &LocalCluster, said: &[u8]) {
     until_all_ended(cluster).await;
     let said = said.escape_ascii();

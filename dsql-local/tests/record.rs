@@ -1,5 +1,5 @@
-//! Replays what a real cluster answered (`record/`), and fails if an answer differs that is not listed.
-//! `cargo test -p dsql-local --test record -- --nocapture` prints the table.
+//! Replays what a real cluster answered (`record/`), and fails if an answer differs that is not
+//! listed. `cargo test -p dsql-local --test record -- --nocapture` prints the table.
 
 mod support;
 #[path = "support/wire.rs"]

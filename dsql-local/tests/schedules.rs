@@ -1,5 +1,6 @@
-//! Random schedules of sessions, compared with a model: who commits, who meets OC000, what each reads,
-//! and what is left. `DSQL_LOCAL_SCHEDULES` sets how many, `DSQL_LOCAL_SCHEDULE` runs a single one.
+//! Random schedules of sessions, compared with a model: who commits, who meets OC000, what each
+//! reads, and what is left. `DSQL_LOCAL_SCHEDULES` sets how many, `DSQL_LOCAL_SCHEDULE` runs a
+//! single one.
 
 #[path = "schedules/model.rs"]
 mod model;

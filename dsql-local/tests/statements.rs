@@ -1,5 +1,5 @@
-//! A refusal does not depend on where in a statement its cause stands, nor on the protocol; and a name is
-//! no cause.
+//! A refusal does not depend on where in a statement its cause stands, nor on the protocol; and a
+//! name is no cause.
 
 #[path = "statements/lists.rs"]
 mod lists;

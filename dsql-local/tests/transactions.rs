@@ -153,7 +153,8 @@ async fn three_thousand_rows_are_allowed_and_one_more_is_not() {
         |first: u32, last: u32| format!("INSERT INTO t SELECT generate_series({first}, {last})");
     run(&client, &[&insert(1, 3_000)]).await;
 
-    // On the statement that crosses, whatever wrote the rows before it; in both protocols; and by itself.
+    // On the statement that crosses, whatever wrote the rows before it; in both protocols; and by
+    // itself.
     run(
         &client,
         &[

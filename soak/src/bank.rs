@@ -94,7 +94,8 @@ impl Books {
 impl Transfer {
     /// Moves the money and enters it in the ledger, one statement after the other.
     ///
-    /// The new balances are computed here: a statement that runs outside of its transaction shows in the sums.
+    /// The new balances are computed here: a statement that runs outside of its transaction shows
+    /// in the sums.
     ///
     /// # Errors
     ///
@@ -107,8 +108,8 @@ impl Transfer {
         self.record(connection).await
     }
 
-    /// Does what [`book`](Self::book) does, with as many statements under way at once as can be. When one fails, the
-    /// others are given up where they are.
+    /// Does what [`book`](Self::book) does, with as many statements under way at once as can be.
+    /// When one fails, the others are given up where they are.
     ///
     /// # Errors
     ///
@@ -123,7 +124,8 @@ impl Transfer {
         Ok(())
     }
 
-    /// Does what [`book`](Self::book) does, unless that was done before: may be run as often as one likes.
+    /// Does what [`book`](Self::book) does, unless that was done before: may be run as often as one
+    /// likes.
     ///
     /// # Errors
     ///

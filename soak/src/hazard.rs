@@ -87,7 +87,8 @@ impl Hazard {
         Self::Delay,
     ];
 
-    /// Lets it befall the cluster. What needs a client for it is due at the next one that gets there.
+    /// Lets it befall the cluster. What needs a client for it is due at the next one that gets
+    /// there.
     pub(crate) fn befall(self, cluster: &LocalCluster, rng: &mut StdRng) {
         match self {
             Self::CutAll => cluster.cut_all(),
@@ -112,7 +113,8 @@ impl Hazard {
         }
     }
 
-    /// Returns how often it was seen to happen: what the cluster did or told, not what it was asked to do.
+    /// Returns how often it was seen to happen: what the cluster did or told, not what it was asked
+    /// to do.
     pub(crate) fn seen(self, cluster: &LocalCluster, counts: &Counts) -> u64 {
         match self {
             Self::CutAll => counts.cut,

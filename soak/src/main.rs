@@ -7,8 +7,8 @@ use soak::{Failure, Length, Opening, Soak};
 
 /// Runs a bank under faults, and reconciles what its workers were told with what was written.
 ///
-/// Exits with 1 when a promise was broken, a connection was not given back, or a fault never happened; with 2 when nobody got
-/// on any more; with 3 when it could not start.
+/// Exits with 1 when a promise was broken, a connection was not given back, or a fault never
+/// happened; with 2 when nobody got on any more; with 3 when it could not start.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Args {

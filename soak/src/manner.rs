@@ -28,12 +28,13 @@ pub(crate) enum Manner {
     AtOnce,
     /// Under a key, by a policy that says so.
     Idempotent,
-    /// Under a key that a second run stumbles over, by a policy that says that it changes nothing then.
+    /// Under a key that a second run stumbles over, by a policy that says that it changes nothing
+    /// then.
     Stumbling,
     /// Under a key, by a caller who asks again until the outcome is known.
     Keyed,
-    /// A row in the ledger and no money, by one statement without a transaction. It is lost if another borrower's transaction
-    /// is open on its connection.
+    /// A row in the ledger and no money, by one statement without a transaction. It is lost if
+    /// another borrower's transaction is open on its connection.
     Single,
     /// The body writes, and then returns an error of its own.
     Refusing,
@@ -45,7 +46,8 @@ pub(crate) enum Manner {
     Hurried,
     /// By hand on a connection that is given back with the transaction open.
     Abandoning,
-    /// By a single statement, just after a connection was given back with a `BEGIN` in the driver's queue.
+    /// By a single statement, just after a connection was given back with a `BEGIN` in the driver's
+    /// queue.
     Beginning,
     /// The body lets its handle out, which then tries to commit.
     Escaping,

@@ -190,7 +190,8 @@ impl Soak {
     }
 }
 
-/// Returns how to reach the cluster, with short deadlines: what is silent here will not speak again.
+/// Returns how to reach the cluster, with short deadlines: what is silent here will not speak
+/// again.
 fn config(cluster: &LocalCluster) -> Result<Config, Failure> {
     let endpoint = cluster.endpoint().parse().map_err(Failure::setup)?;
     let admin = cluster.admin();
@@ -219,8 +220,8 @@ async fn lendable(pool: &Pool) -> u32 {
     lent.iter().map(|lent| u32::from(lent.is_ok())).sum()
 }
 
-/// Waits until the cluster has closed every socket and the engine has ended every session of a client, and returns how many
-/// sockets are open all the same.
+/// Waits until the cluster has closed every socket and the engine has ended every session of a
+/// client, and returns how many sockets are open all the same.
 async fn come_to_rest(cluster: &LocalCluster) -> Result<u64, Failure> {
     let closed = async {
         while cluster.counts().open > 0 {

@@ -1,4 +1,5 @@
-//! A worker: one transfer after the other, each in a manner of its own, and a journal of what it was told.
+//! A worker: one transfer after the other, each in a manner of its own, and a journal of what it
+//! was told.
 
 use std::{sync::Arc, time::Duration};
 

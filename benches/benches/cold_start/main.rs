@@ -1,10 +1,12 @@
-//! From the start of a process to its first row: `dsql-conn`, its peers, the limit, and the example Lambda.
+//! From the start of a process to its first row: `dsql-conn`, its peers, the limit, and the example
+//! Lambda.
 //!
 //! ```console
 //! $ cargo bench -p benches --bench cold_start -- --rounds 20
 //! ```
 //!
-//! All programs take turns, so that what else the machine does hits each of them. Criterion has no place for that, nor for counts.
+//! All programs take turns, so that what else the machine does hits each of them. Criterion has no
+//! place for that, nor for counts.
 
 mod lambda;
 mod observer;

@@ -34,8 +34,8 @@ impl<'a> Observer<'a> {
         };
         let round_trip = self.relay.round_trip();
         let phases = passage.phases(round_trip, took.started(), answered);
-        // The cluster knows what was asked, the relay what was waited for: what was asked along with another question was not, and
-        // what the client waited for by itself is no round trip.
+        // The cluster knows what was asked, the relay what was waited for: what was asked along
+        // with another question was not, and what the client waited for by itself is no round trip.
         let asked = self.asked();
         let waits = match round_trip.is_zero() {
             true => asked,
@@ -50,7 +50,8 @@ impl<'a> Observer<'a> {
         })
     }
 
-    /// Counts the steps that the cluster saw: TCP, the request for TLS, TLS, startup, password, statements.
+    /// Counts the steps that the cluster saw: TCP, the request for TLS, TLS, startup, password,
+    /// statements.
     fn asked(&self) -> usize {
         let counts = self.site.cluster.counts();
         let logins = counts.logins - self.counts.logins;

@@ -12,7 +12,8 @@ pub(crate) struct Quota(PathBuf);
 impl Quota {
     /// Makes the group, by version 2 of control groups or by version 1. It takes the right to.
     ///
-    /// The period is 20 ms, as Lambda's: in the kernel's default of 100 ms, a short program would never meet its limit.
+    /// The period is 20 ms, as Lambda's: in the kernel's default of 100 ms, a short program would
+    /// never meet its limit.
     pub(crate) fn sixteenth_of_a_cpu() -> io::Result<Self> {
         let name = format!("dsql-conn-bench-{}", process::id());
         let unified = Self(Path::new("/sys/fs/cgroup").join(&name));

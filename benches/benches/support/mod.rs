@@ -1,4 +1,5 @@
-//! What the measurements share: a cluster, the pools that are compared on it, and what is made of their times.
+//! What the measurements share: a cluster, the pools that are compared on it, and what is made of
+//! their times.
 
 pub(crate) mod peers;
 pub(crate) mod samples;

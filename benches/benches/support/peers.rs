@@ -148,8 +148,8 @@ impl Peer for Bb8 {
     }
 }
 
-/// `bb8-postgres` as one uses it who counts round trips: untested, and with the types of parameters told, so that nothing is
-/// prepared.
+/// `bb8-postgres` as one uses it who counts round trips: untested, and with the types of parameters
+/// told, so that nothing is prepared.
 #[derive(Clone)]
 pub(crate) struct Typed(Bb8);
 
@@ -247,7 +247,8 @@ impl Peer for Deadpool {
 pub(crate) struct Aws(sqlx::PgPool);
 
 impl Aws {
-    /// Goes through the Unix socket in a relay's folder: this driver dials the host name that it verifies, and no other address.
+    /// Goes through the Unix socket in a relay's folder: this driver dials the host name that it
+    /// verifies, and no other address.
     pub(crate) async fn new(target: &Target, folder: &Path, size: u32) -> Self {
         let options = PgConnectOptions::new_without_pgpass()
             .host(&target.endpoint)

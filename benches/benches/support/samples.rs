@@ -28,7 +28,8 @@ impl Samples {
         sorted.get(index).copied().unwrap_or_default()
     }
 
-    /// Returns the quantiles that draw the distribution, as pairs of the share and microseconds: finer towards the tail.
+    /// Returns the quantiles that draw the distribution, as pairs of the share and microseconds:
+    /// finer towards the tail.
     pub(crate) fn distribution(&self) -> Vec<(f64, f64)> {
         let mut sorted = self.0.clone();
         sorted.sort_unstable();

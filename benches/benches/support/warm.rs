@@ -86,8 +86,8 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    /// Measures one program on a pool over the network in question, and on one over a network that is so slow that round
-    /// trips can be told from the time.
+    /// Measures one program on a pool over the network in question, and on one over a network that
+    /// is so slow that round trips can be told from the time.
     fn run<O: Operation, P: Peer>(&mut self, near: P, far: P) {
         let runtime = self.runtime;
         let round_trips = runtime.block_on(async {
@@ -98,7 +98,8 @@ impl Bench<'_> {
                 let start = Instant::now();
                 O::run(&far).await;
                 samples.push(start.elapsed());
-                // What it leaves to be done after it is done, such as a driver's forgetting of a statement.
+                // What it leaves to be done after it is done, such as a driver's forgetting of a
+                // statement.
                 tokio::time::sleep(2 * FAR).await;
             }
             samples.quantile(0.0).div_duration_f64(FAR) as u32

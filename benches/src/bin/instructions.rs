@@ -1,11 +1,13 @@
-//! Counts the instructions from a process's start to its first row, beside those of the limit, and fails when they grow.
+//! Counts the instructions from a process's start to its first row, beside those of the limit, and
+//! fails when they grow.
 //!
 //! ```console
 //! $ cargo run --release -p benches --bin instructions             # ours and the floor
 //! $ cargo run --release -p benches --bin instructions -- --peers  # and the peers
 //! ```
 //!
-//! Unlike times, they are nearly the same in every run and on a busy machine, so that a continuous integration can hold them.
+//! Unlike times, they are nearly the same in every run and on a busy machine, so that a continuous
+//! integration can hold them.
 
 use std::{error::Error, fs, process::Command};
 

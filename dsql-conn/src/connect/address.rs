@@ -1,8 +1,9 @@
 //! Reaches a host by the first of its addresses that answers.
 //!
-//! The service's endpoints have IPv4 and IPv6 addresses, and a network that has no IPv6 may answer at once or never, so that
-//! addresses are tried as [RFC 8305](https://www.rfc-editor.org/rfc/rfc8305) says: families in turn, each next one 250 ms
-//! after the one before or as soon as that failed.
+//! The service's endpoints have IPv4 and IPv6 addresses, and a network that has no IPv6 may answer
+//! at once or never, so that addresses are tried as [RFC
+//! 8305](https://www.rfc-editor.org/rfc/rfc8305) says: families in turn, each next one 250 ms after
+//! the one before or as soon as that failed.
 
 use std::{collections::VecDeque, io, net::SocketAddr, time::Duration};
 
@@ -10,8 +11,8 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{net::TcpStream, time::sleep};
 
-/// Connects to one of these addresses. The error is the first one's, not the last one's: the rest mostly fail for having
-/// no route.
+/// Connects to one of these addresses. The error is the first one's, not the last one's: the rest
+/// mostly fail for having no route.
 pub(super) async fn connect(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
     let mut waiting = VecDeque::from(families_in_turn(addresses));
     let mut under_way = FuturesUnordered::new();
@@ -40,7 +41,8 @@ pub(super) async fn connect(addresses: Vec<SocketAddr>) -> io::Result<TcpStream>
     }
 }
 
-/// Sends at once, and notices a peer that is gone: a statement that waits for its answer has no deadline of its own.
+/// Sends at once, and notices a peer that is gone: a statement that waits for its answer has no
+/// deadline of its own.
 fn tune(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let socket = SockRef::from(stream);

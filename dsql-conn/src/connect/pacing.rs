@@ -1,9 +1,9 @@
 //! Paces attempts to connect, so that a crowd gets in.
 //!
 //! The service admits 100 connections a second after a burst of 1,000
-//! ([quotas](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/CHAP_quotas.html)), and Lambda
-//! starts 1,000 environments in ten seconds. Clients that were turned away must not come back
-//! together.
+//! ([quotas](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/CHAP_quotas.html)), and
+//! Lambda starts 1,000 environments in ten seconds. Clients that were turned away must not come
+//! back together.
 
 use std::{ops::ControlFlow, time::Duration};
 
@@ -62,7 +62,8 @@ mod tests {
     use super::*;
     use crate::{error::Failure, reason::Reason};
 
-    /// The service's bucket: <https://docs.aws.amazon.com/aurora-dsql/latest/userguide/CHAP_quotas.html>.
+    /// The service's bucket:
+    /// <https://docs.aws.amazon.com/aurora-dsql/latest/userguide/CHAP_quotas.html>.
     struct Bucket {
         tokens: f64,
         filled: Instant,
@@ -172,7 +173,8 @@ mod tests {
         in_time.map_err(|_| None)
     }
 
-    /// `add_connection` of bb8 0.9.1, whose waiter goes when the timeout is over and is told no cause.
+    /// `add_connection` of bb8 0.9.1, whose waiter goes when the timeout is over and is told no
+    /// cause.
     async fn like_bb8(bucket: Arc<Mutex<Bucket>>) -> Result<(), Option<Reason>> {
         let knocking = async {
             let mut delay = Duration::ZERO;

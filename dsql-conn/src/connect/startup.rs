@@ -40,7 +40,8 @@ fn options(config: &Config) -> String {
     options.join(" ")
 }
 
-/// Escapes a value for the `options` of a startup packet, which are split at blanks. The vertical tab is one to C.
+/// Escapes a value for the `options` of a startup packet, which are split at blanks. The vertical
+/// tab is one to C.
 fn escaped(value: &str) -> String {
     let mut escaped = String::with_capacity(value.len());
     for c in value.chars() {
@@ -66,7 +67,8 @@ mod tests {
         assert_eq!(options(&config), r#"-c search_path=a,\ "b\\c""#);
     }
 
-    /// Reads options as PostgreSQL does: `pg_split_opts`, which knows bytes and C's blanks, then `-c name=value`.
+    /// Reads options as PostgreSQL does: `pg_split_opts`, which knows bytes and C's blanks, then
+    /// `-c name=value`.
     fn read(options: &str) -> Vec<(String, String)> {
         let is_blank = |byte: u8| b" \t\n\x0b\x0c\r".contains(&byte);
         let mut words = vec![Vec::new()];

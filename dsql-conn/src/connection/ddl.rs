@@ -1,8 +1,9 @@
 //! Changes the schema.
 //!
 //! Aurora DSQL runs one DDL statement a transaction, apart from any DML, builds indexes in the
-//! background, and answers OC001 to sessions that have not seen the last change:
-//! [DDL and distributed transactions](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/working-with-ddl.html).
+//! background, and answers OC001 to sessions that have not seen the last change: [DDL and
+//! distributed
+//! transactions](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/working-with-ddl.html).
 
 use std::slice;
 

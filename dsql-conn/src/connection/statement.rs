@@ -67,7 +67,8 @@ mod sealed {
 ///
 /// - [`Error::Query`] if the server refused the statement, the connection was lost, or the
 ///   parameters do not fit.
-/// - [`Error::StatementTimeout`] after [`Config::statement_timeout`](crate::Config::statement_timeout).
+/// - [`Error::StatementTimeout`] after
+///   [`Config::statement_timeout`](crate::Config::statement_timeout).
 ///
 /// # Cancel safety
 ///

@@ -156,8 +156,8 @@ impl Builder {
 
     /// Sets how long a checkout, or the end of a transaction, waits for a statement that its caller
     /// dropped or did not await. Then its connection is passed over, or closed if all others are in
-    /// use: the server cannot cancel a statement. Defaults to a few measured round trips, and 100 ms
-    /// at least.
+    /// use: the server cannot cancel a statement. Defaults to a few measured round trips, and 100
+    /// ms at least.
     pub fn settle_timeout(mut self, timeout: Duration) -> Self {
         self.checks.settle_timeout = Some(timeout.min(FOREVER));
         self
@@ -180,7 +180,8 @@ impl Builder {
     /// | `DSQL_PING_AFTER_SECONDS` | [`ping_after`](Self::ping_after) |
     /// | `DSQL_PING_TIMEOUT_SECONDS` | [`ping_timeout`](Self::ping_timeout) |
     ///
-    /// A variable that is empty counts as not set. [`Config::from_env`] reads those of a connection.
+    /// A variable that is empty counts as not set. [`Config::from_env`] reads those of a
+    /// connection.
     ///
     /// # Errors
     ///

@@ -1,7 +1,7 @@
 //! Runs a transaction's body once and finds out what became of it.
 //!
-//! The driver's results are not enough: it reports a `COMMIT` that was answered with `ROLLBACK` as a
-//! success, and the body may have swallowed an error. So the server's own replies decide, as the
+//! The driver's results are not enough: it reports a `COMMIT` that was answered with `ROLLBACK` as
+//! a success, and the body may have swallowed an error. So the server's own replies decide, as the
 //! connection's watch has seen them.
 
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! Pipelines `BEGIN` with the statement behind it, so that none runs if `BEGIN` is refused.
 //!
 //! Sending `BEGIN` without waiting for its reply saves a round trip. But the service may refuse it,
-//! for a changed schema like any other statement, and would then run the next statement outside of a
-//! transaction: applied at once, and again at the next attempt. So the `Sync` between the two is
+//! for a changed schema like any other statement, and would then run the next statement outside of
+//! a transaction: applied at once, and again at the next attempt. So the `Sync` between the two is
 //! left out: if `BEGIN` fails, the server skips the statement. The driver gets the reply that the
 //! `Sync` would have brought. pgjdbc begins its transactions the same way. Later messages wait for
 //! the reply to `BEGIN`. After a refusal they are answered here, as the server does in a failed
@@ -74,8 +74,8 @@ impl PipelinedBegin {
         };
     }
 
-    /// Writes as much of the driver's bytes as may be written now. The first `rest` bytes belong to a
-    /// message that began earlier.
+    /// Writes as much of the driver's bytes as may be written now. The first `rest` bytes belong to
+    /// a message that began earlier.
     pub(super) fn poll_write<S: AsyncWrite + Unpin>(
         &mut self,
         stream: &mut S,

@@ -1,8 +1,8 @@
 //! Sends the password with the startup packet, before the server asks for it.
 //!
 //! That saves a round trip of every login. When the server asks, the driver writes the same bytes,
-//! which are dropped here. If the server asks for something else, or for nothing, another connection
-//! logs in in the usual order.
+//! which are dropped here. If the server asks for something else, or for nothing, another
+//! connection logs in in the usual order.
 
 use std::mem;
 
@@ -19,7 +19,8 @@ pub(super) enum EarlyPassword {
 }
 
 impl EarlyPassword {
-    /// Prepares the message that the driver will write when the server asks for a cleartext password.
+    /// Prepares the message that the driver will write when the server asks for a cleartext
+    /// password.
     pub(super) fn new(password: Option<&str>) -> Self {
         let Some(password) = password else {
             return Self::Done;

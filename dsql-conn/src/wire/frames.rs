@@ -1,7 +1,7 @@
 //! Finds the message boundaries in one direction of the protocol.
 //!
-//! A message is a tag of one byte, a length of four that counts itself, and a body; only the very first message of a client
-//! has no tag. Messages cross reads and writes at any byte.
+//! A message is a tag of one byte, a length of four that counts itself, and a body; only the very
+//! first message of a client has no tag. Messages cross reads and writes at any byte.
 
 use std::io;
 

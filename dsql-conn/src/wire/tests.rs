@@ -21,9 +21,11 @@ struct Ended {
     watch: Watch,
 }
 
-/// Opens a session on a server that says something at once and something when it is asked, and waits for the end.
+/// Opens a session on a server that says something at once and something when it is asked, and
+/// waits for the end.
 ///
-/// The clock is paused, so that it only moves when there is nothing left to do: who waits for ever is told at once.
+/// The clock is paused, so that it only moves when there is nothing left to do: who waits for ever
+/// is told at once.
 fn session(said: &[u8], answered: &[u8]) -> Ended {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()

@@ -1,4 +1,5 @@
-//! Age, idleness and freezes, by a clock that the test moves: what is pinged, what is replaced, what is lent as it is.
+//! Age, idleness and freezes, by a clock that the test moves: what is pinged, what is replaced,
+//! what is lent as it is.
 
 use std::time::Duration;
 

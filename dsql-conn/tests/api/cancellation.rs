@@ -8,7 +8,8 @@ use futures_util::future::{join_all, try_join_all};
 
 use crate::support::{Clock, builder, cluster, config, next_packet, until};
 
-/// Runs a call until it waits for the `patience + 1`-th time, and drops it there. Returns whether it came to its end before.
+/// Runs a call until it waits for the `patience + 1`-th time, and drops it there. Returns whether
+/// it came to its end before.
 pub(crate) async fn dropped_after(patience: usize, call: impl Future) -> bool {
     let mut call = pin!(call);
     let mut waits = 0;
@@ -153,8 +154,8 @@ impl Bench {
         dropped_after(patience, self.call(call, self.calls)).await
     }
 
-    /// Checks that both places are there, that what is written on their connections is written, and that whatever the calls
-    /// have done was done as a whole and once.
+    /// Checks that both places are there, that what is written on their connections is written, and
+    /// that whatever the calls have done was done as a whole and once.
     async fn check(&mut self) {
         self.calls += 1;
         let number = self.calls;
@@ -190,7 +191,8 @@ async fn drop_everywhere(state: State, first: Call) -> usize {
     for patience in 0.. {
         let mut is_over = false;
         for second in [Call::Statement, Call::Transaction] {
-            // Every other point, in turn: together with what the first call did there are thousands all the same.
+            // Every other point, in turn: together with what the first call did there are thousands
+            // all the same.
             for later in (patience % 2..).step_by(2) {
                 bench.be(state).await;
                 is_over = bench.dropped(first, patience).await;

@@ -32,7 +32,8 @@ async fn a_connection_is_direct_tls_to_the_named_host() {
     assert_eq!(log.application_name.as_deref(), Some("orders"));
 }
 
-/// TCP, TLS, the startup packet, the token by itself, and what was asked: each waits for the one before.
+/// TCP, TLS, the startup packet, the token by itself, and what was asked: each waits for the one
+/// before.
 fn round_trips(cluster: &LocalCluster) -> usize {
     let counts = cluster.counts();
     assert_eq!(
@@ -194,7 +195,8 @@ async fn reconnects_resume_tls() {
     assert_eq!((counts.tls_full, counts.tls_resumed), (1, 2));
 }
 
-/// Opens a connection that must fail, and checks that the error says where, as whom, why, and what to do.
+/// Opens a connection that must fail, and checks that the error says where, as whom, why, and what
+/// to do.
 pub(crate) async fn refusal(config: Config) -> (Reason, String) {
     let host = config.endpoint().host().to_owned();
     let error = config.connect().await.unwrap_err();

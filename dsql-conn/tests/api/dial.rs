@@ -141,7 +141,8 @@ async fn a_failure_does_not_reach_those_who_wait_while_others_are_served() {
         let pool = pool.clone();
         async move { pool.get().await.map(|connection| connection.expires_at()) }
     });
-    // The waiter's dial has failed, for a cause that will not pass; what comes back still serves it.
+    // The waiter's dial has failed, for a cause that will not pass; what comes back still serves
+    // it.
     until(&cluster, |counts| {
         counts.refused(|refusal| *refusal == Refusal::NoSni) >= 1
     })

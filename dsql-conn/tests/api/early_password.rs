@@ -1,4 +1,5 @@
-//! The token in the startup flight: against the local cluster, and against a genuine PostgreSQL's own authentication.
+//! The token in the startup flight: against the local cluster, and against a genuine PostgreSQL's
+//! own authentication.
 
 use std::{
     net::SocketAddr,
@@ -84,7 +85,8 @@ async fn a_genuine_server_that_asks_for_something_else_is_logged_in_to_in_the_us
     }
 }
 
-/// Speaks TLS in front of the cluster's engine, which is a genuine PostgreSQL with its own authentication.
+/// Speaks TLS in front of the cluster's engine, which is a genuine PostgreSQL with its own
+/// authentication.
 struct Front {
     address: SocketAddr,
     /// The engine's name of the cluster's database.

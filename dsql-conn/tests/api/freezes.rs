@@ -1,5 +1,6 @@
-//! A thousand lives of a Lambda function's pool, drawn at random: calls, freezes of a second to 14 hours, connections cut or gone
-//! silent meanwhile, credentials that end, a clock that is set back. No call may fail.
+//! A thousand lives of a Lambda function's pool, drawn at random: calls, freezes of a second to 14
+//! hours, connections cut or gone silent meanwhile, credentials that end, a clock that is set back.
+//! No call may fail.
 
 use std::{
     ops::Range,
@@ -123,7 +124,8 @@ impl<'a> Life<'a> {
         let fate = match rng.random_range(0..6) {
             0 => Fate::Cut,
             1 => Fate::Reset,
-            // What is between the two forgets a connection after minutes, and not within seconds of its last use.
+            // What is between the two forgets a connection after minutes, and not within seconds of
+            // its last use.
             2 if idle > Duration::from_secs(60) => Fate::Silent,
             _ => Fate::Kept,
         };

@@ -1,4 +1,5 @@
-//! What passes by itself: name servers that do not answer, credentials that are late or were replaced.
+//! What passes by itself: name servers that do not answer, credentials that are late or were
+//! replaced.
 
 use std::{
     io,

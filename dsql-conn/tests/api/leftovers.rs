@@ -19,7 +19,8 @@ use tokio::{runtime::Builder, sync::Notify, task::yield_now, time::timeout};
 
 use crate::support::{builder, cluster, config, next_packet, pool, until};
 
-/// The wire calls this connection clean: `BEGIN` sits in the driver's queue when the connection comes back.
+/// The wire calls this connection clean: `BEGIN` sits in the driver's queue when the connection
+/// comes back.
 #[tokio::test]
 async fn a_begin_that_was_polled_once_and_dropped_does_not_swallow_the_next_insert() {
     let cluster = cluster().await;
@@ -208,7 +209,8 @@ fn impatient_pool(cluster: &LocalCluster) -> Pool {
         .build()
 }
 
-/// The driver stops to read while the rows that it has are not taken: the next statement would wait for as long.
+/// The driver stops to read while the rows that it has are not taken: the next statement would wait
+/// for as long.
 #[tokio::test]
 async fn a_connection_whose_rows_nobody_takes_is_not_lent() {
     const ROWS: &str = "SELECT repeat('x', 1000) FROM generate_series(1, $1::int)";
@@ -281,8 +283,8 @@ async fn closing_an_idle_connection_says_farewell() {
     assert_eq!(connections[0].flights.last().map(String::as_str), Some("X"));
 }
 
-/// The rows come once the driver has had its turn for the return: the last of them, with the end of the answer, finds no place
-/// with the one who does not take them.
+/// The rows come once the driver has had its turn for the return: the last of them, with the end of
+/// the answer, finds no place with the one who does not take them.
 #[tokio::test]
 async fn rows_that_come_after_the_return_and_are_not_taken_do_not_block_the_next_loan() {
     const LATE: &str = "SELECT repeat('x', 1000), CASE WHEN g = 12 THEN pg_sleep(0.05)::text END FROM generate_series(1, $1::int) g";
@@ -344,7 +346,8 @@ async fn a_connection_that_was_used_since_bb8_refused_it_is_judged_anew() {
     assert_eq!(kept[0][0].as_deref(), Some("1"));
 }
 
-/// Both wait in one batch for the runtime: the end of the idle connection, and the request that asks for it.
+/// Both wait in one batch for the runtime: the end of the idle connection, and the request that
+/// asks for it.
 #[test]
 fn an_end_that_is_heard_of_with_the_request_is_heard_of_first() {
     let mut far = Builder::new_multi_thread();

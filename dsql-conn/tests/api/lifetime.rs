@@ -7,8 +7,8 @@ use dsql_conn::Pool;
 
 use crate::support::{Clock, cluster, config};
 
-/// Calls a pool this often for 24 hours, at most ten times a minute with a statement: that is what takes the test's time. None
-/// may fail. Returns how many connections it took.
+/// Calls a pool this often for 24 hours, at most ten times a minute with a statement: that is what
+/// takes the test's time. None may fail. Returns how many connections it took.
 async fn a_day_of_calls(per_minute: u32) -> u64 {
     let cluster = cluster().await;
     let clock = Clock::default();

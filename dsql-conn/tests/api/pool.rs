@@ -1,4 +1,5 @@
-//! Lending connections: for nothing when warm, in the order in which they were asked for, until the pool closes.
+//! Lending connections: for nothing when warm, in the order in which they were asked for, until the
+//! pool closes.
 
 use std::{sync::Arc, time::Duration};
 

@@ -24,7 +24,8 @@ async fn insert(pool: &Pool, policy: RetryPolicy, runs: &AtomicU32) -> Result<()
     .await
 }
 
-/// Inserts the note under these faults; it must be there once in the end. Returns how often the body ran.
+/// Inserts the note under these faults; it must be there once in the end. Returns how often the
+/// body ran.
 async fn runs_under(faults: impl IntoIterator<Item = Fault>) -> (u32, LocalCluster, Stats) {
     let (cluster, pool) = bank().await;
     for fault in faults {

@@ -1,4 +1,5 @@
-//! Closing a pool with work under way: the work ends, or is told so by the deadline; what came back says goodbye.
+//! Closing a pool with work under way: the work ends, or is told so by the deadline; what came back
+//! says goodbye.
 
 use std::{
     future::pending,

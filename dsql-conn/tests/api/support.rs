@@ -24,7 +24,8 @@ pub(crate) async fn cluster() -> LocalCluster {
         .expect("the tests need a PostgreSQL on this machine")
 }
 
-/// A configuration for the cluster's administrator. Its deadlines are generous: a test that waits for one sets its own.
+/// A configuration for the cluster's administrator. Its deadlines are generous: a test that waits
+/// for one sets its own.
 pub(crate) fn config(cluster: &LocalCluster) -> Config {
     let endpoint = cluster.endpoint().parse().expect("the cluster's own");
     Config::new(endpoint)
@@ -85,7 +86,8 @@ pub(crate) fn clocked_pool(cluster: &LocalCluster) -> (Clock, Pool) {
     (clock, builder(config).max_size(1).build())
 }
 
-/// What the client sent on its only connection, less the driver's housekeeping, which nobody waits for.
+/// What the client sent on its only connection, less the driver's housekeeping, which nobody waits
+/// for.
 pub(crate) fn flights(cluster: &LocalCluster) -> Vec<String> {
     let connections = cluster.connections();
     assert_eq!(connections.len(), 1, "one connection");
@@ -139,7 +141,8 @@ impl ProvideCredentials for Rotating {
     }
 }
 
-/// A clock that only the test moves, in either direction. It starts at the real time, which tokens are judged by.
+/// A clock that only the test moves, in either direction. It starts at the real time, which tokens
+/// are judged by.
 #[derive(Debug, Clone)]
 pub(crate) struct Clock(Arc<Mutex<SystemTime>>);
 
@@ -169,7 +172,8 @@ impl TimeSource for Clock {
     }
 }
 
-/// Waits until the cluster has seen it. What a client has done reaches the cluster in its own time, but does reach it.
+/// Waits until the cluster has seen it. What a client has done reaches the cluster in its own time,
+/// but does reach it.
 pub(crate) async fn until(cluster: &LocalCluster, condition: impl Fn(&Counts) -> bool) {
     let seen = async {
         while !condition(&cluster.counts()) {
@@ -180,7 +184,8 @@ pub(crate) async fn until(cluster: &LocalCluster, condition: impl Fn(&Counts) ->
     assert!(seen.is_ok(), "never seen: {:?}", cluster.counts());
 }
 
-/// Waits for a packet, as a function does that is woken by one: the runtime sees with it what came before.
+/// Waits for a packet, as a function does that is woken by one: the runtime sees with it what came
+/// before.
 pub(crate) async fn next_packet() {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let address = socket.local_addr().unwrap();

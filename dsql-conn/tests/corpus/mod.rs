@@ -1,5 +1,6 @@
-//! Inputs that are kept, a folder of them per parser beside this file: real ones, and each that ever broke something.
-//! Tests walk them as they are and with a mistake anywhere, and start from them to make many mistakes.
+//! Inputs that are kept, a folder of them per parser beside this file: real ones, and each that
+//! ever broke something. Tests walk them as they are and with a mistake anywhere, and start from
+//! them to make many mistakes.
 
 use std::{fs, path::PathBuf};
 
@@ -26,8 +27,8 @@ pub(crate) fn kept(parser: &str) -> Vec<(String, Vec<u8>)> {
     kept
 }
 
-/// Gives `check` all that is kept for a parser: as it is, each beginning of it, and it with each byte changed, left out and
-/// doubled.
+/// Gives `check` all that is kept for a parser: as it is, each beginning of it, and it with each
+/// byte changed, left out and doubled.
 pub(crate) fn walk(parser: &str, check: impl Fn(&[u8])) {
     let check = |name: &str, input: &[u8]| {
         let _told = Told { name, input };

@@ -39,7 +39,8 @@ pub(crate) struct Cell {
 /// What a cell is run on.
 pub(crate) struct Bench {
     pub(crate) cluster: LocalCluster,
-    /// The fault, if it is the cluster's to bring about, and how often it had struck in cells before.
+    /// The fault, if it is the cluster's to bring about, and how often it had struck in cells
+    /// before.
     fault: Option<(Injected, u64)>,
     door: Door,
     pub(crate) config: Config,
@@ -49,7 +50,8 @@ pub(crate) struct Bench {
 impl Cell {
     /// Runs the cell on a runtime of its own and returns what was not as expected.
     ///
-    /// A cluster that is as it was before is left to the next cell: making one takes longer than most cells.
+    /// A cluster that is as it was before is left to the next cell: making one takes longer than
+    /// most cells.
     pub(crate) fn run(&self, spare: &mut Option<LocalCluster>) -> Result<(), String> {
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
@@ -90,7 +92,8 @@ impl Cell {
         Ok(())
     }
 
-    /// Makes a cluster with a table, and a pool whose deadlines are generous but for the one that is to end the call.
+    /// Makes a cluster with a table, and a pool whose deadlines are generous but for the one that
+    /// is to end the call.
     async fn bench(&self, spare: Option<LocalCluster>) -> Bench {
         let cluster = match spare {
             Some(cluster) => cluster,
@@ -142,7 +145,8 @@ impl Cell {
         let size = match (self.stage, self.way) {
             // The next borrower is to meet what the last one left.
             (Stage::ReturnToPool, _) => 1,
-            // Another one that fell silent unnoticed is lent if it is asked for before this one has told of it.
+            // Another one that fell silent unnoticed is lent if it is asked for before this one has
+            // told of it.
             (_, Way::UsedLately) => 1,
             _ => 2,
         };
@@ -186,7 +190,8 @@ impl Cell {
         }
     }
 
-    /// Brings the pool into the state that the fault strikes, and where it strikes before the call lets it.
+    /// Brings the pool into the state that the fault strikes, and where it strikes before the call
+    /// lets it.
     async fn prepare(&self, bench: &Bench) {
         let pool = &bench.pool;
         match self.way {
@@ -374,7 +379,8 @@ impl Cell {
             (Stage::Dns, Fault::TryAgain) => Some(Bar::TemporaryFailure),
             (Stage::Dns, Fault::Stall) => Some(Bar::NameStall),
             (Stage::Tcp, Fault::Refuse) => Some(Bar::NobodyListens),
-            // Elsewhere a full queue may be answered; there it is silence after the connection was accepted.
+            // Elsewhere a full queue may be answered; there it is silence after the connection was
+            // accepted.
             (Stage::Tcp, Fault::Stall) if cfg!(target_os = "linux") => Some(Bar::NobodyAnswers),
             _ => None,
         }
@@ -462,10 +468,12 @@ const SHORT: Duration = Duration::from_millis(400);
 /// How long what is not to end it lasts: longer than the test waits.
 const GENEROUS: Duration = Duration::from_secs(120);
 
-/// How long a call may take, and the pool to be whole. Longer than anything takes that is as it should be.
+/// How long a call may take, and the pool to be whole. Longer than anything takes that is as it
+/// should be.
 pub(crate) const GUARD: Duration = Duration::from_secs(30);
 
-/// How often the test looks. Hundreds of cells that looked all the time would leave no time to run them.
+/// How often the test looks. Hundreds of cells that looked all the time would leave no time to run
+/// them.
 pub(crate) const TICK: Duration = Duration::from_millis(2);
 
 const TABLE: &str = "

@@ -1,7 +1,8 @@
-//! Every fault at every stage of a connection's life: what the caller sees, by which deadline, and that the pool is whole
-//! afterwards.
+//! Every fault at every stage of a connection's life: what the caller sees, by which deadline, and
+//! that the pool is whole afterwards.
 //!
-//! `docs/faults.md` is the same as a table. `DSQL_WRITE_FAULTS=1 cargo test -p dsql-conn --test faults` writes it.
+//! `docs/faults.md` is the same as a table. `DSQL_WRITE_FAULTS=1 cargo test -p dsql-conn --test
+//! faults` writes it.
 
 mod cell;
 mod door;

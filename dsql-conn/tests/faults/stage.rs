@@ -47,7 +47,8 @@ pub(crate) enum Way {
     TransactionWhileItLasts,
     /// `Pool::transaction` that its caller gives up; the fault strikes once.
     TransactionGivenUp,
-    /// `Pool::transaction_with` of a policy that says that the body is idempotent; the fault strikes once.
+    /// `Pool::transaction_with` of a policy that says that the body is idempotent; the fault
+    /// strikes once.
     Idempotent,
     /// The next checkout and insert after a statement was left running.
     AfterStatement,

@@ -10,8 +10,8 @@ use tokio::{
 
 use crate::cell::{Bench, GUARD, TICK};
 
-/// Checks a pool that no fault strikes any more, serves its next call, and closes it. Connections that are stuck at the cluster
-/// are released only once the pool has given them up.
+/// Checks a pool that no fault strikes any more, serves its next call, and closes it. Connections
+/// that are stuck at the cluster are released only once the pool has given them up.
 pub(crate) async fn check(bench: &Bench, are_stuck: bool) -> Result<(), String> {
     let Bench { cluster, pool, .. } = bench;
     let whole = async {

@@ -1,5 +1,6 @@
-//! A flight is what a client sends up to a `ReadyForQuery`. It is cut into segments here: a statement
-//! that begins or ends a transaction is a segment of its own, because the guard acts between them.
+//! A flight is what a client sends up to a `ReadyForQuery`. It is cut into segments here: a
+//! statement that begins or ends a transaction is a segment of its own, because the guard acts
+//! between them.
 
 use std::collections::HashMap;
 
@@ -267,8 +268,8 @@ impl Segment {
         }
     }
 
-    /// Closes the statements that the segment prepares by name, so that it can be sent again. Returns
-    /// how many.
+    /// Closes the statements that the segment prepares by name, so that it can be sent again.
+    /// Returns how many.
     pub(crate) fn put_closes(&self, out: &mut BytesMut) -> Result<usize, Ending> {
         let mut closed = 0;
         for frame in self.frames.iter().filter(|frame| frame.tag() == b'P') {

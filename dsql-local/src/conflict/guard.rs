@@ -64,7 +64,8 @@ pub(crate) enum Place {
 enum Met {
     /// Another transaction's lock.
     Lock,
-    /// What another transaction committed after this one's snapshot, or a violation in this one's own.
+    /// What another transaction committed after this one's snapshot, or a violation in this one's
+    /// own.
     Change,
 }
 
@@ -307,7 +308,8 @@ impl<'a> Guard<'a> {
         Ok(self.accept(answer, 0, segment))
     }
 
-    /// Runs a statement that is a transaction of its own, and moves others aside if they lock its rows.
+    /// Runs a statement that is a transaction of its own, and moves others aside if they lock its
+    /// rows.
     async fn autocommit(&mut self, segment: &Segment) -> Result<bool, Ending> {
         let mut attempt = 0;
         loop {
@@ -375,7 +377,8 @@ impl<'a> Guard<'a> {
         Ok(())
     }
 
-    /// Runs a statement of a transaction in the tables, and undoes it if it meets another transaction.
+    /// Runs a statement of a transaction in the tables, and undoes it if it meets another
+    /// transaction.
     async fn write(&mut self, segment: &Segment) -> Result<bool, Ending> {
         let mut attempt = 0;
         loop {
@@ -446,7 +449,8 @@ impl<'a> Guard<'a> {
         self.must(&note).await.map(drop)
     }
 
-    /// Waits for the right to move others aside. This session's own transaction may be moved meanwhile.
+    /// Waits for the right to move others aside. This session's own transaction may be moved
+    /// meanwhile.
     async fn token(&mut self) -> Result<Token, Ending> {
         let token = self.member.token();
         tokio::pin!(token);
@@ -760,5 +764,6 @@ fn savepoint(class: Class) -> &'static str {
 /// Takes the snapshot, and makes it outlast what is undone.
 const PIN: &str = "SELECT;SAVEPOINT dsql_local_begin";
 const UNPIN: &str = "ROLLBACK TO SAVEPOINT dsql_local_begin";
-/// How often a statement meets a lock before that is told: with the engine's `lock_timeout`, seconds.
+/// How often a statement meets a lock before that is told: with the engine's `lock_timeout`,
+/// seconds.
 const ATTEMPTS: u32 = 200;

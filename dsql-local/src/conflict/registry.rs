@@ -118,7 +118,8 @@ impl Member {
         self.registry.shared.token.clone().lock_owned()
     }
 
-    /// Moves the other open transactions aside. One whose statement takes too long stays where it is.
+    /// Moves the other open transactions aside. One whose statement takes too long stays where it
+    /// is.
     pub(crate) async fn clear_the_way(&self, _token: &Token, for_definition: bool) {
         let others: Vec<_> = self
             .registry

@@ -13,8 +13,8 @@ impl Copied {
         self.0.insert((schema, name), copy);
     }
 
-    /// Puts a copy's name where a table is named with its schema. A name without a schema finds the copy
-    /// by itself, because temporary tables come first.
+    /// Puts a copy's name where a table is named with its schema. A name without a schema finds the
+    /// copy by itself, because temporary tables come first.
     pub(crate) fn rename(&self, sql: &str) -> String {
         let mut statements = Vec::new();
         for statement in statement::split(sql) {

@@ -41,8 +41,8 @@ impl Lock {
 }
 
 impl Change {
-    /// Returns whether two transactions that saw the same row cannot both commit these changes of it.
-    /// `None` means that it depends on whether an update changed the key.
+    /// Returns whether two transactions that saw the same row cannot both commit these changes of
+    /// it. `None` means that it depends on whether an update changed the key.
     pub(crate) fn excludes(&self, other: &Self) -> Option<bool> {
         if self.table != other.table || self.old.is_none() || self.old != other.old {
             return Some(false);
@@ -109,8 +109,8 @@ impl Writes {
         self.0.is_empty()
     }
 
-    /// Returns whether a transaction that does not see this could meet a key that is gone. Updates of
-    /// tables with one unique key are taken to leave it alone.
+    /// Returns whether a transaction that does not see this could meet a key that is gone. Updates
+    /// of tables with one unique key are taken to leave it alone.
     pub(crate) fn may_free_keys(&self) -> bool {
         let mut written = self.0.iter().filter(|change| change.lock.is_none());
         written

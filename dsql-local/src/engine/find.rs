@@ -33,8 +33,9 @@ impl Installation {
         Ok(found.insert((installation, owner)).clone())
     }
 
-    /// Looks at `DSQL_LOCAL_PG_BIN`, which must be right if it is set, then for PostgreSQL 16 on this machine,
-    /// and fetches it if there is none. The results of a statement must not depend on the machine.
+    /// Looks at `DSQL_LOCAL_PG_BIN`, which must be right if it is set, then for PostgreSQL 16 on
+    /// this machine, and fetches it if there is none. The results of a statement must not depend on
+    /// the machine.
     fn find(owner: &Owner) -> Result<Self, EngineError> {
         let looked_in = match std::env::var_os("DSQL_LOCAL_PG_BIN").map(PathBuf::from) {
             Some(named) if named.as_os_str() == FETCH => "no folder, as told".to_owned(),
@@ -114,7 +115,8 @@ impl Installation {
     }
 }
 
-/// Follows links: a PATH often holds one to each program, and the programs look beside the real ones.
+/// Follows links: a PATH often holds one to each program, and the programs look beside the real
+/// ones.
 fn real_folder(folder: &Path) -> Option<PathBuf> {
     let postgres = fs::canonicalize(folder.join("postgres")).ok()?;
     Some(postgres.parent()?.to_owned())

@@ -86,8 +86,8 @@ impl Owner {
         folder
     }
 
-    /// Returns where a running engine's data goes: into memory if there is plenty, since an engine makes
-    /// hundreds of files and none is meant to last.
+    /// Returns where a running engine's data goes: into memory if there is plenty, since an engine
+    /// makes hundreds of files and none is meant to last.
     pub(super) fn data_dir(&self) -> PathBuf {
         match free_bytes(MEMORY_DIR) {
             Some(free) if free >= PLENTY => PathBuf::from(MEMORY_DIR),
@@ -95,8 +95,8 @@ impl Owner {
         }
     }
 
-    /// Makes a folder for files that outlast this process, or finds it. What is in there gets run, so nobody
-    /// else may have made it.
+    /// Makes a folder for files that outlast this process, or finds it. What is in there gets run,
+    /// so nobody else may have made it.
     pub(super) fn cache(&self, parent: &Path, name: &str) -> Result<PathBuf, EngineError> {
         let cache = parent.join(name);
         match fs::create_dir(&cache) {
@@ -110,7 +110,8 @@ impl Owner {
         Ok(cache)
     }
 
-    /// Returns whether this process is root and steps down for the engine, which its home is closed to.
+    /// Returns whether this process is root and steps down for the engine, which its home is closed
+    /// to.
     #[cfg(feature = "fetch")]
     pub(super) fn steps_down(&self) -> bool {
         self.step_down.is_some()

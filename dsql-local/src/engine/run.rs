@@ -175,12 +175,12 @@ const START_DEADLINE: Duration = Duration::from_secs(60);
 const PREFIX: &str = "dsql-local-";
 const LONGEST_LOG: usize = 4_096;
 
-/// Copies the template, runs the engine, and ends it when standard input does, or by itself when the
-/// engine has ended.
+/// Copies the template, runs the engine, and ends it when standard input does, or by itself when
+/// the engine has ended.
 ///
-/// The signal is repeated until the engine is gone: one that arrives before the engine has its handlers is
-/// lost, because a shell starts background jobs deaf to SIGINT. A signal to the keeper itself must not end
-/// the wait: the folder is the engine's until then.
+/// The signal is repeated until the engine is gone: one that arrives before the engine has its
+/// handlers is lost, because a shell starts background jobs deaf to SIGINT. A signal to the keeper
+/// itself must not end the wait: the folder is the engine's until then.
 const KEEPER: &str = r#"
 folder=$1 template=$2 data=$3 signal=$4; shift 4
 trap : HUP INT TERM

@@ -1,5 +1,5 @@
-//! A data directory made once per engine version and copied at each start, which is ten times faster than
-//! `initdb`. `run` copies it.
+//! A data directory made once per engine version and copied at each start, which is ten times
+//! faster than `initdb`. `run` copies it.
 
 use std::fs;
 use std::io::Write;
@@ -42,7 +42,8 @@ fn build(
         .args(["--locale=C", "--no-sync", "--wal-segsize=1"]);
     run("initdb", &mut initdb, "")?;
 
-    // Single-user mode needs no socket and stops by itself. `-O` lets it change the system catalogs.
+    // Single-user mode needs no socket and stops by itself. `-O` lets it change the system
+    // catalogs.
     let mut single = owner.command(installation.program("postgres"));
     single
         .args(["--single", "-j", "-F", "-O", "-D"])

@@ -1,5 +1,5 @@
-//! What CREATE does not make. Column types are for the engine to see (`prepare.sql`), which knows them all.
-//! `dialect` asks; tables, indexes and functions have rooms of their own.
+//! What CREATE does not make. Column types are for the engine to see (`prepare.sql`), which knows
+//! them all. `dialect` asks; tables, indexes and functions have rooms of their own.
 
 use super::read::Reader;
 use super::{dialect, function, index, table};

@@ -1,7 +1,7 @@
-//! The statements that the service does not have, and its words for each.
-//! `rules` asks here first. The words are recorded from a real cluster (Dreamescaper/dsql-emulator,
-//! `test/conformance/golden`, September 2026), reported from live ones, or made after their pattern: the name
-//! of PostgreSQL's parse node.
+//! The statements that the service does not have, and its words for each. `rules` asks here first.
+//! The words are recorded from a real cluster (Dreamescaper/dsql-emulator,
+//! `test/conformance/golden`, September 2026), reported from live ones, or made after their
+//! pattern: the name of PostgreSQL's parse node.
 
 use super::read::Reader;
 use super::{alter, create, query, setting};

@@ -1,5 +1,5 @@
-//! What CREATE FUNCTION does not make: functions in other languages than SQL, and bodies with statements
-//! that are refused by themselves. `create` asks.
+//! What CREATE FUNCTION does not make: functions in other languages than SQL, and bodies with
+//! statements that are refused by themselves. `create` asks.
 
 use super::dialect;
 use super::read::Reader;

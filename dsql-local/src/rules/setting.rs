@@ -20,7 +20,8 @@ pub(super) fn refuse_name(name: &str) -> Option<Refusal> {
         })
 }
 
-/// Keeps from the engine what is only the service's, and answers for the settings in which they differ.
+/// Keeps from the engine what is only the service's, and answers for the settings in which they
+/// differ.
 pub(super) fn translate(statement: &Statement<'_>) -> Option<(String, &'static str)> {
     let mut reader = Reader::new(&statement.tokens);
     match reader.peek() {

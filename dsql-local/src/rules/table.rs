@@ -78,8 +78,8 @@ pub(super) fn column(mut reader: Reader<'_>) -> Option<Refusal> {
     })
 }
 
-/// Refuses the types that are none: PostgreSQL would make a sequence of its own for them. A name in double
-/// quotes means the same there.
+/// Refuses the types that are none: PostgreSQL would make a sequence of its own for them. A name in
+/// double quotes means the same there.
 fn serial(mut reader: Reader<'_>) -> Option<Refusal> {
     let name = reader.name()?;
     (SERIAL.contains(&name) && !reader.is_at('.')).then(|| Refusal::Unknown {

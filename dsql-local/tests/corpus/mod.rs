@@ -1,5 +1,6 @@
-//! Inputs that are kept, a folder of them per parser beside this file: real ones, and each that ever broke something.
-//! Tests walk them as they are and with a mistake anywhere, and start from them to make many mistakes.
+//! Inputs that are kept, a folder of them per parser beside this file: real ones, and each that
+//! ever broke something. Tests walk them as they are and with a mistake anywhere, and start from
+//! them to make many mistakes.
 #![allow(
     dead_code,
     reason = "included by the library's tests and by one of its own, each of which uses its part"
@@ -29,8 +30,8 @@ pub(crate) fn kept(parser: &str) -> Vec<(String, Vec<u8>)> {
     kept
 }
 
-/// Gives `check` all that is kept for a parser: as it is, each beginning of it, and it with each byte changed, left out and
-/// doubled.
+/// Gives `check` all that is kept for a parser: as it is, each beginning of it, and it with each
+/// byte changed, left out and doubled.
 pub(crate) fn walk(parser: &str, check: impl Fn(&[u8])) {
     let check = |name: &str, input: &[u8]| {
         let _told = Told { name, input };

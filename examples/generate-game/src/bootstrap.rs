@@ -17,8 +17,8 @@ use tokio::time::sleep;
 
 pub use grantee::{Grantee, RoleArn, RoleName};
 
-/// Connects, and again until then while the cluster does not let the admin in, or wakes up: a permission
-/// that the same deployment has given can take over a minute to be effective.
+/// Connects, and again until then while the cluster does not let the admin in, or wakes up: a
+/// permission that the same deployment has given can take over a minute to be effective.
 ///
 /// # Errors
 ///
@@ -229,15 +229,16 @@ impl Progress<'_> {
         self.note(format!("migration {name}"), applied)
     }
 
-    /// Waits for the indexes under construction, whoever began them: `IF NOT EXISTS` finds one that an
-    /// earlier run was killed over, and says nothing of its state. Drops those whose construction failed,
-    /// and returns whether there were none.
+    /// Waits for the indexes under construction, whoever began them: `IF NOT EXISTS` finds one that
+    /// an earlier run was killed over, and says nothing of its state. Drops those whose
+    /// construction failed, and returns whether there were none.
     async fn finish_indexes(&mut self) -> Result<bool, Error> {
         let unfinished = self.invalid_indexes().await?;
         if unfinished.is_empty() {
             return Ok(true);
         }
-        // Asked for after the indexes, which have their jobs from the start. Some may have ended long ago.
+        // Asked for after the indexes, which have their jobs from the start. Some may have ended
+        // long ago.
         for job in self.query("SELECT job_id FROM sys.jobs", &[]).await? {
             match self.connection.wait_for_job(job.try_get(0)?).await {
                 Ok(()) | Err(Error::JobFailed { .. }) => {}

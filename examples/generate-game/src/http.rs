@@ -53,8 +53,8 @@ pub async fn answer(request: &Request, pool: &Pool) -> Response<Body> {
     response
 }
 
-/// Returns the gateway's name of the request, which the client and the access log see as well. Lambda
-/// has another one, for a request without a gateway.
+/// Returns the gateway's name of the request, which the client and the access log see as well.
+/// Lambda has another one, for a request without a gateway.
 fn request_id(request: &Request) -> String {
     let of_gateway = match request.request_context_ref() {
         Some(RequestContext::ApiGatewayV1(context)) => context.request_id.clone(),
@@ -75,7 +75,8 @@ fn deadline(request: &Request) -> SystemTime {
         .lambda_context_ref()
         .map(|context| context.deadline());
     match ends {
-        // One that has passed before the work began is none: `cargo lambda watch` sends a time of 1970.
+        // One that has passed before the work began is none: `cargo lambda watch` sends a time of
+        // 1970.
         Some(ends) if ends > now => soon.min(ends - MARGIN),
         _ => soon,
     }
@@ -102,8 +103,8 @@ struct Work<'a> {
 impl Work<'_> {
     /// Carries the route out, and again where that is safe and there is time for it.
     ///
-    /// A conflict was rolled back, so nothing is saved twice; the usual cause is a migration since the
-    /// last statement of this session, which the next statement already knows. After an unknown
+    /// A conflict was rolled back, so nothing is saved twice; the usual cause is a migration since
+    /// the last statement of this session, which the next statement already knows. After an unknown
     /// outcome only what is idempotent is run again.
     async fn carry_out(&self) -> Result<Response<Body>, Failure> {
         let policy = match self.route.is_idempotent() {

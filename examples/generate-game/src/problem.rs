@@ -30,8 +30,8 @@ pub enum Failure {
     /// Answered with 422, as the draft asks for a key that was used for another request.
     #[error("this Idempotency-Key belongs to a game of another title: choose another key")]
     KeyTaken,
-    /// No source, in which `retry` would take a failed login for a statement's failure: the pool has
-    /// tried for as long as that makes sense.
+    /// No source, in which `retry` would take a failed login for a statement's failure: the pool
+    /// has tried for as long as that makes sense.
     #[error("database unavailable")]
     Unreachable(Error),
     /// The connection was lost, or the time was up, with the statement in flight.

@@ -1,6 +1,7 @@
 //! A fresh process's first row through AWS's connector for sqlx, by its pool.
 //!
-//! It dials the name that it verifies, so that the name must resolve; `PGSSLROOTCERT` is the certification authority.
+//! It dials the name that it verifies, so that the name must resolve; `PGSSLROOTCERT` is the
+//! certification authority.
 
 use std::{env, error::Error};
 

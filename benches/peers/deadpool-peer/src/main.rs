@@ -1,4 +1,5 @@
-//! A fresh process's first row through deadpool-postgres: the SDK's default chain, rustls with its default features, native certificates.
+//! A fresh process's first row through deadpool-postgres: the SDK's default chain, rustls with its
+//! default features, native certificates.
 
 use std::{env, error::Error};
 

@@ -1,7 +1,9 @@
-//! The limit: a fresh process's first row by blocking sockets, with ring and rustls and nothing else, and everything in one
-//! flight that fits there: startup packet, password and query go out with the end of the TLS handshake.
+//! The limit: a fresh process's first row by blocking sockets, with ring and rustls and nothing
+//! else, and everything in one flight that fits there: startup packet, password and query go out
+//! with the end of the TLS handshake.
 //!
-//! It reads what it hopes to read and treats no error as anything but the end: a measure, not a client.
+//! It reads what it hopes to read and treats no error as anything but the end: a measure, not a
+//! client.
 
 mod token;
 

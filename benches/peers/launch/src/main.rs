@@ -1,8 +1,9 @@
-//! Runs a program and tells what it took, as JSON: when it started, when its first line came, CPU time, peak memory.
+//! Runs a program and tells what it took, as JSON: when it started, when its first line came, CPU
+//! time, peak memory.
 //!
-//! A process of its own, and a small one: Linux counts the memory of the process that starts a program towards the peak of the
-//! program. `--until-eof` lets the program run until standard input ends, and kills it then; `--group FILE` joins the control
-//! group of that `cgroup.procs` first.
+//! A process of its own, and a small one: Linux counts the memory of the process that starts a
+//! program towards the peak of the program. `--until-eof` lets the program run until standard input
+//! ends, and kills it then; `--group FILE` joins the control group of that `cgroup.procs` first.
 
 use std::{
     env,

@@ -9,7 +9,8 @@ pub(crate) enum Program {
     Aws,
     Bb8,
     Deadpool,
-    /// Blocking sockets with all that can be sent at once sent at once: what no pool can be better than.
+    /// Blocking sockets with all that can be sent at once sent at once: what no pool can be better
+    /// than.
     Floor,
 }
 

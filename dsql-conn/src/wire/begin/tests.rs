@@ -1,4 +1,5 @@
-//! A server that keeps to the protocol, behind a socket that takes and gives as few bytes as the test likes.
+//! A server that keeps to the protocol, behind a socket that takes and gives as few bytes as the
+//! test likes.
 
 use std::collections::VecDeque;
 
@@ -58,7 +59,8 @@ struct Peer {
     said: VecDeque<u8>,
     /// How many statements ran outside of a transaction.
     astray: u32,
-    /// How many bytes pass at a time, in turn, each way. None means that the socket is full or empty for now.
+    /// How many bytes pass at a time, in turn, each way. None means that the socket is full or
+    /// empty for now.
     writes: VecDeque<usize>,
     reads: VecDeque<usize>,
 }
@@ -175,7 +177,8 @@ impl AsyncRead for Peer {
 /// The tags that the driver reads for one request, and the status that it ends with.
 type Answer = (Vec<u8>, u8);
 
-/// Lets a driver write `queued` in these groups, each behind the last, and returns the answers that it reads.
+/// Lets a driver write `queued` in these groups, each behind the last, and returns the answers that
+/// it reads.
 fn converse(peer: &mut Peer, queued: Vec<Vec<u8>>) -> Vec<Answer> {
     let waker = noop_waker();
     let cx = &mut Context::from_waker(&waker);

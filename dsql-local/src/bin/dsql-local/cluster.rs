@@ -23,8 +23,8 @@ pub(crate) struct ClusterOptions {
     /// The 26 characters that the endpoint begins with [default: random].
     #[arg(long)]
     id: Option<String>,
-    /// Folder for data that is kept, with the endpoint, the certificate authority and the administrator's
-    /// keys. Without it everything is thrown away at the end.
+    /// Folder for data that is kept, with the endpoint, the certificate authority and the
+    /// administrator's keys. Without it everything is thrown away at the end.
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
     /// SQL to run as admin once the cluster is there; with --data only at the first start.
@@ -57,8 +57,8 @@ pub(crate) struct ClusterOptions {
     /// Refused connections after which a sleeping cluster wakes up.
     #[arg(long, value_name = "CONNECTIONS", default_value_t = 1)]
     wake_up_after: usize,
-    /// A procedure of the schema dsql_local to call at the start, such as "inject('conflict', 3)" or
-    /// "sleep()". May be repeated.
+    /// A procedure of the schema dsql_local to call at the start, such as "inject('conflict', 3)"
+    /// or "sleep()". May be repeated.
     #[arg(long, value_name = "CALL")]
     call: Vec<String>,
 }

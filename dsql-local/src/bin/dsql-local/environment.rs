@@ -122,7 +122,8 @@ pub(crate) fn write_file(path: &Path, text: &str) -> Result<(), Error> {
     })
 }
 
-/// Returns the certificates that programs on this machine trust, so that they can reach others, too.
+/// Returns the certificates that programs on this machine trust, so that they can reach others,
+/// too.
 fn system_roots() -> String {
     let mut roots = std::env::var_os("SSL_CERT_FILE")
         .map(PathBuf::from)

@@ -20,8 +20,8 @@ use crate::environment::{Files, hosts_line};
 pub(crate) struct Exec {
     #[command(flatten)]
     options: ClusterOptions,
-    /// The command and its arguments. It finds the cluster by the variables of `serve`, has a token in
-    /// PGPASSWORD, and resolves the endpoint's name.
+    /// The command and its arguments. It finds the cluster by the variables of `serve`, has a token
+    /// in PGPASSWORD, and resolves the endpoint's name.
     #[arg(last = true, required = true)]
     command: Vec<OsString>,
 }

@@ -1,5 +1,5 @@
-//! `dsql-local`: a cluster for people, with psql or any driver.
-//! It prints how to connect, runs commands beside a cluster, and signs tokens for clients without an AWS SDK.
+//! `dsql-local`: a cluster for people, with psql or any driver. It prints how to connect, runs
+//! commands beside a cluster, and signs tokens for clients without an AWS SDK.
 
 use std::process::ExitCode;
 
@@ -11,10 +11,12 @@ mod exec;
 mod serve;
 mod token;
 
-/// A local cluster that speaks and refuses like Amazon Aurora DSQL, in front of a real PostgreSQL 16.
+/// A local cluster that speaks and refuses like Amazon Aurora DSQL, in front of a real PostgreSQL
+/// 16.
 ///
-/// PostgreSQL 16 is taken from this machine, or fetched once by npm. The variable DSQL_LOCAL_PG_BIN names the
-/// folder of another installation's `postgres` and `initdb`; `DSQL_LOCAL_PG_BIN=fetch` always fetches.
+/// PostgreSQL 16 is taken from this machine, or fetched once by npm. The variable DSQL_LOCAL_PG_BIN
+/// names the folder of another installation's `postgres` and `initdb`; `DSQL_LOCAL_PG_BIN=fetch`
+/// always fetches.
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
 struct Cli {

@@ -17,8 +17,8 @@ pub(crate) struct Token {
     /// Seconds for which the token opens connections.
     #[arg(long, default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..=604_800))]
     expires: u64,
-    /// Seconds by which the signing clock is ahead, or, with a minus, behind: for a token of the future, or
-    /// an expired one.
+    /// Seconds by which the signing clock is ahead, or, with a minus, behind: for a token of the
+    /// future, or an expired one.
     #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     clock_offset: i32,
 }

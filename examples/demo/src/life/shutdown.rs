@@ -40,7 +40,8 @@ impl Life {
         Ok(((), proof))
     }
 
-    /// Lambda takes the environment away after a freeze, with a statement that nobody ever answered.
+    /// Lambda takes the environment away after a freeze, with a statement that nobody ever
+    /// answered.
     pub(crate) async fn shut_down_stalled(&self) -> Outcome<()> {
         let mut lambda = self.lambda("demo-stalled", &self.function, &[]).await?;
         lambda.initialized().await?;

@@ -48,12 +48,12 @@ async fn serve() -> ExitCode {
     }
 }
 
-/// Runs for any event but two: a custom resource that goes leaves the schema with the cluster, and one
-/// that CloudFormation rolls back to an older version has a schema that the older version works with. An
-/// error is the deployment's.
+/// Runs for any event but two: a custom resource that goes leaves the schema with the cluster, and
+/// one that CloudFormation rolls back to an older version has a schema that the older version works
+/// with. An error is the deployment's.
 ///
-/// Event and answer are those of the CDK's
-/// [provider framework](https://docs.aws.amazon.com/cdk/api/v2/docs/aws-cdk-lib.custom_resources-readme.html#handling-lifecycle-events-onevent).
+/// Event and answer are those of the CDK's [provider
+/// framework](https://docs.aws.amazon.com/cdk/api/v2/docs/aws-cdk-lib.custom_resources-readme.html#handling-lifecycle-events-onevent).
 async fn answer(event: LambdaEvent<Value>) -> Result<Value, Diagnostic> {
     if event.payload["RequestType"] == "Delete" || goes_back(&event.payload) {
         return Ok(json!({}));
@@ -74,8 +74,8 @@ async fn answer(event: LambdaEvent<Value>) -> Result<Value, Diagnostic> {
     }
 }
 
-/// Tells whether an update is to a version before the one that was tried last. Lambda counts up, also
-/// when an older program is deployed again.
+/// Tells whether an update is to a version before the one that was tried last. Lambda counts up,
+/// also when an older program is deployed again.
 fn goes_back(event: &Value) -> bool {
     let version = |properties: &str| -> Option<u64> {
         let version = event[properties]["version"].as_str()?;
@@ -88,8 +88,8 @@ fn goes_back(event: &Value) -> bool {
     now.zip(before).is_some_and(|(now, before)| now < before)
 }
 
-/// Prepares the cluster, within the function's time if it has one. A shell's user is told at once that the
-/// cluster does not let them in.
+/// Prepares the cluster, within the function's time if it has one. A shell's user is told at once
+/// that the cluster does not let them in.
 async fn prepare(deadline: Option<SystemTime>) -> Result<Vec<Step>, Box<dyn Error>> {
     let grantee = Grantee::from_env()?;
     let config = Config::from_env()?;

@@ -1,4 +1,5 @@
-//! What the tests have of AWS: an account with a cluster and two identities, and the Lambda less its runtime.
+//! What the tests have of AWS: an account with a cluster and two identities, and the Lambda less
+//! its runtime.
 
 use std::fs;
 use std::process::{Output, Stdio};
@@ -125,7 +126,8 @@ impl Account {
         rows.into_iter().flatten().flatten().collect()
     }
 
-    /// Leaves the index as a run leaves it that is killed behind the statement that makes it, with its job in this state.
+    /// Leaves the index as a run leaves it that is killed behind the statement that makes it, with
+    /// its job in this state.
     pub(crate) async fn forget_index(&self, job: &str) {
         for statement in [
             "DELETE FROM games.migrations WHERE name = '0002_games_newest'",

@@ -1,4 +1,5 @@
-//! The cold start as bars: a panel for each delay, a bar for each program, and in it the phases one after the other.
+//! The cold start as bars: a panel for each delay, a bar for each program, and in it the phases one
+//! after the other.
 
 use std::{error::Error, path::Path};
 
