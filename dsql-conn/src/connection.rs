@@ -201,7 +201,7 @@ impl Connection {
         &self.session.watch
     }
 
-    pub(crate) fn opener(&self) -> &Opener {
+    pub(crate) fn opener(&self) -> &Arc<Opener> {
         &self.session.opener
     }
 

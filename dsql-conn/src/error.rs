@@ -20,7 +20,12 @@ pub(crate) use self::{
     driver::{is_lost, was_not_sent},
 };
 pub use self::{config::ConfigError, connect::ConnectError, discard::Discard};
-use crate::{endpoint::EndpointError, reason::Reason, sqlstate::ServerError};
+use crate::{
+    endpoint::EndpointError,
+    outcomes::{OutcomeId, Outcomes, TableProblem},
+    reason::Reason,
+    sqlstate::ServerError,
+};
 
 /// All errors returned by this crate.
 ///
@@ -96,7 +101,17 @@ pub enum Error {
     CommitUnknown {
         /// What came instead of the reply. `None` if the policy's deadline passed first.
         source: Option<tokio_postgres::Error>,
+        /// Settles the outcome later, by [`Outcomes::settle`](crate::Outcomes::settle). `None` if
+        /// the policy names no outcome table.
+        id: Option<OutcomeId>,
     },
+
+    /// The outcome table of the policy cannot be used. Nothing was applied.
+    OutcomeTable(Outcomes, ServerError),
+
+    /// The transaction is too old for its outcome to be settled: see
+    /// [`Outcomes::SETTLE_WITHIN`](crate::Outcomes::SETTLE_WITHIN).
+    OutcomeExpired(OutcomeId),
 
     /// The deadline of the [`RetryPolicy`](crate::RetryPolicy) passed before `COMMIT` was sent.
     /// Nothing was applied.
@@ -135,6 +150,9 @@ pub enum RollbackCause {
     StatementPending,
     /// The connection was lost before `COMMIT` was sent.
     ConnectionLost,
+    /// The connection was lost during `COMMIT`, and the outcome table shows that nothing was
+    /// applied.
+    CommitLost,
     /// The server answered `COMMIT` with `ROLLBACK` although no statement had failed.
     CommitRolledBack,
 }
@@ -164,9 +182,10 @@ impl Error {
                 Some(error) => !error.meaning().excludes_applied(),
                 None => !was_not_sent(error),
             },
-            Self::CommitUnknown { .. } | Self::TransactionEnded | Self::StatementTimeout { .. } => {
-                true
-            }
+            Self::CommitUnknown { .. }
+            | Self::OutcomeExpired(_)
+            | Self::TransactionEnded
+            | Self::StatementTimeout { .. } => true,
             _ => false,
         }
     }
@@ -180,7 +199,8 @@ impl Error {
     pub fn server_error(&self) -> Option<ServerError> {
         match self {
             Self::Query(error) => ServerError::of(error),
-            Self::CommitUnknown { source } => source.as_ref().and_then(ServerError::of),
+            Self::CommitUnknown { source, .. } => source.as_ref().and_then(ServerError::of),
+            Self::OutcomeTable(_, error) => Some(error.clone()),
             Self::Conflict { last, .. } => Some(last.clone()),
             Self::RolledBack(RollbackCause::StatementFailed(error)) => Some(error.clone()),
             _ => None,
@@ -191,7 +211,8 @@ impl Error {
     pub fn code(&self) -> Option<&SqlState> {
         match self {
             Self::Query(error) => error.code(),
-            Self::CommitUnknown { source } => source.as_ref()?.code(),
+            Self::CommitUnknown { source, .. } => source.as_ref()?.code(),
+            Self::OutcomeTable(_, error) => Some(error.code()),
             Self::Conflict { last, .. } => Some(last.code()),
             Self::RolledBack(RollbackCause::StatementFailed(error)) => Some(error.code()),
             _ => None,
@@ -202,7 +223,7 @@ impl Error {
     pub fn driver_error(&self) -> Option<&tokio_postgres::Error> {
         match self {
             Self::Query(error) => Some(error),
-            Self::CommitUnknown { source } => source.as_ref(),
+            Self::CommitUnknown { source, .. } => source.as_ref(),
             _ => None,
         }
     }
@@ -215,7 +236,7 @@ impl Error {
             Self::Connect(error) => Some(error),
             Self::CheckoutTimeout { cause, .. } => cause.as_ref().map(|cause| cause as _),
             Self::Query(error) => Some(error),
-            Self::CommitUnknown { source } => source.as_ref().map(|source| source as _),
+            Self::CommitUnknown { source, .. } => source.as_ref().map(|source| source as _),
             _ => None,
         }
     }
@@ -281,14 +302,23 @@ impl fmt::Display for Error {
                  make it smaller, spread its rows, or allow more attempts"
             ),
             Self::RolledBack(cause) => write!(f, "transaction was rolled back: {cause}"),
-            Self::CommitUnknown { source } => {
+            Self::CommitUnknown { source, id } => {
                 f.write_str("the outcome of COMMIT is unknown: ")?;
                 match source {
                     Some(error) => OneLine(error).fmt(f)?,
-                    None => f.write_str("the deadline passed")?,
+                    None => f.write_str("no reply in time")?,
                 }
-                f.write_str("; look whether it was applied before you run it again")
+                match id {
+                    Some(id) => write!(f, "; settle it by Outcomes::settle with the ID {id}"),
+                    None => f.write_str("; look whether it was applied before you run it again"),
+                }
             }
+            Self::OutcomeTable(table, error) => outcome_table(f, *table, error),
+            Self::OutcomeExpired(id) => write!(
+                f,
+                "the transaction {id} is too old: its row in the outcome table may have been \
+                 swept, so that its outcome stays unknown; settle within an hour"
+            ),
             Self::TransactionTimedOut {
                 after,
                 attempts,
@@ -334,6 +364,9 @@ impl fmt::Display for RollbackCause {
                 "a statement of its body was still running; await every statement in the body",
             ),
             Self::ConnectionLost => f.write_str("the connection was lost before COMMIT was sent"),
+            Self::CommitLost => f.write_str(
+                "the connection was lost during COMMIT; by the outcome table it was not applied",
+            ),
             Self::CommitRolledBack => f.write_str("the server answered COMMIT with ROLLBACK"),
         }
     }
@@ -350,6 +383,19 @@ impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.cause()
             .and_then(|cause| unquoted_source(&self.to_string(), cause))
+    }
+}
+
+fn outcome_table(f: &mut fmt::Formatter<'_>, table: Outcomes, error: &ServerError) -> fmt::Result {
+    let create = table.create_table();
+    write!(f, "the outcome table {table} ")?;
+    match TableProblem::of(error.code()) {
+        Some(TableProblem::Missing) => write!(f, "does not exist; run {create}"),
+        Some(TableProblem::NotWritable) => write!(
+            f,
+            "may not be used: {error}; run GRANT SELECT, INSERT, DELETE ON {table} TO the role"
+        ),
+        _ => write!(f, "has another shape: {error}; create it by {create}"),
     }
 }
 

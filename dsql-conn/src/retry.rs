@@ -12,7 +12,7 @@ use std::{error::Error as StdError, time::Duration};
 use tokio::time::Instant;
 
 pub(crate) use self::{attempts::Attempts, cause::Cause};
-use crate::{backoff::Backoff, config::FOREVER};
+use crate::{backoff::Backoff, config::FOREVER, outcomes::Outcomes};
 
 /// Limits and delays for retries. All values are valid.
 ///
@@ -31,6 +31,8 @@ pub struct RetryPolicy {
     data: Backoff,
     schema: Backoff,
     idempotent: bool,
+    pub(crate) outcomes: Option<Outcomes>,
+    pub(crate) read_only: bool,
 }
 
 impl RetryPolicy {
@@ -48,6 +50,8 @@ impl RetryPolicy {
                 cap: Duration::from_secs(1),
             },
             idempotent: false,
+            outcomes: None,
+            read_only: false,
         }
     }
 
@@ -98,6 +102,26 @@ impl RetryPolicy {
     #[must_use]
     pub const fn idempotent(mut self) -> Self {
         self.idempotent = true;
+        self
+    }
+
+    /// Settles lost commits of transactions by a table: no outcome is unknown while the cluster can
+    /// be reached. Defaults to none. [`Outcomes`] tells what it costs.
+    ///
+    /// Single statements are not affected.
+    #[must_use]
+    pub const fn outcomes(mut self, table: Outcomes) -> Self {
+        self.outcomes = Some(table);
+        self
+    }
+
+    /// Begins transactions by `BEGIN READ ONLY`: the server refuses writes. A `COMMIT` whose reply
+    /// was lost changed nothing, so that the body runs again. Defaults to read and write.
+    ///
+    /// No row is written to the [`outcomes`](Self::outcomes).
+    #[must_use]
+    pub const fn read_only(mut self) -> Self {
+        self.read_only = true;
         self
     }
 

@@ -218,7 +218,7 @@ impl Connection {
         F: Fn(Transaction) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        run(Single(Some(self)), policy, body).await
+        run(Single::new(self), policy, body).await
     }
 }
 

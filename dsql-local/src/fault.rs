@@ -99,6 +99,16 @@ pub enum Direction {
     ToClient,
 }
 
+/// How late something is delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Late {
+    /// After this time.
+    By(Duration),
+    /// After so many statements of other sessions.
+    ByStatements(u64),
+}
+
 /// One fault, due once unless it says otherwise.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
@@ -140,6 +150,12 @@ impl Fault {
     /// Commits, and cuts the connection instead of saying so.
     pub fn lose_commit_reply() -> Self {
         Self::at(Stage::Committed, Effect::Cut)
+    }
+
+    /// Closes the client's connection when it has sent `COMMIT`, and delivers the `COMMIT` later, as
+    /// a network does that loses one direction. What the client sent with it is late, too.
+    pub fn deliver_commit_late(late: Late) -> Self {
+        Self::new(Kind::LateCommit(late))
     }
 
     /// Commits, and answers with a refusal: what the service does when it says that it is
@@ -185,6 +201,7 @@ impl Fault {
 enum Kind {
     At(Stage, Effect),
     ConflictCommit,
+    LateCommit(Late),
     Delay(Direction, Duration),
     FailConnections(u8),
 }
@@ -244,6 +261,18 @@ impl Faults {
             {
                 Some(Effect::Cut)
             }
+            Kind::At(..)
+            | Kind::ConflictCommit
+            | Kind::LateCommit(_)
+            | Kind::Delay(..)
+            | Kind::FailConnections(_) => None,
+        })
+    }
+
+    /// How late the next commit is delivered, if it is.
+    pub(crate) fn commit_is_late(&self) -> Option<Late> {
+        self.take(|kind| match kind {
+            Kind::LateCommit(late) => Some(*late),
             Kind::At(..) | Kind::ConflictCommit | Kind::Delay(..) | Kind::FailConnections(_) => {
                 None
             }
@@ -258,9 +287,11 @@ impl Faults {
     pub(crate) fn delay(&self, direction: Direction) -> Option<Duration> {
         self.take(|kind| match kind {
             Kind::Delay(of, by) if *of == direction => Some(*by),
-            Kind::At(..) | Kind::ConflictCommit | Kind::Delay(..) | Kind::FailConnections(_) => {
-                None
-            }
+            Kind::At(..)
+            | Kind::ConflictCommit
+            | Kind::LateCommit(_)
+            | Kind::Delay(..)
+            | Kind::FailConnections(_) => None,
         })
     }
 

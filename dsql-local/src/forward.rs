@@ -13,7 +13,7 @@ use crate::cluster::Cluster;
 use crate::conflict::Guard;
 use crate::count::Entry;
 use crate::ending::Ending;
-use crate::fault::{Direction, Stage};
+use crate::fault::{Direction, Late, Stage};
 use crate::frame::{self, Frame, Malformed};
 use crate::line::SharedLine;
 use crate::refusal::Refusal;
@@ -124,12 +124,27 @@ async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
     let (mut from_client, mut to_client) = tokio::io::split(&mut wire.stream);
 
     let pace = &wire.pace;
+    let hang_up = Notify::new();
     let inward = async {
         let mut requests = Requests::new(cluster, entry, line, pace).with_control(session.control);
         let unread = &mut wire.unread;
         let mut out = BytesMut::new();
         loop {
             let next = requests.take(unread, &mut out);
+            if let Some(late) = requests.late() {
+                hang_up.notify_one();
+                let delivery = delivered(cluster, late);
+                tokio::pin!(delivery);
+                loop {
+                    tokio::select! {
+                        () = &mut delivery => break,
+                        request = guard.requested() => guard.grant(request).await?,
+                    }
+                }
+                guard.send(&mut out).await?;
+                let _late = timeout(PATIENCE, all_answered(line, answered)).await;
+                return Err(Ending::Cut);
+            }
             let mut has_read = false;
             if !out.is_empty() {
                 let sent = guard.send(&mut out);
@@ -182,11 +197,17 @@ async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
         let mut unread = BytesMut::new();
         let mut accepted = BytesMut::new();
         let mut out = corrections;
+        let mut is_hung_up = false;
         let mut replies = reply::Replies::new(cluster, entry, line, pace);
         loop {
             unread.reserve(READ_AHEAD);
             let ended = tokio::select! {
                 biased;
+                () = hang_up.notified() => {
+                    is_hung_up = true;
+                    let _gone = to_client.shutdown().await;
+                    continue;
+                }
                 Some(bytes) = answered_by_guard.recv() => {
                     accepted.unsplit(bytes);
                     replies.take(&mut accepted, &mut out)
@@ -202,6 +223,9 @@ async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
                     }
                 }
             };
+            if is_hung_up {
+                out.clear();
+            }
             if !out.is_empty() {
                 delay(cluster, Direction::ToClient).await;
                 to_client.write_all(&out).await?;
@@ -230,6 +254,20 @@ async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
         return Ending::Cut;
     }
     ending
+}
+
+/// Waits until a late delivery is due.
+async fn delivered(cluster: &Cluster, late: Late) {
+    match late {
+        Late::By(time) => tokio::time::sleep(time).await,
+        Late::ByStatements(statements) => {
+            // The session that is late sends none meanwhile.
+            let due = cluster.ledger.counts().statements + statements;
+            while cluster.ledger.counts().statements < due {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+    }
 }
 
 /// Waits until no answer is due.

@@ -76,7 +76,7 @@ pub use builder::{Builder, StartError};
 pub use clock::Clock;
 pub use count::{ConnectionLog, Counts, Outcome};
 pub use engine::EngineError;
-pub use fault::{Direction, Effect, Fault, Stage};
+pub use fault::{Direction, Effect, Fault, Late, Stage};
 pub use gate::WakeUp;
 pub use identity::{Action, Identity};
 pub use local::LocalCluster;

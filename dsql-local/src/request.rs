@@ -11,7 +11,7 @@ use crate::cluster::Cluster;
 use crate::control;
 use crate::count::Entry;
 use crate::ending::Ending;
-use crate::fault::{Effect, Stage};
+use crate::fault::{Effect, Late, Stage};
 use crate::frame::{self, Frame};
 use crate::line::{Line, SharedLine};
 use crate::refusal::Refusal;
@@ -38,6 +38,8 @@ pub(crate) struct Requests<'a> {
     rollbacks: u64,
     /// Whether faults and clocks answer to SQL.
     control: bool,
+    /// A commit was read whose delivery is late.
+    late: Option<Late>,
 }
 
 /// How it goes on after some frames.
@@ -85,6 +87,7 @@ impl<'a> Requests<'a> {
             skipping: false,
             rollbacks: 0,
             control: false,
+            late: None,
         }
     }
 
@@ -92,6 +95,11 @@ impl<'a> Requests<'a> {
     pub(crate) fn with_control(mut self, control: bool) -> Self {
         self.control = control;
         self
+    }
+
+    /// How late the frames that were just taken are delivered, if they are.
+    pub(crate) fn late(&mut self) -> Option<Late> {
+        self.late.take()
     }
 
     fn judge(&self, statement: &Statement<'_>) -> Judged {
@@ -390,13 +398,14 @@ impl<'a> Requests<'a> {
     }
 
     /// Asks what becomes of a commit that would make something last.
-    fn commit(&self) -> Result<Reply, Ending> {
+    fn commit(&mut self) -> Result<Reply, Ending> {
         if let Some(refusal) = self.strike(Stage::Commit)? {
             return Ok(Reply::Instead(refusal));
         }
         if self.cluster.faults.conflicts_commit() {
             return Ok(Reply::Instead(Refusal::Conflict));
         }
+        self.late = self.cluster.faults.commit_is_late();
         let struck = self.cluster.faults.at(Stage::Committed);
         Ok(struck.map_or(Reply::AsIs, Reply::Committed))
     }

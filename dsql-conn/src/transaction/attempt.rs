@@ -4,7 +4,7 @@
 //! a success, and the body may have swallowed an error. So the server's own replies decide, as the
 //! connection's watch has seen them.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt;
 use tokio::time::{Instant, timeout_at};
@@ -14,7 +14,8 @@ use super::Transaction;
 use crate::{
     connection::Connection,
     error::{Error, RollbackCause},
-    retry::Cause,
+    outcomes::{OutcomeId, Outcomes},
+    retry::{Cause, RetryPolicy},
     sqlstate::ServerError,
     wire::{Status, Watch},
 };
@@ -22,15 +23,52 @@ use crate::{
 /// A transaction from before its `BEGIN` to its end. Dropped in between, it queues a `ROLLBACK`.
 pub(super) struct Attempt<'a> {
     connection: &'a mut Connection,
+    mode: Mode,
     ended: bool,
 }
 
+/// What an attempt does for the case that the reply to its `COMMIT` is lost.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Mode {
+    /// Nothing: the outcome is unknown then.
+    Plain,
+    /// It cannot write, so that it may run again.
+    ReadOnly,
+    /// It inserts a row with this ID.
+    Recorded(Outcomes, OutcomeId),
+}
+
+impl Mode {
+    /// Chooses for the next attempt, each of which has an ID of its own.
+    pub(super) fn of(policy: RetryPolicy, now: SystemTime) -> Self {
+        match policy.outcomes {
+            _ if policy.read_only => Self::ReadOnly,
+            Some(table) => Self::Recorded(table, OutcomeId::new(now)),
+            None => Self::Plain,
+        }
+    }
+
+    /// The ID that settles the attempt.
+    pub(super) fn id(self) -> Option<OutcomeId> {
+        match self {
+            Self::Recorded(_, id) => Some(id),
+            Self::Plain | Self::ReadOnly => None,
+        }
+    }
+}
+
 /// Why an attempt did not commit.
-pub(super) enum Failed<E> {
+pub(super) enum Failed<T, E> {
     /// Permanent.
     Permanent(E),
     /// The deadline passed before `COMMIT` was sent.
     TimedOut { unread_rows: bool },
+    /// `COMMIT` was sent and its outcome never arrived.
+    Unknown {
+        /// What the body returned.
+        value: T,
+        source: Option<tokio_postgres::Error>,
+    },
     /// A conflict with another transaction. Nothing was applied.
     Conflict {
         error: ServerError,
@@ -47,15 +85,20 @@ pub(super) enum Failed<E> {
 }
 
 impl<'a> Attempt<'a> {
-    pub(super) fn on(connection: &'a mut Connection) -> Self {
+    pub(super) fn on(connection: &'a mut Connection, mode: Mode) -> Self {
         Self {
             connection,
+            mode,
             ended: false,
         }
     }
 
     /// Queues `BEGIN`, runs the body, and commits.
-    pub(super) async fn run<T, E, F, Fut>(self, body: &F, deadline: Instant) -> Result<T, Failed<E>>
+    pub(super) async fn run<T, E, F, Fut>(
+        mut self,
+        body: &F,
+        deadline: Instant,
+    ) -> Result<T, Failed<T, E>>
     where
         E: From<Error>,
         F: Fn(Transaction) -> Fut,
@@ -64,7 +107,11 @@ impl<'a> Attempt<'a> {
         self.watch().begin_pipelined();
         // One poll queues it. Nobody waits for its reply: the body's first statement shares its
         // flight, and is refused with it.
-        drop(self.client().execute_typed("BEGIN", &[]).now_or_never());
+        let begin = match self.mode {
+            Mode::ReadOnly => "BEGIN READ ONLY",
+            Mode::Plain | Mode::Recorded(..) => "BEGIN",
+        };
+        drop(self.client().execute_typed(begin, &[]).now_or_never());
 
         let result = tokio::select! {
             biased;
@@ -114,13 +161,13 @@ impl<'a> Attempt<'a> {
             return Err(self.closed(result.map(drop)));
         }
         match result {
-            Ok(value) => self.commit(deadline).await.map(|()| value),
+            Ok(value) => self.commit(value, deadline).await,
             Err(error) => Err(self.failed(error).await),
         }
     }
 
     /// Ends an attempt whose body was interrupted.
-    async fn stopped<E: From<Error>>(self, failed: Failed<E>) -> Failed<E> {
+    async fn stopped<T, E: From<Error>>(self, failed: Failed<T, E>) -> Failed<T, E> {
         // The body may have queued a COMMIT of its own last. There is no time to wait for replies.
         let is_settled =
             !self.connection.is_shared() && self.connection.settle_within(Duration::ZERO).await;
@@ -149,7 +196,11 @@ impl<'a> Attempt<'a> {
         timeout_at(deadline, begun).await.is_ok()
     }
 
-    async fn commit<E: From<Error>>(mut self, deadline: Instant) -> Result<(), Failed<E>> {
+    async fn commit<T, E: From<Error>>(
+        mut self,
+        value: T,
+        deadline: Instant,
+    ) -> Result<T, Failed<T, E>> {
         if self.watch().status() != Status::Open {
             let cause = match self.watch().failure() {
                 Some(failure) => RollbackCause::StatementFailed(failure),
@@ -161,18 +212,29 @@ impl<'a> Attempt<'a> {
             return Err(Failed::TimedOut { unread_rows: false });
         }
         self.watch().observe_commit();
+        let reply_by = match self.mode {
+            Mode::Recorded(table, id) => {
+                // One poll queues it. If it is refused, the server answers COMMIT with ROLLBACK.
+                drop(
+                    self.client()
+                        .batch_execute(&table.insert(id))
+                        .now_or_never(),
+                );
+                reply_by(deadline)
+            }
+            Mode::Plain | Mode::ReadOnly => deadline,
+        };
         let commit = self.client().batch_execute("COMMIT");
-        let Ok(reply) = timeout_at(deadline, commit).await else {
+        let Ok(reply) = timeout_at(reply_by, commit).await else {
             self.connection.abort();
-            return Err(unknown(None));
+            return Err(self.unknown(value, None));
         };
         let Err(error) = reply else {
-            let is_committed = self.watch().completed_with("COMMIT");
-            self.ended = true;
-            return match is_committed {
-                true => Ok(()),
-                false => Err(Error::RolledBack(RollbackCause::CommitRolledBack).into()),
-            };
+            if self.watch().completed_with("COMMIT") {
+                self.ended = true;
+                return Ok(value);
+            }
+            return Err(self.rolled_back().await);
         };
         if let Some(conflict) = self.watch().conflict() {
             return Err(self.conflicted(conflict).await);
@@ -184,11 +246,35 @@ impl<'a> Attempt<'a> {
         let refused = ServerError::of(&error).is_some_and(|e| e.meaning().excludes_applied());
         Err(match refused {
             true => Error::Query(error).into(),
-            false => unknown(Some(error)),
+            false => self.unknown(value, Some(error)),
         })
     }
 
-    async fn conflicted<E>(self, error: ServerError) -> Failed<E> {
+    /// The server answered `COMMIT` with `ROLLBACK`, after a failed insert into the outcome table.
+    async fn rolled_back<T, E: From<Error>>(self) -> Failed<T, E> {
+        if let Some(conflict) = self.watch().conflict() {
+            return self.conflicted(conflict).await;
+        }
+        let error = match (self.mode, self.watch().failure()) {
+            (Mode::Recorded(table, _), Some(failure)) => Error::OutcomeTable(table, failure),
+            _ => Error::RolledBack(RollbackCause::CommitRolledBack),
+        };
+        self.failed(error.into()).await
+    }
+
+    /// The outcome of `COMMIT` is unknown.
+    fn unknown<T, E: From<Error>>(
+        &self,
+        value: T,
+        source: Option<tokio_postgres::Error>,
+    ) -> Failed<T, E> {
+        match self.mode {
+            Mode::ReadOnly => lost(Error::RolledBack(RollbackCause::ConnectionLost)),
+            Mode::Plain | Mode::Recorded(..) => Failed::Unknown { value, source },
+        }
+    }
+
+    async fn conflicted<T, E>(mut self, error: ServerError) -> Failed<T, E> {
         Failed::Conflict {
             cause: Cause::in_transaction(&error).unwrap_or(Cause::Data),
             error,
@@ -197,7 +283,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// Rolls back. Transient if the server's first error says so.
-    async fn failed<E>(self, error: E) -> Failed<E> {
+    async fn failed<T, E>(mut self, error: E) -> Failed<T, E> {
         let failure = self.watch().failure();
         let cause = failure.as_ref().and_then(Cause::in_transaction);
         let reusable = self.roll_back().await;
@@ -212,7 +298,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// The connection is closed and the body has returned.
-    fn closed<E: From<Error>>(self, result: Result<(), E>) -> Failed<E> {
+    fn closed<T, E: From<Error>>(self, result: Result<(), E>) -> Failed<T, E> {
         let watch = self.watch();
         if !self.is_lost() {
             return Error::TransactionEnded.into();
@@ -245,7 +331,7 @@ impl<'a> Attempt<'a> {
     /// Rolls back what is still open, and returns whether the connection may serve another attempt.
     ///
     /// The error of a rollback adds nothing: the connection is lost then, and the transaction too.
-    async fn roll_back(mut self) -> bool {
+    async fn roll_back(&mut self) -> bool {
         if self.connection.settle().await && self.watch().status() != Status::Idle {
             drop(self.client().batch_execute("ROLLBACK").now_or_never());
             self.connection.settle_own().await;
@@ -281,13 +367,13 @@ impl Drop for Attempt<'_> {
     }
 }
 
-impl<E: From<Error>> From<Error> for Failed<E> {
+impl<T, E: From<Error>> From<Error> for Failed<T, E> {
     fn from(error: Error) -> Self {
         Self::Permanent(error.into())
     }
 }
 
-fn lost<E: From<Error>>(error: Error) -> Failed<E> {
+fn lost<T, E: From<Error>>(error: Error) -> Failed<T, E> {
     Failed::Transient {
         cause: Cause::Lost,
         error: error.into(),
@@ -295,10 +381,13 @@ fn lost<E: From<Error>>(error: Error) -> Failed<E> {
     }
 }
 
-fn unknown<E: From<Error>>(source: Option<tokio_postgres::Error>) -> Failed<E> {
-    Failed::Transient {
-        cause: Cause::Unknown,
-        error: Error::CommitUnknown { source }.into(),
-        reusable: false,
-    }
+/// When to stop waiting for a reply to `COMMIT` that can be settled: the rest of the time is for
+/// that, and for another attempt.
+fn reply_by(deadline: Instant) -> Instant {
+    let now = Instant::now();
+    let left = deadline.saturating_duration_since(now);
+    now + (left / 2).min(COMMIT_TIMEOUT)
 }
+
+/// A `COMMIT` takes milliseconds, or some hundred between Regions.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);

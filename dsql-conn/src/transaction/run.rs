@@ -2,18 +2,24 @@
 
 use std::{
     future::pending,
-    ops::{ControlFlow, DerefMut},
+    ops::{ControlFlow, Deref, DerefMut},
+    sync::Arc,
     time::Duration,
 };
 
+use tokio::time::{Instant, sleep, timeout_at};
+
 use super::{
     Transaction,
-    attempt::{Attempt, Failed},
+    attempt::{Attempt, Failed, Mode},
 };
 use crate::{
-    connection::Connection,
-    error::Error,
+    backoff::Backoff,
+    connection::{Connection, Opener},
+    error::{Error, RollbackCause},
+    outcomes::Outcome,
     pool::{Pool, PooledConnection},
+    reason::Reason,
     retry::{Cause, RetryPolicy},
 };
 
@@ -26,6 +32,12 @@ pub(super) trait Source: Sync {
         &mut self,
         within: Duration,
     ) -> impl Future<Output = Result<Option<Self::Connection>, Error>> + Send;
+
+    /// A connection to settle a lost commit on.
+    type Other: Deref<Target = Connection> + Send;
+
+    /// Returns another connection, to settle a lost commit.
+    fn other(&self, within: Duration) -> impl Future<Output = Result<Self::Other, Error>> + Send;
 
     /// An attempt did not commit.
     fn met(&self, cause: Cause);
@@ -64,10 +76,33 @@ where
                 (Err(error), _) => break error.into(),
             },
         };
-        let attempt = Attempt::on(&mut connection).run(&body, attempts.deadline());
+        let mode = Mode::of(policy, connection.now().wall);
+        let attempt = Attempt::on(&mut connection, mode).run(&body, attempts.deadline());
         let (cause, error, reusable) = match attempt.await {
             Ok(value) => return Ok(value),
             Err(Failed::Permanent(error)) => break error,
+            Err(Failed::Unknown {
+                value,
+                source: lost,
+            }) => {
+                // Its slot may be the only one.
+                drop(connection);
+                match settle(&source, mode, attempts.deadline()).await {
+                    Some(Outcome::Committed) => return Ok(value),
+                    Some(Outcome::RolledBack) => {
+                        let error = Error::RolledBack(RollbackCause::CommitLost);
+                        (Cause::Lost, error.into(), None)
+                    }
+                    None => {
+                        let id = mode.id();
+                        let error = Error::CommitUnknown { source: lost, id };
+                        match id {
+                            Some(_) => break error.into(),
+                            None => (Cause::Unknown, error.into(), None),
+                        }
+                    }
+                }
+            }
             Err(Failed::TimedOut { unread_rows }) => {
                 let error = Error::TransactionTimedOut {
                     after: attempts.elapsed(),
@@ -85,15 +120,15 @@ where
                     attempts: attempts.made(),
                     last: error,
                 };
-                (cause, error.into(), reusable)
+                (cause, error.into(), reusable.then_some(connection))
             }
             Err(Failed::Transient {
                 cause,
                 error,
                 reusable,
-            }) => (cause, error, reusable),
+            }) => (cause, error, reusable.then_some(connection)),
         };
-        kept = reusable.then_some(connection);
+        kept = reusable;
         source.met(cause);
         let again = tokio::select! {
             biased;
@@ -115,12 +150,59 @@ where
     Err(unknown.unwrap_or(error))
 }
 
+/// Settles a lost commit by the outcome table, on connection after connection until the deadline.
+/// Returns `None` if that failed, or if there is no table.
+async fn settle<S: Source>(source: &S, mode: Mode, deadline: Instant) -> Option<Outcome> {
+    let Mode::Recorded(table, id) = mode else {
+        return None;
+    };
+    let settled = timeout_at(deadline, async {
+        for tried in 1.. {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let error = match source.other(left).await {
+                Ok(connection) => match table.settle(&connection, id).await {
+                    Ok(outcome) => return Some(outcome),
+                    Err(error) => error,
+                },
+                Err(error) => error,
+            };
+            tracing::debug!(%id, %error, "a lost commit is not settled yet");
+            if !is_transient(&error) {
+                return None;
+            }
+            sleep(SETTLE_AGAIN.delay(tried, rand::random())).await;
+        }
+        None
+    });
+    settled.await.ok().flatten()
+}
+
+/// Whether another connection may settle what this one could not.
+fn is_transient(error: &Error) -> bool {
+    match error {
+        Error::PoolClosed | Error::OutcomeTable(..) | Error::OutcomeExpired(_) => false,
+        _ => error.reason().is_none_or(Reason::is_transient),
+    }
+}
+
+/// The delays between attempts to settle a lost commit.
+const SETTLE_AGAIN: Backoff = Backoff {
+    base: Duration::from_millis(20),
+    cap: Duration::from_secs(1),
+};
+
 /// The pool's connections.
 impl Source for &Pool {
     type Connection = PooledConnection;
 
     async fn connection(&mut self, within: Duration) -> Result<Option<PooledConnection>, Error> {
         self.get_within(within).await.map(Some)
+    }
+
+    type Other = PooledConnection;
+
+    async fn other(&self, within: Duration) -> Result<PooledConnection, Error> {
+        self.get_within(within).await
     }
 
     fn met(&self, cause: Cause) {
@@ -136,14 +218,33 @@ impl Source for &Pool {
     }
 }
 
-/// One connection of the caller.
-pub(super) struct Single<'a>(pub(super) Option<&'a mut Connection>);
+/// One connection of the caller. Lost commits are settled on a new one.
+pub(super) struct Single<'a> {
+    connection: Option<&'a mut Connection>,
+    opener: Arc<Opener>,
+}
+
+impl<'a> Single<'a> {
+    pub(super) fn new(connection: &'a mut Connection) -> Self {
+        let opener = Arc::clone(connection.opener());
+        Self {
+            connection: Some(connection),
+            opener,
+        }
+    }
+}
 
 impl<'a> Source for Single<'a> {
     type Connection = &'a mut Connection;
 
     async fn connection(&mut self, _within: Duration) -> Result<Option<&'a mut Connection>, Error> {
-        Ok(self.0.take())
+        Ok(self.connection.take())
+    }
+
+    type Other = Box<Connection>;
+
+    async fn other(&self, _within: Duration) -> Result<Box<Connection>, Error> {
+        Ok(Box::new(self.opener.open_in_task().await?))
     }
 
     fn met(&self, _cause: Cause) {}

@@ -264,7 +264,8 @@ struct Step {
 }
 
 /// The start of a `Parse` message: no name, and the statement.
-const BEGIN: &[u8] = b"\0BEGIN\0";
+/// The start of an unnamed `BEGIN` or `BEGIN READ ONLY`.
+const BEGIN: &[u8] = b"\0BEGIN";
 
 /// The messages that a request of the extended protocol begins with.
 const EXTENDED: &[u8] = b"PBDEC";

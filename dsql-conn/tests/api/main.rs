@@ -14,6 +14,7 @@ mod hedging;
 mod hiccups;
 mod leftovers;
 mod lifetime;
+mod outcomes;
 mod pool;
 mod reports_pool;
 mod reports_statement;

@@ -216,7 +216,7 @@ async fn a_commit_past_the_deadline_is_an_unknown_outcome() {
     let policy = RetryPolicy::new().timeout(Duration::from_millis(300));
     let error = insert(&pool, policy, &AtomicU32::new(0)).await.unwrap_err();
     assert!(
-        matches!(error, Error::CommitUnknown { source: None }),
+        matches!(error, Error::CommitUnknown { source: None, .. }),
         "{error}"
     );
     assert!(error.may_have_applied());
@@ -276,7 +276,13 @@ async fn an_outcome_that_stays_unknown_comes_out() {
     let policy = RetryPolicy::new().idempotent();
     let error = insert_once(&pool, policy, &runs).await.unwrap_err();
     assert!(
-        matches!(error, Error::CommitUnknown { source: Some(_) }),
+        matches!(
+            error,
+            Error::CommitUnknown {
+                source: Some(_),
+                ..
+            }
+        ),
         "{error}"
     );
     assert_eq!(runs.into_inner(), 4);
@@ -339,6 +345,7 @@ async fn a_refusal_of_commit_is_definite_though_the_session_ends_with_it() {
             // The session ended before it had read COMMIT.
             Error::CommitUnknown {
                 source: Some(cause),
+                ..
             } if cause.is_closed() => {}
             _ => {
                 assert!(!error.may_have_applied(), "{error}");

@@ -130,7 +130,13 @@ async fn a_commit_whose_answer_outlasts_patience_is_an_unknown_outcome() {
             let told = transaction.now_or_never().expect("it is told by now");
             let error = told.unwrap_err();
             assert!(
-                matches!(error, Error::CommitUnknown { source: Some(_) }),
+                matches!(
+                    error,
+                    Error::CommitUnknown {
+                        source: Some(_),
+                        ..
+                    }
+                ),
                 "{error}"
             );
             assert!(error.may_have_applied());
