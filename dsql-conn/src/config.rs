@@ -5,6 +5,7 @@
 mod environment;
 mod identity;
 pub(crate) mod parse;
+mod peer;
 mod setting;
 mod source;
 #[cfg(test)]
@@ -23,6 +24,7 @@ use aws_smithy_async::time::TimeSource;
 use futures_util::future::BoxFuture;
 use tokio_postgres::config::SslNegotiation;
 
+pub use self::peer::Peer;
 use self::setting::Settings;
 pub(crate) use self::{identity::ByIdentity, source::Source, trust::Trust};
 use crate::{endpoint::Endpoint, error::ConfigError};
@@ -52,6 +54,8 @@ pub struct Config {
     /// `None` uses the system's.
     pub(crate) resolver: Option<ByIdentity<Resolver>>,
     pub(crate) port: u16,
+    peer: Option<Peer>,
+    pub(crate) failover_after: Duration,
     pub(crate) user: String,
     pub(crate) database: String,
     pub(crate) application_name: Option<String>,
@@ -81,6 +85,8 @@ impl Config {
             address: None,
             resolver: None,
             port: 5432,
+            peer: None,
+            failover_after: Duration::from_secs(1),
             user: "admin".to_owned(),
             // The only database that a cluster has:
             // https://docs.aws.amazon.com/aurora-dsql/latest/userguide/accessing.html
@@ -261,6 +267,7 @@ impl fmt::Debug for Config {
             .field("endpoint", &self.endpoint)
             .field("address", &self.address)
             .field("port", &self.port)
+            .field("peer", &self.peer)
             .field("user", &self.user)
             .field("database", &self.database)
             .field("application_name", &self.application_name)

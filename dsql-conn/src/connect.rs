@@ -1,8 +1,10 @@
 //! Opens connections: credentials, token, name, TCP, TLS and login, within one deadline.
 
 mod address;
+mod failover;
 mod pacing;
 mod progress;
+mod regions;
 mod startup;
 mod stream;
 mod task;
@@ -11,7 +13,11 @@ use std::{
     error::Error as StdError,
     io, mem,
     net::SocketAddr,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use tokio::{
@@ -21,12 +27,14 @@ use tokio::{
 use tokio_postgres::Client;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use self::{pacing::Attempts, progress::Step, stream::WatchedTls};
 pub(crate) use self::{
+    failover::Place,
     pacing::BACKOFF,
     progress::Progress,
+    regions::Regions,
     task::{Aborter, ConnectionTask, Tasks},
 };
+use self::{pacing::Attempts, progress::Step, stream::WatchedTls};
 use crate::{
     clock::Moment,
     config::Config,
@@ -42,7 +50,7 @@ use crate::{
 /// Opens connections for one configuration, and keeps what they share.
 pub(crate) struct Connector {
     pub(crate) config: Config,
-    credentials: CredentialsCache,
+    credentials: Arc<CredentialsCache>,
     /// One configuration for all connections, so that TLS sessions resume.
     tls: Result<MakeRustlsConnect, ConfigError>,
     pub(crate) tasks: Tasks,
@@ -63,16 +71,27 @@ impl Connector {
     /// Never fails: the first connection reports what is wrong with the TLS settings.
     pub(crate) fn new(config: Config) -> Self {
         Self {
-            credentials: CredentialsCache::new(
+            credentials: Arc::new(CredentialsCache::new(
                 config.credentials.clone(),
                 // Leaves time for another fetch after one that hangs.
                 config.connect_deadline().mul_f64(0.75),
-            ),
+            )),
             tls: client_config(&config.trust).map(MakeRustlsConnect::new),
             tasks: Tasks::default(),
             password_was_unwanted: AtomicBool::new(false),
             config,
         }
+    }
+
+    /// Opens connections to the other Region, with the same credentials and TLS sessions.
+    pub(crate) fn of_peer(&self) -> Option<Self> {
+        Some(Self {
+            config: self.config.at_peer()?,
+            credentials: Arc::clone(&self.credentials),
+            tls: self.tls.clone(),
+            tasks: self.tasks.clone(),
+            password_was_unwanted: AtomicBool::new(false),
+        })
     }
 
     /// Whether the TLS settings can work at all.
@@ -81,8 +100,11 @@ impl Connector {
     }
 
     /// Opens a connection. Retries transient failures until the deadline.
-    pub(crate) async fn open(&self, progress: &Progress) -> Result<Opened, ConnectError> {
-        let timeout = self.config.connect_deadline();
+    pub(crate) async fn open(
+        &self,
+        progress: &Progress,
+        timeout: Duration,
+    ) -> Result<Opened, ConnectError> {
         let mut attempts = Attempts::within(timeout);
         let mut credentials_renewed = false;
         let mut failed_fetches = 0;

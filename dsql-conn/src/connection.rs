@@ -32,7 +32,8 @@ pub(crate) use self::{
 use crate::{
     clock::Moment,
     config::Config,
-    connect::{Aborter, ConnectionTask, Opened, Progress},
+    connect::{Aborter, ConnectionTask, Opened, Place, Progress},
+    endpoint::Endpoint,
     error::Error,
     wire::Watch,
 };
@@ -74,6 +75,9 @@ struct Session {
     watch: Watch,
     opener: Arc<Opener>,
     health: Mutex<Health>,
+    place: Place,
+    /// Random, from 0 to 1: when it is replaced after the home Region has recovered.
+    return_unit: f64,
     /// The client may have been used since the connection was last found clean.
     touched: AtomicBool,
     /// The connection was found valid once.
@@ -113,7 +117,7 @@ impl Config {
 }
 
 impl Connection {
-    fn new(opened: Opened, opener: Arc<Opener>) -> Self {
+    fn new(opened: Opened, place: Place, opener: Arc<Opener>) -> Self {
         let Opened {
             client,
             task,
@@ -134,6 +138,8 @@ impl Connection {
             watch,
             opener,
             health: Mutex::new(health),
+            place,
+            return_unit: rand::random(),
             touched: AtomicBool::new(false),
             proven: AtomicBool::new(false),
         };
@@ -147,6 +153,12 @@ impl Connection {
     /// less its jitter.
     pub fn expires_at(&self) -> SystemTime {
         self.health().expires_at()
+    }
+
+    /// Returns the endpoint that serves this connection: the home Region's, or that of the
+    /// [`peer`](Config::peer).
+    pub fn endpoint(&self) -> &Endpoint {
+        self.session.opener.endpoint(self.session.place)
     }
 
     /// Whether the session has ended, for whatever reason.
@@ -262,7 +274,7 @@ impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let config = self.session.opener.config();
         f.debug_struct("Connection")
-            .field("endpoint", &config.endpoint)
+            .field("endpoint", self.endpoint())
             .field("user", &config.user)
             .field("expires_at", &self.expires_at())
             .field("is_closed", &self.is_closed())

@@ -96,7 +96,7 @@ pub use rustls;
 pub use tokio_postgres;
 
 pub use bb8_manager::ConnectionManager;
-pub use config::Config;
+pub use config::{Config, Peer};
 pub use connection::{Connection, Query, WithStatementTimeout};
 #[cfg(feature = "deadpool")]
 pub use deadpool_manager::DeadpoolManager;

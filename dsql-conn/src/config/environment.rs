@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    Config,
+    Config, Peer,
     parse::{parse, seconds, ssl_negotiation},
 };
 use crate::{
@@ -32,6 +32,10 @@ impl Config {
     /// | `DSQL_SSLNEGOTIATION` | [`ssl_negotiation`](Self::ssl_negotiation) | `direct` |
     /// | `DSQL_HOSTADDR` | [`address`](Self::address) | looked up |
     /// | `DSQL_PORT` | [`port`](Self::port) | 5432 |
+    /// | `DSQL_PEER_ENDPOINT` | the host name in the other Region: [`peer`](Self::peer) | none |
+    /// | `DSQL_PEER_HOSTADDR` | [`Peer::address`] | looked up |
+    /// | `DSQL_PEER_PORT` | [`Peer::port`] | `DSQL_PORT` |
+    /// | `DSQL_FAILOVER_AFTER_SECONDS` | [`failover_after`](Self::failover_after) | 1 |
     /// | `DSQL_CA_FILE` | a PEM file of root certificates, or `system` for the default | built in |
     /// | `DSQL_CONNECT_TIMEOUT_SECONDS` | [`connect_timeout`](Self::connect_timeout) | 10 |
     /// | `DSQL_STATEMENT_TIMEOUT_SECONDS` | [`statement_timeout`](Self::statement_timeout) | none |
@@ -117,8 +121,19 @@ impl Config {
         if let Some(path) = variable("DSQL_CA_FILE")? {
             config = config.root_certificates_file("DSQL_CA_FILE", &path)?;
         }
+        if let Some(endpoint) = variable("DSQL_PEER_ENDPOINT")? {
+            let mut peer = Peer::new(endpoint.parse()?);
+            if let Some(address) = variable("DSQL_PEER_HOSTADDR")? {
+                peer = peer.address(parse("DSQL_PEER_HOSTADDR", &address, "an IP address")?);
+            }
+            if let Some(port) = variable("DSQL_PEER_PORT")? {
+                peer = peer.port(parse("DSQL_PEER_PORT", &port, "a port from 0 to 65535")?);
+            }
+            config = config.peer(peer)?;
+        }
         type Setter = fn(Config, Duration) -> Config;
-        let durations: [(&str, Setter); 3] = [
+        let durations: [(&str, Setter); 4] = [
+            ("DSQL_FAILOVER_AFTER_SECONDS", Self::failover_after),
             ("DSQL_CONNECT_TIMEOUT_SECONDS", Self::connect_timeout),
             ("DSQL_STATEMENT_TIMEOUT_SECONDS", Self::statement_timeout),
             ("DSQL_MAX_LIFETIME_SECONDS", Self::max_lifetime),

@@ -8,6 +8,8 @@ use std::{
     },
 };
 
+use tokio::sync::Notify;
+
 use crate::error::ConnectError;
 
 /// The step of an opening, and its last failed attempt. Clones share both.
@@ -18,6 +20,8 @@ pub(crate) struct Progress(Arc<State>);
 struct State {
     step: AtomicU8,
     last_failure: Mutex<Option<ConnectError>>,
+    /// Signals a failed attempt.
+    failed: Notify,
 }
 
 /// The steps of an attempt, in order.
@@ -37,6 +41,17 @@ impl Progress {
 
     pub(super) fn failed(&self, error: &ConnectError) {
         *self.last() = Some(error.clone());
+        self.0.failed.notify_one();
+    }
+
+    /// Waits for the next failed attempt.
+    pub(super) async fn failure(&self) -> ConnectError {
+        loop {
+            self.0.failed.notified().await;
+            if let Some(error) = self.last_failure() {
+                return error;
+            }
+        }
     }
 
     /// Why the last completed attempt failed.

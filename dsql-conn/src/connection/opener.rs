@@ -11,19 +11,21 @@ use std::{
 use tokio::time::sleep;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-use super::{Connection, health::Checks, validate::Peers};
+use super::{Connection, health::Checks, validate::Siblings};
 use crate::{
     clock::Moment,
     config::Config,
-    connect::{BACKOFF, Connector, Progress, Tasks},
+    connect::{BACKOFF, Connector, Place, Progress, Regions, Tasks},
+    endpoint::Endpoint,
     error::{ConfigError, ConnectError, Error},
     reason::Reason,
 };
 
 pub(crate) struct Opener {
-    connector: Connector,
+    regions: Regions,
     pub(super) checks: Checks,
-    pub(super) peers: Peers,
+    home_siblings: Siblings,
+    away_siblings: Siblings,
     /// Cancelled when a pool that closes aborts the connections in use.
     cut_off: CancellationToken,
     /// How many connections in a row ended before anybody used them.
@@ -33,9 +35,10 @@ pub(crate) struct Opener {
 impl Opener {
     pub(crate) fn new(config: Config, checks: Checks) -> Self {
         Self {
-            connector: Connector::new(config),
+            regions: Regions::new(Connector::new(config)),
             checks,
-            peers: Peers::default(),
+            home_siblings: Siblings::default(),
+            away_siblings: Siblings::default(),
             cut_off: CancellationToken::new(),
             unfit_in_a_row: AtomicU32::new(0),
         }
@@ -51,8 +54,39 @@ impl Opener {
         if unfit > 0 {
             sleep(BACKOFF.delay(unfit, rand::random())).await;
         }
-        let opened = self.connector.open(progress).await?;
-        Ok(Connection::new(opened, Arc::clone(self)))
+        self.look_after_home();
+        let (opened, place) = self.regions.open(progress).await?;
+        Ok(Connection::new(opened, place, Arc::clone(self)))
+    }
+
+    /// Tries the home Region in the background, if it failed and it is time to try it again.
+    pub(super) fn look_after_home(self: &Arc<Self>) {
+        if self.regions.begins_probe() {
+            let opener = Arc::clone(self);
+            drop(tokio::spawn(async move { opener.regions.probe().await }));
+        }
+    }
+
+    /// Whether a connection to this Region is to be replaced. `unit` is the connection's own.
+    pub(super) fn is_over(&self, place: Place, unit: f64) -> bool {
+        self.regions.is_over(place, unit)
+    }
+
+    /// What the connections to this Region tell about each other.
+    pub(super) fn siblings(&self, place: Place) -> &Siblings {
+        match place {
+            Place::Home => &self.home_siblings,
+            Place::Peer => &self.away_siblings,
+        }
+    }
+
+    /// How often the peer Region, and then the home Region, took over.
+    pub(crate) fn moves(&self) -> (u64, u64) {
+        self.regions.moves()
+    }
+
+    pub(super) fn endpoint(&self, place: Place) -> &Endpoint {
+        self.regions.connector(place).config.endpoint()
     }
 
     /// Opens a connection in a task of its own, so that a panic, of a credentials provider for
@@ -67,7 +101,7 @@ impl Opener {
 
     /// Whether the configuration can work at all: only a missing TLS provider is found this late.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
-        self.connector.check()
+        self.regions.home.check()
     }
 
     /// Not async, so that the opening is compiled here, and not again in each caller's crate.
@@ -84,24 +118,29 @@ impl Opener {
             true => "it panicked, which is a bug here or in a credentials provider",
             false => "its deadline passed while this process was paused, or its runtime ended",
         };
-        self.connector.failure(Reason::Aborted).detail(how).into()
+        self.regions
+            .home
+            .failure(Reason::Aborted)
+            .detail(how)
+            .into()
     }
 
     /// The error of an opening that is still in progress when its caller's deadline passes.
     pub(crate) fn unfinished(&self, progress: &Progress) -> ConnectError {
         let detail = format!("not open yet, during {progress}");
-        self.connector
+        self.regions
+            .home
             .failure(Reason::TimedOut)
             .detail(detail)
             .into()
     }
 
     pub(crate) fn config(&self) -> &Config {
-        &self.connector.config
+        &self.regions.home.config
     }
 
     pub(crate) fn tasks(&self) -> &Tasks {
-        &self.connector.tasks
+        &self.regions.home.tasks
     }
 
     pub(crate) fn cut_off(&self) -> &CancellationToken {

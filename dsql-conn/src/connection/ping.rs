@@ -71,7 +71,10 @@ impl Ping<'_> {
 
     /// The answer came too late, or never.
     pub(crate) fn was_in_vain(&self) -> Result<(), Discard> {
-        self.connection.opener().peers.lost();
+        self.connection
+            .opener()
+            .siblings(self.connection.session.place)
+            .lost();
         Err(Discard::Unresponsive)
     }
 
@@ -96,7 +99,10 @@ impl Ping<'_> {
                 Some(Ok(()))
             }
             false => {
-                connection.opener().peers.lost();
+                connection
+                    .opener()
+                    .siblings(connection.session.place)
+                    .lost();
                 Some(Err(Discard::Closed))
             }
         }

@@ -23,7 +23,7 @@ pub(crate) enum Validity {
 /// After a freeze or an outage every connection needs a ping, and mostly they are all dead. One
 /// ping without an answer counts for every connection whose server was last heard before it.
 #[derive(Debug, Default)]
-pub(crate) struct Peers(Mutex<Seen>);
+pub(crate) struct Siblings(Mutex<Seen>);
 
 /// By the monotonic clock: a wall clock that is set back would make newer connections suspect.
 #[derive(Debug, Default, Clone, Copy)]
@@ -34,7 +34,7 @@ struct Seen {
     lost: Option<Instant>,
 }
 
-impl Peers {
+impl Siblings {
     pub(crate) fn doubt(&self) {
         self.update(|seen| seen.doubted = Some(Instant::now()));
     }
@@ -82,11 +82,18 @@ impl Connection {
         if self.health().is_expired(now) {
             return Err(Discard::Expired);
         }
+        self.opener().look_after_home();
+        if self
+            .opener()
+            .is_over(self.session.place, self.session.return_unit)
+        {
+            return Err(Discard::AwayFromHome);
+        }
         if self.session.touched.load(Ordering::Relaxed) {
             self.check_clean().await?;
         }
         let session = &self.session;
-        let seen = session.opener.peers.seen();
+        let seen = session.opener.siblings(session.place).seen();
         let health = *self.health();
         let was_heard_before =
             |then: Option<Instant>| then.is_some_and(|then| health.was_heard_before(then));
@@ -106,7 +113,7 @@ impl Connection {
         if timeout(TASK_TIMEOUT, watch.fence()).await.is_err() || !watch.is_settled() {
             if !watch.has_unread_rows() {
                 // A long statement that its caller dropped, or a server that is gone.
-                self.opener().peers.doubt();
+                self.opener().siblings(self.session.place).doubt();
             }
             return Err(Discard::Unsettled);
         }

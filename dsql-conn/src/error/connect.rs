@@ -13,7 +13,11 @@ use super::{Reason, debug_like_display, unquoted_source};
 ///
 /// Cheap to clone, because all callers that wait for the same connection get it.
 #[derive(Clone)]
-pub struct ConnectError(Arc<Failure>);
+pub struct ConnectError {
+    failure: Arc<Failure>,
+    /// What happened in the other Region.
+    elsewhere: Option<Arc<Failure>>,
+}
 
 /// A [`ConnectError`] under construction.
 pub(crate) struct Failure {
@@ -72,34 +76,43 @@ impl Failure {
 
 impl From<Failure> for ConnectError {
     fn from(failure: Failure) -> Self {
-        Self(Arc::new(failure))
+        Self {
+            failure: Arc::new(failure),
+            elsewhere: None,
+        }
     }
 }
 
 impl ConnectError {
+    /// Adds what happened in the cluster's other Region.
+    pub(crate) fn beside(mut self, other: &Self) -> Self {
+        self.elsewhere = Some(Arc::clone(&other.failure));
+        self
+    }
+
     /// Returns why the connection could not be opened.
     pub fn reason(&self) -> Reason {
-        self.0.reason
+        self.failure.reason
     }
 
     /// Returns the endpoint's host name.
     pub fn host(&self) -> &str {
-        &self.0.host
+        &self.failure.host
     }
 
     /// Returns the database user.
     pub fn user(&self) -> &str {
-        &self.0.user
+        &self.failure.user
     }
 
     /// Returns the number of attempts, at least 1.
     pub fn attempts(&self) -> u32 {
-        self.0.attempts
+        self.failure.attempts
     }
 
     /// Returns the SQLSTATE, if it was the server that refused the connection.
     pub fn code(&self) -> Option<&SqlState> {
-        let cause = self.0.cause.as_deref()?;
+        let cause = self.failure.cause.as_deref()?;
         cause.downcast_ref::<tokio_postgres::Error>()?.code()
     }
 }
@@ -114,13 +127,19 @@ impl fmt::Display for ConnectError {
             remedy,
             attempts,
             cause: _,
-        } = &*self.0;
+        } = &*self.failure;
         write!(f, "cannot connect to {host} as {user:?}: {reason}")?;
         if let Some(detail) = detail {
             write!(f, " ({detail})")?;
         }
         if *attempts > 1 {
             write!(f, ", tried {attempts} times")?;
+        }
+        if let Some(other) = &self.elsewhere {
+            write!(f, "; in the other Region, {}: {}", other.host, other.reason)?;
+            if let Some(detail) = &other.detail {
+                write!(f, " ({detail})")?;
+            }
         }
         let remedy = remedy.as_deref().unwrap_or_else(|| reason.remedy());
         write!(f, "; {remedy}")
@@ -129,13 +148,13 @@ impl fmt::Display for ConnectError {
 
 impl fmt::Debug for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        debug_like_display(f, self, self.0.cause())
+        debug_like_display(f, self, self.failure.cause())
     }
 }
 
 impl StdError for ConnectError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        unquoted_source(&self.to_string(), self.0.cause()?)
+        unquoted_source(&self.to_string(), self.failure.cause()?)
     }
 }
 

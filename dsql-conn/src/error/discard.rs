@@ -23,12 +23,14 @@ pub enum Discard {
     Idle,
     /// It was opened beside a connection that answered after all.
     Surplus,
+    /// It led to the peer Region, and the home Region serves again.
+    AwayFromHome,
     /// Its pool was closed.
     PoolClosed,
 }
 
 impl Discard {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Closed,
         Self::Expired,
         Self::Unsettled,
@@ -37,6 +39,7 @@ impl Discard {
         Self::Suspect,
         Self::Idle,
         Self::Surplus,
+        Self::AwayFromHome,
         Self::PoolClosed,
     ];
 
@@ -51,6 +54,7 @@ impl Discard {
             Self::Suspect => "suspect",
             Self::Idle => "idle",
             Self::Surplus => "surplus",
+            Self::AwayFromHome => "away_from_home",
             Self::PoolClosed => "pool_closed",
         }
     }
@@ -67,6 +71,7 @@ impl fmt::Display for Discard {
             Self::Suspect => "another connection that was idle for as long had died",
             Self::Idle => "it was idle for too long",
             Self::Surplus => "the pool had enough connections",
+            Self::AwayFromHome => "it led to the peer Region, and the home Region serves again",
             Self::PoolClosed => "its pool was closed",
         })
     }

@@ -46,6 +46,10 @@ pub struct Stats {
     pub lost_connections: u64,
     /// `COMMIT`s that were sent and not answered.
     pub unknown_commits: u64,
+    /// How often the [`peer`](crate::Config::peer) Region took over.
+    pub failovers: u64,
+    /// How often the home Region took over again.
+    pub returns_home: u64,
 }
 
 /// Closed connections by reason: see [`Discard`].
@@ -119,6 +123,7 @@ impl Pool {
         let (counters, slots) = (&self.0.counters, self.0.lock());
         let ended = slots.idle.iter().filter(|idle| idle.is_closed()).count();
         let (connections, idle) = (slots.open.len() - ended, slots.idle.len() - ended);
+        let (failovers, returns_home) = self.0.opener.moves();
         let closed_by = ClosedBy(std::array::from_fn(|at| read(&counters.closed[at])));
         Stats {
             max_size: self.0.settings.max_size,
@@ -138,6 +143,8 @@ impl Pool {
             schema_conflicts: read(&counters.schema_conflicts),
             lost_connections: read(&counters.lost_connections),
             unknown_commits: read(&counters.unknown_commits),
+            failovers,
+            returns_home,
         }
     }
 }

@@ -16,6 +16,7 @@ mod leftovers;
 mod lifetime;
 mod outcomes;
 mod pool;
+mod regions;
 mod reports_pool;
 mod reports_statement;
 mod reports_transaction;

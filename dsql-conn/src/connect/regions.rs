@@ -1,0 +1,182 @@
+//! Opens connections to a cluster of one or two Regions.
+
+use std::{pin::pin, time::Duration};
+
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{
+    Connector, Opened, Progress,
+    failover::{Failover, Place},
+};
+use crate::{error::ConnectError, reason::Reason};
+
+/// The home Region of a cluster, and its other one if it has two.
+pub(crate) struct Regions {
+    pub(crate) home: Connector,
+    away: Option<Away>,
+}
+
+/// The other Region.
+struct Away {
+    peer: Connector,
+    failover: Failover,
+}
+
+/// A probe of the home Region. Dropped early, it counts as failed.
+struct Probe<'a> {
+    regions: &'a Regions,
+    failover: &'a Failover,
+    answered: bool,
+}
+
+impl Regions {
+    pub(crate) fn new(home: Connector) -> Self {
+        let away = home.of_peer().map(|peer| Away {
+            peer,
+            failover: Failover::default(),
+        });
+        Self { home, away }
+    }
+
+    /// Opens a connection in the Region that serves, or in the other one if that fails or is slow.
+    pub(crate) async fn open(&self, progress: &Progress) -> Result<(Opened, Place), ConnectError> {
+        let within = self.home.config.connect_deadline();
+        let Some(Away { peer, failover }) = &self.away else {
+            let opened = self.home.open(progress, within).await?;
+            return Ok((opened, Place::Home));
+        };
+        let (opened, place) = match failover.serving() {
+            Place::Home => {
+                let [home, peer] = [(&self.home, Place::Home), (peer, Place::Peer)];
+                self.either(home, peer, progress, within).await?
+            }
+            Place::Peer => {
+                let [peer, home] = [(peer, Place::Peer), (&self.home, Place::Home)];
+                self.either(peer, home, progress, within).await?
+            }
+        };
+        failover.served(place, self.home.config.now(), rand::random());
+        Ok((opened, place))
+    }
+
+    /// Opens a connection to the first, and beside it to the second if the first has failed or has
+    /// not answered in time.
+    async fn either(
+        &self,
+        (first, first_place): (&Connector, Place),
+        (second, second_place): (&Connector, Place),
+        progress: &Progress,
+        within: Duration,
+    ) -> Result<(Opened, Place), ConnectError> {
+        let began = Instant::now();
+        let mut opening = pin!(first.open(progress, within));
+        let mut failed = tokio::select! {
+            biased;
+            opened = &mut opening => match opened {
+                Ok(opened) => return Ok((opened, first_place)),
+                Err(error) if !may_work_elsewhere(error.reason()) => return Err(error),
+                Err(error) => Some(error),
+            },
+            () = self.is_slow(progress) => None,
+        };
+        let left = within.saturating_sub(began.elapsed());
+        let other_progress = Progress::default();
+        let mut other_opening = pin!(second.open(&other_progress, left));
+        let mut other_failed = None;
+        loop {
+            tokio::select! {
+                biased;
+                opened = &mut opening, if failed.is_none() => match opened {
+                    Ok(opened) => return Ok((opened, first_place)),
+                    // It is there, and refuses.
+                    Err(error) if !may_work_elsewhere(error.reason()) => return Err(error),
+                    Err(error) => failed = Some(error),
+                },
+                opened = &mut other_opening, if other_failed.is_none() => match opened {
+                    Ok(opened) => return Ok((opened, second_place)),
+                    Err(error) => other_failed = Some(error),
+                },
+            }
+            if let (Some(error), Some(other)) = (&failed, &other_failed) {
+                return Err(error.clone().beside(other));
+            }
+        }
+    }
+
+    /// Waits until the first Region has failed once, or has taken too long.
+    async fn is_slow(&self, progress: &Progress) {
+        let has_failed = async { while !may_work_elsewhere(progress.failure().await.reason()) {} };
+        tokio::select! {
+            () = has_failed => {}
+            () = sleep(self.home.config.failover_after) => {}
+        }
+    }
+
+    /// Whether the home Region is to be tried now. If so, the caller runs [`probe`](Self::probe).
+    pub(crate) fn begins_probe(&self) -> bool {
+        let now = || self.home.config.now();
+        let away = self.away.as_ref();
+        away.is_some_and(|away| away.failover.begin_probe(now()))
+    }
+
+    /// Finds out whether the home Region serves again.
+    pub(crate) async fn probe(&self) {
+        let Some(Away { failover, .. }) = &self.away else {
+            return;
+        };
+        let mut probe = Probe {
+            regions: self,
+            failover,
+            answered: false,
+        };
+        let progress = Progress::default();
+        let opened = timeout(PROBE_TIMEOUT, self.home.open(&progress, PROBE_TIMEOUT));
+        probe.answered = matches!(opened.await, Ok(Ok(_)));
+    }
+
+    /// Whether a connection to this Region is to be replaced. `unit` is the connection's own.
+    pub(crate) fn is_over(&self, place: Place, unit: f64) -> bool {
+        match (place, &self.away) {
+            (Place::Peer, Some(away)) => away.failover.is_over(self.home.config.now(), unit),
+            (Place::Home, _) | (_, None) => false,
+        }
+    }
+
+    /// How often the peer, and then the home Region, took over.
+    pub(crate) fn moves(&self) -> (u64, u64) {
+        let away = self.away.as_ref();
+        away.map_or((0, 0), |away| away.failover.moves())
+    }
+
+    pub(crate) fn connector(&self, place: Place) -> &Connector {
+        match (place, &self.away) {
+            (Place::Peer, Some(away)) => &away.peer,
+            (Place::Home, _) | (_, None) => &self.home,
+        }
+    }
+}
+
+impl Drop for Probe<'_> {
+    fn drop(&mut self) {
+        let now = self.regions.home.config.now();
+        self.failover.probed(self.answered, now, rand::random());
+    }
+}
+
+/// Whether the other Region may accept what this one did not: it has another network, but the same
+/// identities and roles.
+fn may_work_elsewhere(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::NameResolution
+            | Reason::NameServer
+            | Reason::Unreachable
+            | Reason::Interrupted
+            | Reason::Unavailable
+            | Reason::WakingUp
+            | Reason::TimedOut
+    )
+}
+
+/// A home Region that takes longer has not recovered.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
