@@ -1,0 +1,47 @@
+//! What CREATE FUNCTION does not make: functions in other languages than SQL, and bodies with
+//! statements that are refused by themselves. `create` asks.
+
+use super::dialect;
+use super::read::Reader;
+use crate::refusal::Refusal;
+use crate::sql::statement::{self, Token};
+
+/// Returns why a CREATE FUNCTION is refused, if it is. The reader is behind FUNCTION.
+pub(super) fn refuse(mut reader: Reader<'_>) -> Option<Refusal> {
+    reader.qualified_name();
+    // The arguments may be called like any clause.
+    reader.group();
+    let tokens = reader.rest();
+    let outside: Vec<_> = super::read::outside_parentheses(tokens).collect();
+    let after = |word: &str| {
+        let (at, _) = outside.iter().find(|(_, token)| token.is(word))?;
+        tokens.get(at + 1)
+    };
+    let language = after("language").and_then(|token| match token {
+        Token::Literal(language) | Token::Word(language) | Token::Name(language) => Some(language),
+        Token::Symbol(_) => None,
+    });
+    if let Some(language) = language
+        && !language.eq_ignore_ascii_case("sql")
+    {
+        return Some(Refusal::unsupported(format!(
+            "CREATE FUNCTION with language {language} not supported"
+        )));
+    }
+    match after("as") {
+        Some(Token::Literal(body)) => statement::split(body)
+            .iter()
+            .find_map(|statement| dialect::refuse(&statement.tokens)),
+        _ => atomic(tokens),
+    }
+}
+
+/// Judges the statements of a body in the standard's form, `BEGIN ATOMIC .. END`.
+fn atomic(tokens: &[Token]) -> Option<Refusal> {
+    let at = tokens
+        .windows(2)
+        .position(|pair| pair[0].is("begin") && pair[1].is("atomic"))?;
+    tokens[at + 2..]
+        .split(|token| *token == Token::Symbol(';'))
+        .find_map(dialect::refuse)
+}
