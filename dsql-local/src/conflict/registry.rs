@@ -168,7 +168,7 @@ impl Member {
         }
     }
 
-    /// Returns the writes that others committed since the transaction began.
+    /// Returns the writes that others committed since the transaction began, in order.
     pub(crate) fn later_commits(&self) -> Vec<Arc<Writes>> {
         let mut committed = lock(&self.registry.shared.committed);
         let begun = |state: &State| state.begun.load(Ordering::SeqCst);
@@ -182,8 +182,12 @@ impl Member {
         };
         committed.retain(|(at, _)| oldest.is_some_and(|oldest| oldest < *at));
         let since = begun(&self.state);
-        let later = committed.iter().filter(|(at, _)| *at > since);
-        later.map(|(_, writes)| writes.clone()).collect()
+        let mut later: Vec<_> = committed.iter().filter(|(at, _)| *at > since).collect();
+        later.sort_by_key(|(at, _)| *at);
+        later
+            .into_iter()
+            .map(|(_, writes)| writes.clone())
+            .collect()
     }
 }
 

@@ -8,6 +8,13 @@ use serde_json::{Value, json};
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Writes(Vec<Change>);
 
+/// The versions in a snapshot from which later commits made new ones, by table and new id.
+///
+/// An id is not reused for another row while the snapshot is open: the engine keeps the versions
+/// that were written after it.
+#[derive(Debug, Default)]
+pub(crate) struct Origins(HashMap<(String, String), (String, String)>);
+
 /// The net change of one row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Change {
@@ -115,6 +122,26 @@ impl Writes {
         let mut written = self.0.iter().filter(|change| change.lock.is_none());
         written
             .any(|change| change.old.is_some() && (change.new.is_none() || change.keys.len() != 1))
+    }
+
+    /// Returns the changes with the versions that a snapshot contains in place of later ones.
+    /// `origins` holds those of the earlier commits, and gets those of this one.
+    pub(crate) fn since_snapshot(&self, origins: &mut Origins) -> Self {
+        let changes = self.0.iter().map(|change| {
+            let version = |id: &str| (change.table.clone(), id.to_owned());
+            let old = change
+                .old
+                .as_ref()
+                .map(|old| origins.0.get(&version(&old.0)).unwrap_or(old).clone());
+            if let (Some(old), Some(new)) = (&old, &change.new) {
+                origins.0.insert(version(new), old.clone());
+            }
+            Change {
+                old,
+                ..change.clone()
+            }
+        });
+        Self(changes.collect())
     }
 
     /// Returns the pairs of changes to the same row that may conflict.
@@ -266,5 +293,29 @@ mod tests {
         ] {
             assert_eq!(net(log), expected, "{log}");
         }
+    }
+
+    #[test]
+    fn a_lock_of_a_later_version_meets_the_snapshots_version() {
+        let lock = |id: &str, lock: Lock| Change {
+            table: "1".to_owned(),
+            old: Some((id.to_owned(), "9".to_owned())),
+            new: None,
+            image: Some("(1)".to_owned()),
+            keys: Vec::new(),
+            lock: Some(lock),
+        };
+        let update = Change {
+            new: Some("b".to_owned()),
+            lock: None,
+            ..lock("a", Lock::Update)
+        };
+        let mut origins = Origins::default();
+        let _update = Writes(vec![update]).since_snapshot(&mut origins);
+        let locked = Writes(vec![lock("b", Lock::Update)]).since_snapshot(&mut origins);
+        let snapshot = Writes(vec![lock("a", Lock::KeyShare)]);
+        let pairs = locked.same_rows(&snapshot);
+        assert_eq!(pairs.len(), 1);
+        assert_eq!(pairs[0].0.excludes(&pairs[0].1), Some(true));
     }
 }

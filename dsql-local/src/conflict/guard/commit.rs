@@ -4,7 +4,7 @@ use bytes::BytesMut;
 
 use super::{ATTEMPTS, Guard, Place, is_true};
 use crate::conflict::flight::Segment;
-use crate::conflict::writes::{Change, Writes};
+use crate::conflict::writes::{Change, Origins, Writes};
 use crate::protocol::ending::Ending;
 use crate::sql::role::literal;
 
@@ -74,10 +74,12 @@ impl Guard<'_> {
 
     /// Returns whether the writes conflict with a transaction that committed after the snapshot.
     async fn conflicts(&mut self, writes: &Writes) -> Result<bool, Ending> {
+        let mut origins = Origins::default();
         for later in self.member.later_commits() {
             if later.share_keys(writes) {
                 return Ok(true);
             }
+            let later = later.since_snapshot(&mut origins);
             for (one, other) in later.same_rows(writes) {
                 let excludes = match one.excludes(&other) {
                     Some(excludes) => excludes,
