@@ -1,11 +1,10 @@
-//! What the service does in the background: `CREATE INDEX ASYNC` and `ALTER TABLE ASYNC`. Here it
-//! is done at once, by the SQL made here, and is a job in `sys.jobs` all the same. `rules` calls
-//! it.
+//! The statements that the service runs in the background: `CREATE INDEX ASYNC` and `ALTER TABLE
+//! ASYNC`. They run at once here, and still add a job to `sys.jobs`.
 
 use crate::sql::role::literal;
 use crate::sql::statement::Statement;
 
-/// Returns PostgreSQL's way to do what an ASYNC statement asks for, and the tag to answer with.
+/// Translates an ASYNC statement. Returns the SQL and the command tag to reply with.
 pub(crate) fn translate(
     statement: &Statement<'_>,
     method: Option<[usize; 2]>,
@@ -35,7 +34,7 @@ pub(crate) fn translate(
     ))
 }
 
-/// Returns the name after ASYNC, if there is one.
+/// Returns the object's name after ASYNC, if any.
 fn object<'a>(statement: &'a Statement<'_>) -> Option<&'a str> {
     let after = statement.find(&["async"])? + 1;
     let name = match statement.word(after) {

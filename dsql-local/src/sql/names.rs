@@ -1,5 +1,5 @@
-//! The names of tables in a statement, as far as its words show them. A name too many does no harm
-//! unless a table is called so.
+//! The names of tables in a statement, by the words before them. May include other names, which
+//! matters only if a table has the same name.
 
 use crate::sql::statement::{Statement, Token};
 

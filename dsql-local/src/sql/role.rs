@@ -1,5 +1,4 @@
-//! Database roles and the identities that may use them.
-//! `rules` translates statements to the SQL made here; `session` asks at each login.
+//! Database roles, and the IAM identities that are mapped to them.
 
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
@@ -7,7 +6,7 @@ use tokio_postgres::types::Type;
 use crate::refusal::Refusal;
 use crate::sql::statement::{Statement, Token};
 
-/// Checks that an identity may use a role.
+/// Checks that a role can log in and is granted to an identity.
 pub(crate) async fn check_login(
     superuser: &Client,
     role: &str,
@@ -40,8 +39,8 @@ pub(crate) async fn check_login(
     })
 }
 
-/// Returns PostgreSQL's way to do what a statement about roles asks for, and the tag to answer
-/// with. A statement that is not quite one is left to PostgreSQL, which says why.
+/// Translates a statement about roles. Returns the SQL and the command tag to reply with. PostgreSQL
+/// gets malformed statements as they are, and reports the syntax error.
 pub(crate) fn translate(statement: &Statement<'_>) -> Option<(String, &'static str)> {
     let tokens = &statement.tokens[..];
     let (body, tag) = if statement.begins_with(&["aws", "iam", "grant"]) {
@@ -67,7 +66,8 @@ fn mapping(tokens: &[Token], preposition: &str, does: &str) -> Option<String> {
     }
 }
 
-/// A role that an identity may use stays, whatever PostgreSQL knows of it.
+/// Checks the IAM grants of the roles before dropping them: the service refuses to drop a role that
+/// has any.
 fn drop_role(tokens: &[Token], text: &str) -> String {
     let names = match tokens {
         [Token::Word(a), Token::Word(b), rest @ ..] if a == "if" && b == "exists" => rest,
@@ -81,7 +81,7 @@ fn drop_role(tokens: &[Token], text: &str) -> String {
     format!("{checks} EXECUTE {};", literal(text))
 }
 
-/// Quotes a text for SQL.
+/// Quotes a text as an SQL literal.
 pub(crate) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }

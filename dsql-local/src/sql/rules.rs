@@ -1,5 +1,5 @@
-//! Whether the service would run a statement: as it is, in another form, or not at all. `request`
-//! asks for each statement of each text; what depends on the transaction is `transaction`'s.
+//! Whether the service runs a statement: as it is, in another form, or not at all. `transaction`
+//! has the rules that depend on the transaction.
 
 use self::read::Reader;
 use crate::refusal::Refusal;
@@ -14,46 +14,47 @@ mod function;
 mod index;
 mod query;
 mod read;
+mod sequence;
 mod setting;
 mod table;
 mod translate;
 
-/// What a statement is and what becomes of it.
+/// The kind of a statement and how it is handled.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Checked {
     pub(crate) kind: Kind,
     pub(crate) verdict: Verdict,
 }
 
-/// What a transaction has to know of a statement.
+/// The kind of a statement, as far as its transaction depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Begin,
     Commit,
     Rollback,
-    /// DDL, to which GRANT and REVOKE belong.
+    /// DDL, including GRANT and REVOKE.
     Definition,
     /// DML that writes.
     Change,
-    /// `SET LOCAL role`, which needs an open transaction.
+    /// `SET LOCAL role`, which requires an open transaction.
     LocalRole,
-    /// `CALL sys.wait_for_job`, which needs that there is none.
+    /// `CALL sys.wait_for_job`, which cannot run in a transaction.
     WaitForJob,
     Other,
 }
 
-/// What becomes of a statement.
+/// How a statement is handled.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// PostgreSQL runs it.
     Forward,
-    /// PostgreSQL runs something else, and the client sees this tag.
+    /// PostgreSQL runs other SQL, and the client sees this command tag.
     Translate { sql: String, tag: &'static str },
-    /// PostgreSQL never sees it.
+    /// The service refuses it.
     Refuse(Refusal),
 }
 
-/// Judges one statement.
+/// Checks one statement.
 pub(crate) fn check(statement: &Statement<'_>) -> Checked {
     let verdict = if let Some(refusal) = dialect::refuse(&statement.tokens) {
         Verdict::Refuse(refusal)
@@ -71,6 +72,9 @@ pub(crate) fn check(statement: &Statement<'_>) -> Checked {
         verdict,
     }
 }
+
+/// Checks a statement inside another one, such as the body of a function.
+type Check = fn(&[Token]) -> Option<Refusal>;
 
 fn kind(tokens: &[Token]) -> Kind {
     let mut reader = Reader::new(tokens);
@@ -116,7 +120,7 @@ pub(crate) fn changes(tokens: &[Token]) -> bool {
     (0..tokens.len()).any(|at| {
         is_at(at, "insert") && is_at(at + 1, "into")
             || is_at(at, "delete") && is_at(at + 1, "from")
-            // `FOR UPDATE` only locks, `ON UPDATE` and `DO UPDATE` are parts of others.
+            // `FOR UPDATE` only locks; `ON UPDATE` and `DO UPDATE` are parts of other clauses.
             || is_at(at, "update") && !at.checked_sub(1).is_some_and(|before| {
                 ["for", "key", "on", "do"].iter().any(|word| is_at(before, word))
             })
@@ -130,7 +134,7 @@ mod tests {
     use super::*;
     use crate::sql::statement::{self, Token};
 
-    /// Words and signs that rules look for, in any order.
+    /// Words and symbols that the rules look for.
     const PARTS: &[&str] = &[
         "create",
         "alter",
@@ -201,14 +205,14 @@ mod tests {
         "\n",
     ];
 
-    /// Returns the tokens of the one statement that a text has to be.
+    /// Returns the tokens of a text that must be a single statement.
     fn tokens(sql: &str) -> Vec<Token> {
         let mut statements = statement::split(sql);
         assert_eq!(statements.len(), 1, "{sql}");
         statements.remove(0).tokens
     }
 
-    /// Returns the tokens of the block that a statement about roles becomes.
+    /// Returns the tokens of the block that a statement about roles is translated to.
     fn block(sql: &str) -> Vec<Token> {
         let Verdict::Translate { sql, .. } = check(&statement::split(sql)[0]).verdict else {
             panic!("{sql}");
@@ -230,9 +234,8 @@ mod tests {
     }
 
     proptest! {
-        /// Nothing in a name or an ARN becomes part of the SQL around it.
         #[test]
-        fn names_reach_the_engine_as_they_are(
+        fn names_and_arns_stay_literals_in_translations(
             role in prop_oneof!["[^\0]{1,12}", "['\"$\\\\; -]{1,9}"],
             arn in prop_oneof!["[^\0]{0,12}", "['\"$\\\\; -]{0,9}"],
         ) {
@@ -253,15 +256,18 @@ mod tests {
                 panic!("{index}");
             };
             let job = tokens(&sql);
-            prop_assert!(has(&job, &role) && has(&job, &index.replacen("ASYNC", "", 1)), "{:?}", job);
+            let run = index.replacen("ASYNC", "", 1);
+            prop_assert!(has(&job, &role) && has(&job, &run), "{:?}", job);
         }
 
         #[test]
-        fn no_statement_makes_it_panic(parts in proptest::collection::vec(proptest::sample::select(PARTS), 0..20)) {
+        fn no_statement_panics(
+            parts in proptest::collection::vec(proptest::sample::select(PARTS), 0..20),
+        ) {
             for statement in statement::split(&parts.join(" ")) {
                 let checked = check(&statement);
                 if let Verdict::Translate { sql, .. } = checked.verdict {
-                    // What is made of it is one statement, whatever was in it.
+                    // A translation is one statement for any input.
                     prop_assert_eq!(statement::split(&sql).len(), 1, "{}", sql);
                 }
             }

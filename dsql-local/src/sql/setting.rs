@@ -1,13 +1,13 @@
-//! The settings that a session may make, by `SET` or in the startup packet.
+//! The settings that a session can set, by `SET` or in the startup packet.
 
-/// Whose setting it is, of those that a session may make.
+/// Who defines a setting that a session can set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Setting {
     OfPostgres,
     OfTheService,
 }
 
-/// Returns whose setting this is, if sessions may make it. The name is in lower case.
+/// Returns who defines a setting, if sessions can set it. The name is in lower case.
 pub(crate) fn setting(name: &str) -> Option<Setting> {
     if OF_POSTGRES.contains(&name) {
         Some(Setting::OfPostgres)
@@ -37,7 +37,7 @@ const OF_POSTGRES: &[&str] = &[
     "enable_nestloop",
     "enable_seqscan",
 ];
-/// Taken, and not for the engine.
+/// Accepted, and not sent to the engine.
 const OF_THE_SERVICE: &[&str] = &[
     CLUSTER_ID,
     "disable_sync_create_index",

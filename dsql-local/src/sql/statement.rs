@@ -1,5 +1,4 @@
-//! SQL text cut into statements, with the words that tell what each is.
-//! `rules` judges them; nothing here knows what is allowed.
+//! Splits SQL text into statements and their tokens, where PostgreSQL splits it.
 
 /// One statement of a text, without its semicolon.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,14 +9,14 @@ pub(crate) struct Statement<'a> {
     starts: Vec<usize>,
 }
 
-/// What a rule looks at.
+/// A token of a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Token {
     /// A keyword, an unquoted name or a number, in lower case.
     Word(String),
     /// A name in double quotes, without them.
     Name(String),
-    /// A string, unescaped as far as doubled quotes go.
+    /// A string, without its quotes.
     Literal(String),
     /// Any other character.
     Symbol(char),
@@ -29,7 +28,7 @@ impl Token {
         matches!(self, Self::Word(text) if text == word)
     }
 
-    /// Returns the name that the token is, if it can be one.
+    /// Returns the token as a name, if it can be one.
     pub(crate) fn as_name(&self) -> Option<&str> {
         match self {
             Self::Word(name) | Self::Name(name) => Some(name),
@@ -56,7 +55,7 @@ impl Statement<'_> {
         }
     }
 
-    /// Returns where these words stand together, wherever that is.
+    /// Returns the position of the first of these words in a row.
     pub(crate) fn find(&self, words: &[&str]) -> Option<usize> {
         self.tokens
             .windows(words.len())
@@ -77,13 +76,13 @@ impl Statement<'_> {
         for index in left_out.into_iter().rev() {
             let start = self.starts[index];
             let next = self.starts.get(index + 1).copied();
-            // A space keeps the tokens around it apart.
+            // The space keeps the neighboring tokens apart.
             text.replace_range(start..next.unwrap_or(self.text.len()), " ");
         }
         text
     }
 
-    /// Returns where a token is in the text.
+    /// Returns the range of a token in the text.
     pub(crate) fn range(&self, index: usize) -> std::ops::Range<usize> {
         let start = self.starts[index];
         let length = match &self.tokens[index] {
@@ -122,7 +121,7 @@ pub(crate) fn split(sql: &str) -> Vec<Statement<'_>> {
             _ if is_space(first) => 1,
             _ if is_word(first) => {
                 let end = rest.find(|c| !is_word(c) && c != '$').unwrap_or(rest.len());
-                // PostgreSQL, too, leaves the case of other letters than ASCII's alone.
+                // PostgreSQL folds the case of ASCII letters only.
                 let word = rest[..end].to_ascii_lowercase();
                 body = depth_in_body(body, &word, &tokens);
                 tokens.push(Token::Word(word));
@@ -163,8 +162,8 @@ fn close<'a>(
     }
 }
 
-/// Returns how deep in a function's body the next word is. One in the standard's form, `BEGIN
-/// ATOMIC .. END`, has semicolons of its own.
+/// Returns the nesting depth after a word in the body of a function. A body in the standard's form,
+/// `BEGIN ATOMIC .. END`, contains semicolons.
 fn depth_in_body(depth: usize, word: &str, before: &[Token]) -> usize {
     match word {
         "atomic" if depth == 0 && before.last().is_some_and(|token| token.is("begin")) => {
@@ -186,7 +185,7 @@ fn is_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_' || !c.is_ascii()
 }
 
-/// Returns whether PostgreSQL takes it for a space, as it takes no space but ASCII's.
+/// Returns whether PostgreSQL treats a character as a space: only ASCII spaces.
 fn is_space(c: char) -> bool {
     c.is_ascii_whitespace() || c == VERTICAL_TAB
 }
@@ -216,8 +215,8 @@ fn quoted(rest: &str, quote: char, escapes: bool, take: impl FnOnce(String)) -> 
     rest.len()
 }
 
-/// Returns where a string that seems to end goes on: a quote in another line, behind nothing but
-/// spaces and comments.
+/// Returns where a string continues: PostgreSQL joins strings that are separated by white space
+/// with a line break, and by comments.
 fn continued(rest: &str) -> Option<usize> {
     let mut at = 0;
     let mut in_another_line = false;
@@ -240,7 +239,7 @@ fn dollar_quoted(rest: &str, take: impl FnOnce(String)) -> usize {
         .find(|c| !is_word(c))
         .filter(|end| rest[1 + end..].starts_with('$'))
         .map(|end| &rest[..end + 2])
-        // `$1$` is a parameter and a stray sign.
+        // `$1$` is a parameter and a symbol.
         .filter(|tag| !tag[1..].starts_with(|c: char| c.is_ascii_digit()));
     let Some(tag) = tag else {
         return 1;
@@ -251,7 +250,7 @@ fn dollar_quoted(rest: &str, take: impl FnOnce(String)) -> usize {
     end.map_or(rest.len(), |end| tag.len() + end + tag.len())
 }
 
-/// Returns the length of a comment, in which others may nest.
+/// Returns the length of a comment. Comments nest.
 fn comment(rest: &str) -> usize {
     let mut depth = 0;
     let mut at = 0;

@@ -1,13 +1,12 @@
-//! What ALTER does not change. A form that is refused is called as PostgreSQL calls it
-//! (`alter_table_type_to_string`). `dialect` asks.
+//! The ALTER statements that are refused. The messages name a form as PostgreSQL does
+//! (`alter_table_type_to_string`).
 
-use super::create::bad_sequence_option;
 use super::read::{Reader, parts};
-use super::table;
+use super::{sequence, table};
 use crate::refusal::Refusal;
 use crate::sql::statement::Token;
 
-/// Returns why an ALTER is refused, if it is. The reader is behind ALTER.
+/// Returns why an ALTER is refused, if it is. The reader is after ALTER.
 pub(super) fn refuse(mut reader: Reader<'_>) -> Option<Refusal> {
     let noun = reader.peek();
     reader.next();
@@ -16,7 +15,7 @@ pub(super) fn refuse(mut reader: Reader<'_>) -> Option<Refusal> {
         ("sequence", _) => {
             reader.take(&["if", "exists"]);
             reader.qualified_name();
-            return bad_sequence_option(reader.rest());
+            return sequence::check_given(reader.rest());
         }
         ("type", _) => {
             reader.qualified_name();
@@ -77,7 +76,7 @@ fn alter_table(mut reader: Reader<'_>) -> Option<Refusal> {
         .find_map(|tokens| action(Reader::new(tokens), asynchronous))
 }
 
-/// Reads what is between ALTER TABLE and the first action, and returns the table's name as SQL.
+/// Reads the tokens between ALTER TABLE and the first action. Returns the table's name as SQL.
 pub(super) fn table_name(reader: &mut Reader<'_>) -> Option<String> {
     reader.take(&["async"]);
     reader.take(&["if", "exists"]);
@@ -154,10 +153,10 @@ fn alter_column(mut reader: Reader<'_>) -> Option<Refusal> {
             return unsupported(form);
         }
     }
-    bad_sequence_option(reader.rest())
+    sequence::check_given(reader.rest())
 }
 
-/// Judges the forms that are about the table as a whole.
+/// Checks the forms that concern the table as a whole.
 fn other(verb: &str, reader: Reader<'_>) -> Option<Refusal> {
     let words = [verb, reader.peek()];
     let form = match words {
@@ -194,7 +193,7 @@ fn other(verb: &str, reader: Reader<'_>) -> Option<Refusal> {
         ["set", "tablespace"] => "SET TABLESPACE",
         ["set", "access"] => "SET ACCESS METHOD",
         ["reset", _] => "RESET",
-        // SET SCHEMA is there.
+        // SET SCHEMA is supported.
         ["set", _] if !reader.is_at('(') => return None,
         _ => "SET",
     };
@@ -228,7 +227,7 @@ pub(super) fn dropped(actions: &[Token]) -> (Vec<&str>, Vec<&str>) {
     (columns, constraints)
 }
 
-/// What begins a constraint of the table's, where a column's name could stand.
+/// The words that begin a table constraint, where a column name could stand.
 const CONSTRAINTS: [&str; 6] = [
     "constraint",
     "primary",
@@ -237,7 +236,7 @@ const CONSTRAINTS: [&str; 6] = [
     "foreign",
     "exclude",
 ];
-/// What may follow a column's type and is more than storage.
+/// The words that begin a column constraint.
 const COLUMN_CONSTRAINTS: [&str; 8] = [
     "not",
     "default",

@@ -1,13 +1,14 @@
-//! What CREATE does not make. Column types are for the engine to see (`prepare.sql`), which knows
-//! them all. `dialect` asks; tables, indexes and functions have rooms of their own.
+//! The CREATE statements that are refused. Tables, indexes, functions and sequences have modules of
+//! their own. The engine checks column types (`engine/prepare.sql`), since it can resolve them.
 
-use super::read::Reader;
-use super::{dialect, function, index, table};
+use super::read::{self, Reader};
+use super::table::Persistence;
+use super::{Check, function, index, sequence, table};
 use crate::refusal::Refusal;
-use crate::sql::statement::Token;
 
-/// Returns why a CREATE is refused, if it is. The reader is behind CREATE.
-pub(super) fn refuse(mut reader: Reader<'_>) -> Option<Refusal> {
+/// Returns why a CREATE is refused, if it is. The reader is after CREATE. `nested` checks the
+/// statements inside it.
+pub(super) fn refuse(mut reader: Reader<'_>, nested: Check) -> Option<Refusal> {
     let replaces = reader.take(&["or", "replace"]);
     let kind = Persistence::read(&mut reader);
     let noun = reader.peek();
@@ -22,10 +23,14 @@ pub(super) fn refuse(mut reader: Reader<'_>) -> Option<Refusal> {
                 index::refuse(reader)
             }
             "index" => index::refuse(reader),
-            "schema" => schema(reader),
-            "sequence" => sequence(reader, "CREATE SEQUENCE is not supported"),
+            "schema" => schema(reader, nested),
+            "sequence" => {
+                reader.take(&["if", "not", "exists"]);
+                reader.qualified_name();
+                sequence::check(reader.rest(), "CREATE SEQUENCE is not supported")
+            }
             "type" => Some(Refusal::unsupported(type_of(reader))),
-            "function" => function::refuse(reader),
+            "function" => function::refuse(reader, nested),
             "procedure" => Some(Refusal::unsupported("PROCEDURE is not supported")),
             "materialized" => Some(Refusal::unsupported("unsupported statement: CreateTableAs")),
             _ => refused_noun(noun, reader, replaces),
@@ -36,38 +41,6 @@ pub(super) fn refuse(mut reader: Reader<'_>) -> Option<Refusal> {
         kind.name(),
         noun.to_uppercase()
     )))
-}
-
-/// How long what is created stays.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Persistence {
-    Permanent,
-    Temporary,
-    Unlogged,
-}
-
-impl Persistence {
-    fn read(reader: &mut Reader<'_>) -> Self {
-        let start = *reader;
-        reader.take_any(&["local", "global"]);
-        if reader.take_any(&["temporary", "temp"]) {
-            Self::Temporary
-        } else {
-            *reader = start;
-            match reader.take(&["unlogged"]) {
-                true => Self::Unlogged,
-                false => Self::Permanent,
-            }
-        }
-    }
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Permanent => "PERMANENT",
-            Self::Temporary => "TEMPORARY or TEMP",
-            Self::Unlogged => "UNLOGGED",
-        }
-    }
 }
 
 fn refused_noun(noun: &str, reader: Reader<'_>, replaces: bool) -> Option<Refusal> {
@@ -100,16 +73,16 @@ fn refused_noun(noun: &str, reader: Reader<'_>, replaces: bool) -> Option<Refusa
     Some(Refusal::unsupported(message))
 }
 
-/// A schema may be created with what is in it.
-fn schema(reader: Reader<'_>) -> Option<Refusal> {
+/// Checks the statements that CREATE SCHEMA can contain.
+fn schema(reader: Reader<'_>, nested: Check) -> Option<Refusal> {
     let tokens = reader.rest();
-    let starts: Vec<_> = super::read::outside_parentheses(tokens)
+    let starts: Vec<_> = read::outside_parentheses(tokens)
         .filter(|(at, token)| *at > 0 && (token.is("create") || token.is("grant")))
         .map(|(at, _)| at)
         .collect();
     starts.iter().enumerate().find_map(|(index, start)| {
         let end = starts.get(index + 1).copied().unwrap_or(tokens.len());
-        dialect::refuse(&tokens[*start..end])
+        nested(&tokens[*start..end])
     })
 }
 
@@ -122,45 +95,3 @@ fn type_of(mut reader: Reader<'_>) -> &'static str {
         false => "unsupported statement: Define",
     }
 }
-
-fn sequence(mut reader: Reader<'_>, what: &str) -> Option<Refusal> {
-    reader.take(&["if", "not", "exists"]);
-    reader.qualified_name();
-    sequence_options(reader.rest(), what)
-}
-
-/// Judges the options of a sequence, or of the one behind an identity column. Without a CACHE the
-/// engine would have a default of its own.
-pub(super) fn sequence_options(options: &[Token], what: &str) -> Option<Refusal> {
-    bad_sequence_option(options).or_else(|| {
-        (!options.iter().any(|option| option.is("cache"))).then(|| {
-            Refusal::unsupported(format!(
-                "{what} without an explicit cache size. \
-                 please define CACHE greater than or equal to 65536 or equal to 1"
-            ))
-        })
-    })
-}
-
-/// Returns the option that the service does not take, if there is one.
-pub(super) fn bad_sequence_option(options: &[Token]) -> Option<Refusal> {
-    let pairs = options.iter().zip(options.iter().skip(1));
-    pairs.into_iter().find_map(|(option, value)| match value {
-        Token::Word(size) if option.is("cache") => {
-            let size: u64 = size.parse().ok()?;
-            (size != 1 && size < SMALLEST_CACHE).then(|| Refusal::Invalid {
-                message: format!(
-                    "CACHE ({size}) must be greater than or equal to {SMALLEST_CACHE} or equal to 1"
-                )
-                .into(),
-            })
-        }
-        Token::Word(name) if option.is("as") => (!matches!(name.as_str(), "bigint" | "int8"))
-            .then_some(Refusal::Invalid {
-                message: "sequence type must be bigint".into(),
-            }),
-        Token::Word(_) | Token::Name(_) | Token::Literal(_) | Token::Symbol(_) => None,
-    })
-}
-
-const SMALLEST_CACHE: u64 = 65_536;

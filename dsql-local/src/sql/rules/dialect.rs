@@ -1,14 +1,13 @@
-//! The statements that the service does not have, and its words for each. `rules` asks here first.
-//! The words are recorded from a real cluster (Dreamescaper/dsql-emulator,
-//! `test/conformance/golden`, September 2026), reported from live ones, or made after their
-//! pattern: the name of PostgreSQL's parse node.
+//! The statements that the service refuses, and its message for each. The messages were recorded
+//! from a real cluster (Dreamescaper/dsql-emulator, `test/conformance/golden`, September 2026) or
+//! reported from live ones. The others follow their pattern: the name of PostgreSQL's parse node.
 
 use super::read::Reader;
 use super::{alter, create, query, setting};
 use crate::refusal::Refusal;
 use crate::sql::statement::Token;
 
-/// Returns why the service refuses a statement whatever the transaction, if it does.
+/// Returns why the service refuses a statement in any transaction, if it does.
 pub(super) fn refuse(tokens: &[Token]) -> Option<Refusal> {
     let mut reader = Reader::new(tokens);
     let refusal = match reader.peek() {
@@ -20,13 +19,13 @@ pub(super) fn refuse(tokens: &[Token]) -> Option<Refusal> {
         "set" => set(reader),
         "create" => {
             reader.next();
-            create::refuse(reader)
+            create::refuse(reader, refuse)
         }
         "alter" => {
             reader.next();
             alter::refuse(reader)
         }
-        // Some pools clean up with DEALLOCATE ALL.
+        // Some pools send DEALLOCATE ALL when a connection is returned.
         "deallocate" if reader.take(&["deallocate"]) => {
             reader.take(&["prepare"]);
             (reader.peek() != "all")
@@ -51,7 +50,7 @@ pub(super) fn refuse(tokens: &[Token]) -> Option<Refusal> {
     refusal.or_else(|| query::refuse(tokens))
 }
 
-/// Returns the statement that an EXPLAIN is about.
+/// Returns the statement inside an EXPLAIN.
 pub(super) fn explained(mut reader: Reader<'_>) -> &[Token] {
     reader.next();
     if reader.is_at('(') && !begins_a_query(reader) {
@@ -63,7 +62,7 @@ pub(super) fn explained(mut reader: Reader<'_>) -> &[Token] {
     reader.rest()
 }
 
-/// Returns whether the parentheses hold a query, not options.
+/// Returns whether the parentheses contain a query, not options.
 fn begins_a_query(mut reader: Reader<'_>) -> bool {
     let inner = reader.group().unwrap_or_default();
     let mut inner = Reader::new(inner);
@@ -91,7 +90,7 @@ fn set(mut reader: Reader<'_>) -> Option<Refusal> {
     setting::refuse(reader)
 }
 
-/// Refuses other isolation levels than the one that the service has.
+/// Refuses isolation levels other than REPEATABLE READ.
 fn isolation(mut reader: Reader<'_>) -> Option<Refusal> {
     reader.until(&["isolation"]);
     if !reader.take(&["isolation", "level"]) {
@@ -138,9 +137,9 @@ const REFUSED: &[(&[&str], &str)] = &[
         &["savepoint"],
         "unsupported transaction statement: SAVEPOINT",
     ),
-    // Reported.
+    // Reported from live clusters.
     (&["execute"], "unsupported statement: Execute"),
-    // Documented as refused; the words follow the pattern.
+    // Documented as unsupported; the messages follow the pattern.
     (&["release"], "unsupported transaction statement: RELEASE"),
     (&["prepare"], "unsupported statement: Prepare"),
     (&["declare"], "unsupported statement: DeclareCursor"),

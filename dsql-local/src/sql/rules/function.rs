@@ -1,18 +1,19 @@
-//! What CREATE FUNCTION does not make: functions in other languages than SQL, and bodies with
-//! statements that are refused by themselves. `create` asks.
+//! The functions that CREATE FUNCTION refuses: other languages than SQL, and bodies with refused
+//! statements.
 
-use super::dialect;
-use super::read::Reader;
+use super::Check;
+use super::read::{self, Reader};
 use crate::refusal::Refusal;
 use crate::sql::statement::{self, Token};
 
-/// Returns why a CREATE FUNCTION is refused, if it is. The reader is behind FUNCTION.
-pub(super) fn refuse(mut reader: Reader<'_>) -> Option<Refusal> {
+/// Returns why a CREATE FUNCTION is refused, if it is. The reader is after FUNCTION. `nested`
+/// checks the statements of the body.
+pub(super) fn refuse(mut reader: Reader<'_>, nested: Check) -> Option<Refusal> {
     reader.qualified_name();
-    // The arguments may be called like any clause.
+    // An argument may have the name of a clause.
     reader.group();
     let tokens = reader.rest();
-    let outside: Vec<_> = super::read::outside_parentheses(tokens).collect();
+    let outside: Vec<_> = read::outside_parentheses(tokens).collect();
     let after = |word: &str| {
         let (at, _) = outside.iter().find(|(_, token)| token.is(word))?;
         tokens.get(at + 1)
@@ -31,17 +32,17 @@ pub(super) fn refuse(mut reader: Reader<'_>) -> Option<Refusal> {
     match after("as") {
         Some(Token::Literal(body)) => statement::split(body)
             .iter()
-            .find_map(|statement| dialect::refuse(&statement.tokens)),
-        _ => atomic(tokens),
+            .find_map(|statement| nested(&statement.tokens)),
+        _ => atomic(tokens, nested),
     }
 }
 
-/// Judges the statements of a body in the standard's form, `BEGIN ATOMIC .. END`.
-fn atomic(tokens: &[Token]) -> Option<Refusal> {
+/// Checks the statements of a body in the standard's form, `BEGIN ATOMIC .. END`.
+fn atomic(tokens: &[Token], nested: Check) -> Option<Refusal> {
     let at = tokens
         .windows(2)
         .position(|pair| pair[0].is("begin") && pair[1].is("atomic"))?;
     tokens[at + 2..]
         .split(|token| *token == Token::Symbol(';'))
-        .find_map(dialect::refuse)
+        .find_map(nested)
 }

@@ -1,11 +1,10 @@
-//! What an index does not have: methods, orders and operator classes of the caller's choice.
-//! `create` asks.
+//! The clauses of CREATE INDEX that are refused: access methods, sort orders, operator classes.
 
 use super::read::{Reader, parts};
 use crate::refusal::Refusal;
 use crate::sql::statement::Token;
 
-/// Returns why a CREATE INDEX is refused, if it is. The reader is behind INDEX.
+/// Returns why a CREATE INDEX is refused, if it is. The reader is after INDEX.
 pub(super) fn refuse(mut reader: Reader<'_>) -> Option<Refusal> {
     let unsupported = |clause: &str| {
         Some(Refusal::unsupported(format!(
@@ -38,7 +37,7 @@ pub(super) fn refuse(mut reader: Reader<'_>) -> Option<Refusal> {
     parts(keys).into_iter().find_map(key)
 }
 
-/// Judges a column or an expression of an index.
+/// Checks a column or an expression of an index.
 fn key(tokens: &[Token]) -> Option<Refusal> {
     let mut reader = Reader::new(tokens);
     if reader.group().is_none() {
@@ -62,7 +61,7 @@ fn key(tokens: &[Token]) -> Option<Refusal> {
         .map(|_| Refusal::unsupported("opclass not supported for index keys"))
 }
 
-/// Returns where `USING btree_index` stands, which the engine knows by another name.
+/// Returns the position of `USING btree_index`: the engine's access method has another name.
 pub(super) fn method(tokens: &[Token]) -> Option<[usize; 2]> {
     let at = tokens
         .windows(2)

@@ -1,5 +1,5 @@
-//! What no query may have, wherever it stands: in parentheses, in a view, in a function's body.
-//! `dialect` asks for every statement, whatever its kind.
+//! The clauses, types and functions that are refused in every query: in parentheses, in a view, in
+//! the body of a function.
 
 use super::read::Reader;
 use crate::refusal::Refusal;
@@ -32,7 +32,7 @@ pub(super) fn refuse(tokens: &[Token]) -> Option<Refusal> {
     None
 }
 
-/// Returns whether the word after this token is a name, whatever else it means.
+/// Returns whether the word after this token is a name, even if it is a keyword.
 fn begins_a_name(before: &Token) -> bool {
     before.is("as") || *before == Token::Symbol('.')
 }
@@ -45,7 +45,7 @@ fn clause(
 ) -> Option<Refusal> {
     let unsupported = |message: &'static str| Some(Refusal::unsupported(message));
     match word {
-        // `substring(x for share)` has a column of that name.
+        // In `substring(x for share)` the word is a column.
         "for" if !FOR_IN_CALLS.contains(&call) => {
             let other = after.take(&["share"]) || after.take(&["no", "key", "update"]);
             other
@@ -68,7 +68,7 @@ fn clause(
     }
 }
 
-/// Returns whether a value of a type that the service does not compute with is made here.
+/// Returns whether the tokens make a value of a type that has no values in the service.
 fn is_typed(word: &str, before: Option<&Token>, mut after: Reader<'_>) -> bool {
     if !NO_VALUES.contains(&word) {
         return false;
@@ -83,7 +83,7 @@ fn function(name: &str, after: Reader<'_>) -> Option<Refusal> {
     is_lock.then(|| Refusal::unsupported(format!("function {name} not supported")))
 }
 
-/// Functions whose arguments may be separated by FOR.
+/// Functions whose arguments FOR can separate.
 const FOR_IN_CALLS: [&str; 2] = ["substring", "overlay"];
 const LOCKS: [&str; 2] = ["pg_advisory_", "pg_try_advisory_"];
 /// Recorded for these two.

@@ -1,5 +1,5 @@
-//! Reads a statement's tokens from left to right, as a grammar does.
-//! The rules read with it: what a word means depends on where it stands.
+//! A cursor over a statement's tokens. The rules read from left to right, as a grammar does, since
+//! the meaning of a word depends on its position.
 
 use crate::sql::statement::Token;
 
@@ -14,7 +14,7 @@ impl<'a> Reader<'a> {
         Self { rest: tokens }
     }
 
-    /// Returns the tokens that were not read.
+    /// Returns the tokens that were not read yet.
     pub(super) fn rest(self) -> &'a [Token] {
         self.rest
     }
@@ -41,7 +41,7 @@ impl<'a> Reader<'a> {
         Some(first)
     }
 
-    /// Reads these words, all or none.
+    /// Reads all of these words, or nothing.
     pub(super) fn take(&mut self, words: &[&str]) -> bool {
         let matches = self.rest.len() >= words.len()
             && words
@@ -74,7 +74,7 @@ impl<'a> Reader<'a> {
         Some(name)
     }
 
-    /// Reads a name with its schema or without, and returns it as SQL.
+    /// Reads a name with or without its schema, and returns it as SQL.
     pub(super) fn qualified_name(&mut self) -> Option<String> {
         let mut name = quoted(self.name()?);
         while self.take_symbol('.') {
@@ -84,7 +84,7 @@ impl<'a> Reader<'a> {
         Some(name)
     }
 
-    /// Reads a pair of parentheses, and returns what is between them.
+    /// Reads a pair of parentheses, and returns the tokens inside.
     pub(super) fn group(&mut self) -> Option<&'a [Token]> {
         if !self.is_at('(') {
             return None;
@@ -105,18 +105,18 @@ impl<'a> Reader<'a> {
         read
     }
 
-    /// Returns whether a word stands in the rest outside of parentheses.
+    /// Returns whether the rest contains a word outside of parentheses.
     pub(super) fn contains(self, word: &str) -> bool {
         outside_parentheses(self.rest).any(|(_, token)| token.is(word))
     }
 
-    /// Returns whether these words stand together in the rest, outside of parentheses.
+    /// Returns whether the rest contains these words in a row, outside of parentheses.
     pub(super) fn contains_all(self, words: &[&str]) -> bool {
         outside_parentheses(self.rest).any(|(at, _)| Reader::new(&self.rest[at..]).take(words))
     }
 }
 
-/// Cuts tokens at the commas outside of parentheses.
+/// Splits tokens at the commas outside of parentheses.
 pub(super) fn parts(tokens: &[Token]) -> Vec<&[Token]> {
     let mut parts = Vec::new();
     let mut start = 0;
@@ -145,7 +145,7 @@ pub(super) fn outside_parentheses(tokens: &[Token]) -> impl Iterator<Item = (usi
     })
 }
 
-/// Returns where the parenthesis is closed that the tokens begin with.
+/// Returns the position of the parenthesis that closes the first one.
 fn end_of_group(tokens: &[Token]) -> usize {
     let mut depth = 0usize;
     for (at, token) in tokens.iter().enumerate() {

@@ -1,5 +1,5 @@
-//! Which settings a session may make, and what it reads of those that are not the service's.
-//! `dialect` asks; the names are those of the startup packet (`options`).
+//! SET and SHOW: which settings a session can set, and the values of settings in which the engine
+//! and the service differ.
 
 use super::read::Reader;
 use crate::refusal::Refusal;
@@ -11,7 +11,7 @@ pub(super) fn refuse(reader: Reader<'_>) -> Option<Refusal> {
     refuse_name(&name(reader)?)
 }
 
-/// Returns why a setting of this name is refused, if it is.
+/// Returns why setting this parameter is refused, if it is.
 pub(super) fn refuse_name(name: &str) -> Option<Refusal> {
     setting::setting(name)
         .is_none()
@@ -20,8 +20,8 @@ pub(super) fn refuse_name(name: &str) -> Option<Refusal> {
         })
 }
 
-/// Keeps from the engine what is only the service's, and answers for the settings in which they
-/// differ.
+/// Translates SET of the service's own settings, which the engine does not have, and SHOW of
+/// settings whose values differ.
 pub(super) fn translate(statement: &Statement<'_>) -> Option<(String, &'static str)> {
     let mut reader = Reader::new(&statement.tokens);
     match reader.peek() {
@@ -33,7 +33,7 @@ pub(super) fn translate(statement: &Statement<'_>) -> Option<(String, &'static s
             if shown == "all" {
                 return Some((SHOW_ALL.to_owned(), "SHOW"));
             }
-            OTHERWISE.contains(&shown).then(|| {
+            DIFFERENT.contains(&shown).then(|| {
                 (
                     format!("SELECT current_setting('{shown}') AS {shown}"),
                     "SHOW",
@@ -48,7 +48,7 @@ pub(super) fn is_local_role(tokens: &[Token]) -> bool {
     Reader::new(tokens).take(&["set", "local", "role"])
 }
 
-/// Returns the parameter that a SET is about, or nothing if it is about none, or may be.
+/// Returns the parameter of a SET, unless the SET has none or is always allowed.
 fn name(mut reader: Reader<'_>) -> Option<String> {
     let is_local_role = is_local_role(reader.rest());
     reader.next();
@@ -66,7 +66,7 @@ fn name(mut reader: Reader<'_>) -> Option<String> {
     Some(name.to_owned())
 }
 
-/// Joins a name of several parts, up to the value.
+/// Joins the parts of a name.
 fn spelled_out(mut reader: Reader<'_>) -> String {
     let mut name = reader.name().unwrap_or_default().to_owned();
     while reader.take_symbol('.') {
@@ -76,8 +76,8 @@ fn spelled_out(mut reader: Reader<'_>) -> String {
     name
 }
 
-/// Settings that the engine has other values of (`prepare.sql`).
-const OTHERWISE: [&str; 5] = [
+/// Settings whose values differ between the engine and the service (`engine/prepare.sql`).
+const DIFFERENT: [&str; 5] = [
     "server_version",
     "server_version_num",
     "max_connections",

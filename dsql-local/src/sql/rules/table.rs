@@ -1,12 +1,11 @@
-//! What a table does not have: clauses of its definition, and columns of some kinds.
-//! `create` and `alter` ask.
+//! The clauses of CREATE TABLE and the columns that are refused.
 
-use super::create::{Persistence, sequence_options};
 use super::read::{self, Reader, parts};
+use super::sequence;
 use crate::refusal::Refusal;
 use crate::sql::statement::Token;
 
-/// Returns why a CREATE TABLE is refused, if it is. The reader is behind TABLE.
+/// Returns why a CREATE TABLE is refused, if it is. The reader is after TABLE.
 pub(super) fn refuse(mut reader: Reader<'_>, kind: Persistence) -> Option<Refusal> {
     let unsupported = |clause: &str| {
         Some(Refusal::unsupported(format!(
@@ -39,6 +38,38 @@ pub(super) fn refuse(mut reader: Reader<'_>, kind: Persistence) -> Option<Refusa
     parts(elements).into_iter().find_map(element)
 }
 
+/// The persistence of a created object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Persistence {
+    Permanent,
+    Temporary,
+    Unlogged,
+}
+
+impl Persistence {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        let start = *reader;
+        reader.take_any(&["local", "global"]);
+        if reader.take_any(&["temporary", "temp"]) {
+            Self::Temporary
+        } else {
+            *reader = start;
+            match reader.take(&["unlogged"]) {
+                true => Self::Unlogged,
+                false => Self::Permanent,
+            }
+        }
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Permanent => "PERMANENT",
+            Self::Temporary => "TEMPORARY or TEMP",
+            Self::Unlogged => "UNLOGGED",
+        }
+    }
+}
+
 fn element(tokens: &[Token]) -> Option<Refusal> {
     let reader = Reader::new(tokens);
     match reader.peek() {
@@ -58,7 +89,7 @@ fn exclusion() -> Refusal {
     Refusal::unsupported("EXCLUDE constraint not supported for CREATE TABLE")
 }
 
-/// Judges a column: its name, type and constraints.
+/// Checks a column: its name, type and constraints.
 pub(super) fn column(mut reader: Reader<'_>) -> Option<Refusal> {
     reader.name()?;
     if let Some(refusal) = serial(reader) {
@@ -74,12 +105,12 @@ pub(super) fn column(mut reader: Reader<'_>) -> Option<Refusal> {
     });
     identity.and_then(|mut reader| {
         let options = reader.group().unwrap_or_default();
-        sequence_options(options, "identity column is not supported")
+        sequence::check(options, "identity column is not supported")
     })
 }
 
-/// Refuses the types that are none: PostgreSQL would make a sequence of its own for them. A name in
-/// double quotes means the same there.
+/// Refuses the serial types, which the service does not have. PostgreSQL also recognizes them in
+/// double quotes.
 fn serial(mut reader: Reader<'_>) -> Option<Refusal> {
     let name = reader.name()?;
     (SERIAL.contains(&name) && !reader.is_at('.')).then(|| Refusal::Unknown {
@@ -87,7 +118,7 @@ fn serial(mut reader: Reader<'_>) -> Option<Refusal> {
     })
 }
 
-/// What may follow the columns, by a word that occurs in it.
+/// The refused clauses after the columns, by a word in them.
 const CLAUSES: [(&str, &str); 6] = [
     ("inherits", "INHERITS"),
     ("partition", "PARTITION BY"),

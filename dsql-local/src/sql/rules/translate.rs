@@ -1,18 +1,17 @@
-//! Statements that the engine runs in another form, so that it answers as the service does.
-//! `rules` asks last.
+//! Statements that the engine runs in another form, so that it replies like the service.
 
 use super::alter;
 use super::read::Reader;
 use crate::sql::role::literal;
 use crate::sql::statement::{Statement, Token};
 
-/// Returns the other form and the tag to answer with, if there is one.
+/// Returns the other form and the command tag to reply with, if there is one.
 pub(super) fn translate(statement: &Statement<'_>) -> Option<(String, &'static str)> {
     let mut reader = Reader::new(&statement.tokens);
     match reader.peek() {
         "alter" if reader.take(&["alter", "table"]) => drop_from_table(statement, reader),
         "analyze" | "analyse" if statement.tokens.len() == 1 => Some((
-            // The engine's own tables are nobody's to analyze, of which it would warn.
+            // The engine warns about each of its own tables, which users may not analyze.
             do_block(
                 "PERFORM dsql_engine_set_config('client_min_messages', 'error', true); EXECUTE 'ANALYZE'; \
                  PERFORM dsql_engine_set_config('client_min_messages', 'notice', true);",
@@ -36,7 +35,8 @@ pub(super) fn waits_for_job(tokens: &[Token]) -> bool {
         && reader.name() == Some("wait_for_job")
 }
 
-/// A primary key and its columns cannot be dropped, which only the engine can tell from others.
+/// Translates DROP COLUMN and DROP CONSTRAINT. The service refuses them for a primary key, which
+/// only the engine can recognize.
 fn drop_from_table(
     statement: &Statement<'_>,
     mut reader: Reader<'_>,
