@@ -1,5 +1,4 @@
-//! What a cluster is told before it starts, and how its parts come together.
-//! `local` hands the builder out, and is what comes of it.
+//! The settings of a cluster, and its start. Returns a [`LocalCluster`].
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -9,24 +8,23 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::certificate::Certificates;
-use crate::clock::Clock;
-use crate::cluster::Cluster;
-use crate::conflict::Registry;
-use crate::count::Ledger;
+use crate::conflict::{Registry, Schema, SchemaConflicts};
 use crate::engine::{Engine, EngineError};
-use crate::fault::Faults;
-use crate::front;
-use crate::gate::{Gate, Quotas, WakeUp};
-use crate::host::Hosts;
-use crate::identity::{ACCOUNT, Action, Directory, Identity};
-use crate::kept::Kept;
+use crate::faults::Faults;
+use crate::iam::clock::Clock;
+use crate::iam::identity::{ACCOUNT, Action, Directory, Identity};
 use crate::local::LocalCluster;
 use crate::random;
-use crate::schema::{Schema, SchemaConflicts};
-use crate::uptime::Uptime;
+use crate::saved::Saved;
+use crate::server::admission::{Admission, Quotas, WakeUp};
+use crate::server::certificate::Certificates;
+use crate::server::cluster::Cluster;
+use crate::server::host::Hosts;
+use crate::server::listener;
+use crate::server::log::Log;
+use crate::server::uptime::Uptime;
 
-/// What a cluster may be told before it starts.
+/// The settings of a cluster. Obtained from [`LocalCluster::builder`].
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Builder {
@@ -41,6 +39,26 @@ pub struct Builder {
     schema_conflicts: SchemaConflicts,
     session_limit: Duration,
     quotas: Quotas,
+}
+
+impl LocalCluster {
+    /// Starts a cluster on a free port.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::Engine`] if the machine has no PostgreSQL; its message says how to install it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future stops what was started.
+    pub async fn start() -> Result<Self, StartError> {
+        Self::builder().start().await
+    }
+
+    /// Returns a builder, to change a port, a Region or a limit.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
 }
 
 impl Default for Builder {
@@ -74,70 +92,70 @@ impl Builder {
         self
     }
 
-    /// Sets the Region. Defaults to `us-east-1`, or to the Region that the
-    /// [`data_dir`](Self::data_dir) was made with.
+    /// Sets the Region. Defaults to the Region saved in the [`data_dir`](Self::data_dir), or to
+    /// `us-east-1`.
     pub fn region(mut self, region: impl Into<String>) -> Self {
         self.region = Some(region.into());
         self
     }
 
-    /// Sets the 26 lower-case letters and digits that the endpoint begins with. Defaults to random
-    /// ones, or to those that the [`data_dir`](Self::data_dir) was made with.
+    /// Sets the cluster ID: the 26 lower-case letters and digits that the endpoint begins with.
+    /// Defaults to the ID saved in the [`data_dir`](Self::data_dir), or to a random one.
     pub fn id(mut self, id: impl Into<String>) -> Self {
         self.id = Some(id.into());
         self
     }
 
     /// Keeps the data in a folder, and with it the endpoint, the certificate authority and the
-    /// administrator's credentials. Defaults to data that is thrown away with the cluster.
+    /// administrator's credentials. Defaults to temporary data.
     pub fn data_dir(mut self, folder: impl Into<PathBuf>) -> Self {
         self.data_dir = Some(folder.into());
         self
     }
 
-    /// Lets clients in by PrivateLink, too: by the name `<id>.dsql-<suffix>.<region>.on.aws`, or by
-    /// a VPC endpoint's, with the startup option `-c amzn-cluster-id=<id>`. Defaults to none.
+    /// Adds the host names of PrivateLink: `<id>.dsql-<suffix>.<region>.on.aws`, and VPC endpoint
+    /// names, which need the startup option `-c amzn-cluster-id=<id>`. Defaults to none.
     pub fn private_link(mut self, suffix: impl Into<String>) -> Self {
         self.private_link = Some(suffix.into());
         self
     }
 
-    /// Sets how long a client may take from connect to login. Defaults to 30 seconds.
+    /// Sets the deadline from connect to login. Defaults to 30 seconds.
     pub fn login_deadline(mut self, deadline: Duration) -> Self {
         self.login_deadline = deadline;
         self
     }
 
-    /// Sets how long a transaction may stay open. Defaults to 300 seconds.
+    /// Sets the maximum age of a transaction. Defaults to 300 seconds.
     pub fn transaction_age(mut self, limit: Duration) -> Self {
         self.transaction_age = limit;
         self
     }
 
-    /// Sets how old a session may grow. One that is older is closed without a word: at once if it
-    /// is idle, else when its transaction ends, or has had its
+    /// Sets the maximum age of a session. An older one is closed without an error message: at once
+    /// if it is idle, otherwise when its transaction ends or after another
     /// [`transaction_age`](Self::transaction_age). Defaults to 60 minutes.
     pub fn session_limit(mut self, limit: Duration) -> Self {
         self.session_limit = limit;
         self
     }
 
-    /// Sets how many connections may come at once, and how many more with each second.
-    /// Defaults to 1,000 and 100.
+    /// Sets the connection rate: the burst, and the connections per second that refill it. Defaults
+    /// to 1,000 and 100.
     pub fn connection_rate(mut self, burst: u32, per_second: u32) -> Self {
         self.quotas.burst = burst;
         self.quotas.per_second = per_second;
         self
     }
 
-    /// Sets how many sessions may be open. Defaults to 10,000.
+    /// Sets the maximum number of open sessions. Defaults to 10,000.
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.quotas.connections = connections;
         self
     }
 
-    /// Sets what a cluster that was put to [`sleep`](LocalCluster::sleep) wakes up by.
-    /// Defaults to one refused connection.
+    /// Sets what wakes the cluster up after [`sleep`](LocalCluster::sleep). Defaults to one refused
+    /// connection.
     pub fn wake_up(mut self, wake_up: WakeUp) -> Self {
         self.quotas.wake_up = wake_up;
         self
@@ -152,18 +170,18 @@ impl Builder {
     }
 
     /// Returns the cluster's ID and Region.
-    fn names(&self, kept: Option<&Kept>) -> Result<(String, String), StartError> {
-        let pick = |asked: &Option<String>, kept: Option<&String>| match (asked, kept) {
-            (Some(asked), Some(kept)) if asked != kept => Err(StartError::OtherCluster {
-                kept: kept.clone(),
+    fn names(&self, saved: Option<&Saved>) -> Result<(String, String), StartError> {
+        let pick = |asked: &Option<String>, saved: Option<&String>| match (asked, saved) {
+            (Some(asked), Some(saved)) if asked != saved => Err(StartError::OtherCluster {
+                kept: saved.clone(),
                 asked: asked.clone(),
             }),
             (Some(name), _) | (None, Some(name)) => Ok(Some(name.to_owned())),
             (None, None) => Ok(None),
         };
-        let id = pick(&self.id, kept.map(|kept| &kept.id))?
+        let id = pick(&self.id, saved.map(|saved| &saved.id))?
             .unwrap_or_else(|| random::text(ID_LENGTH, CLUSTER_ID));
-        let region = pick(&self.region, kept.map(|kept| &kept.region))?
+        let region = pick(&self.region, saved.map(|saved| &saved.region))?
             .unwrap_or_else(|| "us-east-1".to_owned());
         let is_id = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
         match id.len() == ID_LENGTH && id.bytes().all(is_id) {
@@ -176,35 +194,35 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// [`StartError`] names what is missing.
+    /// [`StartError`] names the cause.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future leaves nothing behind.
+    /// Dropping the future stops what was started.
     pub async fn start(self) -> Result<LocalCluster, StartError> {
-        let kept = match &self.data_dir {
-            Some(folder) => Kept::load(folder).map_err(|source| StartError::Kept {
+        let saved = match &self.data_dir {
+            Some(folder) => Saved::load(folder).map_err(|source| StartError::Saved {
                 folder: folder.clone(),
                 source,
             })?,
             None => None,
         };
-        let (cluster_id, region) = self.names(kept.as_ref())?;
+        let (cluster_id, region) = self.names(saved.as_ref())?;
         let data_dir = self.data_dir.clone();
         let engine = tokio::task::spawn_blocking(move || Engine::start(data_dir.as_deref()))
             .await
-            .expect("starting the engine does not panic")?;
+            .expect("the start of the engine does not panic")?;
         let hosts = Hosts::new(cluster_id.clone(), &region, self.private_link.as_deref());
-        let authority = kept.as_ref().map(|kept| &kept.authority);
+        let authority = saved.as_ref().map(|saved| &saved.authority);
         let certificates = Certificates::for_hosts(&hosts, authority)?;
-        let admin = kept
+        let admin = saved
             .as_ref()
-            .map_or_else(|| Identity::role("admin"), Kept::admin);
-        if let (None, Some(folder)) = (&kept, &self.data_dir) {
+            .map_or_else(|| Identity::role("admin"), Saved::admin);
+        if let (None, Some(folder)) = (&saved, &self.data_dir) {
             let authority = certificates.authority.clone();
-            Kept::new(cluster_id.clone(), region.clone(), authority, &admin)
+            Saved::new(cluster_id.clone(), region.clone(), authority, &admin)
                 .save(folder)
-                .map_err(|source| StartError::Kept {
+                .map_err(|source| StartError::Saved {
                     folder: folder.clone(),
                     source,
                 })?;
@@ -219,12 +237,12 @@ impl Builder {
             transaction_age: self.transaction_age,
             schema: Schema::new(self.schema_conflicts),
             session_limit: self.session_limit,
-            gate: Gate::new(self.quotas),
+            admission: Admission::new(self.quotas),
             directory: Directory::default(),
             faults: Faults::default(),
             conflicts: Registry::default(),
-            ledger: Arc::new(Ledger::default()),
-            fate: watch::Sender::default(),
+            log: Arc::new(Log::default()),
+            disruption: watch::Sender::default(),
             superuser: engine.superuser(),
             socket: engine.socket(),
             engine_ended: engine.ended(),
@@ -242,13 +260,13 @@ impl Builder {
         // caller's.
         let _on_the_engines = engine.runtime().enter();
         let listener = TcpListener::from_std(listener).map_err(listen)?;
-        let front = tokio::spawn(front::listen(listener, cluster.clone())).abort_handle();
+        let accepting = tokio::spawn(listener::listen(listener, cluster.clone())).abort_handle();
         Ok(LocalCluster {
             cluster,
             certificates,
             admin,
             address,
-            front,
+            listener: accepting,
             engine,
         })
     }
@@ -287,7 +305,7 @@ pub enum StartError {
     },
     /// The names and keys in the data folder cannot be read or written.
     #[error("could not use cluster.json in {}: {source}", .folder.display())]
-    Kept {
+    Saved {
         /// The folder.
         folder: PathBuf,
         /// The system's error.

@@ -73,54 +73,31 @@
 //!   enforced.
 
 pub use builder::{Builder, StartError};
-pub use clock::Clock;
-pub use count::{ConnectionLog, Counts, Outcome};
+pub use conflict::SchemaConflicts;
 pub use engine::EngineError;
-pub use fault::{Direction, Effect, Fault, Late, Stage};
-pub use gate::WakeUp;
-pub use identity::{Action, Identity};
+pub use faults::{Direction, Effect, Fault, Late, Stage};
+pub use iam::clock::Clock;
+pub use iam::identity::{Action, Identity};
+pub use iam::sigv4::{Flaw, PresignedToken, sign};
 pub use local::LocalCluster;
 pub use refusal::Refusal;
-pub use schema::SchemaConflicts;
 pub use script::ScriptError;
-pub use sigv4::{Flaw, PresignedToken, sign};
+pub use server::admission::WakeUp;
+pub use server::log::{ConnectionLog, Counts, Outcome};
 
-mod answer;
 mod builder;
-mod certificate;
-mod clock;
-mod cluster;
 mod conflict;
-mod control;
-mod count;
-mod ending;
 mod engine;
-mod fault;
-mod forward;
-mod frame;
-mod front;
-mod gate;
-mod host;
-mod identity;
-mod job;
-mod kept;
-mod line;
+mod faults;
+mod iam;
 mod local;
-mod options;
+mod protocol;
 mod random;
 mod refusal;
-mod reply;
-mod request;
-mod role;
-mod rules;
-mod schema;
+mod saved;
 mod script;
-mod session;
-mod sigv4;
-mod socket;
-mod statement;
-mod transaction;
-mod uptime;
+mod server;
+mod sql;
 
 #[cfg(test)]
 #[path = "../tests/corpus/mod.rs"]

@@ -1,5 +1,4 @@
-//! The local cluster that tests and the binary hold: what they read of it and what they do to it.
-//! `builder` makes it of engine, certificates and front, which it stops when it is dropped.
+//! The handle to a running cluster, which tests and the binary hold. `builder` creates it.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -10,57 +9,36 @@ use rustls::pki_types::CertificateDer;
 use tokio::task::AbortHandle;
 use tokio_postgres::SimpleQueryMessage;
 
-use crate::builder::{Builder, StartError};
-use crate::certificate::Certificates;
-use crate::clock::Clock;
-use crate::cluster::{Cluster, Fate};
-use crate::control;
-use crate::count::{ConnectionLog, Counts};
 use crate::engine::Engine;
-use crate::fault::Fault;
-use crate::identity::{Action, Identity};
-use crate::script::{self, ScriptError};
+use crate::faults::Fault;
+use crate::iam::clock::Clock;
+use crate::iam::identity::{Action, Identity};
+use crate::server::certificate::Certificates;
+use crate::server::cluster::{Cluster, Disruption};
+use crate::server::control;
+use crate::server::log::{ConnectionLog, Counts};
 
 /// A cluster on this machine, stopped when it is dropped.
 ///
-/// It works on threads of its own: it can be shared between tests with a runtime each, and a test
-/// that pauses its clock does not pause the cluster's.
+/// The cluster runs on its own threads: tests with a runtime each can share it, and a test that
+/// pauses its clock does not pause the cluster.
 pub struct LocalCluster {
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) certificates: Certificates,
     pub(crate) admin: Identity,
     pub(crate) address: SocketAddr,
-    pub(crate) front: AbortHandle,
+    pub(crate) listener: AbortHandle,
     pub(crate) engine: Engine,
 }
 
 impl LocalCluster {
-    /// Starts a cluster on a free port.
-    ///
-    /// # Errors
-    ///
-    /// [`StartError::Engine`] without PostgreSQL on the machine; it names the command to install
-    /// one.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future leaves nothing behind.
-    pub async fn start() -> Result<Self, StartError> {
-        Self::builder().start().await
-    }
-
-    /// Returns a builder, for a port, a Region or a deadline of the caller's choice.
-    pub fn builder() -> Builder {
-        Builder::default()
-    }
-
-    /// Returns the host name, which tokens are signed for and TLS must name.
+    /// Returns the host name, for TLS and for signing tokens.
     pub fn endpoint(&self) -> &str {
         &self.cluster.hosts.public
     }
 
     /// Returns the host name in the private domain, if the cluster has
-    /// [`private_link`](Builder::private_link). TLS and tokens may name it instead.
+    /// [`private_link`](crate::Builder::private_link). TLS and tokens can use it instead.
     pub fn private_endpoint(&self) -> Option<&str> {
         self.cluster.hosts.private.as_deref()
     }
@@ -80,7 +58,7 @@ impl LocalCluster {
         &self.cluster.arn
     }
 
-    /// Returns where the endpoint is to be dialed.
+    /// Returns the address to connect to.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -95,8 +73,8 @@ impl LocalCluster {
         &self.certificates.ca_der
     }
 
-    /// Returns a folder that only the engine's user and root can enter, and that goes with the
-    /// engine, even if this process is killed. It holds files that belong to a cluster.
+    /// Returns a folder for files that belong to the cluster. Only the engine's user and root can
+    /// enter it. It is removed together with the engine, even if this process is killed.
     pub fn folder(&self) -> &Path {
         self.engine.folder()
     }
@@ -116,50 +94,50 @@ impl LocalCluster {
         self.register(Identity::user(name), allowed)
     }
 
-    /// Makes an identity of the caller's known, or changes what it is allowed.
+    /// Adds an identity to the cluster's account, or replaces the actions that it is allowed.
     pub fn register(&self, identity: Identity, allowed: &[Action]) -> Identity {
         self.cluster.directory.put(identity.clone(), allowed);
         identity
     }
 
-    /// Makes an identity's access key unknown, as when temporary credentials expire.
+    /// Removes an identity's access key, as if its temporary credentials had expired.
     pub fn forget(&self, identity: &Identity) {
         self.cluster.directory.remove(identity.access_key_id());
     }
 
-    /// Returns the clock that tokens are judged by.
+    /// Returns the clock that tokens are checked by.
     pub fn clock(&self) -> &Clock {
         &self.cluster.clock
     }
 
-    /// Makes the sessions and transactions that are open this much older, at once, and lets the
-    /// connection rate recover for this long. Tokens have a [`clock`](Self::clock) of their own.
+    /// Makes open sessions and transactions this much older, and lets the connection rate recover
+    /// for this long. Tokens have a [`clock`](Self::clock) of their own.
     pub fn pass_time(&self, by: Duration) {
         self.cluster.uptime.advance(by);
     }
 
-    /// Fails the next statement of every session that has run one, as a definition by another
+    /// Fails the next statement of every session that has run one, like a definition of another
     /// session does with [`SchemaConflicts::Every`](crate::SchemaConflicts::Every).
     pub fn change_schema(&self) {
         self.cluster.schema.change(None, self.cluster.uptime.now());
     }
 
     /// Puts the cluster to sleep, as after a long time without connections: the next connections
-    /// are refused with [`Refusal::WakingUp`](crate::Refusal::WakingUp) until it has woken up.
-    /// Sessions that are open stay.
+    /// are refused with [`Refusal::WakingUp`](crate::Refusal::WakingUp) until it has woken up. Open
+    /// sessions stay open.
     pub fn sleep(&self) {
-        self.cluster.gate.sleep();
+        self.cluster.admission.sleep();
     }
 
-    /// Runs SQL as superuser, past the front and its rules, and returns the rows as text.
+    /// Runs SQL as the engine's superuser, without the service's rules, and returns the rows as text.
     ///
     /// # Errors
     ///
-    /// What PostgreSQL said.
+    /// PostgreSQL's error.
     ///
     /// # Cancel safety
     ///
-    /// The SQL may run all the same.
+    /// The SQL may still run when the future is dropped.
     pub async fn query(
         &self,
         sql: &str,
@@ -179,95 +157,81 @@ impl LocalCluster {
         Ok(rows.collect())
     }
 
-    /// Runs a script as `admin` through the front, each statement by itself.
+    /// Runs `CALL dsql_local.{call}`, as a session with `-c dsql_local.control=on` does, such as
+    /// `inject('conflict', 3)` or `advance('1 hour')`.
     ///
     /// # Errors
     ///
-    /// [`ScriptError`] names the statement that failed; those before it stay.
-    ///
-    /// # Cancel safety
-    ///
-    /// Some of the statements may have run.
-    pub async fn run_script(&self, sql: &str) -> Result<(), ScriptError> {
-        script::run(self, sql).await
-    }
-
-    /// Does what `CALL dsql_local.{call}` does in a session with `-c dsql_local.control=on`, such
-    /// as `inject('conflict', 3)` or `advance('1 hour')`.
-    ///
-    /// # Errors
-    ///
-    /// Words for the person who wrote the call.
+    /// A message for the author of the call.
     pub fn control(&self, call: &str) -> Result<(), String> {
         control::call(&self.cluster, call)
     }
 
-    /// Adds a fault. Faults of a kind are due in the order in which they were added.
+    /// Adds a fault. Faults of the same stage apply in the order in which they were added.
     pub fn inject(&self, fault: Fault) {
         self.cluster.faults.add(fault);
     }
 
-    /// Removes the faults that are not due yet or always due. Stalled connections stay stalled.
+    /// Removes all pending faults. Stalled connections stay stalled.
     pub fn clear_faults(&self) {
         self.cluster.faults.clear();
     }
 
-    /// Returns how often faults that are equal to this one, but for how often they are due, have
-    /// struck.
+    /// Returns how often a fault of this stage and effect was applied.
     pub fn struck(&self, fault: &Fault) -> u64 {
-        self.cluster.faults.struck(fault)
+        self.cluster.faults.applied(fault)
     }
 
-    /// Ends all stalls, trickles and black holes: their sockets close.
+    /// Releases all stalled, slow and black-holed connections: their sockets close.
     pub fn release(&self) {
         self.cluster.faults.release();
     }
 
-    /// Closes every open socket, without a word.
+    /// Closes every open socket without an error message.
     pub fn cut_all(&self) {
-        self.cluster.fate.send_replace(Fate::Cut);
+        self.cluster.disruption.send_replace(Disruption::Cut);
     }
 
     /// Closes every open socket with a reset.
     pub fn reset_all(&self) {
-        self.cluster.fate.send_replace(Fate::Reset);
+        self.cluster.disruption.send_replace(Disruption::Reset);
     }
 
-    /// Leaves every open socket open, and reads and answers nothing more until they are released.
+    /// Stops reading and writing on every open socket, and keeps it open, until
+    /// [`release`](Self::release).
     pub fn black_hole_all(&self) {
-        self.cluster.fate.send_replace(Fate::BlackHole);
+        self.cluster.disruption.send_replace(Disruption::BlackHole);
     }
 
-    /// Waits until the engine has ended by itself, killed or crashed, and returns the end of its
-    /// log.
+    /// Waits until the engine was killed or crashed, and returns the end of its log.
     ///
     /// # Cancel safety
     ///
-    /// Nothing is lost when the future is dropped.
+    /// This method is cancel safe.
     pub async fn engine_ended(&self) -> String {
         let mut ended = self.cluster.engine_ended.clone();
-        // An error means that the superuser's connection was closed from this side.
+        // An error means that the cluster closed the superuser's connection itself.
         if ended.wait_for(|ended| *ended).await.is_err() {
             std::future::pending::<()>().await;
         }
         self.engine.log()
     }
 
-    /// Returns what was counted so far.
+    /// Returns the current counters.
     pub fn counts(&self) -> Counts {
-        self.cluster.ledger.counts()
+        self.cluster.log.counts()
     }
 
-    /// Returns what became of each connection, in the order in which they were accepted.
+    /// Returns the log of each connection, in the order in which they were accepted.
     pub fn connections(&self) -> Vec<ConnectionLog> {
-        self.cluster.ledger.connections()
+        self.cluster.log.connections()
     }
 }
 
 impl Drop for LocalCluster {
     fn drop(&mut self) {
-        self.front.abort();
-        self.cluster.fate.send_replace(Fate::Cut);
+        self.listener.abort();
+        self.cluster.disruption.send_replace(Disruption::Cut);
     }
 }
 

@@ -4,8 +4,8 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::identity::Action;
-use crate::sigv4::Flaw;
+use crate::iam::identity::Action;
+use crate::iam::sigv4::Flaw;
 
 /// A refusal: severity, SQLSTATE, message and hint follow from what was refused.
 ///

@@ -1,5 +1,4 @@
-//! Runs a script as `admin`, through TLS, token and rules as any client.
-//! `local` offers it; the binary runs `--init` with it.
+//! Runs a script as `admin`, over TLS with a token, like any client. The binary's `--init` uses it.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -12,14 +11,30 @@ use tokio_postgres::config::SslMode;
 use tokio_postgres::{Client, Config, NoTls};
 use tokio_rustls::TlsConnector;
 
-use crate::certificate::ALPN;
-use crate::identity::{ADMIN, Action};
+use crate::engine::DATABASE;
+use crate::iam::identity::{ADMIN, Action};
+use crate::iam::sigv4::sign;
 use crate::local::LocalCluster;
-use crate::sigv4::sign;
-use crate::statement;
+use crate::server::certificate::ALPN;
+use crate::sql::statement;
 
-/// Runs each statement of a script by itself, as the service wants its definitions.
-pub(crate) async fn run(cluster: &LocalCluster, sql: &str) -> Result<(), ScriptError> {
+impl LocalCluster {
+    /// Runs a script as `admin`, each statement in its own transaction.
+    ///
+    /// # Errors
+    ///
+    /// [`ScriptError`] names the statement that failed. Earlier statements stay committed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Some of the statements may have run when the future is dropped.
+    pub async fn run_script(&self, sql: &str) -> Result<(), ScriptError> {
+        run(self, sql).await
+    }
+}
+
+/// Runs each statement by itself: the service takes one definition per transaction.
+async fn run(cluster: &LocalCluster, sql: &str) -> Result<(), ScriptError> {
     let client = connect(cluster).await?;
     for statement in statement::split(sql) {
         let text = statement.text.trim();
@@ -66,9 +81,9 @@ async fn connect(cluster: &LocalCluster) -> Result<Client, ScriptError> {
     let (client, connection) = Config::new()
         .user(ADMIN)
         .password(token)
-        .dbname(crate::engine::DATABASE)
+        .dbname(DATABASE)
         .application_name("dsql-local")
-        // TLS is there already.
+        // The stream is already encrypted.
         .ssl_mode(SslMode::Disable)
         .connect_raw(stream, NoTls)
         .await
@@ -81,11 +96,11 @@ async fn connect(cluster: &LocalCluster) -> Result<Client, ScriptError> {
     Ok(client)
 }
 
-/// Why a script did not run to its end.
+/// Why a script stopped.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ScriptError {
-    /// No session was opened.
+    /// The connection failed.
     #[error("could not connect to the local cluster: {0}")]
     Connect(String),
     /// A statement failed.
@@ -93,7 +108,7 @@ pub enum ScriptError {
     Statement {
         /// The beginning of the statement.
         statement: String,
-        /// The cluster's answer.
+        /// The cluster's error.
         message: String,
     },
 }

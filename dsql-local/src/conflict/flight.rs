@@ -1,69 +1,26 @@
-//! A flight is what a client sends up to a `ReadyForQuery`. It is cut into segments here: a
-//! statement that begins or ends a transaction is a segment of its own, because the guard acts
-//! between them.
+//! Cuts flights into segments. A flight is the frames up to a `ReadyForQuery`. A statement that
+//! begins or ends a transaction is a segment of its own, because the guard acts between segments.
 
 use std::collections::HashMap;
 
 use bytes::BytesMut;
 
+use super::class::Class;
 use super::rename::{self, Copied};
-use crate::ending::Ending;
-use crate::frame::{self, Frame};
-use crate::rules;
-use crate::statement::{self, Statement};
-
-/// What a statement is to the guard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Class {
-    Read,
-    /// COPY, whose data cannot be sent twice.
-    Copy,
-    /// A SELECT that locks its rows.
-    LockShared,
-    Lock,
-    Write,
-    Definition,
-    Rollback,
-    Commit,
-    Begin,
-}
-
-impl Class {
-    fn is_control(self) -> bool {
-        matches!(self, Self::Begin | Self::Commit | Self::Rollback)
-    }
-
-    pub(crate) fn of(statement: &Statement<'_>) -> Self {
-        match statement.word(0) {
-            Some("begin") => Self::Begin,
-            Some("start") if statement.word(1) == Some("transaction") => Self::Begin,
-            Some("commit" | "end") => Self::Commit,
-            Some("rollback" | "abort") => Self::Rollback,
-            Some("copy") if rules::copies_in(&statement.tokens) => Self::Copy,
-            Some("create" | "alter" | "drop" | "grant" | "revoke" | "comment" | "do") => {
-                Self::Definition
-            }
-            // How the ASYNC statements reach the engine.
-            Some("select") if statement.begins_with(&["select", "dsql_local"]) => Self::Definition,
-            Some("insert" | "update" | "delete" | "merge" | "call") => Self::Write,
-            Some("with" | "explain") if rules::changes(&statement.tokens) => Self::Write,
-            _ if statement.find(&["for", "update"]).is_some() => Self::Lock,
-            _ if statement.find(&["for", "key", "share"]).is_some() => Self::LockShared,
-            _ => Self::Read,
-        }
-    }
-}
+use crate::protocol::ending::Ending;
+use crate::protocol::frame::{self, Frame};
+use crate::sql::statement;
 
 /// Part of a flight that the engine answers with one `ReadyForQuery`.
 #[derive(Debug)]
 pub(crate) struct Segment {
     frames: Vec<Frame>,
     pub(crate) class: Class,
-    /// The texts of its statements.
+    /// The text of its statements.
     pub(crate) text: String,
-    /// Whether the client sees its `ReadyForQuery`.
+    /// Whether its `ReadyForQuery` goes to the client.
     pub(crate) is_last: bool,
-    /// Whether a `ReadyForQuery` comes at all: none follows a Flush.
+    /// Whether the engine answers it with `ReadyForQuery`, which it does not after a Flush.
     pub(crate) ends: bool,
 }
 
@@ -78,9 +35,9 @@ pub(crate) struct Statements {
 struct Prepared {
     class: Class,
     text: String,
-    /// The types of its parameters, as they were sent.
+    /// The parameter types of the Parse frame.
     types: Vec<u8>,
-    /// The engine has this text instead, with the names of copies in it.
+    /// The text that the engine has instead, with the names of copies.
     renamed: Option<String>,
 }
 
@@ -115,7 +72,7 @@ impl Statements {
                         None => (Class::Read, ""),
                     };
                     if has_executed && (class.is_control() || segment.class.is_control()) {
-                        // What was sent for this statement since the last one belongs to it.
+                        // The frames since the last Execute belong to this statement.
                         let last = segment.frames.iter().rposition(|frame| frame.tag() == b'E');
                         let own = segment.frames.split_off(last.map_or(0, |last| last + 1));
                         let ended = std::mem::replace(&mut segment, Segment::new());
@@ -156,7 +113,7 @@ impl Statements {
         Ok(())
     }
 
-    /// Prepares again what a segment binds and the engine has with the names of other tables.
+    /// Prepares the statements that a segment binds again, if their tables are elsewhere now.
     pub(crate) fn put_renamed(
         &mut self,
         segment: &Segment,
@@ -200,7 +157,7 @@ impl Statements {
         Ok(())
     }
 
-    /// Returns the segment's bytes with the names of copies in place of the tables'.
+    /// Returns the segment's bytes with the names of copies instead of tables.
     pub(crate) fn renamed(
         &mut self,
         segment: &Segment,
@@ -255,7 +212,7 @@ impl Segment {
         self
     }
 
-    /// Returns whether something in it is executed.
+    /// Returns whether it executes a statement.
     pub(crate) fn executes(&self) -> bool {
         self.frames
             .iter()
@@ -268,8 +225,8 @@ impl Segment {
         }
     }
 
-    /// Closes the statements that the segment prepares by name, so that it can be sent again.
-    /// Returns how many.
+    /// Writes a Close for each named statement that the segment prepares, so that it can be sent
+    /// again. Returns how many.
     pub(crate) fn put_closes(&self, out: &mut BytesMut) -> Result<usize, Ending> {
         let mut closed = 0;
         for frame in self.frames.iter().filter(|frame| frame.tag() == b'P') {
@@ -340,7 +297,8 @@ pub(crate) fn put_query(out: &mut BytesMut, sql: &str) {
     frame::put(out, b'Q', |out| frame::put_string(out, sql.as_bytes()));
 }
 
-/// Removes SKIP LOCKED and NOWAIT from a flight's statements: the service shows no locks to them.
+/// Removes SKIP LOCKED and NOWAIT from a flight's statements: the service has no locks that they
+/// could skip.
 pub(crate) fn without_lock_options(flight: &mut [Frame]) -> Result<(), Ending> {
     for frame in flight {
         if !matches!(frame.tag(), b'Q' | b'P') || !rename::mentions_lock_options(frame.body()) {

@@ -1,4 +1,4 @@
-//! The guard's own conversation with the engine, whose answers the client does not see.
+//! The guard's own messages to the engine, whose replies do not go to the client.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -8,10 +8,10 @@ use tokio::net::unix::OwnedWriteHalf;
 use tokio::sync::mpsc;
 
 use super::flight::put_query;
-use crate::ending::Ending;
-use crate::frame::{self, Frame, HEADER, Malformed};
+use crate::protocol::ending::Ending;
+use crate::protocol::frame::{self, Frame, HEADER, Malformed};
 
-/// Where the engine's answers go: to the client, or to the guard while it acts.
+/// Decides whether the engine's replies go to the client or to the guard.
 #[derive(Debug)]
 pub(crate) struct Tap {
     diverts: AtomicBool,
@@ -19,47 +19,47 @@ pub(crate) struct Tap {
 }
 
 impl Tap {
-    /// Takes whole frames, if the guard asked for them. Returns whether it did.
+    /// Sends complete frames to the guard, if the guard expects them. Returns whether it does.
     pub(crate) fn divert(&self, unread: &mut BytesMut) -> Result<bool, Malformed> {
         if !self.diverts.load(Ordering::SeqCst) {
             return Ok(false);
         }
         while let Some(frame) = Frame::cut(unread, usize::MAX)? {
-            // The guard ends with the session.
-            let _gone = self.frames.send(frame);
+            // Fails only if the guard was dropped with the session.
+            let _dropped = self.frames.send(frame);
         }
         Ok(true)
     }
 }
 
-/// The writing end of the connection to the engine, and the reading end while it is diverted.
+/// The write half of the connection to the engine, and the replies that are diverted to the guard.
 #[derive(Debug)]
-pub(super) struct Line<'a> {
+pub(super) struct EngineConnection<'a> {
     engine: OwnedWriteHalf,
     tap: &'a Tap,
     frames: mpsc::UnboundedReceiver<Frame>,
-    /// To the client.
-    answers: mpsc::UnboundedSender<BytesMut>,
+    /// Bytes for the client.
+    replies: mpsc::UnboundedSender<BytesMut>,
 }
 
-/// What the engine answered, up to `ReadyForQuery`.
+/// The engine's frames up to `ReadyForQuery`.
 #[derive(Debug, Default)]
 pub(super) struct Answer {
     frames: Vec<Frame>,
     pub(super) status: u8,
     pub(super) error: Option<Failure>,
-    /// The engine waits for data instead.
+    /// The engine waits for copied data instead of sending `ReadyForQuery`.
     pub(super) copies_in: bool,
 }
 
-/// An error of the engine's.
+/// An error from the engine.
 #[derive(Debug)]
 pub(super) struct Failure {
     pub(super) sqlstate: String,
     pub(super) message: String,
 }
 
-/// Makes the two ends.
+/// Creates both ends of the channel.
 pub(super) fn tap() -> (Tap, mpsc::UnboundedReceiver<Frame>) {
     let (sender, frames) = mpsc::unbounded_channel();
     let tap = Tap {
@@ -69,28 +69,28 @@ pub(super) fn tap() -> (Tap, mpsc::UnboundedReceiver<Frame>) {
     (tap, frames)
 }
 
-impl<'a> Line<'a> {
+impl<'a> EngineConnection<'a> {
     pub(super) fn new(
         engine: OwnedWriteHalf,
         tap: &'a Tap,
         frames: mpsc::UnboundedReceiver<Frame>,
-        answers: mpsc::UnboundedSender<BytesMut>,
+        replies: mpsc::UnboundedSender<BytesMut>,
     ) -> Self {
         Self {
             engine,
             tap,
             frames,
-            answers,
+            replies,
         }
     }
 
-    /// Sends what the engine answers to the client. Nothing else may be in flight when it changes.
+    /// Sends bytes whose replies go to the client. Nothing may be in flight when this changes.
     pub(super) async fn pass(&mut self, bytes: &[u8]) -> Result<(), Ending> {
         self.tap.diverts.store(false, Ordering::SeqCst);
         self.write(bytes).await
     }
 
-    /// Sends what the engine answers to the guard.
+    /// Sends bytes whose replies go to the guard.
     pub(super) async fn send(&mut self, bytes: &[u8]) -> Result<(), Ending> {
         self.tap.diverts.store(true, Ordering::SeqCst);
         self.write(bytes).await
@@ -103,6 +103,7 @@ impl<'a> Line<'a> {
             .map_err(|_| Ending::EngineClosed)
     }
 
+    /// Receives the next answer.
     pub(super) async fn answer(&mut self) -> Result<Answer, Ending> {
         let mut answer = Answer::default();
         loop {
@@ -126,8 +127,8 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// Runs SQL of the guard's own, and returns the rows.
-    pub(super) async fn ask(&mut self, sql: &str) -> Result<Result<Rows, Failure>, Ending> {
+    /// Runs the guard's own SQL, and returns its rows.
+    pub(super) async fn query(&mut self, sql: &str) -> Result<Result<Rows, Failure>, Ending> {
         let mut out = BytesMut::new();
         put_query(&mut out, sql);
         self.send(&out).await?;
@@ -138,7 +139,8 @@ impl<'a> Line<'a> {
         })
     }
 
-    /// Lets the client see an answer. Some of its frames are to the guard's own questions.
+    /// Sends an answer to the client, except its first `skipped` frames, which reply to the guard's
+    /// own messages.
     pub(super) fn accept(&self, answer: Answer, skipped: usize, with_ready: bool) {
         let mut out = BytesMut::new();
         for frame in answer.frames.iter().skip(skipped) {
@@ -146,21 +148,20 @@ impl<'a> Line<'a> {
                 out.extend_from_slice(frame.bytes());
             }
         }
-        self.give(out);
+        self.send_to_client(out);
     }
 
-    /// Lets the client see bytes.
-    pub(super) fn give(&self, bytes: BytesMut) {
-        // The receiver ends with the session.
-        let _gone = self.answers.send(bytes);
+    pub(super) fn send_to_client(&self, bytes: BytesMut) {
+        // Fails only if the receiver was dropped with the session.
+        let _dropped = self.replies.send(bytes);
     }
 }
 
-/// Rows as text.
+/// Rows in text format.
 pub(super) type Rows = Vec<Vec<Option<String>>>;
 
 impl Answer {
-    /// Puts another answer's error in place of success.
+    /// Replaces success with another answer's error.
     pub(super) fn fail_with(&mut self, other: Self) {
         self.frames
             .retain(|frame| !matches!(frame.tag(), b'C' | b'Z'));
@@ -170,8 +171,8 @@ impl Answer {
         self.error = other.error;
     }
 
-    /// Says that no transaction is open.
-    pub(super) fn is_over(&mut self) {
+    /// Changes the transaction status to idle.
+    pub(super) fn set_idle(&mut self) {
         self.status = b'I';
         self.frames.retain(|frame| frame.tag() != b'Z');
         let mut ready = BytesMut::new();

@@ -1,4 +1,4 @@
-//! The sessions of a cluster, as far as they can be in each other's way.
+//! The sessions of a cluster whose transactions may meet, and what they committed.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::writes::Writes;
 
-/// A cluster's sessions and the row locks that outlive their transactions.
+/// A cluster's sessions.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Registry {
     shared: Arc<Shared>,
@@ -19,23 +19,23 @@ pub(crate) struct Registry {
 #[derive(Debug, Default)]
 struct Shared {
     members: Mutex<HashMap<u64, Arc<State>>>,
-    /// Held by the one session that moves others aside.
+    /// Held by the session that moves others aside.
     token: Arc<tokio::sync::Mutex<()>>,
-    /// Counts joins, transactions and commits: a later number is a later event.
+    /// Numbers joins, transactions and commits in order.
     clock: AtomicU64,
-    /// What was committed while older transactions were open, by the time of the commit.
+    /// The writes that were committed while older transactions were open, with their commit time.
     committed: Mutex<Vec<(u64, Arc<Writes>)>>,
 }
 
 #[derive(Debug)]
 struct State {
-    /// When its transaction began; zero outside of one.
+    /// The time when its transaction began, or zero outside of a transaction.
     begun: AtomicU64,
     has_run: AtomicBool,
     requests: mpsc::UnboundedSender<Request>,
 }
 
-/// A session's place in the registry, which it leaves when this is dropped.
+/// A session in the registry, which removes it when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Member {
     registry: Registry,
@@ -44,17 +44,18 @@ pub(crate) struct Member {
     requests: mpsc::UnboundedReceiver<Request>,
 }
 
-/// Asks a session to move its transaction aside.
+/// A request to a session to move its transaction aside.
 #[derive(Debug)]
 pub(crate) struct Request {
-    /// A definition needs locks that exclude readers.
+    /// The request comes from a definition, whose locks conflict with those of readers.
     pub(crate) for_definition: bool,
-    /// Dropped when done.
+    /// Dropped when the transaction was moved.
     _done: oneshot::Sender<()>,
 }
 
 /// The right to move others aside.
-pub(crate) type Token = OwnedMutexGuard<()>;
+#[derive(Debug)]
+pub(crate) struct MoveToken(#[expect(dead_code, reason = "held for its Drop")] OwnedMutexGuard<()>);
 
 impl Registry {
     pub(crate) fn join(&self) -> Member {
@@ -84,8 +85,8 @@ impl Registry {
 }
 
 impl Member {
-    /// Returns whether other sessions could be in the way.
-    pub(crate) fn has_company(&self) -> bool {
+    /// Returns whether the cluster has other sessions.
+    pub(crate) fn has_others(&self) -> bool {
         self.registry.members().len() > 1
     }
 
@@ -95,7 +96,7 @@ impl Member {
         self.state.begun.store(now, Ordering::SeqCst);
     }
 
-    /// Notes that the transaction may hold locks.
+    /// Records that the transaction may hold locks.
     pub(crate) fn ran(&self) {
         self.state.has_run.store(true, Ordering::SeqCst);
     }
@@ -108,19 +109,21 @@ impl Member {
     pub(crate) async fn requested(&mut self) -> Request {
         match self.requests.recv().await {
             Some(request) => request,
-            // The registry holds a sender for as long as this exists.
+            // Unreachable: the registry holds a sender until this is dropped.
             None => std::future::pending().await,
         }
     }
 
-    /// Returns the future of the token, which does not borrow the member.
-    pub(crate) fn token(&self) -> impl Future<Output = Token> + use<> {
-        self.registry.shared.token.clone().lock_owned()
+    /// Waits for the token. The future does not borrow the member, which may be asked to move its
+    /// own transaction meanwhile.
+    pub(crate) fn token(&self) -> impl Future<Output = MoveToken> + use<> {
+        let token = self.registry.shared.token.clone();
+        async { MoveToken(token.lock_owned().await) }
     }
 
-    /// Moves the other open transactions aside. One whose statement takes too long stays where it
-    /// is.
-    pub(crate) async fn clear_the_way(&self, _token: &Token, for_definition: bool) {
+    /// Moves the other open transactions aside. Skips a transaction whose statement does not end
+    /// within [`MOVE_TIMEOUT`].
+    pub(crate) async fn move_others_aside(&self, _token: &MoveToken, for_definition: bool) {
         let others: Vec<_> = self
             .registry
             .members()
@@ -141,31 +144,32 @@ impl Member {
             })
             .collect();
         for done in others {
-            let _moved = timeout(LONGEST_MOVE, done).await;
+            let _moved = timeout(MOVE_TIMEOUT, done).await;
         }
     }
 
-    /// Returns whether transactions of other sessions are open.
-    pub(crate) fn is_beside_others(&self) -> bool {
+    /// Returns whether other sessions have open transactions.
+    pub(crate) fn has_open_others(&self) -> bool {
         let members = self.registry.members();
         let mut others = members.iter().filter(|(id, _)| **id != self.id);
         others.any(|(_, other)| other.begun.load(Ordering::SeqCst) != 0)
     }
 
-    /// Returns the time of a commit that is about to be sent. One that began later may not see it.
+    /// Returns the time of a commit that is about to be sent. A transaction that began later may not
+    /// see it yet.
     pub(crate) fn commit_time(&self) -> u64 {
         self.registry.tick()
     }
 
-    /// Keeps what was committed, for the transactions that began before.
+    /// Registers committed writes for the transactions that began before.
     pub(crate) fn committed(&self, at: u64, writes: Writes) {
         if !writes.is_empty() {
             lock(&self.registry.shared.committed).push((at, Arc::new(writes)));
         }
     }
 
-    /// Returns what others committed since the transaction began.
-    pub(crate) fn met(&self) -> Vec<Arc<Writes>> {
+    /// Returns the writes that others committed since the transaction began, in order.
+    pub(crate) fn later_commits(&self) -> Vec<Arc<Writes>> {
         let mut committed = lock(&self.registry.shared.committed);
         let begun = |state: &State| state.begun.load(Ordering::SeqCst);
         let oldest = {
@@ -178,8 +182,12 @@ impl Member {
         };
         committed.retain(|(at, _)| oldest.is_some_and(|oldest| oldest < *at));
         let since = begun(&self.state);
-        let met = committed.iter().filter(|(at, _)| *at > since);
-        met.map(|(_, writes)| writes.clone()).collect()
+        let mut later: Vec<_> = committed.iter().filter(|(at, _)| *at > since).collect();
+        later.sort_by_key(|(at, _)| *at);
+        later
+            .into_iter()
+            .map(|(_, writes)| writes.clone())
+            .collect()
     }
 }
 
@@ -193,4 +201,4 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-const LONGEST_MOVE: Duration = Duration::from_secs(5);
+const MOVE_TIMEOUT: Duration = Duration::from_secs(5);

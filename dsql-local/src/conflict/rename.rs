@@ -1,8 +1,8 @@
-//! Changes to the text of statements: names of copies, and options of locking clauses.
+//! Edits the text of statements: names of copies, and options of locking clauses.
 
 use std::collections::HashMap;
 
-use crate::statement::{self, Statement, Token};
+use crate::sql::statement::{self, Statement, Token};
 
 /// The tables that a transaction has copies of, by schema and name.
 #[derive(Debug, Clone, Default)]
@@ -13,8 +13,8 @@ impl Copied {
         self.0.insert((schema, name), copy);
     }
 
-    /// Puts a copy's name where a table is named with its schema. A name without a schema finds the
-    /// copy by itself, because temporary tables come first.
+    /// Replaces schema-qualified table names with the names of copies. A name without a schema
+    /// resolves to the copy by itself, because temporary tables come first.
     pub(crate) fn rename(&self, sql: &str) -> String {
         let mut statements = Vec::new();
         for statement in statement::split(sql) {
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_tables_with_their_schema_are_renamed() {
+    fn only_qualified_tables_are_renamed() {
         let mut copied = Copied::default();
         copied.add("public".into(), "t".into(), "t".into());
         copied.add("S".into(), "t".into(), "dsql_local_9".into());
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn options_go_and_columns_stay() {
+    fn lock_options_are_removed_and_columns_kept() {
         for (sql, expected) in [
             ("SELECT skip, locked FROM t", "SELECT skip, locked FROM t"),
             (

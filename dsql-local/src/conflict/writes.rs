@@ -1,4 +1,4 @@
-//! What a transaction wrote and locked, as net changes of rows.
+//! The rows that a transaction wrote and locked, as net changes.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,23 +8,30 @@ use serde_json::{Value, json};
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Writes(Vec<Change>);
 
-/// What became of one row.
+/// The versions in a snapshot from which later commits made new ones, by table and new id.
+///
+/// An id is not reused for another row while the snapshot is open: the engine keeps the versions
+/// that were written after it.
+#[derive(Debug, Default)]
+pub(crate) struct Origins(HashMap<(String, String), (String, String)>);
+
+/// The net change of one row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Change {
     /// The table's object id.
     pub(crate) table: String,
-    /// The id and the `xmin` of the version that the transaction saw, if there was one.
+    /// The id and the `xmin` of the version in the snapshot, if the row existed.
     pub(crate) old: Option<(String, String)>,
-    /// The id of the version that it made, if there is one.
+    /// The id of the version that the transaction wrote, unless it deleted the row.
     pub(crate) new: Option<String>,
-    /// The row that it made or locked.
+    /// The row that the transaction wrote or locked.
     pub(crate) image: Option<String>,
-    /// The unique keys of the version that it made. Those with a null have none.
+    /// The unique keys of the written version. `None` for a key that contains a null.
     pub(crate) keys: Vec<Option<String>>,
     pub(crate) lock: Option<Lock>,
 }
 
-/// How a row was locked that was not written.
+/// How a row was locked by SELECT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lock {
     Update,
@@ -41,8 +48,8 @@ impl Lock {
 }
 
 impl Change {
-    /// Returns whether two transactions that saw the same row cannot both commit these changes of
-    /// it. `None` means that it depends on whether an update changed the key.
+    /// Returns whether only one of two transactions can commit these changes to a row that both saw.
+    /// `None` means that it depends on whether an update changed the key.
     pub(crate) fn excludes(&self, other: &Self) -> Option<bool> {
         if self.table != other.table || self.old.is_none() || self.old != other.old {
             return Some(false);
@@ -59,13 +66,13 @@ impl Change {
 }
 
 impl Writes {
-    /// Reads what `dsql_local.writes` returns: an entry of the log in each row.
+    /// Reads the rows of `dsql_writes`: one log entry each.
     pub(crate) fn from_rows(rows: Vec<Vec<Option<String>>>) -> Self {
         let mut entries: Vec<_> = rows.into_iter().filter_map(Entry::from_row).collect();
-        // The rows that foreign keys refer to come last.
+        // Rows that foreign keys refer to have no position, and come last.
         entries.sort_by_key(|entry| entry.at.unwrap_or(u64::MAX));
         let mut changes: Vec<Change> = Vec::new();
-        // Where the versions are that the transaction made itself.
+        // The index of the change that wrote each version.
         let mut made: HashMap<(String, String), usize> = HashMap::new();
         for entry in entries {
             let known = entry.old_id.map(|id| (entry.relation.clone(), id));
@@ -80,7 +87,7 @@ impl Writes {
                     changes[index].keys = entry.change.keys;
                     index
                 }
-                // Its own version is locked anyway.
+                // The transaction's own version needs no lock.
                 Some(_) => continue,
                 None => {
                     changes.push(entry.change);
@@ -91,7 +98,7 @@ impl Writes {
                 made.insert((entry.relation, new), index);
             }
         }
-        // A write of the row says more than a lock before it.
+        // A lock adds nothing to a write of the same row.
         let written: HashSet<_> = changes
             .iter()
             .filter(|change| change.lock.is_none())
@@ -100,7 +107,7 @@ impl Writes {
         changes.retain(|change| {
             change.lock.is_none() || !written.contains(&(change.table.clone(), change.old.clone()))
         });
-        // A row that was made and deleted again leaves nothing.
+        // A row that was inserted and deleted again has no net change.
         changes.retain(|change| change.old.is_some() || change.new.is_some());
         Self(changes)
     }
@@ -109,15 +116,35 @@ impl Writes {
         self.0.is_empty()
     }
 
-    /// Returns whether a transaction that does not see this could meet a key that is gone. Updates
-    /// of tables with one unique key are taken to leave it alone.
+    /// Returns whether a key may be free now that an older snapshot still contains. Assumes that
+    /// updates of tables with one unique key do not change it.
     pub(crate) fn may_free_keys(&self) -> bool {
         let mut written = self.0.iter().filter(|change| change.lock.is_none());
         written
             .any(|change| change.old.is_some() && (change.new.is_none() || change.keys.len() != 1))
     }
 
-    /// Returns the changes of both to the same rows.
+    /// Returns the changes with the versions that a snapshot contains in place of later ones.
+    /// `origins` holds those of the earlier commits, and gets those of this one.
+    pub(crate) fn since_snapshot(&self, origins: &mut Origins) -> Self {
+        let changes = self.0.iter().map(|change| {
+            let version = |id: &str| (change.table.clone(), id.to_owned());
+            let old = change
+                .old
+                .as_ref()
+                .map(|old| origins.0.get(&version(&old.0)).unwrap_or(old).clone());
+            if let (Some(old), Some(new)) = (&old, &change.new) {
+                origins.0.insert(version(new), old.clone());
+            }
+            Change {
+                old,
+                ..change.clone()
+            }
+        });
+        Self(changes.collect())
+    }
+
+    /// Returns the pairs of changes to the same row that may conflict.
     pub(crate) fn same_rows(&self, other: &Self) -> Vec<(Change, Change)> {
         let pairs = self
             .0
@@ -129,7 +156,7 @@ impl Writes {
             .collect()
     }
 
-    /// Returns whether a key was written by both.
+    /// Returns whether both wrote the same key.
     pub(crate) fn share_keys(&self, other: &Self) -> bool {
         let keys: HashSet<_> = self
             .0
@@ -143,7 +170,7 @@ impl Writes {
             .any(|key| keys.contains(key))
     }
 
-    /// Returns what the engine is to write.
+    /// Returns the changes as JSON for the engine.
     pub(crate) fn images(&self) -> String {
         let changes = self.0.iter().map(|change| {
             let (id, xmin) = change.old.as_ref().map(|(id, xmin)| (id, xmin)).unzip();
@@ -153,14 +180,14 @@ impl Writes {
         Value::Array(changes.collect()).to_string()
     }
 
-    /// Returns the tables, as an array for the engine.
+    /// Returns the tables as an array literal for the engine.
     pub(crate) fn tables(&self) -> String {
         let tables: Vec<_> = self.0.iter().map(|change| change.table.as_str()).collect();
         format!("{{{}}}", tables.join(","))
     }
 }
 
-/// One entry of the log.
+/// One log entry.
 struct Entry {
     at: Option<u64>,
     relation: String,
@@ -246,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_between_the_first_and_the_last_are_left_out() {
+    fn only_the_first_and_last_version_count() {
         let some = |id: &str| Some(id.to_owned());
         for (log, expected) in [
             ("", vec![]),
@@ -266,5 +293,29 @@ mod tests {
         ] {
             assert_eq!(net(log), expected, "{log}");
         }
+    }
+
+    #[test]
+    fn a_lock_of_a_later_version_meets_the_snapshots_version() {
+        let lock = |id: &str, lock: Lock| Change {
+            table: "1".to_owned(),
+            old: Some((id.to_owned(), "9".to_owned())),
+            new: None,
+            image: Some("(1)".to_owned()),
+            keys: Vec::new(),
+            lock: Some(lock),
+        };
+        let update = Change {
+            new: Some("b".to_owned()),
+            lock: None,
+            ..lock("a", Lock::Update)
+        };
+        let mut origins = Origins::default();
+        let _update = Writes(vec![update]).since_snapshot(&mut origins);
+        let locked = Writes(vec![lock("b", Lock::Update)]).since_snapshot(&mut origins);
+        let snapshot = Writes(vec![lock("a", Lock::KeyShare)]);
+        let pairs = locked.same_rows(&snapshot);
+        assert_eq!(pairs.len(), 1);
+        assert_eq!(pairs[0].0.excludes(&pairs[0].1), Some(true));
     }
 }

@@ -11,7 +11,6 @@ use sha2::{Digest, Sha256};
 use super::find::Installation;
 use super::owner::Owner;
 use super::{DATABASE, EngineError, SUPERUSER};
-use crate::conflict;
 
 /// Returns the template's folder, which it makes if it is not there.
 pub(super) fn ensure(installation: &Installation, owner: &Owner) -> Result<PathBuf, EngineError> {
@@ -96,7 +95,9 @@ fn fingerprint(installation: &Installation) -> String {
 /// Returns everything that every database has from the start. In single-user mode with `-j`, a
 /// semicolon and an empty line end a statement.
 fn prepare() -> String {
-    PREPARE.replacen("-- CONFLICTS", conflict::FUNCTIONS, 1)
+    PREPARE.replacen("-- CONFLICTS", CONFLICTS, 1)
 }
 
 const PREPARE: &str = include_str!("prepare.sql");
+/// The functions that `conflict` calls.
+const CONFLICTS: &str = include_str!("conflicts.sql");

@@ -1,0 +1,335 @@
+use std::cell::Cell;
+
+use proptest::prelude::*;
+use proptest::sample::select;
+use proptest::test_runner::{Config, TestRunner};
+use tokio_postgres::SimpleQueryMessage;
+
+use super::*;
+use crate::corpus::{mistaken, walk};
+use crate::engine::Engine;
+
+#[test]
+fn texts_are_cut_at_their_own_semicolons_only() {
+    for (sql, expected) in [
+        ("", &[] as &[&str]),
+        (" ; ;; ", &[]),
+        ("-- only this; and that\n", &[]),
+        ("SELECT 1", &["SELECT 1"]),
+        ("a;b ; c;", &["a", "b ", " c"]),
+        ("SELECT ';'';' ; b", &["SELECT ';'';' ", " b"]),
+        ("SELECT E'\\';' ; b", &["SELECT E'\\';' ", " b"]),
+        ("SELECT \";\" ; b", &["SELECT \";\" ", " b"]),
+        ("DO $x$ ; $$ ; $x$; b", &["DO $x$ ; $$ ; $x$", " b"]),
+        ("SELECT $1; b", &["SELECT $1", " b"]),
+        ("a /* ; /* ; */ ; */; b", &["a /* ; /* ; */ ; */", " b"]),
+        ("a (b; c); d", &["a (b; c)", " d"]),
+        ("SELECT 'open ; ", &["SELECT 'open ; "]),
+    ] {
+        let cut: Vec<_> = split(sql).iter().map(|statement| statement.text).collect();
+        assert_eq!(cut, expected, "{sql}");
+    }
+}
+
+#[test]
+fn words_are_known_behind_comments_and_in_any_case() {
+    let cut = split("/* x */ Aws -- y\n iam GRANT \"My Role\" to 'arn:''x'");
+    assert!(cut[0].begins_with(&["aws", "iam", "grant"]));
+    assert_eq!(cut[0].tokens[3], Token::Name("My Role".into()));
+    assert_eq!(cut[0].tokens[5], Token::Literal("arn:'x".into()));
+    assert!(!split("commitment")[0].begins_with(&["commit"]));
+}
+
+#[test]
+fn only_spaces_of_ascii_are_spaces() {
+    for sql in ["\u{a0}COMMIT", "\u{2003}COMMIT", "COMMIT\u{a0}"] {
+        assert!(!split(sql)[0].begins_with(&["commit"]), "{sql:?}");
+    }
+    assert!(split("\u{b}\u{c}\r\tCOMMIT")[0].begins_with(&["commit"]));
+}
+
+#[test]
+fn a_comment_ends_with_its_line_however_that_ends() {
+    assert!(split("-- one\rCOMMIT")[0].begins_with(&["commit"]));
+}
+
+/// As PostgreSQL does it in UTF-8: its lower case of the Kelvin sign is not a `k`.
+#[test]
+fn only_letters_of_ascii_have_another_case() {
+    let cut = split("CREATE ROLE \u{c9}A LOGIN; ROLLBAC\u{212a}");
+    assert_eq!(cut[0].tokens[2], Token::Word("\u{c9}a".into()));
+    assert!(!cut[1].begins_with(&["rollback"]));
+}
+
+#[test]
+fn a_string_goes_on_in_another_line() {
+    for (sql, value) in [
+        ("'a'\n 'b'; x", "ab"),
+        ("'a' \r\n\t-- c;\n\n'b'; x", "ab"),
+        ("'a' -- c\n-- d\n'''b;'; x", "a'b;"),
+        ("E'a'\n'\\';'; x", "a';"),
+        ("'a' 'b'; x", "a"),
+        ("'a' /* c */\n'b'; x", "a"),
+    ] {
+        let cut = split(sql);
+        assert_eq!(cut.len(), 2, "{sql}");
+        assert_eq!(cut[0].tokens[0], Token::Literal(value.into()), "{sql}");
+    }
+}
+
+#[test]
+fn the_body_of_a_function_is_part_of_its_statement() {
+    for (sql, statements) in [
+        (
+            "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT 2; END; COMMIT",
+            2,
+        ),
+        (
+            "create or replace procedure p() begin atomic select case when true then 2 end; end; commit",
+            2,
+        ),
+        ("BEGIN; SELECT CASE WHEN true THEN 2 END; END", 3),
+        ("CREATE TABLE begin (atomic int); END", 2),
+        ("BEGIN ATOMIC; SELECT 1; END", 3),
+    ] {
+        assert_eq!(split(sql).len(), statements, "{sql}");
+    }
+}
+
+/// What may stand between two tokens, with what would end a statement elsewhere.
+fn gap() -> impl Strategy<Value = String> {
+    const GAPS: &[&str] = &[
+        " ",
+        "  ",
+        "\t",
+        "\n",
+        "\r",
+        "\u{c}",
+        "/* ; */",
+        "/**/",
+        "/* ' /* \" ; */ $$ */",
+        "-- ; '\n",
+        "--\r",
+        "-- /*\r\n",
+    ];
+    prop::collection::vec(select(GAPS), 1..4).prop_map(|gaps| gaps.concat())
+}
+
+/// A column's value, in the forms that PostgreSQL has for it.
+fn value() -> impl Strategy<Value = String> {
+    const VALUES: &[&str] = &[
+        "1",
+        "(1)",
+        "''",
+        "';'",
+        "'it''s;'",
+        "'\\'",
+        "'--;'",
+        "'/*;'",
+        "E';'",
+        "e'\\';'",
+        "E'\\\\'",
+        "E''';\\''",
+        "$$;$$",
+        "$$'$$",
+        "$x$ $$ ; $y$ $x$",
+        "$\u{e9}1$;$\u{e9}1$",
+        "N';'",
+        "B'1'",
+        "x'1F'",
+        "U&';'",
+        "'\u{e9};\u{1f600}'",
+        "(SELECT '; )')",
+        "1-- ;\n-1",
+        "'\u{a0}'",
+    ];
+    const BEGINNINGS: &[&str] = &["'a;'", "E'\\';'", "''"];
+    const CONTINUATIONS: &[&str] = &["';b'", "'\\'", "''';'", "'\\'';'"];
+    let continued = (select(BEGINNINGS), gap(), select(CONTINUATIONS));
+    prop_oneof![
+        3 => select(VALUES).prop_map(str::to_owned),
+        1 => continued.prop_map(|(beginning, gap, rest)| format!("{beginning}{gap}{rest}")),
+    ]
+}
+
+fn column() -> impl Strategy<Value = &'static str> {
+    const COLUMNS: &[&str] = &[
+        "a",
+        "A1_$",
+        "\u{c9}t\u{e9}",
+        "\u{212a}",
+        "\u{a0}",
+        "\";\"",
+        "\"a\"\"B;\"",
+        "\"--\"",
+        "\"/*\"",
+        "\"'\"",
+    ];
+    select(COLUMNS)
+}
+
+/// A text of statements that PostgreSQL understands, mostly.
+fn text() -> impl Strategy<Value = String> {
+    const ENDS: &[&str] = &[";", ";;", "; ;"];
+    let one = (gap(), value(), gap(), gap(), column());
+    let one = one.prop_map(|(before, value, between, after, column)| {
+        format!("SELECT{before}{value}{between}AS{after}{column}")
+    });
+    let end = (
+        prop::option::of(gap()),
+        select(ENDS),
+        prop::option::of(gap()),
+    );
+    let end = end.prop_map(|(before, end, after)| {
+        before.unwrap_or_default() + end + &after.unwrap_or_default()
+    });
+    prop::collection::vec((one, end), 1..5).prop_map(|statements| {
+        let statements = statements.into_iter().map(|(one, end)| one + &end);
+        statements.collect()
+    })
+}
+
+/// PostgreSQL itself is asked: its lexer has corners that nobody thinks of twice in the same way.
+#[test]
+fn texts_are_cut_where_postgresql_cuts_them() {
+    const CASES: u32 = 500;
+    let engine = Engine::start(None).unwrap();
+    let client = engine.superuser();
+    let understood = Cell::new(0);
+    let mut runner = TestRunner::new(Config {
+        cases: CASES,
+        failure_persistence: None,
+        ..Config::default()
+    });
+    let outcome = runner.run(&text(), |text| {
+        let Ok(messages) = engine.runtime().block_on(client.simple_query(&text)) else {
+            return Ok(());
+        };
+        understood.set(understood.get() + 1);
+        let rows = messages.iter().filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some(row),
+            _ => None,
+        });
+        let rows: Vec<_> = rows.collect();
+        let statements = split(&text);
+        prop_assert_eq!(statements.len(), rows.len());
+        for (statement, row) in statements.iter().zip(rows) {
+            // An escape may have opened a string that the name is part of.
+            if let Some(column) = statement.tokens.last().and_then(Token::as_name) {
+                prop_assert_eq!(column, row.columns()[0].name());
+            }
+            // More tokens where the string has a letter of its kind before it.
+            if let [_, Token::Literal(value), _, _] = &statement.tokens[..]
+                && !value.contains('\\')
+            {
+                prop_assert_eq!(row.get(0), Some(&**value));
+            }
+        }
+        Ok(())
+    });
+    outcome.unwrap_or_else(|error| panic!("{error}"));
+    let understood = understood.get();
+    assert!(understood > CASES / 2, "only {understood} were SQL");
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_it_panic(sql in "[-;'\"$/*eE\\\\ (){}a1_\u{e9}\u{1f600}\n]{0,60}") {
+        read(&sql);
+    }
+
+    #[test]
+    fn no_mistakes_make_it_panic(sql in mistaken("statement")) {
+        read(&String::from_utf8_lossy(&sql));
+    }
+
+    #[test]
+    fn a_statement_is_one_statement_however_often_it_is_cut(sql in prop_oneof![
+        mistaken("statement").prop_map(|sql| String::from_utf8_lossy(&sql).into_owned()),
+        text(),
+    ]) {
+        for statement in split(&sql) {
+            prop_assert_eq!(split(statement.text), [statement]);
+        }
+    }
+}
+
+#[test]
+fn what_is_kept_is_read_with_any_mistake() {
+    walk("statement", |sql| read(&String::from_utf8_lossy(sql)));
+}
+
+/// A quadratic reader would not come back.
+#[test]
+fn a_long_text_of_anything_is_read_in_linear_time() {
+    for part in [
+        ";",
+        "'",
+        "\"",
+        "E'\\'",
+        "''\n",
+        "'' -- \n",
+        "$",
+        "$$",
+        "$a$",
+        "$a",
+        "$1",
+        "/*",
+        "*/",
+        "/**/",
+        "--",
+        "-",
+        "--\n",
+        "(",
+        ")",
+        "a",
+        "a ",
+        "\u{1f600};",
+        "f(",
+        "update ",
+        "x,",
+        "BEGIN ATOMIC ",
+        "as identity ",
+    ] {
+        let sql = part.repeat(60_000 / part.len());
+        for beginning in ["", "CREATE FUNCTION ", "ALTER TABLE ", "SELECT "] {
+            read(&format!("{beginning}{sql}"));
+        }
+    }
+}
+
+/// Checks that what is made of a text is in it, and that rules judge it.
+fn read(sql: &str) {
+    let mut read = 0;
+    for statement in &split(sql) {
+        assert_eq!(statement.starts.len(), statement.tokens.len());
+        for (token, start) in statement.tokens.iter().zip(&statement.starts) {
+            let rest = &statement.text[*start..];
+            let length = match token {
+                Token::Symbol(symbol) => {
+                    assert!(rest.starts_with(*symbol));
+                    symbol.len_utf8()
+                }
+                Token::Word(word) => {
+                    assert!(rest[..word.len()].eq_ignore_ascii_case(word));
+                    word.len()
+                }
+                Token::Name(name) => {
+                    assert!(rest.starts_with('"'));
+                    name.len()
+                }
+                Token::Literal(text) => {
+                    assert!(rest.starts_with(['\'', 'e', 'E', '$']));
+                    text.len()
+                }
+            };
+            read += length;
+        }
+        for at in 0..statement.tokens.len() {
+            assert!(statement.without([at]).len() <= statement.text.len());
+            assert!(statement.text.ends_with(statement.after(at)));
+        }
+        let _checked = crate::sql::rules::check(statement);
+    }
+    assert!(read <= sql.len(), "more was read than there is");
+}
