@@ -21,16 +21,16 @@
 
 mod id;
 
-use std::{fmt, time::Duration};
+use std::fmt;
+use std::time::Duration;
 
-use tokio_postgres::{error::SqlState, types::Type};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::Type;
 
 pub use self::id::{InvalidOutcomeId, OutcomeId};
-use crate::{
-    connection::Connection,
-    error::{ConfigError, Error},
-    retry::{RetryPolicy, retry},
-};
+use crate::connection::Connection;
+use crate::error::{ConfigError, Error};
+use crate::retry::{RetryPolicy, retry};
 
 /// A table that records which transactions were committed, so that a `COMMIT` whose reply was lost
 /// can be settled.

@@ -13,24 +13,23 @@ mod session_state;
 mod sql;
 mod write_buffer;
 
-use std::{
-    future::poll_fn,
-    io, mem,
-    pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
-    task::{Context, Poll, Waker, ready},
-    time::{Duration, Instant},
-};
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::{Duration, Instant};
+use std::{io, mem};
 
 use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, TlsStream};
 
+use self::begin::PipelinedBegin;
+use self::early_password::EarlyPassword;
+use self::frames::Frames;
+use self::session_state::SessionState;
 pub(crate) use self::session_state::Status;
-use self::{
-    begin::PipelinedBegin, early_password::EarlyPassword, frames::Frames,
-    session_state::SessionState, write_buffer::WriteBuffer,
-};
+use self::write_buffer::WriteBuffer;
 use crate::sqlstate::ServerError;
 
 /// A stream that follows every message.

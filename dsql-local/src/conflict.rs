@@ -21,12 +21,11 @@
 //!
 //! A session that is alone takes none of these steps.
 
-pub use schema::SchemaConflicts;
-
 pub(crate) use catalog::SharedCatalog;
 pub(crate) use guard::Guard;
 pub(crate) use registry::Registry;
 pub(crate) use schema::Schema;
+pub use schema::SchemaConflicts;
 
 mod catalog;
 mod class;

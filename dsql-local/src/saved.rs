@@ -1,9 +1,8 @@
 //! The names and keys of a cluster with a data folder: endpoint, certificate authority and the
 //! administrator's credentials stay the same at each start.
 
-use std::fs;
-use std::io;
 use std::path::Path;
+use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
 

@@ -1,9 +1,11 @@
 //! Names the other Region of a multi-Region cluster.
 
-use std::{net::IpAddr, time::Duration};
+use std::net::IpAddr;
+use std::time::Duration;
 
 use super::{Config, FOREVER};
-use crate::{endpoint::Endpoint, error::ConfigError};
+use crate::endpoint::Endpoint;
+use crate::error::ConfigError;
 
 /// The endpoint of a multi-Region cluster in its other Region.
 ///

@@ -1,9 +1,7 @@
 //! Decides which of a cluster's two Regions serves.
 
-use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, SystemTime},
-};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
 /// A Region of the cluster, as the configuration names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,14 +1,14 @@
 //! Opens connections to a cluster of one or two Regions.
 
-use std::{pin::pin, time::Duration};
+use std::pin::pin;
+use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{
-    Connector, Opened, Progress,
-    failover::{Failover, Place},
-};
-use crate::{error::ConnectError, reason::Reason};
+use super::failover::{Failover, Place};
+use super::{Connector, Opened, Progress};
+use crate::error::ConnectError;
+use crate::reason::Reason;
 
 /// The home Region of a cluster, and its other one if it has two.
 pub(crate) struct Regions {

@@ -1,10 +1,8 @@
 //! The ID of a transaction in the outcome table.
 
-use std::{
-    fmt,
-    str::FromStr,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::fmt;
+use std::str::FromStr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The ID of a transaction in the outcome table, a UUID.
 ///

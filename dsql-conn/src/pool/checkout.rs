@@ -1,21 +1,19 @@
 //! Checks connections out, in the order in which they were asked for, and takes them back.
 
-use std::{
-    future::pending,
-    pin::pin,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::future::pending;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use tokio::{sync::oneshot, time::sleep_until};
+use tokio::sync::oneshot;
+use tokio::time::sleep_until;
 
-use super::{Inner, PooledConnection, slots::Handover};
-use crate::{
-    backoff::Backoff,
-    config::FOREVER,
-    connection::{Connection, Ping, Returned, Validity},
-    error::{ConnectError, Discard, Error},
-};
+use super::slots::Handover;
+use super::{Inner, PooledConnection};
+use crate::backoff::Backoff;
+use crate::config::FOREVER;
+use crate::connection::{Connection, Ping, Returned, Validity};
+use crate::error::{ConnectError, Discard, Error};
 
 /// The right to open one connection. Dropping it passes it on.
 pub(super) struct Slot(Option<Arc<Inner>>);

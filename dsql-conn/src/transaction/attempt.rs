@@ -11,14 +11,12 @@ use tokio::time::{Instant, timeout_at};
 use tokio_postgres::Client;
 
 use super::Transaction;
-use crate::{
-    connection::Connection,
-    error::{Error, RollbackCause},
-    outcomes::{OutcomeId, Outcomes},
-    retry::{Cause, RetryPolicy},
-    sqlstate::ServerError,
-    wire::{Status, Watch},
-};
+use crate::connection::Connection;
+use crate::error::{Error, RollbackCause};
+use crate::outcomes::{OutcomeId, Outcomes};
+use crate::retry::{Cause, RetryPolicy};
+use crate::sqlstate::ServerError;
+use crate::wire::{Status, Watch};
 
 /// A transaction from before its `BEGIN` to its end. Dropped in between, it queues a `ROLLBACK`.
 pub(super) struct Attempt<'a> {

@@ -1,27 +1,21 @@
 //! Runs a transaction until it commits, fails, or its attempts are used up.
 
-use std::{
-    future::pending,
-    ops::{ControlFlow, Deref, DerefMut},
-    sync::Arc,
-    time::Duration,
-};
+use std::future::pending;
+use std::ops::{ControlFlow, Deref, DerefMut};
+use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::{
-    Transaction,
-    attempt::{Attempt, Failed, Mode},
-};
-use crate::{
-    backoff::Backoff,
-    connection::{Connection, Opener},
-    error::{Error, RollbackCause},
-    outcomes::Outcome,
-    pool::{Pool, PooledConnection},
-    reason::Reason,
-    retry::{Cause, RetryPolicy},
-};
+use super::Transaction;
+use super::attempt::{Attempt, Failed, Mode};
+use crate::backoff::Backoff;
+use crate::connection::{Connection, Opener};
+use crate::error::{Error, RollbackCause};
+use crate::outcomes::Outcome;
+use crate::pool::{Pool, PooledConnection};
+use crate::reason::Reason;
+use crate::retry::{Cause, RetryPolicy};
 
 /// Where the connections of a transaction come from.
 pub(super) trait Source: Sync {

@@ -1,14 +1,10 @@
 //! Commits whose reply was lost, settled by an outcome table.
 
-use std::{
-    sync::atomic::{AtomicU32, Ordering},
-    time::Duration,
-};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
-use dsql_conn::{
-    Error, Outcome, OutcomeId, Outcomes, Pool, RetryPolicy, RollbackCause,
-    tokio_postgres::error::SqlState,
-};
+use dsql_conn::tokio_postgres::error::SqlState;
+use dsql_conn::{Error, Outcome, OutcomeId, Outcomes, Pool, RetryPolicy, RollbackCause};
 use dsql_local::{Action, Effect, Fault, Late, LocalCluster, Refusal, Stage};
 
 use crate::support::{self, config, pool};

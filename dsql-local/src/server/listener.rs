@@ -21,12 +21,10 @@ use crate::protocol::frame::{self, Malformed};
 use crate::protocol::startup::Startup;
 use crate::refusal::Refusal;
 use crate::server::cluster::{Cluster, Disruption};
-use crate::server::effect;
-use crate::server::forward;
 use crate::server::log::{Outcome, Recorder};
-use crate::server::login;
 use crate::server::socket::Socket;
 use crate::server::wire::Wire;
+use crate::server::{effect, forward, login};
 
 /// Accepts connections until the future is dropped, which closes them.
 pub(crate) async fn listen(listener: TcpListener, cluster: Arc<Cluster>) {

@@ -17,11 +17,10 @@ use crate::random;
 use crate::refusal::Refusal;
 use crate::server::admission::Slot;
 use crate::server::cluster::Cluster;
-use crate::server::effect;
 use crate::server::host::Hosts;
 use crate::server::log::Recorder;
-use crate::server::options;
 use crate::server::wire::Wire;
+use crate::server::{effect, options};
 use crate::sql::role;
 
 /// A login that succeeded.

@@ -6,6 +6,7 @@ use std::sync::MutexGuard;
 
 use bytes::{BufMut, BytesMut};
 
+use self::extended::Prepared;
 use crate::conflict::SharedCatalog;
 use crate::faults::Late;
 use crate::protocol::ending::Ending;
@@ -21,8 +22,6 @@ use crate::sql::names::Names;
 use crate::sql::rules::{self, Checked, Verdict};
 use crate::sql::statement::{self, Statement};
 use crate::sql::transaction::Transaction;
-
-use self::extended::Prepared;
 
 mod admit;
 mod extended;

@@ -3,9 +3,8 @@
 
 use self::read::Reader;
 use crate::refusal::Refusal;
-use crate::sql::job;
-use crate::sql::role;
 use crate::sql::statement::{Statement, Token};
+use crate::sql::{job, role};
 
 mod alter;
 mod create;
