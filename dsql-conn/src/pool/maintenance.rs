@@ -13,7 +13,7 @@ use std::{
 use tokio::{sync::Notify, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::{Inner, checkout::Slot};
+use super::{Inner, slot::Slot};
 use crate::{connection::Connection, error::Discard};
 
 impl Inner {

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use super::{
     Inner,
-    checkout::Slot,
+    slot::Slot,
     slots::{Handover, Opening},
 };
 use crate::{connect::Progress, connection::Connection, error::ConnectError};

@@ -10,7 +10,7 @@ use std::{
 
 use tokio::{sync::oneshot, task::AbortHandle};
 
-use super::{PooledConnection, checkout::Slot};
+use super::{PooledConnection, slot::Slot};
 use crate::{
     connect::{Aborter, Progress},
     connection::Connection,
