@@ -7,11 +7,12 @@ use tokio::{
 };
 use tokio_postgres::{Config, NoTls, SimpleQueryMessage};
 
-use super::*;
+use super::{session_state::SessionState, *};
 use crate::{
     connect::{ConnectionTask, Tasks},
     corpus::{cut, mistaken, walk},
     scripted::{error, message},
+    sqlstate::ServerError,
 };
 
 /// What became of a session whose server had its say.
