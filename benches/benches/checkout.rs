@@ -6,21 +6,16 @@
 #[expect(dead_code, reason = "every measurement uses a part of it")]
 mod support;
 
-use std::{
-    io,
-    time::{Duration, Instant},
-};
+use std::io;
+use std::time::{Duration, Instant};
 
 use benches::{Relay, record};
 use criterion::Criterion;
 use dsql_local::LocalCluster;
 use serde::Serialize;
-use support::{
-    Target, cluster,
-    peers::{Aws, Bb8, Deadpool, Ours, Peer, Test, checked_out, warm},
-    runtime,
-    samples::{Samples, nanos},
-};
+use support::peers::{Aws, Bb8, Deadpool, Ours, Peer, Test, checked_out, warm};
+use support::samples::{Samples, nanos};
+use support::{Target, cluster, runtime};
 use tokio::runtime::{Builder, Runtime};
 
 /// What one program costs in one case.

@@ -8,23 +8,17 @@
 #[expect(dead_code, reason = "every measurement uses a part of it")]
 mod support;
 
-use std::{
-    io,
-    time::{Duration, Instant},
-};
+use std::io;
+use std::time::{Duration, Instant};
 
 use benches::{Relay, record};
 use serde::Serialize;
-use support::{
-    Target, cluster,
-    peers::{Aws, Bb8, Deadpool, Ours, Peer, Test, warm},
-    samples::{Samples, micros},
-};
-use tokio::{
-    runtime::{Builder, Runtime},
-    task::JoinSet,
-    time::timeout_at,
-};
+use support::peers::{Aws, Bb8, Deadpool, Ours, Peer, Test, warm};
+use support::samples::{Samples, micros};
+use support::{Target, cluster};
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinSet;
+use tokio::time::timeout_at;
 
 #[derive(Serialize)]
 struct Row {

@@ -5,11 +5,9 @@ mod support;
 
 use std::io;
 
-use support::{
-    Target,
-    peers::{Peer, checked_out},
-    warm::{Operation, measure},
-};
+use support::Target;
+use support::peers::{Peer, checked_out};
+use support::warm::{Operation, measure};
 
 fn main() -> io::Result<()> {
     let cluster = support::cluster();

@@ -6,20 +6,15 @@
 #[expect(dead_code, reason = "every measurement uses a part of it")]
 mod support;
 
-use std::{
-    env, fs, io,
-    path::PathBuf,
-    process::{Command, Stdio},
-    time::{Duration, Instant},
-};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+use std::{env, fs, io};
 
 use benches::{Relay, record};
 use serde::{Deserialize, Serialize};
-use support::{
-    Target, cluster,
-    peers::{Aws, Bb8, Deadpool, Ours, Peer, Test, checked_out},
-    runtime,
-};
+use support::peers::{Aws, Bb8, Deadpool, Ours, Peer, Test, checked_out};
+use support::{Target, cluster, runtime};
 use tokio::task::JoinSet;
 
 #[derive(Serialize, Deserialize)]

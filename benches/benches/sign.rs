@@ -1,12 +1,10 @@
 //! What it takes to sign a token, beside the way of the SDK's documentation: the first in a
 //! process, and those after it.
 
-use std::{
-    env, io,
-    process::{Command, ExitCode},
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant, SystemTime},
-};
+use std::process::{Command, ExitCode};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+use std::{env, io};
 
 use aws_config::BehaviorVersion;
 use aws_sdk_dsql::auth_token::{AuthTokenGenerator, Config as TokenConfig};

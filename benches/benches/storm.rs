@@ -3,22 +3,16 @@
 #[expect(dead_code, reason = "every measurement uses a part of it")]
 mod support;
 
-use std::{
-    io,
-    time::{Duration, Instant},
-};
+use std::io;
+use std::time::{Duration, Instant};
 
 use benches::{Relay, record};
 use dsql_local::LocalCluster;
 use serde::Serialize;
-use support::{
-    Target, cluster,
-    peers::{Aws, Bb8, Deadpool, Ours, Peer, Test},
-};
-use tokio::{
-    runtime::{Builder, Runtime},
-    task::JoinSet,
-};
+use support::peers::{Aws, Bb8, Deadpool, Ours, Peer, Test};
+use support::{Target, cluster};
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinSet;
 
 #[derive(Serialize)]
 struct Row {

@@ -5,12 +5,9 @@ mod support;
 
 use std::io;
 
-use support::{
-    Target,
-    peers::{Ours, Peer, TABLE, checked_out},
-    runtime,
-    warm::{Operation, measure},
-};
+use support::peers::{Ours, Peer, TABLE, checked_out};
+use support::warm::{Operation, measure};
+use support::{Target, runtime};
 
 fn main() -> io::Result<()> {
     let cluster = support::cluster();

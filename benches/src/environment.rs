@@ -1,6 +1,9 @@
 //! The machine and the versions that something was measured with.
 
-use std::{collections::BTreeMap, env, fs, path::Path, process::Command, thread};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+use std::{env, fs, thread};
 
 use serde::{Deserialize, Serialize};
 

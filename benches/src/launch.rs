@@ -1,17 +1,16 @@
 //! Runs a program as a process of its own, and tells what it took.
 
-use std::{
-    io::{self, Error},
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::io::{self, Error};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dsql_local::Identity;
 use serde::Deserialize;
 
-use crate::{peers::executable, site::Site};
+use crate::peers::executable;
+use crate::site::Site;
 
 /// Starts programs by way of `peers/launch`, which watches over each.
 #[derive(Debug)]

@@ -1,14 +1,11 @@
 //! The programs of `peers/`, each built alone and as it would be deployed.
 
-use std::{
-    collections::BTreeSet,
-    env,
-    ffi::OsStr,
-    fs,
-    io::{self, Error},
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-};
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::io::{self, Error};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::{env, fs};
 
 use serde::Deserialize;
 

@@ -1,9 +1,7 @@
 //! Keeps what was measured, for the report.
 
-use std::{
-    env, fs, io,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
+use std::{env, fs, io};
 
 use serde::Serialize;
 

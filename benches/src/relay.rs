@@ -5,16 +5,13 @@
 //! delay. Threads and their sleeps are exact to some 60 us, where a runtime's timers round up to
 //! milliseconds. The records of TLS tell the phases from outside.
 
-use std::{
-    io::{self, Read, Write},
-    mem,
-    net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
-    os::unix::net::{UnixListener, UnixStream},
-    path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
-    thread,
-    time::{Duration, Instant, SystemTime},
-};
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::{Duration, Instant, SystemTime};
+use std::{mem, thread};
 
 use tempfile::TempDir;
 

@@ -1,14 +1,12 @@
 //! A cluster, as programs find it: in their environment, and in files.
 
-use std::{
-    env,
-    ffi::OsStr,
-    fs::{self, OpenOptions},
-    io::{self, Write},
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-};
+use std::env;
+use std::ffi::OsStr;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use dsql_local::{Identity, LocalCluster};
 use tempfile::TempDir;

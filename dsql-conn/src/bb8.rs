@@ -1,15 +1,14 @@
 //! A manager for bb8's pool.
 
-use std::{fmt, sync::Arc};
+use std::fmt;
+use std::sync::Arc;
 
 use bb8::RunError;
 
-use crate::{
-    config::Config,
-    connection::{Checks, Connection, Opener},
-    error::Error,
-    shared::SharedPools,
-};
+use crate::config::Config;
+use crate::connection::{Checks, Connection, Opener};
+use crate::error::Error;
+use crate::shared::SharedPools;
 
 /// A [`bb8::ManageConnection`] for an Aurora DSQL cluster.
 ///

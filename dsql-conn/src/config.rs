@@ -12,20 +12,21 @@ mod tests;
 mod trust;
 mod url;
 
-use std::{
-    fmt, io,
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use std::{fmt, io};
 
 use aws_smithy_async::time::TimeSource;
 use futures_util::future::BoxFuture;
 use tokio_postgres::config::SslNegotiation;
 
+pub(crate) use self::identity::ByIdentity;
 use self::setting::Settings;
-pub(crate) use self::{identity::ByIdentity, source::Source, trust::Trust};
-use crate::{endpoint::Endpoint, error::ConfigError};
+pub(crate) use self::source::Source;
+pub(crate) use self::trust::Trust;
+use crate::endpoint::Endpoint;
+use crate::error::ConfigError;
 
 /// How to connect to one cluster as one user.
 ///

@@ -7,37 +7,31 @@ mod startup;
 mod stream;
 mod task;
 
-use std::{
-    error::Error as StdError,
-    io, mem,
-    net::SocketAddr,
-    sync::atomic::{AtomicBool, Ordering},
-};
+use std::error::Error as StdError;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::{io, mem};
 
-use tokio::{
-    net::{TcpStream, lookup_host},
-    time::timeout_at,
-};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::timeout_at;
 use tokio_postgres::Client;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use self::{pacing::Attempts, progress::Step, stream::WatchedTls};
-pub(crate) use self::{
-    pacing::BACKOFF,
-    progress::Progress,
-    task::{Aborter, ConnectionTask, Tasks},
-};
-use crate::{
-    clock::Moment,
-    config::Config,
-    credentials::{CredentialsCache, MOST_FETCHES},
-    error::{ConfigError, ConnectError, Failure, one_line},
-    reason::Reason,
-    refusal::classify,
-    tls::client_config,
-    token::Token,
-    wire::Watch,
-};
+use self::pacing::Attempts;
+pub(crate) use self::pacing::BACKOFF;
+pub(crate) use self::progress::Progress;
+use self::progress::Step;
+use self::stream::WatchedTls;
+pub(crate) use self::task::{Aborter, ConnectionTask, Tasks};
+use crate::clock::Moment;
+use crate::config::Config;
+use crate::credentials::{CredentialsCache, MOST_FETCHES};
+use crate::error::{ConfigError, ConnectError, Failure, one_line};
+use crate::reason::Reason;
+use crate::refusal::classify;
+use crate::tls::client_config;
+use crate::token::Token;
+use crate::wire::Watch;
 
 /// Opens connections for one configuration, and keeps what they share.
 pub(crate) struct Connector {

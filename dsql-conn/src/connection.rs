@@ -8,34 +8,27 @@ mod ping;
 mod statement;
 mod validate;
 
-use std::{
-    fmt,
-    marker::PhantomData,
-    ops::Deref,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::{Duration, SystemTime},
-};
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use tokio_postgres::Client;
 
+use self::cache::StatementCache;
+pub(crate) use self::health::Checks;
+use self::health::Health;
+pub(crate) use self::opener::Opener;
+pub(crate) use self::ping::Ping;
 pub use self::statement::Query;
-use self::{cache::StatementCache, health::Health};
-pub(crate) use self::{
-    health::Checks,
-    opener::Opener,
-    ping::Ping,
-    validate::{Returned, Validity},
-};
-use crate::{
-    clock::Moment,
-    config::Config,
-    connect::{Aborter, ConnectionTask, Opened, Progress},
-    error::Error,
-    wire::Watch,
-};
+pub(crate) use self::validate::{Returned, Validity};
+use crate::clock::Moment;
+use crate::config::Config;
+use crate::connect::{Aborter, ConnectionTask, Opened, Progress};
+use crate::error::Error;
+use crate::wire::Watch;
 
 /// A connection to the cluster.
 ///

@@ -1,14 +1,13 @@
 //! A manager for deadpool's pool.
 
-use std::{fmt, sync::Arc};
+use std::fmt;
+use std::sync::Arc;
 
 use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
 
-use crate::{
-    config::Config,
-    connection::{Checks, Connection, Opener},
-    error::Error,
-};
+use crate::config::Config;
+use crate::connection::{Checks, Connection, Opener};
+use crate::error::Error;
 
 /// A [`deadpool::managed::Manager`] for an Aurora DSQL cluster.
 ///

@@ -7,7 +7,8 @@ mod problem;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, str::FromStr};
+use std::fmt;
+use std::str::FromStr;
 
 pub(crate) use self::problem::repeatable;
 pub use self::problem::{EndpointError, EndpointProblem};

@@ -11,19 +11,22 @@ mod display;
 mod driver;
 mod rollback;
 
-use std::{error::Error as StdError, fmt, time::Duration};
+use std::error::Error as StdError;
+use std::fmt;
+use std::time::Duration;
 
 use tokio_postgres::error::SqlState;
 
-pub(crate) use self::{
-    chain::{debug_like_display, one_line, unquoted_source},
-    connect::Failure,
-    driver::{is_lost, was_not_sent},
-};
-pub use self::{
-    config::ConfigError, connect::ConnectError, discard::Discard, rollback::RollbackCause,
-};
-use crate::{endpoint::EndpointError, reason::Reason, sqlstate::ServerError};
+pub(crate) use self::chain::{debug_like_display, one_line, unquoted_source};
+pub use self::config::ConfigError;
+pub use self::connect::ConnectError;
+pub(crate) use self::connect::Failure;
+pub use self::discard::Discard;
+pub(crate) use self::driver::{is_lost, was_not_sent};
+pub use self::rollback::RollbackCause;
+use crate::endpoint::EndpointError;
+use crate::reason::Reason;
+use crate::sqlstate::ServerError;
 
 /// All errors returned by this crate.
 ///

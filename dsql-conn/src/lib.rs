@@ -86,17 +86,15 @@ mod token;
 mod transaction;
 mod wire;
 
-pub use aws_credential_types::{Credentials, provider::ProvideCredentials};
+pub use aws_credential_types::Credentials;
+pub use aws_credential_types::provider::ProvideCredentials;
 pub use aws_smithy_async::time::TimeSource;
 pub use bb8;
-#[cfg(feature = "deadpool")]
-pub use deadpool;
-pub use rustls;
-pub use tokio_postgres;
-
 pub use bb8_manager::ConnectionManager;
 pub use config::Config;
 pub use connection::{Connection, Query, WithStatementTimeout};
+#[cfg(feature = "deadpool")]
+pub use deadpool;
 #[cfg(feature = "deadpool")]
 pub use deadpool_manager::DeadpoolManager;
 pub use endpoint::{Endpoint, EndpointError, EndpointProblem};
@@ -104,7 +102,9 @@ pub use error::{ConfigError, ConnectError, Discard, Error, RollbackCause};
 pub use pool::{Builder, ClosedBy, Pool, PooledConnection, Stats};
 pub use reason::Reason;
 pub use retry::{RetryPolicy, retry, retry_with};
+pub use rustls;
 pub use sqlstate::ServerError;
+pub use tokio_postgres;
 pub use transaction::{Rollback, Transaction};
 
 /// The README's code, compiled.

@@ -11,26 +11,23 @@ mod slot;
 mod slots;
 mod stats;
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, SystemTime},
-};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
-use tokio::{sync::Notify, task::AbortHandle, time::timeout};
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-pub use self::{
-    builder::Builder,
-    pooled::PooledConnection,
-    stats::{ClosedBy, Stats},
-};
-use self::{slots::Slots, stats::Counters};
-use crate::{
-    connection::Opener,
-    error::{Discard, Error},
-    retry::{Cause, RetryPolicy},
-};
+pub use self::builder::Builder;
+pub use self::pooled::PooledConnection;
+use self::slots::Slots;
+use self::stats::Counters;
+pub use self::stats::{ClosedBy, Stats};
+use crate::connection::Opener;
+use crate::error::{Discard, Error};
+use crate::retry::{Cause, RetryPolicy};
 
 /// A pool of connections to one cluster as one user. Cheap to clone; clones share the connections.
 ///

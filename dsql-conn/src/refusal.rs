@@ -9,12 +9,15 @@ mod clock;
 #[cfg(test)]
 mod tests;
 
-use std::{error::Error as StdError, io, time::SystemTime};
+use std::error::Error as StdError;
+use std::io;
+use std::time::SystemTime;
 
 use tokio_postgres::error::{DbError, SqlState};
 
 use self::clock::{Skew, is_about_clock};
-use crate::{reason::Reason, sqlstate::ServerError};
+use crate::reason::Reason;
+use crate::sqlstate::ServerError;
 
 /// Returns the reason for a failed login, and the words that explain it. `signed` is the time at
 /// which its token was signed, by this machine's clock.

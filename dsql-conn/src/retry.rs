@@ -7,12 +7,15 @@
 mod attempts;
 mod cause;
 
-use std::{error::Error as StdError, time::Duration};
+use std::error::Error as StdError;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
-pub(crate) use self::{attempts::Attempts, cause::Cause};
-use crate::{backoff::Backoff, config::FOREVER};
+pub(crate) use self::attempts::Attempts;
+pub(crate) use self::cause::Cause;
+use crate::backoff::Backoff;
+use crate::config::FOREVER;
 
 /// Limits and delays for retries. All values are valid.
 ///

@@ -4,9 +4,11 @@
 
 use std::sync::Arc;
 
-use rustls::{ClientConfig, RootCertStore, crypto::CryptoProvider};
+use rustls::crypto::CryptoProvider;
+use rustls::{ClientConfig, RootCertStore};
 
-use crate::{config::Trust, error::ConfigError};
+use crate::config::Trust;
+use crate::error::ConfigError;
 
 /// Builds the configuration for `trust`.
 ///

@@ -3,16 +3,15 @@
 //! Signing is local and takes microseconds, so every connection gets a token of its own, signed
 //! when it is opened. A token that a timer renews could have expired during the freeze of a Lambda.
 
-use std::{
-    error::Error as StdError,
-    fmt,
-    time::{Duration, SystemTime},
-};
+use std::error::Error as StdError;
+use std::fmt;
+use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
 use aws_sdk_dsql::auth_token::{AuthTokenGenerator, Config as TokenConfig};
 use aws_smithy_async::time::StaticTimeSource;
-use aws_types::{SdkConfig, region::Region};
+use aws_types::SdkConfig;
+use aws_types::region::Region;
 
 use crate::config::Config;
 

@@ -8,11 +8,15 @@ mod attempt;
 mod rollback;
 mod run;
 
-use std::{fmt, ops::Deref};
+use std::fmt;
+use std::ops::Deref;
 
 pub use self::rollback::Rollback;
 use self::run::{Single, run};
-use crate::{connection::Connection, error::Error, pool::Pool, retry::RetryPolicy};
+use crate::connection::Connection;
+use crate::error::Error;
+use crate::pool::Pool;
+use crate::retry::RetryPolicy;
 
 /// A transaction in progress, as its body sees it. Statements run through `Deref` to
 /// [`Connection`].

@@ -16,22 +16,22 @@ mod tests;
 mod watch;
 mod write_buffer;
 
-use std::{
-    io, mem,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
-    time::Instant,
-};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+use std::{io, mem};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, TlsStream};
 
-use self::{
-    begin::PipelinedBegin, early_password::EarlyPassword, frames::Frames, watch::Shared,
-    write_buffer::WriteBuffer,
-};
-pub(crate) use self::{session_state::Status, watch::Watch};
+use self::begin::PipelinedBegin;
+use self::early_password::EarlyPassword;
+use self::frames::Frames;
+pub(crate) use self::session_state::Status;
+use self::watch::Shared;
+pub(crate) use self::watch::Watch;
+use self::write_buffer::WriteBuffer;
 
 /// A stream that follows every message.
 pub(crate) struct Wire<S> {

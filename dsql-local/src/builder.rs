@@ -16,15 +16,14 @@ use crate::conflict::Registry;
 use crate::count::Ledger;
 use crate::engine::{Engine, EngineError};
 use crate::fault::Faults;
-use crate::front;
 use crate::gate::{Gate, Quotas, WakeUp};
 use crate::host::Hosts;
 use crate::identity::{ACCOUNT, Action, Directory, Identity};
 use crate::kept::Kept;
 use crate::local::LocalCluster;
-use crate::random;
 use crate::schema::{Schema, SchemaConflicts};
 use crate::uptime::Uptime;
+use crate::{front, random};
 
 /// What a cluster may be told before it starts.
 #[derive(Debug, Clone)]

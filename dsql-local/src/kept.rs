@@ -1,9 +1,8 @@
 //! What stays the same at each start on a folder: the endpoint, the authority and the
 //! administrator's keys. `builder` loads it, or makes and saves it.
 
-use std::fs;
-use std::io;
 use std::path::Path;
+use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
 

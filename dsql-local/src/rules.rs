@@ -2,10 +2,9 @@
 //! asks for each statement of each text; what depends on the transaction is `transaction`'s.
 
 use self::read::Reader;
-use crate::job;
 use crate::refusal::Refusal;
-use crate::role;
 use crate::statement::{Statement, Token};
+use crate::{job, role};
 
 mod alter;
 mod create;

@@ -16,12 +16,10 @@ use crate::frame::{self, Frame, Malformed, Parameters, Startup};
 use crate::gate::Place;
 use crate::host::Hosts;
 use crate::identity::Action;
-use crate::options;
-use crate::random;
 use crate::refusal::Refusal;
-use crate::role;
 use crate::sigv4::{Flaw, PresignedToken};
 use crate::socket::Pace;
+use crate::{options, random, role};
 
 /// A client's stream and what was read of it but not yet understood.
 pub(crate) struct Wire<S> {

@@ -6,7 +6,6 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use dsql_local::{Direction, Effect, Fault, LocalCluster, Outcome, Refusal, Stage};
-
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use support::{connect, connect_as};

@@ -1,9 +1,8 @@
 //! The bank: accounts, a ledger, and the statements of one transfer.
 
-use dsql_conn::{
-    Connection, Error,
-    tokio_postgres::{self, types::ToSql},
-};
+use dsql_conn::tokio_postgres::types::ToSql;
+use dsql_conn::tokio_postgres::{self};
+use dsql_conn::{Connection, Error};
 use dsql_local::LocalCluster;
 use tokio::try_join;
 

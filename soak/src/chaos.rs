@@ -1,19 +1,18 @@
 //! Lets one hazard after the other befall the cluster, in an order that a seed decides.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use dsql_conn::{Config, Error};
 use dsql_local::LocalCluster;
-use rand::{RngExt, SeedableRng, rngs::StdRng, seq::SliceRandom};
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
 use tokio::time::{sleep, timeout};
 
-use crate::{floor::Floor, hazard::Hazard};
+use crate::floor::Floor;
+use crate::hazard::Hazard;
 
 /// The source of all trouble.
 #[derive(Debug)]

@@ -1,9 +1,11 @@
 //! What can befall the bank's cluster, and how to tell that it did.
 
-use std::{fmt, time::Duration};
+use std::fmt;
+use std::time::Duration;
 
 use dsql_local::{Counts, Direction, Effect, Fault, LocalCluster, Refusal, Stage};
-use rand::{RngExt, rngs::StdRng};
+use rand::RngExt;
+use rand::rngs::StdRng;
 
 /// One kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! Runs a soak and prints what it came to.
 
-use std::{process::ExitCode, time::Duration};
+use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use soak::{Failure, Length, Opening, Soak};

@@ -1,23 +1,18 @@
 //! The manners in which a transfer is made: how a transaction is used, and how it is misused.
 
-use std::{
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use dsql_conn::{Error, Pool, RetryPolicy, retry};
 use futures_util::FutureExt;
-use rand::{RngExt, rngs::StdRng};
+use rand::RngExt;
+use rand::rngs::StdRng;
 use tokio::time::timeout;
 
-use crate::{
-    bank::{COLLIDE, Transfer},
-    journal::{Answer, Told},
-    retries::Runs,
-};
+use crate::bank::{COLLIDE, Transfer};
+use crate::journal::{Answer, Told};
+use crate::retries::Runs;
 
 /// How a transfer is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

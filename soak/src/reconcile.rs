@@ -2,10 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::{
-    bank::{Books, Opening, Transfer},
-    journal::{Entry, Told},
-};
+use crate::bank::{Books, Opening, Transfer};
+use crate::journal::{Entry, Told};
 
 /// What came out. Transfers and accounts by their numbers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -98,7 +96,9 @@ pub fn reconcile(journal: &[Entry], books: &Books, opening: Opening) -> Verdict 
 
 #[cfg(test)]
 mod tests {
-    use proptest::{collection::vec, prelude::*, sample::Index};
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::Index;
 
     use super::*;
     use crate::journal::Answer;

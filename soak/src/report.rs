@@ -1,10 +1,14 @@
 //! What a run came to.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
 
 use dsql_conn::Stats;
 
-use crate::{hazard::Hazard, reconcile::Verdict, retries::Cause};
+use crate::hazard::Hazard;
+use crate::reconcile::Verdict;
+use crate::retries::Cause;
 
 /// What a run came to.
 #[derive(Debug, Clone)]

@@ -1,14 +1,11 @@
 //! Counts how often bodies were run again, and after what.
 
-use std::{
-    fmt,
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use dsql_conn::{Error, tokio_postgres::error::SqlState};
+use dsql_conn::Error;
+use dsql_conn::tokio_postgres::error::SqlState;
 
 use crate::floor::{Stand, Step};
 

@@ -1,26 +1,25 @@
 //! One run: the cluster, the pool, the workers and the chaos, and the reconciliation at the end.
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use dsql_conn::{Config, Pool};
 use dsql_local::{LocalCluster, WakeUp};
 use futures_util::future::join_all;
-use tokio::{
-    task::JoinSet,
-    time::{Instant, sleep, timeout},
-};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
 
-use crate::{
-    bank::{Books, Opening},
-    chaos::Chaos,
-    floor::Floor,
-    journal::Entry,
-    reconcile::{Verdict, reconcile},
-    report::Report,
-    retries::Retries,
-    worker::Worker,
-};
+use crate::bank::{Books, Opening};
+use crate::chaos::Chaos;
+use crate::floor::Floor;
+use crate::journal::Entry;
+use crate::reconcile::{Verdict, reconcile};
+use crate::report::Report;
+use crate::retries::Retries;
+use crate::worker::Worker;
 
 /// What a run is told before it starts.
 #[derive(Debug, Clone, Copy)]

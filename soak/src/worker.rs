@@ -1,18 +1,18 @@
 //! A worker: one transfer after the other, each in a manner of its own, and a journal of what it
 //! was told.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
+use std::time::Duration;
 
 use dsql_conn::Pool;
-use rand::{RngExt, SeedableRng, rngs::StdRng};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 
-use crate::{
-    bank::{Opening, Transfer},
-    floor::{Floor, Step},
-    journal::{Entry, Told},
-    manner::{Call, Manner},
-    retries::{Retries, Runs},
-};
+use crate::bank::{Opening, Transfer};
+use crate::floor::{Floor, Step};
+use crate::journal::{Entry, Told};
+use crate::manner::{Call, Manner};
+use crate::retries::{Retries, Runs};
 
 /// What a worker needs.
 #[derive(Debug)]

@@ -1,17 +1,11 @@
 //! Workers on the driver alone that are wrong in the two usual ways: the reconciliation finds them.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
-use dsql_conn::{
-    rustls::{self, ClientConfig, RootCertStore},
-    tokio_postgres::{
-        Client, Config, Error,
-        config::{SslMode, SslNegotiation},
-    },
-};
+use dsql_conn::rustls::{self, ClientConfig, RootCertStore};
+use dsql_conn::tokio_postgres::config::{SslMode, SslNegotiation};
+use dsql_conn::tokio_postgres::{Client, Config, Error};
 use dsql_local::{Action, Fault, LocalCluster, sign};
 use soak::{
     Answer, BALANCE, Books, COLLIDE, Entry, Opening, RECORD, SET_BALANCE, Told, Transfer, Verdict,

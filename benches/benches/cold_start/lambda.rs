@@ -1,12 +1,18 @@
 //! The example Lambda, from the start of its process to the answer of its first invocation.
 
-use std::{error::Error, path::PathBuf, process::Command, time::Duration};
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
 
 use benches::{Launch, Launcher, Relay, Site, deployed};
 use dsql_local::{Action, Identity};
-use tokio::{runtime::Runtime, time::timeout};
+use tokio::runtime::Runtime;
+use tokio::time::timeout;
 
-use crate::{observer::Observer, runtime_api::RuntimeApi, sample::Sample};
+use crate::observer::Observer;
+use crate::runtime_api::RuntimeApi;
+use crate::sample::Sample;
 
 /// The Lambda's program, and a cluster with its schema.
 pub(crate) struct Lambda {

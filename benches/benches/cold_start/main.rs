@@ -14,18 +14,18 @@ mod quota;
 mod runtime_api;
 mod sample;
 
-use std::{error::Error, path::Path, time::Duration};
+use std::error::Error;
+use std::path::Path;
+use std::time::Duration;
 
 use benches::{Launch, Launcher, Peer, Relay, Site, record};
 use clap::Parser;
 use dsql_local::LocalCluster;
 
-use crate::{
-    lambda::Lambda,
-    observer::Observer,
-    quota::Quota,
-    sample::{Row, Sample, Walls},
-};
+use crate::lambda::Lambda;
+use crate::observer::Observer;
+use crate::quota::Quota;
+use crate::sample::{Row, Sample, Walls};
 
 /// Starts programs over and over, and records what each took to its first row.
 #[derive(Debug, Parser)]

@@ -1,6 +1,7 @@
 //! What cluster and relay see of one program.
 
-use std::{error::Error, time::SystemTime};
+use std::error::Error;
+use std::time::SystemTime;
 
 use benches::{Relay, Site, Took};
 use dsql_local::{ConnectionLog, Counts};

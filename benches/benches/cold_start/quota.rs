@@ -1,10 +1,7 @@
 //! A limit on the CPU, as a Lambda of 128 MB has it.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-    process,
-};
+use std::path::{Path, PathBuf};
+use std::{fs, io, process};
 
 /// A control group whose processes have a sixteenth of a CPU. It goes when it is dropped.
 pub(crate) struct Quota(PathBuf);

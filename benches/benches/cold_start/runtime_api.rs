@@ -1,23 +1,21 @@
 //! The Lambda Runtime API of one process: hands out one event, and notes when it was answered.
 //! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
 
-use std::{
-    future::pending,
-    io,
-    net::{Ipv4Addr, SocketAddr},
-    sync::{Arc, Mutex, PoisonError},
-    time::SystemTime,
-};
+use std::future::pending;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
-use axum::{
-    Json, Router,
-    extract::State,
-    http::StatusCode,
-    response::{AppendHeaders, IntoResponse, Response},
-    routing::{get, post},
-};
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{AppendHeaders, IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 /// A server for one Lambda process. It ends when it is dropped.
 pub(crate) struct RuntimeApi {

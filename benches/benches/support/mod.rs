@@ -5,7 +5,8 @@ pub(crate) mod peers;
 pub(crate) mod samples;
 pub(crate) mod warm;
 
-use std::{net::SocketAddr, time::Duration, time::SystemTime};
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
 
 use benches::Relay;
 use dsql_local::{Action, LocalCluster, sign};

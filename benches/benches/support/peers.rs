@@ -1,16 +1,18 @@
 //! The pools that are compared, each as its documentation has it used.
 
-use std::{fmt::Debug, path::Path, sync::Arc, time::Duration};
+use std::fmt::Debug;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use aurora_dsql_sqlx_connector::{DsqlConnectOptionsBuilder, SharedCredentialsProvider};
 use aws_credential_types::Credentials;
 use bb8_postgres::PostgresConnectionManager;
 use deadpool_postgres::{ManagerConfig, RecyclingMethod};
-use dsql_conn::rustls::{
-    ClientConfig, RootCertStore,
-    crypto::ring,
-    pki_types::{CertificateDer, pem::PemObject},
-};
+use dsql_conn::rustls::crypto::ring;
+use dsql_conn::rustls::pki_types::CertificateDer;
+use dsql_conn::rustls::pki_types::pem::PemObject;
+use dsql_conn::rustls::{ClientConfig, RootCertStore};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tokio_postgres::config::SslMode;
 use tokio_postgres_rustls::MakeRustlsConnect;

@@ -1,21 +1,16 @@
 //! Measures what is done on warm connections, and what of it is the network's.
 
-use std::{
-    io,
-    time::{Duration, Instant},
-};
+use std::io;
+use std::time::{Duration, Instant};
 
 use benches::{Relay, record};
 use criterion::Criterion;
 use serde::Serialize;
 use tokio::runtime::Runtime;
 
-use super::{
-    Target,
-    peers::{Aws, Bb8, Deadpool, Ours, Peer, Test, Typed, warm},
-    runtime,
-    samples::{Samples, micros},
-};
+use super::peers::{Aws, Bb8, Deadpool, Ours, Peer, Test, Typed, warm};
+use super::samples::{Samples, micros};
+use super::{Target, runtime};
 
 /// Something that is done again and again.
 pub(crate) trait Operation {

@@ -9,7 +9,9 @@
 //! Unlike times, they are nearly the same in every run and on a busy machine, so that a continuous
 //! integration can hold them.
 
-use std::{error::Error, fs, process::Command};
+use std::error::Error;
+use std::fs;
+use std::process::Command;
 
 use benches::{Peer, Site, record};
 use clap::Parser;

@@ -3,19 +3,13 @@
 #[cfg(test)]
 mod tests;
 
-use std::{
-    env::{self, VarError},
-    time::Duration,
-};
+use std::env::{self, VarError};
+use std::time::Duration;
 
-use super::{
-    Config,
-    parse::{parse, seconds, ssl_negotiation},
-};
-use crate::{
-    endpoint::{Endpoint, EndpointProblem},
-    error::ConfigError,
-};
+use super::Config;
+use super::parse::{parse, seconds, ssl_negotiation};
+use crate::endpoint::{Endpoint, EndpointProblem};
+use crate::error::ConfigError;
 
 impl Config {
     /// Reads the settings from the environment.

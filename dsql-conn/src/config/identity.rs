@@ -1,6 +1,7 @@
 //! Compares by identity what has no equality of its own.
 
-use std::{ops::Deref, sync::Arc};
+use std::ops::Deref;
+use std::sync::Arc;
 
 /// A shared value that is equal only to its own clones.
 pub(crate) struct ByIdentity<T: ?Sized>(pub(crate) Arc<T>);

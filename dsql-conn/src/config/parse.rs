@@ -1,6 +1,7 @@
 //! Reads settings that come as text.
 
-use std::{str::FromStr, time::Duration};
+use std::str::FromStr;
+use std::time::Duration;
 
 use tokio_postgres::config::SslNegotiation;
 

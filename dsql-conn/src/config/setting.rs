@@ -1,6 +1,7 @@
 //! Settings of every session, which travel in its startup packet.
 
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
+use std::fmt;
 
 use super::Config;
 use crate::error::ConfigError;

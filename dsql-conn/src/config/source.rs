@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 
-use super::{Config, identity::ByIdentity};
+use super::Config;
+use super::identity::ByIdentity;
 
 /// Where the credentials come from that sign tokens.
 #[derive(Clone, PartialEq)]

@@ -1,19 +1,18 @@
 //! Says what the server's certificate is verified against.
 
-use std::{
-    fs::File,
-    io::{self, Read},
-    sync::Arc,
-};
+use std::fs::File;
+use std::io::{self, Read};
+use std::sync::Arc;
 
-use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, pem::PemObject},
-};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
 use tokio_postgres::config::SslNegotiation;
 
-use super::{Config, identity::ByIdentity};
-use crate::{endpoint::repeatable, error::ConfigError};
+use super::Config;
+use super::identity::ByIdentity;
+use crate::endpoint::repeatable;
+use crate::error::ConfigError;
 
 /// What the server's certificate is verified against.
 #[derive(Clone)]

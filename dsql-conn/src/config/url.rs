@@ -3,16 +3,16 @@
 #[cfg(test)]
 mod tests;
 
-use std::{borrow::Cow, str::FromStr};
+use std::borrow::Cow;
+use std::str::FromStr;
 
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-use super::{
-    Config,
-    parse::{parse, seconds, ssl_negotiation},
-};
-use crate::{endpoint::Endpoint, error::ConfigError};
+use super::Config;
+use super::parse::{parse, seconds, ssl_negotiation};
+use crate::endpoint::Endpoint;
+use crate::error::ConfigError;
 
 /// Reads `postgres://USER@ENDPOINT:PORT/DATABASE?parameters`, or the same with `postgresql://`.
 ///

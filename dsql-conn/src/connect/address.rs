@@ -5,11 +5,16 @@
 //! 8305](https://www.rfc-editor.org/rfc/rfc8305) says: families in turn, each next one 250 ms after
 //! the one before or as soon as that failed.
 
-use std::{collections::VecDeque, io, net::SocketAddr, time::Duration};
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
 
-use futures_util::{StreamExt, stream::FuturesUnordered};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::{net::TcpStream, time::sleep};
+use tokio::net::TcpStream;
+use tokio::time::sleep;
 
 /// Connects to one of these addresses. The error is the first one's, not the last one's: the rest
 /// mostly fail for having no route.

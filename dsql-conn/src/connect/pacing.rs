@@ -5,7 +5,8 @@
 //! Lambda starts 1,000 environments in ten seconds. Clients that were turned away must not come
 //! back together.
 
-use std::{ops::ControlFlow, time::Duration};
+use std::ops::ControlFlow;
+use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
@@ -60,7 +61,8 @@ mod tests {
     use tokio::time::timeout_at;
 
     use super::*;
-    use crate::{error::Failure, reason::Reason};
+    use crate::error::Failure;
+    use crate::reason::Reason;
 
     /// The service's bucket:
     /// <https://docs.aws.amazon.com/aurora-dsql/latest/userguide/CHAP_quotas.html>.

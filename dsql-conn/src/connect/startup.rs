@@ -2,7 +2,8 @@
 
 use tokio_postgres::config::SslMode;
 
-use crate::{config::Config, token::Token};
+use crate::config::Config;
+use crate::token::Token;
 
 /// The driver's view of a configuration, with the token for its password.
 pub(super) fn settings(config: &Config, token: &Token) -> tokio_postgres::Config {

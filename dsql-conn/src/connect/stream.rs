@@ -1,12 +1,15 @@
 //! Puts a [`Wire`] around the stream that the TLS handshake yields.
 
-use std::{future::Future, io, pin::Pin};
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
 
 use tokio::net::TcpStream;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::{Progress, progress::Step};
+use super::Progress;
+use super::progress::Step;
 use crate::wire::{Watch, Wire};
 
 type Rustls = <MakeRustlsConnect as MakeTlsConnect<TcpStream>>::TlsConnect;

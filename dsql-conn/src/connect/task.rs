@@ -1,18 +1,14 @@
 //! The task that reads and writes for one connection.
 
-use std::{
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
-    time::Duration,
-};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    sync::Notify,
-    task::AbortHandle,
-    time::{Sleep, sleep},
-};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+use tokio::time::{Sleep, sleep};
 use tokio_util::task::TaskTracker;
 
 use crate::wire::Watch;

@@ -1,9 +1,7 @@
 //! Caches prepared statements by their text.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio_postgres::Statement;
 

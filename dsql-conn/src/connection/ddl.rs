@@ -10,10 +10,8 @@ use std::slice;
 use tokio_postgres::types::Type;
 
 use super::Connection;
-use crate::{
-    error::Error,
-    retry::{RetryPolicy, retry},
-};
+use crate::error::Error;
+use crate::retry::{RetryPolicy, retry};
 
 /// Schema changes. They take `&mut self`, so that the body of a transaction cannot call them: there
 /// the service refuses them.

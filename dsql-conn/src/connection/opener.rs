@@ -1,24 +1,21 @@
 //! Opens connections for one pool or manager, and keeps what they share.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
-    time::Duration,
-};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use tokio::time::sleep;
-use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
-use super::{Connection, health::Checks, validate::Peers};
-use crate::{
-    clock::Moment,
-    config::Config,
-    connect::{BACKOFF, Connector, Progress, Tasks},
-    error::{ConfigError, ConnectError, Error},
-    reason::Reason,
-};
+use super::Connection;
+use super::health::Checks;
+use super::validate::Peers;
+use crate::clock::Moment;
+use crate::config::Config;
+use crate::connect::{BACKOFF, Connector, Progress, Tasks};
+use crate::error::{ConfigError, ConnectError, Error};
+use crate::reason::Reason;
 
 pub(crate) struct Opener {
     connector: Connector,

@@ -1,13 +1,12 @@
 //! Asks the server whether it is still there.
 
-use std::{
-    sync::atomic::Ordering,
-    time::{Duration, Instant},
-};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 
-use super::{Connection, validate::TASK_TIMEOUT};
+use super::Connection;
+use super::validate::TASK_TIMEOUT;
 use crate::error::Discard;
 
 /// A ping in flight.

@@ -1,15 +1,11 @@
 //! Runs statements. Every statement method of this crate passes [`Connection::timed`].
 
-use tokio_postgres::{
-    Row, SimpleQueryMessage, Statement,
-    types::{ToSql, Type},
-};
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Row, SimpleQueryMessage, Statement};
 
 use super::Connection;
-use crate::{
-    error::{Error, was_not_sent},
-    sqlstate::{Meaning, ServerError},
-};
+use crate::error::{Error, was_not_sent};
+use crate::sqlstate::{Meaning, ServerError};
 
 /// What a statement method of [`Connection`] takes: the text of a query, or a prepared statement.
 pub trait Query: sealed::Sealed + Sync {}

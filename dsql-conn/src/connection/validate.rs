@@ -1,14 +1,15 @@
 //! Decides whether a connection may be used again.
 
-use std::{
-    sync::{Mutex, PoisonError, atomic::Ordering},
-    time::{Duration, Instant},
-};
+use std::sync::atomic::Ordering;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
 use super::Connection;
-use crate::{clock::Moment, error::Discard, wire::Status};
+use crate::clock::Moment;
+use crate::error::Discard;
+use crate::wire::Status;
 
 /// What is left to do before a connection may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,11 +1,17 @@
 //! Why there are no credentials, and what to do about it.
 
-use std::{borrow::Cow, error::Error as StdError, fmt, sync::Arc, time::Duration};
+use std::borrow::Cow;
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
 use aws_credential_types::provider::error::CredentialsError as ProviderError;
 
 use super::source::{ACCESS_KEY_ID, SECRET_ACCESS_KEY};
-use crate::{config::Source, error::one_line, reason::Reason};
+use crate::config::Source;
+use crate::error::one_line;
+use crate::reason::Reason;
 
 /// Why there are no credentials. Cheap to clone, because all who wait for one fetch get it.
 #[derive(Clone)]

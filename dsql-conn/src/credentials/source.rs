@@ -6,7 +6,8 @@ use std::env;
 use aws_config::{
     default_provider::credentials::default_provider, profile::ProfileFileCredentialsProvider,
 };
-use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
 
 use super::error::CredentialsError;
 use crate::config::Source;

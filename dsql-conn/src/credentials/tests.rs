@@ -1,17 +1,16 @@
-use std::{
-    sync::atomic::{AtomicU32, Ordering},
-    time::UNIX_EPOCH,
-};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::UNIX_EPOCH;
 
-use aws_credential_types::provider::{error::CredentialsError as ProviderError, future};
+use aws_credential_types::provider::error::CredentialsError as ProviderError;
+use aws_credential_types::provider::future;
 use futures_util::future::join_all;
-use tokio::{sync::Semaphore, time::sleep};
+use tokio::sync::Semaphore;
+use tokio::time::sleep;
 
-use super::{
-    source::{ACCESS_KEY_ID, SECRET_ACCESS_KEY, from_variables},
-    *,
-};
-use crate::{config::ByIdentity, reason::Reason};
+use super::source::{ACCESS_KEY_ID, SECRET_ACCESS_KEY, from_variables};
+use super::*;
+use crate::config::ByIdentity;
+use crate::reason::Reason;
 
 /// A provider that waits at a gate, and counts its calls.
 #[derive(Debug, Default)]

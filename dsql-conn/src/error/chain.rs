@@ -1,6 +1,7 @@
 //! Prints an error and its causes without saying anything twice.
 
-use std::{error::Error as StdError, fmt};
+use std::error::Error as StdError;
+use std::fmt;
 
 use tokio_postgres::error::DbError;
 

@@ -1,6 +1,9 @@
 //! Why a connection could not be opened.
 
-use std::{borrow::Cow, error::Error as StdError, fmt, sync::Arc};
+use std::borrow::Cow;
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
 
 use tokio_postgres::error::SqlState;
 

@@ -1,8 +1,10 @@
 //! The wording of [`Error`].
 
-use std::{fmt, time::Duration};
+use std::fmt;
+use std::time::Duration;
 
-use super::{Error, driver::OneLine};
+use super::Error;
+use super::driver::OneLine;
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

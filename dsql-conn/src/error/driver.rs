@@ -1,6 +1,7 @@
 //! Reads the driver's errors.
 
-use std::{error::Error as StdError, fmt, io};
+use std::error::Error as StdError;
+use std::{fmt, io};
 
 use crate::sqlstate::ServerError;
 

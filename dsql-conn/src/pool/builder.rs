@@ -3,25 +3,19 @@
 #[cfg(test)]
 mod tests;
 
-use std::{
-    env,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::env;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{Counters, Inner, Pool, Slots};
-use crate::{
-    config::{
-        Config, FOREVER,
-        parse::{parse, seconds},
-    },
-    connection::{Checks, Opener},
-    error::{ConfigError, Error},
-    retry::RetryPolicy,
-};
+use crate::config::parse::{parse, seconds};
+use crate::config::{Config, FOREVER};
+use crate::connection::{Checks, Opener};
+use crate::error::{ConfigError, Error};
+use crate::retry::RetryPolicy;
 
 /// Settings of a [`Pool`]. By [`Pool::builder`] or [`Pool::lambda`].
 #[derive(Debug, Clone)]

@@ -2,18 +2,14 @@
 
 mod wait;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use self::wait::Served;
 use super::{Inner, PooledConnection};
-use crate::{
-    config::FOREVER,
-    connection::{Connection, Validity},
-    error::{Discard, Error},
-};
+use crate::config::FOREVER;
+use crate::connection::{Connection, Validity};
+use crate::error::{Discard, Error};
 
 /// One checkout, from the call to its connection.
 struct Checkout<'a> {

@@ -4,17 +4,18 @@
 //! fills up to `min_idle`. Every checkout validates by itself, so that a frozen Lambda function in
 //! which this task does not run misses nothing.
 
-use std::{
-    mem,
-    sync::{Arc, PoisonError, Weak},
-    time::Duration,
-};
+use std::mem;
+use std::sync::{Arc, PoisonError, Weak};
+use std::time::Duration;
 
-use tokio::{sync::Notify, time::sleep};
+use tokio::sync::Notify;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::{Inner, slot::Slot};
-use crate::{connection::Connection, error::Discard};
+use super::Inner;
+use super::slot::Slot;
+use crate::connection::Connection;
+use crate::error::Discard;
 
 impl Inner {
     /// Starts the maintenance task unless it runs. Its runtime may have ended since.

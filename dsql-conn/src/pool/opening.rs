@@ -1,19 +1,17 @@
 //! Opens the pool's connections, each in a task of its own that always comes to an end.
 
-use std::{
-    sync::{Arc, Weak},
-    thread::panicking,
-    time::{Duration, Instant},
-};
+use std::sync::{Arc, Weak};
+use std::thread::panicking;
+use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
-use super::{
-    Inner,
-    slot::Slot,
-    slots::{Handover, Opening},
-};
-use crate::{connect::Progress, connection::Connection, error::ConnectError};
+use super::Inner;
+use super::slot::Slot;
+use super::slots::{Handover, Opening};
+use crate::connect::Progress;
+use crate::connection::Connection;
+use crate::error::ConnectError;
 
 /// Ends an opening when its task does: also by a panic, by an abort, or with its runtime.
 struct Guard {

@@ -1,13 +1,13 @@
 //! A connection that is checked out of a pool.
 
-use std::{
-    fmt,
-    ops::{Deref, DerefMut},
-    sync::Arc,
-};
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
-use super::{Inner, slots::Unsettled};
-use crate::{connection::Connection, error::Discard};
+use super::Inner;
+use super::slots::Unsettled;
+use crate::connection::Connection;
+use crate::error::Discard;
 
 /// A connection that is checked out of a [`Pool`](super::Pool). Dropping it returns it, on any
 /// thread, also without a runtime.

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Inner, PooledConnection, slots::Handover};
-use crate::{
-    connection::{Connection, Returned},
-    error::Discard,
-};
+use super::slots::Handover;
+use super::{Inner, PooledConnection};
+use crate::connection::{Connection, Returned};
+use crate::error::Discard;
 
 impl Inner {
     /// Takes a connection back from its user. May run on any thread, and without a runtime.

@@ -1,7 +1,8 @@
 //! The process's pool for a configuration.
 
 use super::{Builder, Pool};
-use crate::{config::Config, shared::SharedPools};
+use crate::config::Config;
+use crate::shared::SharedPools;
 
 impl Pool {
     /// Returns the process's pool for this configuration: the one that was made for an equal

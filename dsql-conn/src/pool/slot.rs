@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use super::{Inner, slots::Handover};
+use super::Inner;
+use super::slots::Handover;
 
 /// The right to open one connection. Dropping it passes it on.
 pub(super) struct Slot(Option<Arc<Inner>>);

@@ -2,20 +2,18 @@
 //!
 //! Everything here is synchronous and calls nothing that could wait or lock.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    mem,
-    time::{Instant, SystemTime},
-};
+use std::collections::{HashMap, VecDeque};
+use std::mem;
+use std::time::{Instant, SystemTime};
 
-use tokio::{sync::oneshot, task::AbortHandle};
+use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
 
-use super::{PooledConnection, slot::Slot};
-use crate::{
-    connect::{Aborter, Progress},
-    connection::Connection,
-    error::ConnectError,
-};
+use super::PooledConnection;
+use super::slot::Slot;
+use crate::connect::{Aborter, Progress};
+use crate::connection::Connection;
+use crate::error::ConnectError;
 
 pub(super) struct Slots {
     max: usize,

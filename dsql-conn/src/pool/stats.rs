@@ -1,12 +1,11 @@
 //! Counts what a pool does.
 
-use std::{
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
-};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use super::Pool;
-use crate::{error::Discard, retry::Cause};
+use crate::error::Discard;
+use crate::retry::Cause;
 
 /// A snapshot of a pool. Counters count from its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,9 +1,7 @@
 //! Finds in a refusal how far this machine's clock is off.
 
-use std::{
-    fmt,
-    time::{Duration, SystemTime},
-};
+use std::fmt;
+use std::time::{Duration, SystemTime};
 
 use aws_smithy_types::date_time::{DateTime, Format};
 use rustls::CertificateError;

@@ -2,13 +2,12 @@ use std::time::Duration;
 
 use dsql_local::{Action, Flaw, Refusal};
 use proptest::prelude::*;
-use rustls::{CertificateError, pki_types::UnixTime};
+use rustls::CertificateError;
+use rustls::pki_types::UnixTime;
 
 use super::*;
-use crate::{
-    corpus::{kept, mistaken, walk},
-    scripted::{error, login_error, message},
-};
+use crate::corpus::{kept, mistaken, walk};
+use crate::scripted::{error, login_error, message};
 
 /// The server's time in the kept refusal of an expired token.
 const SIGNED: &str = "20260923T101600Z";

@@ -1,6 +1,7 @@
 //! Counts the attempts that a policy allows.
 
-use std::{ops::ControlFlow, time::Duration};
+use std::ops::ControlFlow;
+use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 

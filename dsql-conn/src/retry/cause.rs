@@ -2,10 +2,8 @@
 
 use std::error::Error as StdError;
 
-use crate::{
-    error::{ConnectError, Error, is_lost},
-    sqlstate::{Meaning, ServerError},
-};
+use crate::error::{ConnectError, Error, is_lost};
+use crate::sqlstate::{Meaning, ServerError};
 
 /// Why an operation may be retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,13 +11,11 @@ use tokio::time::{Instant, timeout_at};
 use tokio_postgres::Client;
 
 use super::Transaction;
-use crate::{
-    connection::Connection,
-    error::{Error, RollbackCause},
-    retry::Cause,
-    sqlstate::ServerError,
-    wire::{Status, Watch},
-};
+use crate::connection::Connection;
+use crate::error::{Error, RollbackCause};
+use crate::retry::Cause;
+use crate::sqlstate::ServerError;
+use crate::wire::{Status, Watch};
 
 /// A transaction from before its `BEGIN` to its end. Dropped in between, it queues a `ROLLBACK`.
 pub(super) struct Attempt<'a> {

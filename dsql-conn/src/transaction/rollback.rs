@@ -1,6 +1,7 @@
 //! Lets a body roll back with a value or an error of its own.
 
-use std::{error::Error as StdError, fmt};
+use std::error::Error as StdError;
+use std::fmt;
 
 use crate::error::Error;
 

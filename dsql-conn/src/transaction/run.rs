@@ -1,21 +1,15 @@
 //! Runs a transaction until it commits, fails, or its attempts are used up.
 
-use std::{
-    future::pending,
-    ops::{ControlFlow, DerefMut},
-    time::Duration,
-};
+use std::future::pending;
+use std::ops::{ControlFlow, DerefMut};
+use std::time::Duration;
 
-use super::{
-    Transaction,
-    attempt::{Attempt, Failed},
-};
-use crate::{
-    connection::Connection,
-    error::Error,
-    pool::{Pool, PooledConnection},
-    retry::{Cause, RetryPolicy},
-};
+use super::Transaction;
+use super::attempt::{Attempt, Failed};
+use crate::connection::Connection;
+use crate::error::Error;
+use crate::pool::{Pool, PooledConnection};
+use crate::retry::{Cause, RetryPolicy};
 
 /// Where the connections of a transaction come from.
 pub(super) trait Source: Sync {

@@ -8,19 +8,15 @@
 //! the reply to `BEGIN`. After a refusal they are answered here, as the server does in a failed
 //! transaction: with the refusal, until `ROLLBACK` or `COMMIT`.
 
-use std::{
-    io, mem,
-    pin::Pin,
-    task::{Context, Poll, ready},
-};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::{io, mem};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{
-    frames::{self, split},
-    sql::ends_transaction,
-    write_buffer::WriteBuffer,
-};
+use super::frames::{self, split};
+use super::sql::ends_transaction;
+use super::write_buffer::WriteBuffer;
 
 /// The start of a transaction, between the driver and the stream.
 #[derive(Default)]

@@ -1,10 +1,8 @@
 //! The session state as its messages tell it.
 
-use super::{
-    fence::Fence,
-    flights::{Flights, OutOfStep},
-    sql::{batch_may_commit, may_commit},
-};
+use super::fence::Fence;
+use super::flights::{Flights, OutOfStep};
+use super::sql::{batch_may_commit, may_commit};
 use crate::sqlstate::ServerError;
 
 #[derive(Debug, Default)]
@@ -196,7 +194,8 @@ impl SessionState {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::frames::STARTUP, *};
+    use super::super::frames::STARTUP;
+    use super::*;
 
     /// A session after its login.
     fn ready() -> SessionState {

@@ -1,19 +1,17 @@
 use std::time::Duration;
 
-use proptest::{prelude::*, sample::Index};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
-    time::timeout,
-};
+use proptest::prelude::*;
+use proptest::sample::Index;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::time::timeout;
 use tokio_postgres::{Config, NoTls, SimpleQueryMessage};
 
-use super::{session_state::SessionState, *};
-use crate::{
-    connect::{ConnectionTask, Tasks},
-    corpus::{cut, mistaken, walk},
-    scripted::{error, message},
-    sqlstate::ServerError,
-};
+use super::session_state::SessionState;
+use super::*;
+use crate::connect::{ConnectionTask, Tasks};
+use crate::corpus::{cut, mistaken, walk};
+use crate::scripted::{error, message};
+use crate::sqlstate::ServerError;
 
 /// What became of a session whose server had its say.
 struct Ended {

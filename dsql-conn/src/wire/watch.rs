@@ -1,11 +1,9 @@
 //! What is known of the session on a [`Wire`](super::Wire), for the connection and its task.
 
-use std::{
-    future::poll_fn,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
-    task::{Poll, Waker},
-    time::{Duration, Instant},
-};
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
 
 use futures_util::task::AtomicWaker;
 

@@ -1,10 +1,8 @@
 //! Bytes that the driver has handed over and the stream has not accepted yet.
 
-use std::{
-    io,
-    pin::Pin,
-    task::{Context, Poll},
-};
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use tokio::io::AsyncWrite;
 

@@ -1,15 +1,11 @@
 //! Connections in pools of others: stock bb8, and deadpool with its feature.
 
-use std::{
-    sync::atomic::{AtomicU32, Ordering},
-    time::Duration,
-};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use aws_credential_types::provider::{ProvideCredentials, future};
-use dsql_conn::{
-    ConnectionManager, Error, Reason,
-    bb8::{self, RunError},
-};
+use dsql_conn::bb8::{self, RunError};
+use dsql_conn::{ConnectionManager, Error, Reason};
 use dsql_local::Fault;
 
 use crate::support::{Clock, Counting, cluster, config, flights, notes, until};
@@ -190,10 +186,8 @@ async fn bb8s_errors_become_ours() {
 
 #[cfg(feature = "deadpool")]
 mod deadpool {
-    use dsql_conn::{
-        DeadpoolManager,
-        deadpool::managed::{Pool, PoolError},
-    };
+    use dsql_conn::DeadpoolManager;
+    use dsql_conn::deadpool::managed::{Pool, PoolError};
 
     use super::*;
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 use aws_smithy_async::time::TimeSource;
 use dsql_conn::Pool;
 use dsql_local::{Effect, Fault, Stage};
-use futures_util::{FutureExt, future::join_all};
+use futures_util::FutureExt;
+use futures_util::future::join_all;
 
 use crate::support::{Clock, builder, clocked_pool, cluster, config, flights, pool, until};
 

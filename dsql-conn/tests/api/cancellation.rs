@@ -1,6 +1,9 @@
 //! Calls dropped at every point where they wait: what was lent next is clean, and no place is lost.
 
-use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
 
 use dsql_conn::{Error, Pool};
 use dsql_local::LocalCluster;

@@ -1,19 +1,15 @@
 //! A clock of this machine that is wrong: the error says so, and by how much.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use dsql_conn::{
-    Reason,
-    rustls::{self, ClientConfig, RootCertStore, pki_types::UnixTime, time_provider::TimeProvider},
-};
+use dsql_conn::Reason;
+use dsql_conn::rustls::pki_types::UnixTime;
+use dsql_conn::rustls::time_provider::TimeProvider;
+use dsql_conn::rustls::{self, ClientConfig, RootCertStore};
 
-use crate::{
-    connect::refusal,
-    support::{Clock, cluster, config},
-};
+use crate::connect::refusal;
+use crate::support::{Clock, cluster, config};
 
 #[tokio::test]
 async fn a_clock_that_is_ahead_or_behind_is_told_by_how_much() {

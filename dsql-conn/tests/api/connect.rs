@@ -1,12 +1,11 @@
 //! Opening one connection: what goes over the wire, and how each refusal is told.
 
-use std::{net::TcpListener, time::Duration};
+use std::net::TcpListener;
+use std::time::Duration;
 
-use dsql_conn::{
-    Config, Endpoint, Error, Pool, Reason,
-    rustls::{self, ClientConfig, RootCertStore},
-    tokio_postgres::config::SslNegotiation,
-};
+use dsql_conn::rustls::{self, ClientConfig, RootCertStore};
+use dsql_conn::tokio_postgres::config::SslNegotiation;
+use dsql_conn::{Config, Endpoint, Error, Pool, Reason};
 use dsql_local::{Action, Effect, Fault, LocalCluster, Refusal, Stage};
 use futures_util::future::join_all;
 

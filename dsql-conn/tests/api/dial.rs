@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime};
 use aws_smithy_async::time::TimeSource;
 use dsql_conn::{Error, Pool, Reason};
 use dsql_local::{Effect, Fault, LocalCluster, Refusal, Stage};
-use futures_util::{FutureExt, future::join_all};
+use futures_util::FutureExt;
+use futures_util::future::join_all;
 
 use crate::support::{
     Clock, Counting, builder, clocked_pool, cluster, config, credentials, next_packet, pool, until,

@@ -1,16 +1,13 @@
 //! A body that ends its transaction itself, or may have: never run again, never called rolled back.
 
-use std::{
-    sync::{
-        Mutex,
-        atomic::{AtomicU32, Ordering},
-    },
-    time::Duration,
-};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use dsql_conn::{Error, RetryPolicy, Transaction};
 use dsql_local::{Direction, Effect, Fault, Refusal, Stage};
-use tokio::{task::yield_now, time::timeout};
+use tokio::task::yield_now;
+use tokio::time::timeout;
 
 use crate::support::{bank, builder, config, notes};
 

@@ -2,18 +2,17 @@
 //! hours, connections cut or gone silent meanwhile, credentials that end, a clock that is set back.
 //! No call may fail.
 
-use std::{
-    ops::Range,
-    sync::{Arc, Mutex},
-    time::{Duration, SystemTime},
-};
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
 use aws_smithy_async::time::TimeSource;
 use dsql_conn::Pool;
 use dsql_local::{Action, Identity, LocalCluster};
 use futures_util::future::join_all;
-use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
+use rand::rngs::StdRng;
+use rand::{Rng, RngExt, SeedableRng};
 
 use crate::support::{Clock, Rotating, cluster, config, next_packet, until};
 

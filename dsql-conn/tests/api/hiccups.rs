@@ -1,26 +1,19 @@
 //! What passes by itself: name servers that do not answer, credentials that are late or were
 //! replaced.
 
-use std::{
-    io,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU32, Ordering},
-    },
-    time::Duration,
-};
+use std::io;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use aws_credential_types::{
-    Credentials,
-    provider::{ProvideCredentials, error::CredentialsError, future},
-};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{ProvideCredentials, future};
 use dsql_conn::{Config, Pool, Reason};
 use dsql_local::{Action, LocalCluster};
 
-use crate::{
-    connect::refusal,
-    support::{Rotating, cluster, config, credentials},
-};
+use crate::connect::refusal;
+use crate::support::{Rotating, cluster, config, credentials};
 
 /// The configuration for the cluster's administrator, with its name to be resolved.
 fn by_name(cluster: &LocalCluster) -> Config {

@@ -1,21 +1,19 @@
 //! What a borrower leaves behind never reaches the next one.
 
-use std::{
-    future::pending,
-    io,
-    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
-    sync::mpsc,
-    thread,
-    time::Duration,
-};
+use std::future::pending;
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc;
+use std::time::Duration;
+use std::{io, thread};
 
-use dsql_conn::{
-    ConnectionManager, Error, Pool,
-    bb8::{self, AddError},
-};
+use dsql_conn::bb8::{self, AddError};
+use dsql_conn::{ConnectionManager, Error, Pool};
 use dsql_local::{Effect, Fault, LocalCluster, Stage};
 use futures_util::{FutureExt, SinkExt, pin_mut};
-use tokio::{runtime::Builder, sync::Notify, task::yield_now, time::timeout};
+use tokio::runtime::Builder;
+use tokio::sync::Notify;
+use tokio::task::yield_now;
+use tokio::time::timeout;
 
 use crate::support::{builder, cluster, config, next_packet, pool, until};
 

@@ -1,12 +1,15 @@
 //! Lending connections: for nothing when warm, in the order in which they were asked for, until the
 //! pool closes.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
+use std::time::Duration;
 
 use aws_smithy_async::time::TimeSource;
-use dsql_conn::{Config, ConnectionManager, Error, Pool, bb8, tokio_postgres::Client};
+use dsql_conn::tokio_postgres::Client;
+use dsql_conn::{Config, ConnectionManager, Error, Pool, bb8};
 use dsql_local::{Fault, Refusal};
-use futures_util::{FutureExt, future::join_all};
+use futures_util::FutureExt;
+use futures_util::future::join_all;
 
 use crate::support::{builder, clocked_pool, cluster, config, flights, pool, until};
 

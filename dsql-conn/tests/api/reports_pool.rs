@@ -1,18 +1,19 @@
 //! The pool: connections lost behind its back, slow networks, fairness, runtimes that end.
 
-use std::{sync::Arc, thread, time::Duration};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use dsql_conn::{Discard, Error, Pool};
 use dsql_local::{Effect, Fault, LocalCluster, Stage};
-use futures_util::{FutureExt, TryStreamExt, future::join_all, pin_mut};
-use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-    runtime,
-    sync::Semaphore,
-    task::yield_now,
-    time::sleep,
-};
+use futures_util::future::join_all;
+use futures_util::{FutureExt, TryStreamExt, pin_mut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime;
+use tokio::sync::Semaphore;
+use tokio::task::yield_now;
+use tokio::time::sleep;
 
 use crate::support::{Clock, builder, cluster, config, notes, until};
 

@@ -1,14 +1,11 @@
 //! Statements: parameters that do not fit, statement timeouts, unread rows, generic callers.
 
-use std::{
-    sync::atomic::{AtomicU32, Ordering},
-    time::Duration,
-};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
-use dsql_conn::{
-    Connection, Error, RetryPolicy, retry,
-    tokio_postgres::{GenericClient, types::ToSql},
-};
+use dsql_conn::tokio_postgres::GenericClient;
+use dsql_conn::tokio_postgres::types::ToSql;
+use dsql_conn::{Connection, Error, RetryPolicy, retry};
 use dsql_local::{Effect, Fault, Stage};
 use futures_util::{TryStreamExt, pin_mut};
 

@@ -1,19 +1,15 @@
 //! Transactions and retries with errors of the caller's own, and errors as people read them.
 
-use std::{
-    error::Error as StdError,
-    fmt,
-    net::TcpListener,
-    sync::atomic::{AtomicU32, Ordering},
-    time::Duration,
-};
+use std::error::Error as StdError;
+use std::fmt;
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use anyhow::Context;
 use bytes::Bytes;
-use dsql_conn::{
-    Config, Error, Pool, Reason, RetryPolicy, Rollback, RollbackCause, retry_with,
-    tokio_postgres::error::SqlState,
-};
+use dsql_conn::tokio_postgres::error::SqlState;
+use dsql_conn::{Config, Error, Pool, Reason, RetryPolicy, Rollback, RollbackCause, retry_with};
 use dsql_local::{Effect, Fault, LocalCluster, Refusal, Stage};
 
 use crate::support::{bank, builder, cluster, config, notes, pool};

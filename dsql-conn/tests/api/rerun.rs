@@ -1,15 +1,12 @@
 //! What a transaction's body is run again for, how often and for how long.
 
-use std::{
-    future::pending,
-    sync::atomic::{AtomicU32, Ordering},
-    time::Duration,
-};
+use std::future::pending;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use dsql_conn::{Error, Pool, RetryPolicy, Stats, Transaction};
 use dsql_local::{Effect, Fault, LocalCluster, Refusal, Stage};
-
 use futures_util::{SinkExt, pin_mut};
 
 use crate::support::{bank, notes};

@@ -1,11 +1,9 @@
 //! Running again by hand: after a conflict, and after nothing else.
 
-use std::{
-    cell::Cell,
-    fmt,
-    sync::atomic::{AtomicU32, Ordering},
-    time::Duration,
-};
+use std::cell::Cell;
+use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use dsql_conn::{Error, RetryPolicy, retry, tokio_postgres};
 use dsql_local::{Effect, Fault, Refusal, Stage};

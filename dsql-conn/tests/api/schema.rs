@@ -1,6 +1,7 @@
 //! Changes of the schema: one statement at a time, outlasting conflicts, jobs awaited.
 
-use dsql_conn::{Connection, Error, tokio_postgres::error::SqlState};
+use dsql_conn::tokio_postgres::error::SqlState;
+use dsql_conn::{Connection, Error};
 use dsql_local::{Effect, Fault, LocalCluster, Refusal, Stage};
 
 use crate::support::{cluster, config};

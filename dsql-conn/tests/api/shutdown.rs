@@ -1,17 +1,18 @@
 //! Closing a pool with work under way: the work ends, or is told so by the deadline; what came back
 //! says goodbye.
 
-use std::{
-    future::pending,
-    pin::pin,
-    sync::atomic::{AtomicU32, Ordering},
-    time::Duration,
-};
+use std::future::pending;
+use std::pin::pin;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use dsql_conn::{Error, RetryPolicy, Transaction};
 use dsql_local::{Direction, Effect, Fault, LocalCluster, Refusal, Stage};
-use futures_util::{FutureExt, future::join_all};
-use tokio::{runtime::Handle, sync::Notify, task::yield_now};
+use futures_util::FutureExt;
+use futures_util::future::join_all;
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio::task::yield_now;
 
 use crate::support::{bank, builder, clocked_pool, cluster, config, notes, pool, until};
 

@@ -1,17 +1,11 @@
 //! What most tests start from.
 
-use std::{
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU32, Ordering},
-    },
-    time::{Duration, SystemTime},
-};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
 
-use aws_credential_types::{
-    Credentials,
-    provider::{ProvideCredentials, future},
-};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::{ProvideCredentials, future};
 use aws_smithy_async::time::TimeSource;
 use dsql_conn::{Builder, Config, Pool};
 use dsql_local::{Counts, Identity, LocalCluster};

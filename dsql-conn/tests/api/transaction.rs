@@ -1,14 +1,11 @@
 //! Transactions: applied once, or reported as what they are.
 
-use std::{
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU32, Ordering},
-    },
-    time::Duration,
-};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use dsql_conn::{Error, RetryPolicy, RollbackCause, Transaction, tokio_postgres::error::SqlState};
+use dsql_conn::tokio_postgres::error::SqlState;
+use dsql_conn::{Error, RetryPolicy, RollbackCause, Transaction};
 use dsql_local::{Effect, Fault, Refusal, Stage};
 use futures_util::FutureExt;
 

@@ -2,12 +2,11 @@
 //! ever broke something. Tests walk them as they are and with a mistake anywhere, and start from
 //! them to make many mistakes.
 
-use std::{fs, path::PathBuf};
+use std::fs;
+use std::path::PathBuf;
 
-use proptest::{
-    prelude::*,
-    sample::{Index, select},
-};
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
 
 /// Returns what is kept for a parser: names and contents, in the order of the names.
 pub(crate) fn kept(parser: &str) -> Vec<(String, Vec<u8>)> {

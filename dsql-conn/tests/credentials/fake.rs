@@ -1,12 +1,10 @@
 //! Fakes of the endpoints that the SDK's providers call: STS, a container's and an instance's.
 
-use axum::{
-    Router,
-    extract::State,
-    http::{HeaderMap, StatusCode, header},
-    response::{IntoResponse, Response},
-    routing::{any, get, put},
-};
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get, put};
 use dsql_local::Identity;
 use tokio::net::TcpListener;
 

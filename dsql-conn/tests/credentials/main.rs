@@ -8,7 +8,8 @@
 mod fake;
 mod rotation;
 
-use std::{env, fs, process::Output};
+use std::process::Output;
+use std::{env, fs};
 
 use dsql_conn::{Config, Reason};
 use dsql_local::{Action, Identity, LocalCluster};

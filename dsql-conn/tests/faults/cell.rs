@@ -1,31 +1,23 @@
 //! Runs one cell: brings a fault about, calls, and tells what the caller saw.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    pin::pin,
-    sync::atomic::{AtomicU32, Ordering},
-    time::Duration,
-};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use dsql_conn::{Config, Error, Pool, PooledConnection, RetryPolicy, Transaction};
 use dsql_local::{Fault as Injected, LocalCluster};
-use futures_util::{
-    FutureExt, StreamExt,
-    future::{join_all, select},
-};
-use tokio::{
-    runtime::{self, Handle},
-    time::{sleep, timeout},
-};
+use futures_util::future::{join_all, select};
+use futures_util::{FutureExt, StreamExt};
+use tokio::runtime::{self, Handle};
+use tokio::time::{sleep, timeout};
 
-use crate::{
-    door::{Bar, Door},
-    fault::Fault,
-    seen::{Bound, Expected, Seen},
-    stage::{Stage, Way},
-    whole,
-};
+use crate::door::{Bar, Door};
+use crate::fault::Fault;
+use crate::seen::{Bound, Expected, Seen};
+use crate::stage::{Stage, Way};
+use crate::whole;
 
 /// A fault at a stage, met in one way.
 #[derive(Debug)]

@@ -1,11 +1,9 @@
 //! The way to a cluster's port, which a fault may bar before the cluster hears of anything.
 
-use std::{
-    future::pending,
-    io,
-    net::{Ipv4Addr, SocketAddr, TcpStream},
-    sync::{Arc, Mutex},
-};
+use std::future::pending;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::sync::{Arc, Mutex};
 
 use socket2::{Domain, Socket, Type};
 

@@ -2,11 +2,9 @@
 
 use dsql_conn::Reason;
 
-use crate::{
-    fault::{Fault, Service},
-    seen::{Bound, Expected, Seen},
-    stage::Stage,
-};
+use crate::fault::{Fault, Service};
+use crate::seen::{Bound, Expected, Seen};
+use crate::stage::Stage;
 
 /// One row of the table.
 pub(crate) enum Row {

@@ -1,10 +1,8 @@
 //! What goes wrong, and what the service may say.
 
-use std::{
-    borrow::Cow,
-    fmt,
-    time::{Duration, UNIX_EPOCH},
-};
+use std::borrow::Cow;
+use std::fmt;
+use std::time::{Duration, UNIX_EPOCH};
 
 use dsql_local::{Action, Effect, Flaw, Refusal};
 

@@ -13,13 +13,9 @@ mod stage;
 mod table;
 mod whole;
 
-use std::{
-    sync::{
-        Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
-    thread,
-};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use cell::Cell;
 use expected::{Row, row};

@@ -1,6 +1,7 @@
 //! What a caller sees of a fault, and by which deadline.
 
-use std::{borrow::Cow, fmt};
+use std::borrow::Cow;
+use std::fmt;
 
 use dsql_conn::{Error, Reason};
 

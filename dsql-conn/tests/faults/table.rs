@@ -1,12 +1,12 @@
 //! Writes the table down, as Markdown for those who use the library.
 
-use std::{env, fmt::Write, fs, path::Path};
+use std::fmt::Write;
+use std::path::Path;
+use std::{env, fs};
 
-use crate::{
-    expected::{Row, row},
-    fault::Fault,
-    stage::Stage,
-};
+use crate::expected::{Row, row};
+use crate::fault::Fault;
+use crate::stage::Stage;
 
 /// Prints the table, and compares it with the one in the docs, or writes that.
 pub(crate) fn print_and_compare() {

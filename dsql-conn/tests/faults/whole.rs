@@ -3,10 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::try_join_all;
-use tokio::{
-    runtime::Handle,
-    time::{sleep, timeout},
-};
+use tokio::runtime::Handle;
+use tokio::time::{sleep, timeout};
 
 use crate::cell::{Bench, GUARD, TICK};
 

@@ -1,9 +1,8 @@
 //! What a program finds in its environment: the cluster and credentials, and nothing of ours.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::{fs, io};
 
 use dsql_local::{Identity, LocalCluster};
 use tokio::process::Command;

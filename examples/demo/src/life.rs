@@ -14,14 +14,13 @@ use std::error::Error;
 
 use dsql_local::{ConnectionLog, Identity, LocalCluster};
 use serde_json::Value;
+pub(crate) use start::Started;
 
 use crate::binaries::Binaries;
 use crate::environment::Environment;
 use crate::event::Answer;
 use crate::lambda::Lambda;
 use crate::step::Proof;
-
-pub(crate) use start::Started;
 
 /// What the steps share.
 pub(crate) struct Life {

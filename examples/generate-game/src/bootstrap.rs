@@ -13,9 +13,8 @@ use dsql_conn::tokio_postgres::Row;
 use dsql_conn::tokio_postgres::error::SqlState;
 use dsql_conn::tokio_postgres::types::{ToSql, Type};
 use dsql_conn::{Config, Connection, Error, Reason, RetryPolicy, retry};
-use tokio::time::sleep;
-
 pub use grantee::{Grantee, RoleArn, RoleName};
+use tokio::time::sleep;
 
 /// Connects, and again until then while the cluster does not let the admin in, or wakes up: a
 /// permission that the same deployment has given can take over a minute to be effective.

@@ -2,9 +2,8 @@
 //!
 //! The domain of the example, free of input and output: `route` and `store` build on it.
 
-use rand::Rng;
-use rand::RngExt;
 use rand::seq::IndexedRandom;
+use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use uuid::Uuid;

@@ -3,14 +3,13 @@
 mod bars;
 mod lines;
 
-use std::{error::Error, path::Path};
+use std::error::Error;
+use std::path::Path;
 
 use plotters::prelude::*;
 
-use crate::{
-    measured::{Measured, Row},
-    program::shown,
-};
+use crate::measured::{Measured, Row};
+use crate::program::shown;
 
 /// A chart that was drawn.
 pub(crate) struct Chart {

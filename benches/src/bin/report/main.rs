@@ -15,7 +15,9 @@ mod program;
 mod requirements;
 mod tables;
 
-use std::{error::Error, fs, path::Path};
+use std::error::Error;
+use std::fs;
+use std::path::Path;
 
 use benches::target_directory;
 use measured::Measured;

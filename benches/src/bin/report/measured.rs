@@ -1,6 +1,8 @@
 //! What was recorded, as far as it is there.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
 
 use benches::Environment;
 use serde::Deserialize;

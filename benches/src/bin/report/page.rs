@@ -2,14 +2,12 @@
 
 use std::fmt::Write;
 
-use crate::{
-    charts::Chart,
-    figures::{figure, number},
-    measured::{Measured, Row},
-    program::{Program, shown},
-    requirements,
-    tables::Table,
-};
+use crate::charts::Chart;
+use crate::figures::{figure, number};
+use crate::measured::{Measured, Row};
+use crate::program::{Program, shown};
+use crate::requirements;
+use crate::tables::Table;
 
 pub(crate) fn write(measured: &Measured, charts: &[Chart]) -> String {
     let mut page = String::from(OPENING);

@@ -1,10 +1,8 @@
 //! What is required, and what was measured of it.
 
-use crate::{
-    figures::{NOT_MEASURED, figure},
-    measured::{Measured, Row},
-    program::Program,
-};
+use crate::figures::{NOT_MEASURED, figure};
+use crate::measured::{Measured, Row};
+use crate::program::Program;
 
 /// One requirement, with the figures of all programs in one unit.
 pub(crate) struct Requirement {

@@ -3,10 +3,8 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{
-    config::Trust,
-    corpus::{mistaken, walk},
-};
+use crate::config::Trust;
+use crate::corpus::{mistaken, walk};
 
 const HOST: &str = "abcdefghijklmnopqrstuvwx23.dsql.us-east-1.on.aws";
 

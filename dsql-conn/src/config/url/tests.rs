@@ -5,10 +5,8 @@ use proptest::prelude::*;
 use tokio_postgres::config::{Host, SslNegotiation};
 
 use super::*;
-use crate::{
-    config::Trust,
-    corpus::{mistaken, walk},
-};
+use crate::config::Trust;
+use crate::corpus::{mistaken, walk};
 
 const HOST: &str = "abcdefghijklmnopqrstuvwx23.dsql.us-east-1.on.aws";
 

@@ -1,21 +1,20 @@
 //! The queue of checkouts: waits for a connection to be returned or opened.
 
-use std::{
-    future::pending,
-    pin::pin,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::future::pending;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use tokio::{sync::oneshot, time::sleep_until};
+use tokio::sync::oneshot;
+use tokio::time::sleep_until;
 
 use super::Checkout;
-use crate::{
-    backoff::Backoff,
-    connection::Ping,
-    error::{ConnectError, Discard, Error},
-    pool::{Inner, PooledConnection, slot::Slot, slots::Handover},
-};
+use crate::backoff::Backoff;
+use crate::connection::Ping;
+use crate::error::{ConnectError, Discard, Error};
+use crate::pool::slot::Slot;
+use crate::pool::slots::Handover;
+use crate::pool::{Inner, PooledConnection};
 
 /// A checkout in the queue. Dropping it leaves the queue.
 struct Waiting<'a> {

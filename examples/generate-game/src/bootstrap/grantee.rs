@@ -1,8 +1,7 @@
 //! Whom the bootstrap lets in: names that go into statements as they are, so that they are parsed.
 
-use std::env;
-use std::fmt;
 use std::str::FromStr;
+use std::{env, fmt};
 
 use super::BootstrapError;
 

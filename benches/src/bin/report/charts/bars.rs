@@ -1,20 +1,17 @@
 //! The cold start as bars: a panel for each delay, a bar for each program, and in it the phases one
 //! after the other.
 
-use std::{error::Error, path::Path};
+use std::error::Error;
+use std::path::Path;
 
-use plotters::{
-    coord::Shift,
-    prelude::*,
-    style::text_anchor::{HPos, Pos, VPos},
-};
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::FONT;
-use crate::{
-    figures::number,
-    measured::{Measured, Row},
-    program::shown,
-};
+use crate::figures::number;
+use crate::measured::{Measured, Row};
+use crate::program::shown;
 
 pub(super) fn cold_start(
     measured: &Measured,

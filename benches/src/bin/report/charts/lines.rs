@@ -1,11 +1,11 @@
 //! Charts of lines, in panels.
 
-use std::{error::Error, path::Path};
+use std::error::Error;
+use std::path::Path;
 
-use plotters::{
-    coord::{Shift, ranged1d::ValueFormatter},
-    prelude::*,
-};
+use plotters::coord::Shift;
+use plotters::coord::ranged1d::ValueFormatter;
+use plotters::prelude::*;
 
 use super::{FONT, color};
 use crate::figures::number;
