@@ -25,7 +25,8 @@ impl fmt::Display for Error {
             }
             Self::Discarded(discard) => write!(
                 f,
-                "the connection was closed instead of being checked out: {discard}; take another one"
+                "the connection was closed instead of being checked out: {discard}; \
+                 take another one"
             ),
             Self::PoolClosed => f.write_str("the pool is closed; open a new one"),
             Self::Query(error) => write!(f, "statement failed: {}", OneLine(error)),

@@ -53,7 +53,7 @@ impl Pool {
     ///
     /// | setting | value |
     /// |---|---|
-    /// | [`max_size`](Builder::max_size) | `AWS_LAMBDA_MAX_CONCURRENCY`, else 1: one invocation at a time |
+    /// | [`max_size`](Builder::max_size) | `AWS_LAMBDA_MAX_CONCURRENCY`, else 1 |
     /// | [`idle_timeout`](Builder::idle_timeout) | none |
     /// | [`checkout_timeout`](Builder::checkout_timeout) | 5 s |
     /// | [`connect_timeout`](Config::connect_timeout), unless set | 5 s |

@@ -285,7 +285,8 @@ async fn closing_an_idle_connection_says_farewell() {
 /// the answer, finds no place with the one who does not take them.
 #[tokio::test]
 async fn rows_that_come_after_the_return_and_are_not_taken_do_not_block_the_next_loan() {
-    const LATE: &str = "SELECT repeat('x', 1000), CASE WHEN g = 12 THEN pg_sleep(0.05)::text END FROM generate_series(1, $1::int) g";
+    const LATE: &str = "SELECT repeat('x', 1000), CASE WHEN g = 12 THEN pg_sleep(0.05)::text END \
+                        FROM generate_series(1, $1::int) g";
     let cluster = cluster().await;
     for rows in 12..28_i32 {
         let pool = builder(config(&cluster))
