@@ -5,7 +5,9 @@ mod checkout;
 mod maintenance;
 mod opening;
 mod pooled;
+mod release;
 mod shared;
+mod slot;
 mod slots;
 mod stats;
 

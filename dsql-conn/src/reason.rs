@@ -224,7 +224,8 @@ impl Reason {
             Self::TimedOut => (
                 "timed_out",
                 "no reply in time",
-                "check the network, or raise Config::connect_timeout and the pool's checkout_timeout",
+                "check the network, or raise Config::connect_timeout and the pool's \
+                 checkout_timeout",
             ),
             Self::Aborted => (
                 "aborted",

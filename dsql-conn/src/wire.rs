@@ -11,26 +11,27 @@ mod flights;
 mod frames;
 mod session_state;
 mod sql;
+#[cfg(test)]
+mod tests;
+mod watch;
 mod write_buffer;
 
-use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::task::{Context, Poll, Waker, ready};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
 use std::{io, mem};
 
-use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, TlsStream};
 
 use self::begin::PipelinedBegin;
 use self::early_password::EarlyPassword;
 use self::frames::Frames;
-use self::session_state::SessionState;
 pub(crate) use self::session_state::Status;
+use self::watch::Shared;
+pub(crate) use self::watch::Watch;
 use self::write_buffer::WriteBuffer;
-use crate::sqlstate::ServerError;
 
 /// A stream that follows every message.
 pub(crate) struct Wire<S> {
@@ -41,24 +42,6 @@ pub(crate) struct Wire<S> {
     shared: Arc<Shared>,
     sent: Frames,
     received: Frames,
-}
-
-/// What is known of the session on a [`Wire`].
-#[derive(Clone, Default)]
-pub(crate) struct Watch {
-    shared: Arc<Shared>,
-}
-
-#[derive(Default)]
-struct Shared {
-    state: Mutex<SessionState>,
-    /// Wakes the connection task.
-    task: AtomicWaker,
-    /// Wakes the caller that waits for the state to change. It has one place: who waits has the
-    /// connection to itself, or a deadline.
-    changed: AtomicWaker,
-    first_write: OnceLock<Instant>,
-    first_reply: OnceLock<Instant>,
 }
 
 impl<S> Wire<S> {
@@ -74,183 +57,6 @@ impl<S> Wire<S> {
             sent: Frames::starting_untagged(),
             received: Frames::default(),
         }
-    }
-}
-
-impl Watch {
-    /// Waits for one turn of the connection task, which writes what was queued before this call and
-    /// reads what has arrived. [`is_settled`](Self::is_settled) counts only after it.
-    pub(crate) async fn fence(&self) {
-        let request = self.shared.lock().fence.request();
-        let mut first_polls = 0..1;
-        poll_fn(|cx| {
-            self.shared.changed.register(cx.waker());
-            // Register first, or a wake-up may be lost.
-            if first_polls.next().is_some() {
-                self.wake_task();
-            }
-            let state = self.shared.lock();
-            match state.is_closed() || state.fence.is_reached(request) {
-                true => Poll::Ready(()),
-                false => Poll::Pending,
-            }
-        })
-        .await;
-    }
-
-    /// Waits until every statement was answered and the driver holds back nothing, or the session
-    /// ended. Has no deadline of its own.
-    pub(crate) async fn settled(&self) {
-        self.until(|state| state.is_closed() || state.is_settled())
-            .await;
-    }
-
-    /// Whether [`settled`](Self::settled) would return at once.
-    pub(crate) fn is_settled(&self) -> bool {
-        let state = self.shared.lock();
-        state.is_closed() || state.is_settled()
-    }
-
-    /// Waits for the reply to `BEGIN` if no other reply is due. Has no deadline of its own.
-    pub(crate) async fn begun(&self) {
-        self.until(|state| state.is_closed() || !state.awaits_begin_alone())
-            .await;
-    }
-
-    /// The transaction status after the last reply.
-    pub(crate) fn status(&self) -> Status {
-        self.shared.lock().status()
-    }
-
-    /// Whether the next statement would be part of a transaction.
-    pub(crate) fn is_in_transaction(&self) -> bool {
-        self.shared.lock().is_in_transaction()
-    }
-
-    /// Whether the server did not want the password that was sent with the startup packet.
-    pub(crate) fn password_was_unwanted(&self) -> bool {
-        self.shared.lock().password_was_unwanted
-    }
-
-    /// Whether the session has ended, or can no longer be followed.
-    pub(crate) fn is_closed(&self) -> bool {
-        self.shared.lock().is_closed()
-    }
-
-    /// Whether replies can no longer be matched with requests, as after a `COPY` that failed.
-    pub(crate) fn is_out_of_step(&self) -> bool {
-        self.shared.lock().out_of_step
-    }
-
-    /// Whether rows of a query wait for their reader, so that later replies cannot arrive.
-    pub(crate) fn has_unread_rows(&self) -> bool {
-        self.shared.lock().has_unread_rows()
-    }
-
-    /// Starts to observe a transaction, and pipelines the `BEGIN` that is queued next.
-    pub(crate) fn begin_pipelined(&self) {
-        self.shared.lock().begin_pipelined();
-    }
-
-    /// Forgets what was seen so far: `COMMIT` is queued next.
-    pub(crate) fn observe_commit(&self) {
-        self.shared.lock().forget();
-    }
-
-    /// The first conflict of the transaction, or of its `COMMIT`.
-    pub(crate) fn conflict(&self) -> Option<ServerError> {
-        self.shared.lock().transaction.conflict.clone()
-    }
-
-    /// The first error of the transaction, or of its `COMMIT`.
-    pub(crate) fn failure(&self) -> Option<ServerError> {
-        self.shared.lock().transaction.failure.clone()
-    }
-
-    /// Whether the transaction has ended.
-    pub(crate) fn has_ended(&self) -> bool {
-        self.shared.lock().transaction.has_ended
-    }
-
-    /// Whether anything was sent that may have committed the transaction.
-    pub(crate) fn may_have_committed(&self) -> bool {
-        self.shared.lock().transaction.may_have_committed
-    }
-
-    /// Whether the last command completed with this tag.
-    pub(crate) fn completed_with(&self, tag: &str) -> bool {
-        self.shared.lock().transaction.tag.as_deref() == Some(tag.as_bytes())
-    }
-
-    /// The time from the startup packet to the server's first reply: one round trip, without the
-    /// check of the token.
-    pub(crate) fn round_trip(&self) -> Option<Duration> {
-        let sent = self.shared.first_write.get()?;
-        Some(self.shared.first_reply.get()?.duration_since(*sent))
-    }
-
-    fn wake_task(&self) {
-        self.shared.task.wake();
-    }
-
-    /// The owner drops the connection: the task ends soon.
-    pub(crate) fn leave(&self) {
-        self.shared.lock().leaving = true;
-        self.wake_task();
-    }
-
-    /// A turn of the connection task begins. `waker` gives it the next one.
-    pub(crate) fn turn_begins(&self, waker: &Waker) {
-        self.shared.task.register(waker);
-        self.shared.lock().fence.turn_begins();
-    }
-
-    /// A turn of the connection task ends. Returns whether the owner has dropped the connection.
-    pub(crate) fn turn_ends(&self) -> bool {
-        let mut state = self.shared.lock();
-        state.fence.turn_ends();
-        let leaving = state.leaving;
-        drop(state);
-        self.shared.changed.wake();
-        leaving
-    }
-
-    /// This side aborts the connection task.
-    pub(crate) fn abort(&self) {
-        self.shared.lock().aborted = true;
-        self.close();
-    }
-
-    /// Whether this side has aborted the connection task.
-    pub(crate) fn was_aborted(&self) -> bool {
-        self.shared.lock().aborted
-    }
-
-    /// Nothing will be read or written any more.
-    pub(crate) fn close(&self) {
-        self.shared.lock().close();
-        self.shared.changed.wake();
-    }
-
-    async fn until(&self, condition: impl Fn(&SessionState) -> bool) {
-        poll_fn(|cx| {
-            if condition(&self.shared.lock()) {
-                return Poll::Ready(());
-            }
-            self.shared.changed.register(cx.waker());
-            // Again, or a wake-up between the two may be lost.
-            match condition(&self.shared.lock()) {
-                true => Poll::Ready(()),
-                false => Poll::Pending,
-            }
-        })
-        .await;
-    }
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, SessionState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -367,6 +173,3 @@ impl<S: TlsStream + Unpin> TlsStream for Wire<S> {
         ChannelBinding::none()
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -201,8 +201,8 @@ pub const COLLIDE: &str = "INSERT INTO word (word) VALUES ('taken')";
 /// The ledger has no key on purpose: what is written twice must be there to be seen.
 const SCHEMA: [&str; 5] = [
     "CREATE TABLE account (id bigint PRIMARY KEY, balance bigint NOT NULL)",
-    "CREATE TABLE ledger (transfer bigint NOT NULL, debited bigint NOT NULL, credited bigint NOT NULL, \
-     amount bigint NOT NULL)",
+    "CREATE TABLE ledger (transfer bigint NOT NULL, debited bigint NOT NULL, \
+     credited bigint NOT NULL, amount bigint NOT NULL)",
     "CREATE TABLE claim (transfer bigint PRIMARY KEY)",
     "CREATE TABLE word (word text PRIMARY KEY)",
     COLLIDE,

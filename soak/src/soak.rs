@@ -303,4 +303,5 @@ const MOST_NAMED: usize = 20;
 
 /// The sessions in the cluster's database, but for the one that asks.
 const SESSIONS: &str = "SELECT pid FROM pg_stat_activity \
-     WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()";
+     WHERE datname = current_database() AND backend_type = 'client backend' \
+     AND pid <> pg_backend_pid()";

@@ -108,7 +108,8 @@ impl Parts {
 /// Prints a table. Times are in milliseconds, sizes in megabytes.
 pub(crate) fn print(rows: &[Row]) {
     println!(
-        "{:18} {:44} {:>3} {:>5} {:>7} {:>7} {:>9} {:>6} {:>5} {:>6} {:>6}   start + TCP + TLS + login + query",
+        "{:18} {:44} {:>3} {:>5} {:>7} {:>7} {:>9} {:>6} {:>5} {:>6} {:>6}   \
+         start + TCP + TLS + login + query",
         "program",
         "variant",
         "RTT",

@@ -3,7 +3,8 @@
 #[cfg(test)]
 mod tests;
 
-use std::env::{self, VarError};
+use std::env;
+use std::env::VarError;
 use std::time::Duration;
 
 use super::parse::{parse, seconds, ssl_negotiation};

@@ -105,10 +105,12 @@ mod tests {
             let mut endpoint: crate::Endpoint = HOST.parse().unwrap();
             let mut expected = Vec::new();
             if via_interface {
-                endpoint = endpoint.via("vpce-1a-2b.dsql-fnh4.us-east-1.vpce.amazonaws.com").unwrap();
+                let interface = "vpce-1a-2b.dsql-fnh4.us-east-1.vpce.amazonaws.com";
+                endpoint = endpoint.via(interface).unwrap();
                 expected.push(("amzn-cluster-id".to_owned(), HOST[..26].to_owned()));
             }
-            let config = Config::new(endpoint).search_path(&search_path).setting("TimeZone", &timezone).unwrap();
+            let config = Config::new(endpoint).search_path(&search_path);
+            let config = config.setting("TimeZone", &timezone).unwrap();
             expected.push(("search_path".to_owned(), search_path));
             expected.push(("timezone".to_owned(), timezone));
             prop_assert_eq!(read(&options(&config)), expected);

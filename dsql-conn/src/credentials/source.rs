@@ -3,9 +3,9 @@
 use std::env;
 
 #[cfg(feature = "aws-config")]
-use aws_config::{
-    default_provider::credentials::default_provider, profile::ProfileFileCredentialsProvider,
-};
+use aws_config::default_provider::credentials::default_provider;
+#[cfg(feature = "aws-config")]
+use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 use super::Inner;
-use super::checkout::Slot;
+use super::slot::Slot;
 use super::slots::{Handover, Opening};
 use crate::connect::Progress;
 use crate::connection::Connection;

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
 use super::PooledConnection;
-use super::checkout::Slot;
+use super::slot::Slot;
 use crate::connect::{Aborter, Progress};
 use crate::connection::Connection;
 use crate::error::ConnectError;

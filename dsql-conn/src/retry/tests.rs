@@ -68,7 +68,10 @@ proptest! {
     fn a_conflict_is_found_beneath_any_errors_by_its_code_alone(
         depth in 0..20,
         code in prop_oneof![Just("40001".to_owned()), "4000[0-9]", "[0-9A-Z]{5}"],
-        text in prop_oneof![Just("change conflicts with another transaction (OC000) 40001".to_owned()), "[^\0]{0,20}"],
+        text in prop_oneof![
+            Just("change conflicts with another transaction (OC000) 40001".to_owned()),
+            "[^\0]{0,20}",
+        ],
     ) {
         let conflict = login_error(&error("ERROR", &code, &text, Some("40001"))).unwrap();
         let mut wrapped: Box<dyn StdError> = Box::new(conflict);

@@ -198,10 +198,14 @@ mod tests {
 
         #[test]
         fn messages_may_be_cut_anywhere(
-            messages in prop::collection::vec((any::<u8>(), prop::collection::vec(any::<u8>(), 0..40)), 0..8),
+            messages in prop::collection::vec(
+                (any::<u8>(), prop::collection::vec(any::<u8>(), 0..40)),
+                0..8,
+            ),
             cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
         ) {
-            let bytes: Vec<u8> = messages.iter().flat_map(|(tag, body)| frame(*tag, body)).collect();
+            let frames = messages.iter().flat_map(|(tag, body)| frame(*tag, body));
+            let bytes: Vec<u8> = frames.collect();
             let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
             cuts.push(bytes.len());
             cuts.sort_unstable();

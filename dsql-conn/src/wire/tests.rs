@@ -6,10 +6,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::timeout;
 use tokio_postgres::{Config, NoTls, SimpleQueryMessage};
 
+use super::session_state::SessionState;
 use super::*;
 use crate::connect::{ConnectionTask, Tasks};
 use crate::corpus::{cut, mistaken, walk};
 use crate::scripted::{error, message};
+use crate::sqlstate::ServerError;
 
 /// What became of a session whose server had its say.
 struct Ended {
@@ -112,11 +114,14 @@ proptest! {
 
     #[test]
     fn no_bytes_after_the_login_make_it_panic_or_hang(
-        messages in prop::collection::vec((prop_oneof![Just(b'Z'), Just(b'C'), Just(b'E'), any::<u8>()], any::<Vec<u8>>()), 0..5),
+        messages in prop::collection::vec(
+            (prop_oneof![Just(b'Z'), Just(b'C'), Just(b'E'), any::<u8>()], any::<Vec<u8>>()),
+            0..5,
+        ),
         rest in prop::collection::vec(any::<u8>(), 0..20),
     ) {
-        let mut answered: Vec<u8> = messages.iter().flat_map(|(tag, body)| message(*tag, body)).collect();
-        answered.extend(rest);
+        let messages = messages.iter().flat_map(|(tag, body)| message(*tag, body));
+        let answered: Vec<u8> = messages.chain(rest).collect();
         read(&greeting(), &answered);
     }
 
@@ -146,7 +151,10 @@ proptest! {
 
     #[test]
     fn the_state_is_the_same_wherever_messages_are_cut(
-        sent in prop::collection::vec((prop::sample::select(&b"QPBESCDHcdfpX"[..]), 0..9_usize), 0..9),
+        sent in prop::collection::vec(
+            (prop::sample::select(&b"QPBESCDHcdfpX"[..]), 0..9_usize),
+            0..9,
+        ),
         received in mistaken("wire"),
         at in prop::collection::vec(any::<Index>(), 0..9),
     ) {

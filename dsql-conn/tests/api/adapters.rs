@@ -4,9 +4,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use aws_credential_types::provider::{ProvideCredentials, future};
-use dsql_conn::bb8::{self, RunError};
+use dsql_conn::bb8::{self, AddError, RunError};
 use dsql_conn::{ConnectionManager, Error, Reason};
 use dsql_local::Fault;
+use futures_util::FutureExt;
+use tokio::task::yield_now;
 
 use crate::support::{Clock, Counting, cluster, config, flights, notes, until};
 
@@ -276,4 +278,57 @@ mod deadpool {
         }
         assert_eq!(pool.status().size, 0);
     }
+}
+
+#[tokio::test]
+async fn connection_used_after_bb8_refused_it_is_checked_again() {
+    let cluster = cluster().await;
+    let setup = config(&cluster).connect().await.unwrap();
+    setup
+        .batch_execute("CREATE TABLE note (text text)")
+        .await
+        .unwrap();
+    let manager = ConnectionManager::new(config(&cluster));
+    let pool = bb8::Pool::builder().max_size(1).build_unchecked(manager);
+    let spare = config(&cluster).connect().await.unwrap();
+    spare.batch_execute("SELECT 1").await.unwrap();
+    let full = config(&cluster).connect().await.unwrap();
+    pool.add(full).unwrap();
+    let Err(AddError::NoCapacity(spare)) = pool.add(spare) else {
+        panic!("there was no capacity");
+    };
+    let lent = pool.get().await.unwrap();
+    let row = lent
+        .query_one("SELECT pg_backend_pid()", &[])
+        .await
+        .unwrap();
+    let end = format!("SELECT pg_terminate_backend({})", row.get::<_, i32>(0));
+    cluster.query(&end).await.unwrap();
+    while !lent.is_closed() {
+        yield_now().await;
+    }
+    drop(lent);
+
+    assert!(spare.batch_execute("BEGIN").now_or_never().is_none());
+    assert!(pool.add(spare).is_ok());
+    let next = pool.get().await.unwrap();
+    next.execute("INSERT INTO note VALUES ('kept')", &[])
+        .await
+        .unwrap();
+    let kept = cluster.query("SELECT count(*) FROM note").await.unwrap();
+    assert_eq!(kept[0][0].as_deref(), Some("1"));
+}
+
+#[tokio::test]
+async fn manager_serves_a_bb8_pool() {
+    let cluster = cluster().await;
+    let manager = ConnectionManager::new(config(&cluster));
+    let pool = bb8::Pool::builder()
+        .max_size(2)
+        .build(manager)
+        .await
+        .unwrap();
+    let connection = pool.get().await.unwrap();
+    let row = connection.query_one("SELECT 1", &[]).await.unwrap();
+    assert_eq!(row.get::<_, i32>(0), 1);
 }

@@ -8,7 +8,7 @@ use dsql_conn::rustls::pki_types::UnixTime;
 use dsql_conn::rustls::time_provider::TimeProvider;
 use dsql_conn::rustls::{self, ClientConfig, RootCertStore};
 
-use crate::connect::refusal;
+use crate::connect_errors::refusal;
 use crate::support::{Clock, cluster, config};
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use aws_credential_types::provider::{ProvideCredentials, future};
 use dsql_conn::{Config, Pool, Reason};
 use dsql_local::{Action, LocalCluster};
 
-use crate::connect::refusal;
+use crate::connect_errors::refusal;
 use crate::support::{Rotating, cluster, config, credentials};
 
 /// The configuration for the cluster's administrator, with its name to be resolved.

@@ -1,29 +1,38 @@
-//! The library against a local cluster, over the network: one file a room.
+//! Tests of the public API against a local cluster.
 
 mod adapters;
 mod age;
 mod cancellation;
+mod checkout_errors;
 mod clock;
+mod close;
+mod close_in_flight;
+mod commit_unknown;
 mod connect;
+mod connect_errors;
 mod credentials;
 mod dial;
 mod early_password;
 mod ended;
+mod errors;
+mod fairness;
 mod freezes;
 mod hedging;
 mod hiccups;
+mod leftover_copy;
 mod leftovers;
 mod lifetime;
 mod outcomes;
 mod pool;
+mod recovery;
 mod regions;
-mod reports_pool;
-mod reports_statement;
-mod reports_transaction;
-mod rerun;
 mod retry;
 mod schema;
-mod shutdown;
+mod slow_network;
+mod statement_timeout;
 mod statements;
 mod support;
 mod transaction;
+mod transaction_body;
+mod transaction_conflicts;
+mod transaction_retry;

@@ -1,17 +1,13 @@
-//! Lending connections: for nothing when warm, in the order in which they were asked for, until the
-//! pool closes.
+//! Checkouts from a warm pool, its statistics, and shared pools.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use aws_smithy_async::time::TimeSource;
 use dsql_conn::tokio_postgres::Client;
-use dsql_conn::{Config, ConnectionManager, Error, Pool, bb8};
+use dsql_conn::{Config, Error, Pool};
 use dsql_local::{Fault, Refusal};
-use futures_util::FutureExt;
-use futures_util::future::join_all;
 
-use crate::support::{builder, clocked_pool, cluster, config, flights, pool, until};
+use crate::support::{builder, clocked_pool, cluster, config, flights, pool};
 
 #[tokio::test]
 async fn a_checkout_after_a_query_costs_no_round_trip() {
@@ -89,100 +85,6 @@ fn statistics_need_no_runtime() {
     assert_eq!(pool.stats().connections, 0);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_pool_that_closes_while_it_dials_waits_for_nothing() {
-    let cluster = cluster().await;
-    for _ in 0..100 {
-        let pool = pool(&cluster, 1);
-        let asking = tokio::spawn({
-            let pool = pool.clone();
-            async move { drop(pool.get().await) }
-        });
-        let opened = cluster.counts().logins;
-        until(&cluster, |counts| {
-            counts.logins > opened || asking.is_finished()
-        })
-        .await;
-        assert_eq!(pool.close(Duration::from_secs(60)).await, 0);
-        asking.await.unwrap();
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sixty_four_tasks_share_ten_connections_fairly() {
-    const TASKS: usize = 64;
-    const SHARE: usize = 20;
-
-    let cluster = cluster().await;
-    let pool = pool(&cluster, 10);
-    let left = Arc::new(tokio::sync::Semaphore::new(TASKS * SHARE));
-    let start = Arc::new(tokio::sync::Barrier::new(TASKS));
-    let tasks = (0..TASKS).map(|_| {
-        let (pool, left, start) = (pool.clone(), Arc::clone(&left), Arc::clone(&start));
-        tokio::spawn(async move {
-            start.wait().await;
-            let mut served = 0;
-            loop {
-                let connection = pool.get().await.unwrap();
-                let Ok(one) = left.try_acquire() else {
-                    return served;
-                };
-                one.forget();
-                connection.batch_execute("SELECT 1").await.unwrap();
-                served += 1;
-            }
-        })
-    });
-    let served: Vec<usize> = join_all(tasks)
-        .await
-        .into_iter()
-        .map(Result::unwrap)
-        .collect();
-    assert_eq!(served.iter().sum::<usize>(), TASKS * SHARE);
-    assert!(
-        served
-            .iter()
-            .all(|served| (SHARE / 2..=SHARE * 2).contains(served)),
-        "{served:?}"
-    );
-    assert!(cluster.counts().logins <= 10);
-}
-
-#[tokio::test]
-async fn a_closed_pool_tells_everyone_and_waits_for_what_is_lent() {
-    let cluster = cluster().await;
-    let pool = pool(&cluster, 2);
-    let lent = pool.get().await.unwrap();
-    drop(pool.get().await.unwrap());
-
-    let mut closing = Box::pin(pool.close(Duration::from_secs(60)));
-    assert!((&mut closing).now_or_never().is_none());
-    assert!(matches!(pool.get().await, Err(Error::PoolClosed)));
-    lent.batch_execute("SELECT 1").await.unwrap();
-    drop(lent);
-    assert_eq!(closing.await, 0);
-    until(&cluster, |counts| counts.open == 0).await;
-    for connection in cluster.connections() {
-        assert_eq!(connection.flights.last().map(String::as_str), Some("X"));
-    }
-}
-
-#[tokio::test]
-async fn what_is_still_lent_at_the_end_of_patience_is_cut() {
-    let cluster = cluster().await;
-    let pool = pool(&cluster, 1);
-    let lent = pool.get().await.unwrap();
-    let waiting = tokio::spawn({
-        let pool = pool.clone();
-        async move { pool.get().await.map(drop) }
-    });
-    tokio::task::yield_now().await;
-    assert_eq!(pool.close(Duration::from_millis(10)).await, 1);
-    assert!(matches!(waiting.await.unwrap(), Err(Error::PoolClosed)));
-    assert!(lent.batch_execute("SELECT 1").await.is_err());
-    until(&cluster, |counts| counts.open == 0).await;
-}
-
 #[tokio::test]
 async fn a_deadline_that_has_passed_still_takes_an_idle_connection() {
     let cluster = cluster().await;
@@ -192,20 +94,6 @@ async fn a_deadline_that_has_passed_still_takes_an_idle_connection() {
     assert!(matches!(error, Error::CheckoutTimeout { cause: None, .. }));
     drop(lent);
     pool.get_until(clock.now()).await.unwrap();
-}
-
-#[tokio::test]
-async fn the_manager_serves_a_bb8_pool() {
-    let cluster = cluster().await;
-    let manager = ConnectionManager::new(config(&cluster));
-    let pool = bb8::Pool::builder()
-        .max_size(2)
-        .build(manager)
-        .await
-        .unwrap();
-    let connection = pool.get().await.unwrap();
-    let row = connection.query_one("SELECT 1", &[]).await.unwrap();
-    assert_eq!(row.get::<_, i32>(0), 1);
 }
 
 #[tokio::test]
@@ -266,4 +154,14 @@ async fn a_shared_pool_that_could_not_connect_tries_again() {
     cluster.inject(Fault::refuse(Refusal::NoSni));
     Pool::shared(config.clone()).get().await.unwrap_err();
     Pool::shared(config).get().await.unwrap();
+}
+
+#[tokio::test]
+async fn provider_built_for_each_call_makes_a_pool_for_each() {
+    let cluster = cluster().await;
+    let (one, other) = (config(&cluster), config(&cluster));
+    drop(Pool::shared(one.clone()).get().await.unwrap());
+    drop(Pool::shared(other).get().await.unwrap());
+    drop(Pool::shared(one).get().await.unwrap());
+    assert_eq!(cluster.counts().logins, 2);
 }

@@ -1,14 +1,16 @@
-//! Running again by hand: after a conflict, and after nothing else.
+//! `retry` with statements of the caller: what is retried, and what is not.
 
 use std::cell::Cell;
+use std::error::Error as StdError;
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use dsql_conn::{Error, RetryPolicy, retry, tokio_postgres};
+use anyhow::Context;
+use dsql_conn::{Error, Pool, RetryPolicy, retry, retry_with, tokio_postgres};
 use dsql_local::{Effect, Fault, Refusal, Stage};
 
-use crate::support::{bank, builder, cluster, config};
+use crate::support::{builder, cluster, cluster_with_pool, config, notes};
 
 #[tokio::test]
 async fn a_statement_that_met_conflicts_is_run_again_and_applied_once() {
@@ -91,7 +93,7 @@ async fn a_lost_connection_is_not_run_again() {
 #[tokio::test]
 async fn an_unknown_outcome_is_run_again_only_if_that_was_declared_harmless() {
     for fault in [Effect::Cut, Effect::Refuse(Refusal::ServerUnavailable)] {
-        let (cluster, pool) = bank().await;
+        let (cluster, pool) = cluster_with_pool().await;
         let runs = AtomicU32::new(0);
         let insert = async || {
             runs.fetch_add(1, Ordering::SeqCst);
@@ -136,7 +138,7 @@ async fn a_login_that_is_lost_is_left_to_the_connect_timeout() {
 
 #[tokio::test]
 async fn a_doubt_stays_whatever_a_later_run_is_refused_by() {
-    let (cluster, pool) = bank().await;
+    let (cluster, pool) = cluster_with_pool().await;
     cluster.inject(Fault::lose_commit_reply());
     let insert = async || {
         let connection = pool.get().await?;
@@ -149,7 +151,7 @@ async fn a_doubt_stays_whatever_a_later_run_is_refused_by() {
 
 #[tokio::test]
 async fn a_doubt_stays_whatever_conflicts_use_the_attempts_up() {
-    let (cluster, pool) = bank().await;
+    let (cluster, pool) = cluster_with_pool().await;
     let lost = Fault::at(Stage::Statement, Effect::Refuse(Refusal::ServerUnavailable));
     cluster.inject(lost);
     let conflict = Fault::at(Stage::Statement, Effect::Refuse(Refusal::Conflict));
@@ -166,7 +168,7 @@ async fn a_doubt_stays_whatever_conflicts_use_the_attempts_up() {
 
 #[tokio::test]
 async fn a_refused_statement_was_not_applied() {
-    let (_cluster, pool) = bank().await;
+    let (_cluster, pool) = cluster_with_pool().await;
     let connection = pool.get().await.unwrap();
     for statement in [
         "INSERT INTO note VALUES (NULL)",
@@ -200,4 +202,51 @@ async fn other_errors_come_out_at_once() {
     .await;
     assert!(failed.is_err());
     assert_eq!(runs.get(), 1);
+}
+
+type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// Fails with two conflicts, then with a reason of its own.
+async fn insert(pool: &Pool, runs: &AtomicU32) -> Result<(), BoxError> {
+    runs.fetch_add(1, Ordering::SeqCst);
+    let connection = pool.get().await?;
+    connection
+        .execute("INSERT INTO note VALUES ('one')", &[])
+        .await?;
+    Err(BoxError::from("closing time"))
+}
+
+#[tokio::test]
+async fn retry_takes_boxed_errors_and_anyhow() {
+    let (cluster, pool) = cluster_with_pool().await;
+    let runs = AtomicU32::new(0);
+    cluster.inject(Fault::refuse(Refusal::Conflict).times(2));
+    let boxed = retry_with(
+        RetryPolicy::new(),
+        |error: &BoxError| &**error,
+        || insert(&pool, &runs),
+    );
+    assert_eq!(boxed.await.unwrap_err().to_string(), "closing time");
+    assert_eq!(runs.swap(0, Ordering::SeqCst), 3);
+    assert_eq!(notes(&cluster).await, 1);
+
+    cluster.query("DELETE FROM note").await.unwrap();
+    cluster.inject(Fault::refuse(Refusal::Conflict).times(2));
+    let in_context = retry_with(
+        RetryPolicy::new(),
+        |error: &anyhow::Error| error.as_ref(),
+        async || {
+            runs.fetch_add(1, Ordering::SeqCst);
+            let connection = pool.get().await?;
+            let inserting = connection.execute("INSERT INTO note VALUES ('one')", &[]);
+            inserting.await.context("inserting")?;
+            Err::<(), _>(anyhow::anyhow!("closing time"))
+        },
+    );
+    assert_eq!(
+        format!("{:#}", in_context.await.unwrap_err()),
+        "closing time"
+    );
+    assert_eq!(runs.into_inner(), 3);
+    assert_eq!(notes(&cluster).await, 1);
 }

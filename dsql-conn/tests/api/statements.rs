@@ -1,8 +1,13 @@
-//! Prepared statements: one round trip when warm, and none that is stale.
+//! Prepared statements: one round trip when warm, and never stale.
 
-use dsql_conn::{Config, Connection};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
-use crate::support::{cluster, config, flights};
+use dsql_conn::tokio_postgres::GenericClient;
+use dsql_conn::tokio_postgres::types::ToSql;
+use dsql_conn::{Config, Connection, RetryPolicy, retry};
+
+use crate::support::{cluster, config, flights, pool, until};
 
 async fn connected(config: Config) -> Connection {
     config.connect().await.unwrap()
@@ -87,4 +92,121 @@ async fn texts_without_end_do_not_pile_up() {
         .await
         .unwrap();
     assert!(kept.get::<_, i64>(0) <= 257);
+}
+
+#[tokio::test]
+async fn parameter_whose_type_changed_is_prepared_again_once() {
+    const BY_ID: &str = "SELECT id FROM note WHERE id = $1";
+
+    let cluster = cluster().await;
+    let connection = config(&cluster).connect().await.unwrap();
+    connection
+        .batch_execute("CREATE TABLE note (id int)")
+        .await
+        .unwrap();
+    connection.query(BY_ID, &[&1_i32]).await.unwrap();
+    for sql in ["DROP TABLE note", "CREATE TABLE note (id bigint)"] {
+        connection.batch_execute(sql).await.unwrap();
+    }
+    connection
+        .batch_execute("INSERT INTO note VALUES (1)")
+        .await
+        .unwrap();
+
+    let row = connection.query_one(BY_ID, &[&1_i64]).await.unwrap();
+    assert_eq!(row.get::<_, i64>(0), 1);
+    connection.query_one(BY_ID, &[&1_i64]).await.unwrap();
+    let flights = flights(&cluster);
+    assert_eq!(flights[flights.len() - 3..], ["PDS", "BES", "BES"]);
+}
+
+#[tokio::test]
+async fn parameter_that_still_does_not_fit_is_an_error() {
+    let cluster = cluster().await;
+    let connection = config(&cluster).connect().await.unwrap();
+    connection.query("SELECT $1::int", &[&1_i32]).await.unwrap();
+    let error = connection
+        .query("SELECT $1::int", &[&1_i64])
+        .await
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("i64"),
+        "the driver's cause: {error}"
+    );
+    assert_eq!(
+        flights(&cluster),
+        ["PDS", "BES", "PDS"],
+        "prepared again, once"
+    );
+}
+
+#[tokio::test]
+async fn parameters_that_do_not_fit_are_not_sent() {
+    let cluster = cluster().await;
+    let connection = config(&cluster).connect().await.unwrap();
+    let unfit: [(&str, &[&(dyn ToSql + Sync)]); 4] = [
+        ("SELECT $1::int", &[&1_i64]),
+        ("SELECT $1::int", &[]),
+        ("SELECT $1::int", &[&1_i32, &2_i32]),
+        ("SELECT 'nul\0'", &[]),
+    ];
+    for (query, params) in unfit {
+        let runs = AtomicU32::new(0);
+        let error = retry(RetryPolicy::new().idempotent(), async || {
+            runs.fetch_add(1, Ordering::SeqCst);
+            connection.query(query, params).await
+        });
+        let error = error.await.unwrap_err();
+        assert!(!error.may_have_applied(), "{error}");
+        assert!(!error.is_connection_lost(), "{error}");
+        assert_eq!(runs.into_inner(), 1, "{error}");
+    }
+    assert_eq!(cluster.counts().statements, 0);
+    // The connection is none the worse.
+    connection
+        .query_one("SELECT $1::int", &[&1_i32])
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn cached_query_prepares_once_and_the_drivers_each_time() {
+    let cluster = cluster().await;
+    let connection = config(&cluster).connect().await.unwrap();
+    for _ in 0..2 {
+        one(&connection).await;
+    }
+    for _ in 0..2 {
+        two(&*connection).await;
+    }
+    let cached = ["PDS", "BES", "BES"];
+    let driver = ["PDS", "BES"].repeat(2);
+    until(&cluster, |counts| counts.statements == 4).await;
+    assert_eq!(flights(&cluster), [&cached[..], &driver].concat());
+}
+
+async fn one(connection: &Connection) -> i32 {
+    connection.query_one("SELECT 1", &[]).await.unwrap().get(0)
+}
+
+async fn two<C: GenericClient>(client: &C) -> i32 {
+    client.query_one("SELECT 2", &[]).await.unwrap().get(0)
+}
+
+#[tokio::test]
+async fn one_function_takes_every_kind_of_connection() {
+    let cluster = cluster().await;
+    let lone = config(&cluster).connect().await.unwrap();
+    assert_eq!((one(&lone).await, two(&*lone).await), (1, 2));
+    let timed = lone.with_statement_timeout(Duration::from_secs(60));
+    assert_eq!((one(&timed).await, two(&**timed).await), (1, 2));
+    drop(lone);
+
+    let pool = pool(&cluster, 1);
+    let pooled = pool.get().await.unwrap();
+    assert_eq!((one(&pooled).await, two(&**pooled).await), (1, 2));
+    drop(pooled);
+
+    let in_transaction = pool.transaction(async |tx| Ok((one(&tx).await, two(&**tx).await)));
+    assert_eq!(in_transaction.await.unwrap(), (1, 2));
 }

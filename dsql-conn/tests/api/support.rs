@@ -56,7 +56,7 @@ pub(crate) fn pool(cluster: &LocalCluster, size: u32) -> Pool {
 }
 
 /// A cluster with an empty table, and a pool of one connection to it.
-pub(crate) async fn bank() -> (LocalCluster, Pool) {
+pub(crate) async fn cluster_with_pool() -> (LocalCluster, Pool) {
     let cluster = cluster().await;
     let pool = pool(&cluster, 1);
     let connection = pool.get().await.unwrap();
@@ -185,4 +185,10 @@ pub(crate) async fn next_packet() {
     let address = socket.local_addr().unwrap();
     socket.send_to(b"packet", address).await.unwrap();
     socket.recv(&mut [0; 6]).await.unwrap();
+}
+
+/// Checks a connection out and uses it.
+pub(crate) async fn select(pool: &Pool) {
+    let connection = pool.get().await.unwrap();
+    connection.batch_execute("SELECT 1").await.unwrap();
 }

@@ -1,4 +1,4 @@
-//! What goes wrong, and what the service may say.
+//! The faults: of the network, and errors of the service.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,23 +9,23 @@ use dsql_local::{Action, Effect, Flaw, Refusal};
 /// A fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// Nobody is there, and that is told.
+    /// The port is closed, or the name does not exist.
     Refuse,
-    /// An answer that asks to come again.
+    /// A temporary failure of the name server.
     TryAgain,
     Reset,
     Eof,
-    /// Silence for ever on an open connection.
+    /// The connection stays open; nothing arrives.
     Stall,
     Garbage,
-    /// Bytes come one at a time, and soon enough.
+    /// Bytes arrive one at a time, before any timeout.
     Trickle,
-    /// Bytes come one at a time, and too late.
+    /// Bytes arrive one at a time, too slowly for any timeout.
     Crawl,
     Service(Service),
 }
 
-/// What the service refuses by.
+/// An error that the service sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Service {
     SignatureExpired,
@@ -60,7 +60,7 @@ pub(crate) enum Service {
     UnknownType,
 }
 
-/// What a refusal of the service answers.
+/// What the service answers with an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Answers {
     ClearText,
@@ -68,7 +68,7 @@ pub(crate) enum Answers {
     Statement,
     /// A login or a statement.
     Either,
-    /// Whatever was said last. The session ends with it.
+    /// Any request. The session ends.
     Anything,
 }
 
@@ -90,22 +90,22 @@ impl Fault {
             .chain(Service::ALL.into_iter().map(Self::Service))
     }
 
-    /// What the local cluster does.
+    /// The effect to inject into the local cluster.
     pub(crate) fn effect(self) -> Effect {
         match self {
-            Self::Refuse | Self::TryAgain => unreachable!("this is before the cluster"),
+            Self::Refuse | Self::TryAgain => unreachable!("the resolver simulates these"),
             Self::Reset => Effect::Reset,
             Self::Eof => Effect::Cut,
             Self::Stall => Effect::Stall,
             Self::Garbage => Effect::Garbage,
-            // Less than a timer's tick: a login is some thousand bytes.
+            // Shorter than a tick of the timer: a login has several thousand bytes.
             Self::Trickle => Effect::Trickle(Duration::from_micros(1)),
             Self::Crawl => Effect::Trickle(Duration::from_secs(3600)),
             Self::Service(service) => Effect::Refuse(service.refusal()),
         }
     }
 
-    /// Whether a connection that is struck stays open.
+    /// Whether the connection stays open after the fault.
     pub(crate) fn leaves_the_connection_open(self) -> bool {
         match self {
             Self::Stall | Self::Trickle | Self::Crawl => true,
@@ -114,7 +114,7 @@ impl Fault {
         }
     }
 
-    /// Whether only a deadline tells of it.
+    /// Whether only a timeout reveals it.
     pub(crate) fn is_silent(self) -> bool {
         matches!(self, Self::Stall | Self::Crawl)
     }
@@ -154,7 +154,7 @@ impl Service {
         Self::UnknownType,
     ];
 
-    /// What it answers.
+    /// What the service answers with it.
     pub(crate) fn answers(self) -> Answers {
         match self {
             Self::NoTls => Answers::ClearText,
@@ -189,9 +189,9 @@ impl Service {
         }
     }
 
-    /// The words of it.
+    /// The error that the local cluster sends.
     pub(crate) fn refusal(self) -> Refusal {
-        // Always the same, so that one refusal is equal to the next.
+        // A fixed time, so that refusals compare equal.
         let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
         let admin = || "admin".to_owned();
         let arn = || "arn:aws:iam::123456789012:role/api".to_owned();
@@ -306,14 +306,14 @@ impl fmt::Display for Service {
 impl fmt::Display for Answers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::ClearText => "refusals of clear text",
-            Self::Login => "refusals of a login",
-            Self::Statement => "refusals of a statement",
-            Self::Either => "refusals of a login or a statement",
-            Self::Anything => "refusals that end a session",
+            Self::ClearText => "errors that answer clear text",
+            Self::Login => "errors that answer a login",
+            Self::Statement => "errors that answer a statement",
+            Self::Either => "errors that answer a login or a statement",
+            Self::Anything => "errors that end a session",
         })
     }
 }
 
-/// What most refusals of a login begin with.
+/// How most refusals of a login begin.
 const PREAMBLE: &str = "unable to accept connection, ";

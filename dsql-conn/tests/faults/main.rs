@@ -1,17 +1,17 @@
-//! Every fault at every stage of a connection's life: what the caller sees, by which deadline, and
-//! that the pool is whole afterwards.
+//! Every fault at every stage of a connection's life: what the caller sees, which timeout ends the
+//! call, and whether the pool recovers.
 //!
-//! `docs/faults.md` is the same as a table. `DSQL_WRITE_FAULTS=1 cargo test -p dsql-conn --test
+//! docs/faults.md shows the expectations. `DSQL_WRITE_FAULTS=1 cargo test -p dsql-conn --test
 //! faults` writes it.
 
 mod cell;
-mod door;
 mod expected;
 mod fault;
-mod seen;
+mod outcome;
+mod recovery;
+mod resolver;
 mod stage;
 mod table;
-mod whole;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,10 +20,10 @@ use std::thread;
 use cell::Cell;
 use expected::{Row, row};
 use fault::Fault;
-use seen::Seen;
+use outcome::Outcome;
 use stage::Stage;
 
-/// Runs the cells of a stage, a few at a time, and names those that fail.
+/// Runs the cells of a stage, several at a time, and names those that fail.
 fn holds(stage: Stage) {
     let cells: Vec<_> = Fault::all()
         .filter_map(|fault| match row(stage, fault) {
@@ -31,15 +31,15 @@ fn holds(stage: Stage) {
             Row::Possible(expected) => Some((fault, expected)),
         })
         .flat_map(|(fault, expected)| {
-            let ways = stage.ways().iter().copied();
-            assert_eq!(ways.len(), expected.len(), "{stage:?}, {fault:?}");
-            let met = ways
+            let calls = stage.calls().iter().copied();
+            assert_eq!(calls.len(), expected.len(), "{stage:?}, {fault:?}");
+            let met = calls
                 .zip(expected)
-                .filter(|(_, expected)| expected.seen != Seen::Impossible);
-            met.map(move |(way, expected)| Cell {
+                .filter(|(_, expected)| expected.outcome != Outcome::Impossible);
+            met.map(move |(call, expected)| Cell {
                 stage,
                 fault,
-                way,
+                call,
                 expected,
             })
         })
@@ -56,7 +56,7 @@ fn holds(stage: Stage) {
                             "{} / {} / {}: expected {}, but {failure}",
                             stage.title(),
                             cell.fault,
-                            cell.way.title(),
+                            cell.call.title(),
                             cell.expected
                         );
                         failures.lock().unwrap().push(failure);
@@ -75,7 +75,7 @@ fn holds(stage: Stage) {
     );
 }
 
-/// Most cells wait for a deadline most of the time.
+/// Most of a cell's time is spent waiting for a timeout.
 const AT_A_TIME: usize = 8;
 
 #[test]

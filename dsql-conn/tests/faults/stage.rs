@@ -1,4 +1,4 @@
-//! Where a fault strikes, and the ways in which a caller is about to meet it there.
+//! The stages at which a fault strikes, and the calls that meet it there.
 
 use dsql_local::Stage as Local;
 
@@ -20,24 +20,24 @@ pub(crate) enum Stage {
     ReturnToPool,
 }
 
-/// What is called while a fault strikes.
+/// The call that meets a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Way {
-    /// A checkout that has to dial, and an insert; the fault strikes once.
+pub(crate) enum Call {
+    /// A checkout that opens a connection, and an insert; the fault strikes once.
     Get,
     /// The same while the fault lasts.
     GetWhileItLasts,
-    /// A checkout that has to dial and that its caller gives up; the fault strikes once.
-    GetGivenUp,
+    /// A checkout that opens a connection and is cancelled; the fault strikes once.
+    GetCancelled,
     /// A connection without a pool while the fault lasts.
     ConnectWhileItLasts,
-    /// A checkout of a connection that was used lately, and an insert.
+    /// A checkout of a connection that was used recently, and an insert.
     UsedLately,
     /// A checkout of a connection that is due for a ping, and an insert.
     PingDue,
     /// A statement by itself.
     Statement,
-    /// A transaction by hand on a borrowed connection.
+    /// A transaction by hand on a pooled connection.
     ByHand,
     /// `Pool::transaction`; the fault strikes its `BEGIN`, once.
     Begin,
@@ -45,18 +45,17 @@ pub(crate) enum Way {
     Transaction,
     /// `Pool::transaction` while the fault lasts.
     TransactionWhileItLasts,
-    /// `Pool::transaction` that its caller gives up; the fault strikes once.
-    TransactionGivenUp,
-    /// `Pool::transaction_with` of a policy that says that the body is idempotent; the fault
-    /// strikes once.
+    /// `Pool::transaction` that is cancelled; the fault strikes once.
+    TransactionCancelled,
+    /// `Pool::transaction_with` an idempotent policy; the fault strikes once.
     Idempotent,
-    /// The next checkout and insert after a statement was left running.
+    /// A checkout and an insert after a connection was returned with a statement running.
     AfterStatement,
     /// The same after rows were left unread.
     AfterRows,
     /// The same after a transaction was left open.
     AfterBegin,
-    /// The same after a transaction of the driver's was dropped, whose `ROLLBACK` is struck.
+    /// The same while a `ROLLBACK` is in flight, which the fault strikes.
     AfterRollback,
 }
 
@@ -95,42 +94,44 @@ impl Stage {
         }
     }
 
-    /// What has happened and what has not when the fault strikes.
+    /// What has happened, and what has not, when the fault strikes.
     pub(crate) fn about(self) -> &'static str {
         match self {
             Self::Dns => {
-                "The endpoint's name is being looked up, by `Config::resolver` or the system's resolver. Refused: there is no such \
-                 name."
+                "The endpoint's name is being resolved, by `Config::resolver` or the system's \
+                 resolver. Refused: the name does not exist."
             }
             Self::Tcp => {
-                "The TCP connection is being made (refused, silence) or was just accepted (the others); nothing was read."
+                "The TCP connection is being opened (refused, silence) or was just accepted (all \
+                 others). The server has read nothing."
             }
-            Self::TlsHello => "The client's TLS hello was read, and nothing answered.",
-            Self::TlsFinished => "The TLS handshake is done, and nothing was read inside of it.",
-            Self::Startup => "The startup packet was read.",
-            Self::Password => "The token was read.",
-            Self::Ready => "The login is good, and the client was not told yet.",
+            Self::TlsHello => "The server has read the client's TLS hello and not answered.",
+            Self::TlsFinished => "The TLS handshake is done. The server has read nothing else.",
+            Self::Startup => "The server has read the startup packet.",
+            Self::Password => "The server has read the token.",
+            Self::Ready => "The server has accepted the login and not answered yet.",
             Self::Idle => {
-                "Every connection of the pool rests in it when it is struck. A connection that ends shows that to the client \
-                 before the call; one that falls silent shows nothing."
+                "All connections of the pool are idle. The client notices before the call that a \
+                 connection ended, but not that it fell silent."
             }
             Self::QuerySent => {
-                "The server has read a statement and not run it. By `Pool::transaction` that is its `BEGIN` or a statement of \
-                 its body."
+                "The server has read a statement and not run it. For `Pool::transaction` this is \
+                 `BEGIN` or a statement of the body."
             }
             Self::RowsHalfRead => {
-                "A row of a query has arrived, and half of the next one. In a transaction an insert came before it."
+                "One row of a query has arrived, and half of the next. In a transaction, an insert \
+                 came before the query."
             }
-            Self::CommitSent => "The server has read `COMMIT` and not carried it out.",
-            Self::CommitApplied => "The server has carried out `COMMIT` and not said so.",
+            Self::CommitSent => "The server has read `COMMIT` and not run it.",
+            Self::CommitApplied => "The server has run `COMMIT` and not replied.",
             Self::ReturnToPool => {
-                "A borrower gives the pool's only connection back in a bad state while the fault strikes it. What counts is \
-                 the next borrower, and that nothing is left of what the last one did not finish."
+                "The pool's only connection is returned in a bad state while the fault strikes. The \
+                 cell checks the next checkout, and that nothing of the unfinished work remains."
             }
         }
     }
 
-    pub(crate) fn ways(self) -> &'static [Way] {
+    pub(crate) fn calls(self) -> &'static [Call] {
         match self {
             Self::Dns
             | Self::Tcp
@@ -139,43 +140,43 @@ impl Stage {
             | Self::Startup
             | Self::Password
             | Self::Ready => &[
-                Way::Get,
-                Way::GetWhileItLasts,
-                Way::GetGivenUp,
-                Way::ConnectWhileItLasts,
+                Call::Get,
+                Call::GetWhileItLasts,
+                Call::GetCancelled,
+                Call::ConnectWhileItLasts,
             ],
-            Self::Idle => &[Way::UsedLately, Way::PingDue],
+            Self::Idle => &[Call::UsedLately, Call::PingDue],
             Self::QuerySent => &[
-                Way::Statement,
-                Way::Begin,
-                Way::Transaction,
-                Way::TransactionWhileItLasts,
-                Way::TransactionGivenUp,
+                Call::Statement,
+                Call::Begin,
+                Call::Transaction,
+                Call::TransactionWhileItLasts,
+                Call::TransactionCancelled,
             ],
             Self::RowsHalfRead => &[
-                Way::Statement,
-                Way::Transaction,
-                Way::TransactionWhileItLasts,
-                Way::TransactionGivenUp,
+                Call::Statement,
+                Call::Transaction,
+                Call::TransactionWhileItLasts,
+                Call::TransactionCancelled,
             ],
             Self::CommitSent | Self::CommitApplied => &[
-                Way::ByHand,
-                Way::Transaction,
-                Way::TransactionWhileItLasts,
-                Way::TransactionGivenUp,
-                Way::Idempotent,
+                Call::ByHand,
+                Call::Transaction,
+                Call::TransactionWhileItLasts,
+                Call::TransactionCancelled,
+                Call::Idempotent,
             ],
             Self::ReturnToPool => &[
-                Way::AfterStatement,
-                Way::AfterRows,
-                Way::AfterBegin,
-                Way::AfterRollback,
+                Call::AfterStatement,
+                Call::AfterRows,
+                Call::AfterBegin,
+                Call::AfterRollback,
             ],
         }
     }
 
-    /// Where the local cluster lets the fault strike.
-    pub(crate) fn local(self, way: Way) -> Local {
+    /// Where the local cluster injects the fault.
+    pub(crate) fn local(self, call: Call) -> Local {
         match self {
             Self::Dns | Self::Tcp => Local::Accept,
             Self::TlsHello => Local::TlsHello,
@@ -188,30 +189,30 @@ impl Stage {
             Self::RowsHalfRead => Local::Rows,
             Self::CommitSent => Local::Commit,
             Self::CommitApplied => Local::Committed,
-            Self::ReturnToPool => match way {
-                Way::AfterRows => Local::Rows,
-                Way::AfterBegin => Local::Idle,
+            Self::ReturnToPool => match call {
+                Call::AfterRows => Local::Rows,
+                Call::AfterBegin => Local::Idle,
                 _ => Local::Statement,
             },
         }
     }
 }
 
-impl Way {
+impl Call {
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Get => "`Pool::get`, once",
-            Self::GetWhileItLasts => "`Pool::get`, while it lasts",
-            Self::GetGivenUp => "`Pool::get`, given up",
-            Self::ConnectWhileItLasts => "`Config::connect`, while it lasts",
+            Self::GetWhileItLasts => "`Pool::get`, while the fault lasts",
+            Self::GetCancelled => "`Pool::get`, given up",
+            Self::ConnectWhileItLasts => "`Config::connect`, while the fault lasts",
             Self::UsedLately => "used lately",
             Self::PingDue => "idle for `ping_after`",
             Self::Statement => "a statement by `Pool::get`",
-            Self::ByHand => "by hand on a borrowed connection",
+            Self::ByHand => "by hand on a pooled connection",
             Self::Begin => "`Pool::transaction`, at `BEGIN`, once",
             Self::Transaction => "`Pool::transaction`, once",
-            Self::TransactionWhileItLasts => "`Pool::transaction`, while it lasts",
-            Self::TransactionGivenUp => "`Pool::transaction`, given up",
+            Self::TransactionWhileItLasts => "`Pool::transaction`, while the fault lasts",
+            Self::TransactionCancelled => "`Pool::transaction`, given up",
             Self::Idempotent => "`RetryPolicy::idempotent`, once",
             Self::AfterStatement => "a statement was running",
             Self::AfterRows => "rows were unread",

@@ -1,4 +1,4 @@
-//! Writes the table down, as Markdown for those who use the library.
+//! Writes the table as Markdown, for the users of the crate.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -8,7 +8,7 @@ use crate::expected::{Row, row};
 use crate::fault::Fault;
 use crate::stage::Stage;
 
-/// Prints the table, and compares it with the one in the docs, or writes that.
+/// Prints the table, and compares it with docs/faults.md, or writes that file.
 pub(crate) fn print_and_compare() {
     let table = table();
     println!("{table}");
@@ -20,15 +20,15 @@ pub(crate) fn print_and_compare() {
     let written = fs::read_to_string(&path).unwrap_or_default();
     assert!(
         written == table,
-        "docs/faults.md is not what the tests expect; `DSQL_WRITE_FAULTS=1 cargo test -p dsql-conn --test faults \
-         the_table` writes it"
+        "docs/faults.md differs from the expectations; \
+         `DSQL_WRITE_FAULTS=1 cargo test -p dsql-conn --test faults the_table` writes it"
     );
 }
 
 fn table() -> String {
     let mut text = INTRODUCTION.to_owned();
     for stage in Stage::ALL {
-        section(stage, &mut text).expect("a string takes everything");
+        section(stage, &mut text).expect("writing to a string cannot fail");
     }
     text
 }
@@ -58,14 +58,14 @@ fn section(stage: Stage, text: &mut String) -> std::fmt::Result {
     }
 
     writeln!(text, "\n## {}\n\n{}\n", stage.title(), stage.about())?;
-    let titles: Vec<_> = stage.ways().iter().map(|way| way.title()).collect();
+    let titles: Vec<_> = stage.calls().iter().map(|call| call.title()).collect();
     writeln!(text, "| fault | {} |", titles.join(" | "))?;
     writeln!(text, "|---|{}", "---|".repeat(titles.len()))?;
     for (faults, expected) in possible {
         writeln!(text, "| {} | {expected} |", faults.join("<br>"))?;
     }
     if !impossible.is_empty() {
-        writeln!(text, "\nImpossible here:\n")?;
+        writeln!(text, "\nNot possible at this stage:\n")?;
     }
     for (why, faults) in impossible {
         writeln!(text, "- {}: {why}.", faults.join(", "))?;
@@ -73,7 +73,8 @@ fn section(stage: Stage, text: &mut String) -> std::fmt::Result {
     Ok(())
 }
 
-/// The name of what cannot be: of its whole kind, if none of it can be for this cause.
+/// The name of an impossible fault. A whole class of errors gets one name if all are impossible for
+/// the same reason.
 fn kind(stage: Stage, fault: Fault, why: &str) -> String {
     let Fault::Service(service) = fault else {
         return fault.to_string();
@@ -89,28 +90,31 @@ fn kind(stage: Stage, fault: Fault, why: &str) -> String {
 const INTRODUCTION: &str = "\
 # Faults
 
-What a caller sees when something goes wrong, stage by stage in the life of a connection. Each cell is a test: it runs against
-`dsql-local`, which brings the fault about, and fails if what the caller sees, what ends the call or what is in the table afterwards
-is something else. `cargo test -p dsql-conn --test faults` runs them all; with `DSQL_WRITE_FAULTS=1` it writes this file.
+The outcome of a call when something goes wrong, for each stage of a connection's life. Each cell is a
+test against `dsql-local`, which injects the fault. The test fails if the outcome, the timeout that ends
+the call or the rows in the table differ. `cargo test -p dsql-conn --test faults` runs all of them; with
+`DSQL_WRITE_FAULTS=1` it writes this file.
 
 How to read a cell:
 
-- What the caller sees: *served*, or the variant of `dsql_conn::Error`; of `Query` the SQLSTATE, or that the connection was lost;
-  of `Connect` and `CheckoutTimeout` the `Reason`. *Nothing* is what a caller sees who gives up.
-- A fault that comes with an SQLSTATE is a refusal of the service's, in its words, less the `unable to accept connection,` that most
-  refusals of a login begin with.
-- What ends the call. *At once*: the peer's answer or its end, before any deadline. *After a backoff*: the same, with pauses between
-  attempts. Otherwise the deadline that ends it, or what it waits for; in the test that one is short, and the others are longer than
-  the test waits. (`connect_timeout` is short as well where `checkout_timeout` ends the call, or its caller: a cause is known, and a
-  place free, when a dial has come to its end.)
-- A dash: that fault is not met in that way.
-- *Applied* or *not applied*: whether the row is there that the call was to insert, where the answer does not say so.
+- The outcome: *served*, or the variant of `dsql_conn::Error`. `Query` has the SQLSTATE, or says that
+  the connection was lost; `Connect` and `CheckoutTimeout` have the `Reason`. *Nothing*: the caller
+  cancelled the call.
+- A fault with an SQLSTATE is an error in the service's own words. `unable to accept connection,`, the
+  beginning of most refused logins, is left out.
+- What ends the call. *At once*: the server's reply, or the end of the connection, before any timeout.
+  *After a backoff*: the same, after pauses between attempts. Otherwise: the timeout. The test makes
+  this timeout short, and all others longer than it waits. (Where `checkout_timeout` or the caller ends
+  the call, `connect_timeout` is short too: an attempt has to end before its cause is known and its slot
+  is free.)
+- A dash: this call cannot meet this fault.
+- *Applied* or *not applied*: whether the inserted row exists, where the outcome does not tell.
 
-After each cell, the pool is whole again:
+After each cell, the test checks that the pool recovered:
 
-- as many connections as `max_size` allows are lent at the same time, and each answers;
-- `Pool::stats` counts them all, and none in use after they came back;
-- the sockets open at the cluster are theirs, and so are the tasks that are alive;
-- the next call is served, and the rows are those that the table says;
+- `max_size` connections can be in use at the same time, and all of them answer;
+- `Pool::stats` counts all of them, and after their return none is in use;
+- the cluster has as many open sockets, and the client as many tasks;
+- the next call is served, and the table has the expected rows;
 - `Pool::close` leaves no socket and no task.
 ";

@@ -105,11 +105,17 @@ mod tests {
     fn only_messages_about_programs_name_an_executable() {
         for (message, found) in [
             (
-                r#"{"reason":"compiler-artifact","target":{"name":"bootstrap"},"executable":"/t/bootstrap"}"#,
+                concat!(
+                    r#"{"reason":"compiler-artifact","target":{"name":"bootstrap"},"#,
+                    r#""executable":"/t/bootstrap"}"#
+                ),
                 Some(("bootstrap".to_owned(), PathBuf::from("/t/bootstrap"))),
             ),
             (
-                r#"{"reason":"compiler-artifact","target":{"name":"generate_game"},"executable":null}"#,
+                concat!(
+                    r#"{"reason":"compiler-artifact","target":{"name":"generate_game"},"#,
+                    r#""executable":null}"#
+                ),
                 None,
             ),
             (r#"{"reason":"build-finished","success":true}"#, None),

@@ -155,7 +155,10 @@ mod tests {
         let line = Line::new("cold start", Duration::from_micros(16_900), &result);
         assert_eq!(
             line.json(),
-            r#"{"step":"cold start","ok":true,"ms":16,"proves":"201, \"saved\"","connections":1,"flights":["PBDES"]}"#
+            concat!(
+                r#"{"step":"cold start","ok":true,"ms":16,"proves":"201, \"saved\"","#,
+                r#""connections":1,"flights":["PBDES"]}"#
+            )
         );
         assert_eq!(line.text(), "ok        16 ms  cold start: 201, \"saved\"");
     }

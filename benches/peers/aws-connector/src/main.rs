@@ -3,7 +3,8 @@
 //! It dials the name that it verifies, so that the name must resolve; `PGSSLROOTCERT` is the
 //! certification authority.
 
-use std::{env, error::Error};
+use std::env;
+use std::error::Error;
 
 use aurora_dsql_sqlx_connector::pool;
 

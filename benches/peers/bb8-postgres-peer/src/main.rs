@@ -1,7 +1,8 @@
 //! A fresh process's first row through bb8-postgres: the SDK's default chain, rustls with its
 //! default features, native certificates.
 
-use std::{env, error::Error};
+use std::env;
+use std::error::Error;
 
 use aws_config::BehaviorVersion;
 use aws_sdk_dsql::auth_token::{AuthTokenGenerator, Config as TokenConfig};

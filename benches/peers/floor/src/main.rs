@@ -7,20 +7,16 @@
 
 mod token;
 
-use std::{
-    env,
-    error::Error,
-    fs,
-    io::{self, Read, Write},
-    net::{IpAddr, TcpStream},
-    sync::Arc,
-};
+use std::error::Error;
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, TcpStream};
+use std::sync::Arc;
+use std::{env, fs};
 
-use rustls::{
-    ClientConfig, ClientConnection, RootCertStore, StreamOwned,
-    crypto::ring::default_provider,
-    pki_types::{CertificateDer, ServerName, pem::PemObject},
-};
+use rustls::crypto::ring::default_provider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let host = env::var("DSQL_ENDPOINT")?;

@@ -1,11 +1,9 @@
 //! Signs the token: a presigned URL by SigV4.
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/create-signed-request.html>
 
-use std::{
-    env::{self, VarError},
-    fmt::Write,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::env::{self, VarError};
+use std::fmt::Write;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use ring::{digest, hmac};
 

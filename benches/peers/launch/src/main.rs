@@ -5,19 +5,14 @@
 //! program towards the peak of the program. `--until-eof` lets the program run until standard input
 //! ends, and kills it then; `--group FILE` joins the control group of that `cgroup.procs` first.
 
-use std::{
-    env,
-    error::Error,
-    fs,
-    io::{self, BufRead, BufReader, Read},
-    process::{Command, Stdio},
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::error::Error;
+use std::io::{self, BufRead, BufReader, Read};
+use std::process::{Command, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
+use std::{env, fs};
 
-use nix::sys::{
-    resource::{UsageWho, getrusage},
-    time::TimeValLike,
-};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = env::args_os().skip(1).peekable();

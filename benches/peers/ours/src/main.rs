@@ -1,8 +1,10 @@
 //! A fresh process's first row through `dsql-conn`, by the way of the least round trips.
 
-use std::{env, error::Error};
+use std::env;
+use std::error::Error;
 
-use dsql_conn::{Config, Pool, tokio_postgres::types::Type};
+use dsql_conn::tokio_postgres::types::Type;
+use dsql_conn::{Config, Pool};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {

@@ -34,8 +34,8 @@ impl Life {
             }
             sleep(Duration::from_millis(1)).await;
         };
-        if !matches!(used.as_slice(), [one, other] if statements(one) == 1 && statements(other) == 1)
-        {
+        let counts: Vec<_> = used.iter().map(statements).collect();
+        if counts != [1, 1] {
             return Err(
                 format!("2 connections for 1 statement each were expected: {used:?}").into(),
             );

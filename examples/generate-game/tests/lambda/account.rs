@@ -83,7 +83,8 @@ impl Account {
                           (SELECT count(*) FROM pg_indexes WHERE indexname = 'games_newest'),
                           (SELECT count(*) FROM games.migrations),
                           (SELECT count(*) FROM pg_roles WHERE rolname = 'game' AND rolcanlogin),
-                          (SELECT string_agg(pg_role_name || ' ' || arn, ', ') FROM sys.iam_pg_role_mappings),
+                          (SELECT string_agg(pg_role_name || ' ' || arn, ', ')
+                           FROM sys.iam_pg_role_mappings),
                           (SELECT string_agg(privilege_type, ', ' ORDER BY privilege_type)
                            FROM information_schema.role_table_grants WHERE grantee = 'game'),
                           has_schema_privilege('game', 'games', 'USAGE'),
@@ -131,7 +132,8 @@ impl Account {
     pub(crate) async fn forget_index(&self, job: &str) {
         for statement in [
             "DELETE FROM games.migrations WHERE name = '0002_games_newest'",
-            "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'games.games_newest'::regclass",
+            "UPDATE pg_index SET indisvalid = false
+             WHERE indexrelid = 'games.games_newest'::regclass",
             &format!("UPDATE pg_toast.dsql_jobs SET status = '{job}'"),
         ] {
             self.cluster.query(statement).await.unwrap();
@@ -140,7 +142,8 @@ impl Account {
 
     /// Returns which index serves the list of games, and whether it is valid.
     pub(crate) async fn index(&self) -> [Option<String>; 2] {
-        let sql = "SELECT indexrelid, indisvalid FROM pg_index WHERE indexrelid = 'games.games_newest'::regclass";
+        let sql = "SELECT indexrelid, indisvalid FROM pg_index
+                   WHERE indexrelid = 'games.games_newest'::regclass";
         let rows = self.cluster.query(sql).await.unwrap();
         rows[0].clone().try_into().unwrap()
     }

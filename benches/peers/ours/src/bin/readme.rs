@@ -1,6 +1,7 @@
 //! A fresh process's first row through `dsql-conn`, as its README begins.
 
-use std::{env, error::Error};
+use std::env;
+use std::error::Error;
 
 use dsql_conn::{Config, Pool};
 

@@ -1,6 +1,7 @@
 //! A fresh process's first transaction of one statement through `dsql-conn`.
 
-use std::{env, error::Error};
+use std::env;
+use std::error::Error;
 
 use dsql_conn::{Config, Pool};
 

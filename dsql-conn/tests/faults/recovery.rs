@@ -1,4 +1,4 @@
-//! Whether nothing is lost or left over in a pool after a fault: places, sockets, tasks.
+//! Checks that a pool recovers from a fault: no slot, socket or task is lost or left over.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,33 +6,35 @@ use futures_util::future::try_join_all;
 use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout};
 
-use crate::cell::{Bench, GUARD, TICK};
+use crate::cell::{GUARD, Setup, TICK};
 
-/// Checks a pool that no fault strikes any more, serves its next call, and closes it. Connections
-/// that are stuck at the cluster are released only once the pool has given them up.
-pub(crate) async fn check(bench: &Bench, are_stuck: bool) -> Result<(), String> {
-    let Bench { cluster, pool, .. } = bench;
-    let whole = async {
+/// Checks a pool after its fault was cleared, serves its next call, and closes it. `are_stuck`:
+/// connections that are stuck at the cluster are released once the pool has discarded them.
+pub(crate) async fn check(setup: &Setup, are_stuck: bool) -> Result<(), String> {
+    let Setup { cluster, pool, .. } = setup;
+    let recovery = async {
         let size = pool.stats().max_size;
-        // All at once, or a place is lost.
+        // All at the same time: a lost slot would show.
         let deadline = SystemTime::now() + 2 * GUARD;
-        let lent = try_join_all((0..size).map(|_| pool.get_until(deadline))).await;
-        let lent = lent.map_err(|error| format!("not every place can be filled: {error}"))?;
-        for connection in &lent {
+        let checked_out = try_join_all((0..size).map(|_| pool.get_until(deadline))).await;
+        let checked_out =
+            checked_out.map_err(|error| format!("not every slot can be used: {error}"))?;
+        for connection in &checked_out {
             let answer = connection.simple_query("SELECT 1").await;
-            answer
-                .map_err(|error| format!("a connection is lent that does not answer: {error}"))?;
+            answer.map_err(|error| {
+                format!("a connection was checked out that does not answer: {error}")
+            })?;
         }
-        drop(lent);
+        drop(checked_out);
 
         let stats = pool.stats();
         if (stats.connections, stats.idle) != (size, size) {
-            return Err(format!("a full pool at rest: {stats:?}"));
+            return Err(format!("the full pool is not idle: {stats:?}"));
         }
-        // One task for each connection, and the pool's own. The task of a connection that was
-        // discarded ends, whether or not the server lets go of it.
+        // One task for each connection, and the maintenance task. The task of a discarded
+        // connection ends even if the server keeps its end open.
         until_alive(size as usize + 1).await?;
-        until_open(bench, size.into(), are_stuck).await?;
+        until_open(setup, size.into(), are_stuck).await?;
 
         let next = async {
             let connection = pool.get_until(deadline).await?;
@@ -46,15 +48,15 @@ pub(crate) async fn check(bench: &Bench, are_stuck: bool) -> Result<(), String> 
 
         let cut = pool.close(2 * GUARD).await;
         if cut > 0 {
-            return Err(format!("{cut} connections had to be cut"));
+            return Err(format!("{cut} connections had to be aborted"));
         }
         until_alive(0).await?;
-        until_open(bench, 0, are_stuck).await
+        until_open(setup, 0, are_stuck).await
     };
-    match timeout(GUARD, whole).await {
+    match timeout(GUARD, recovery).await {
         Ok(result) => result,
         Err(_) => Err(format!(
-            "not whole within {GUARD:?}; pool: {:?}; cluster: {:?}; tasks: {}",
+            "did not recover within {GUARD:?}; pool: {:?}; cluster: {:?}; tasks: {}",
             pool.stats(),
             cluster.counts(),
             alive()
@@ -62,13 +64,13 @@ pub(crate) async fn check(bench: &Bench, are_stuck: bool) -> Result<(), String> 
     }
 }
 
-/// Waits until this many sockets are open, and no more backends than that.
-async fn until_open(bench: &Bench, open: u64, are_stuck: bool) -> Result<(), String> {
-    let cluster = &bench.cluster;
+/// Waits until exactly this many sockets are open, and at most as many backends.
+async fn until_open(setup: &Setup, open: u64, are_stuck: bool) -> Result<(), String> {
+    let cluster = &setup.cluster;
     soon(
         || {
             if are_stuck {
-                // Each time: a connection may come to its fault after the call has ended.
+                // Each time: a connection may meet its fault after the call has ended.
                 cluster.release();
             }
             let counts = cluster.counts();
@@ -92,7 +94,7 @@ fn alive() -> usize {
     Handle::current().metrics().num_alive_tasks()
 }
 
-/// Waits until a condition holds that is to hold without anyone's help.
+/// Waits until a condition holds.
 async fn soon(condition: impl Fn() -> bool, otherwise: impl Fn() -> String) -> Result<(), String> {
     let holds = async {
         while !condition() {

@@ -1,4 +1,4 @@
-//! What a caller sees of a fault, and by which deadline.
+//! The outcome of a call that meets a fault, and what ends the call.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,13 +7,13 @@ use dsql_conn::{Error, Reason};
 
 /// How a call ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Seen {
+pub(crate) enum Outcome {
     Served,
     /// [`Error::Connect`].
     Connect(Reason),
     /// [`Error::CheckoutTimeout`] with its cause.
     CheckoutTimeout(Option<Reason>),
-    /// [`Error::Query`] without an answer.
+    /// [`Error::Query`] without a reply.
     Lost,
     /// [`Error::Query`] with the server's SQLSTATE.
     Refused(Cow<'static, str>),
@@ -23,9 +23,9 @@ pub(crate) enum Seen {
     TransactionTimedOut,
     /// [`Error::CommitUnknown`].
     CommitUnknown,
-    /// Nothing: the caller gave up.
-    GivenUp,
-    /// Nothing: this way does not lead to this fault.
+    /// Nothing: the caller cancelled the call.
+    Cancelled,
+    /// Nothing: this call cannot meet this fault.
     Impossible,
     /// Something that no cell expects.
     Otherwise(String),
@@ -34,9 +34,9 @@ pub(crate) enum Seen {
 /// What ends a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Bound {
-    /// The peer's answer, or its end.
+    /// The server's reply, or the end of the connection.
     AtOnce,
-    /// The same, after pauses in between attempts.
+    /// The same, after pauses between attempts.
     Backoff,
     /// `Config::connect_timeout`.
     Connect,
@@ -44,9 +44,9 @@ pub(crate) enum Bound {
     Checkout,
     /// `Builder::ping_timeout`.
     Ping,
-    /// `Config::settle_timeout`.
+    /// `Builder::settle_timeout`.
     Settle,
-    /// `RetryPolicy::deadline`.
+    /// `RetryPolicy::timeout`.
     Deadline,
     /// A timeout around the call.
     Caller,
@@ -55,13 +55,13 @@ pub(crate) enum Bound {
 /// What is expected of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Expected {
-    pub(crate) seen: Seen,
+    pub(crate) outcome: Outcome,
     pub(crate) bound: Bound,
-    /// Whether the row is there that the call inserts; nothing for one that inserts none.
+    /// Whether the row that the call inserts exists afterwards. `None` if the call inserts none.
     pub(crate) applied: Option<bool>,
 }
 
-impl Seen {
+impl Outcome {
     pub(crate) fn of(result: &Result<(), Error>) -> Self {
         let error = match result {
             Ok(()) => return Self::Served,
@@ -87,7 +87,7 @@ impl Seen {
     pub(crate) fn by(self, bound: Bound) -> Expected {
         let is_applied = self == Self::Served;
         Expected {
-            seen: self,
+            outcome: self,
             bound,
             applied: Some(is_applied),
         }
@@ -95,12 +95,12 @@ impl Seen {
 }
 
 impl Expected {
-    /// The way does not lead to the fault.
+    /// The call cannot meet the fault.
     pub(crate) fn impossible() -> Self {
-        Seen::Impossible.by(Bound::AtOnce)
+        Outcome::Impossible.by(Bound::AtOnce)
     }
 
-    /// Although the caller was told otherwise, or nothing.
+    /// The row exists, whatever the caller got.
     pub(crate) fn applied(self) -> Self {
         Self {
             applied: Some(true),
@@ -108,7 +108,7 @@ impl Expected {
         }
     }
 
-    /// There is nothing to apply.
+    /// The call writes nothing.
     pub(crate) fn reading(self) -> Self {
         Self {
             applied: None,
@@ -119,25 +119,25 @@ impl Expected {
 
 impl fmt::Display for Expected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.seen == Seen::Impossible {
+        if self.outcome == Outcome::Impossible {
             return f.write_str("–");
         }
-        write!(f, "{}, {}", self.seen, self.bound)?;
+        write!(f, "{}, {}", self.outcome, self.bound)?;
         match self.applied {
-            Some(true) if self.seen != Seen::Served => f.write_str("; applied"),
-            Some(false) if !self.seen.is_before_any_statement() => f.write_str("; not applied"),
+            Some(true) if self.outcome != Outcome::Served => f.write_str("; applied"),
+            Some(false) if !self.outcome.is_before_any_statement() => f.write_str("; not applied"),
             _ => Ok(()),
         }
     }
 }
 
-impl Seen {
+impl Outcome {
     fn is_before_any_statement(&self) -> bool {
         matches!(self, Self::Connect(_) | Self::CheckoutTimeout(_))
     }
 }
 
-impl fmt::Display for Seen {
+impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Served => f.write_str("served"),
@@ -151,7 +151,7 @@ impl fmt::Display for Seen {
             Self::Conflict => f.write_str("`Conflict`"),
             Self::TransactionTimedOut => f.write_str("`TransactionTimedOut`"),
             Self::CommitUnknown => f.write_str("`CommitUnknown`"),
-            Self::GivenUp => f.write_str("nothing"),
+            Self::Cancelled => f.write_str("nothing"),
             Self::Impossible => f.write_str("–"),
             Self::Otherwise(what) => f.write_str(what),
         }
@@ -167,7 +167,7 @@ impl fmt::Display for Bound {
             Self::Checkout => "after `checkout_timeout`",
             Self::Ping => "after `ping_timeout`",
             Self::Settle => "after `settle_timeout`",
-            Self::Deadline => "after `RetryPolicy::deadline`",
+            Self::Deadline => "after `RetryPolicy::timeout`",
             Self::Caller => "until the caller's own timeout",
         })
     }

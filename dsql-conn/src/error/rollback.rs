@@ -1,0 +1,43 @@
+//! Why a transaction was rolled back.
+
+use std::fmt;
+
+use crate::sqlstate::ServerError;
+
+/// Why a transaction was rolled back although its body returned `Ok`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RollbackCause {
+    /// A statement of the body had failed. The server answers `COMMIT` with `ROLLBACK` then, which
+    /// drivers report as a success.
+    StatementFailed(ServerError),
+    /// A statement of the body was still running.
+    StatementPending,
+    /// The connection was lost before `COMMIT` was sent.
+    ConnectionLost,
+    /// The connection was lost during `COMMIT`, and the outcome table shows that nothing was
+    /// applied.
+    CommitLost,
+    /// The server answered `COMMIT` with `ROLLBACK` although no statement had failed.
+    CommitRolledBack,
+}
+
+impl fmt::Display for RollbackCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::StatementFailed(error) => write!(
+                f,
+                "a statement failed although the body returned Ok: {error}; return the errors of \
+                 statements from the body"
+            ),
+            Self::StatementPending => f.write_str(
+                "a statement of its body was still running; await every statement in the body",
+            ),
+            Self::ConnectionLost => f.write_str("the connection was lost before COMMIT was sent"),
+            Self::CommitLost => f.write_str(
+                "the connection was lost during COMMIT; by the outcome table it was not applied",
+            ),
+            Self::CommitRolledBack => f.write_str("the server answered COMMIT with ROLLBACK"),
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! The queue of checkouts: waits for a connection to be returned or opened.
+
+use std::future::pending;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+use tokio::time::sleep_until;
+
+use super::Checkout;
+use crate::backoff::Backoff;
+use crate::connection::Ping;
+use crate::error::{ConnectError, Discard, Error};
+use crate::pool::slot::Slot;
+use crate::pool::slots::Handover;
+use crate::pool::{Inner, PooledConnection};
+
+/// A checkout in the queue. Dropping it leaves the queue.
+struct Waiting<'a> {
+    pool: &'a Arc<Inner>,
+    ticket: u64,
+    since: Instant,
+    handover: oneshot::Receiver<Handover>,
+}
+
+/// How a wait ended.
+pub(super) enum Served {
+    Connection(PooledConnection),
+    /// The ping that was in flight meanwhile was answered, or not.
+    Pinged(Result<(), Discard>),
+}
+
+impl Checkout<'_> {
+    /// Waits in the queue for a connection, and opens one if there is a slot for it. Beside a ping
+    /// in flight it opens one beyond the pool's size.
+    pub(super) async fn wait(&mut self, mut ping: Option<&mut Ping<'_>>) -> Result<Served, Error> {
+        let pool = self.pool;
+        let started = self.started();
+        pool.opener.check()?;
+        pool.start_maintenance();
+        let mut waiting = Waiting::enter(self)?;
+        if ping.is_none() {
+            pool.hand_out_idle();
+        }
+        let ticket = waiting.ticket;
+        let mut slot = match ping {
+            Some(_) => Some(Slot::take_extra(pool)),
+            None => Slot::take_wanted(pool),
+        };
+        let mut opened = 0;
+        let deadline = started + self.timeout;
+        let mut timer = pin!(sleep_until(
+            deadline.min(started + pool.opener.open_timeout()).into()
+        ));
+        loop {
+            if let Some(slot) = slot.take() {
+                // The first at once; the next ones because openings fail.
+                let pause = match opened {
+                    0 => Duration::ZERO,
+                    _ => REOPEN.delay(opened, rand::random()),
+                };
+                opened += 1;
+                pool.open(slot, Some(ticket), pause);
+            }
+            let answered = async {
+                match &mut ping {
+                    Some(ping) => ping.answered().await,
+                    None => pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                handover = &mut waiting.handover => match handover {
+                    Ok(Handover::Connection(connection)) => {
+                        pool.counters.waited(started.elapsed());
+                        return Ok(Served::Connection(connection));
+                    }
+                    Ok(Handover::Slot(free)) => {
+                        slot = Some(free);
+                        waiting.enter_again()?;
+                    }
+                    Ok(Handover::Failed(error)) => return Err(error.into()),
+                    Err(_) => return Err(Error::PoolClosed),
+                },
+                answer = answered => {
+                    if answer.is_ok() {
+                        pool.cancel_opening(ticket);
+                    }
+                    return Ok(Served::Pinged(answer));
+                }
+                () = &mut timer => {
+                    let cause = pool.known_cause(started);
+                    if Instant::now() >= deadline {
+                        return Err(self.timed_out(cause, ping.is_some()));
+                    }
+                    // One opening's time has passed: a cause that is known by now is told, unless
+                    // a connection in use may still come back.
+                    if let Some(cause) = cause && ping.is_none() && pool.lock().in_use() == 0 {
+                        return Err(cause.into());
+                    }
+                    timer.as_mut().reset(deadline.into());
+                }
+            }
+        }
+    }
+
+    fn timed_out(&mut self, cause: Option<ConnectError>, pinging: bool) -> Error {
+        let pool = self.pool;
+        let cause = cause.or_else(|| {
+            let slots = pool.lock();
+            // With connections in use, those are what the caller waited for.
+            let waits_for_opening = pinging || slots.in_use() == 0;
+            let opening = slots.openings.last().filter(|_| waits_for_opening);
+            opening.map(|opening| pool.opener.unfinished(&opening.progress))
+        });
+        pool.counters.checkout_timed_out();
+        Error::CheckoutTimeout {
+            waited: Some(self.started().elapsed()),
+            cause,
+        }
+    }
+}
+
+impl<'a> Waiting<'a> {
+    fn enter(checkout: &mut Checkout<'a>) -> Result<Self, Error> {
+        let (pool, since) = (checkout.pool, checkout.started());
+        let now = pool.opener.now().wall;
+        let mut slots = pool.lock();
+        if pool.is_closed() {
+            return Err(Error::PoolClosed);
+        }
+        slots.abort_overdue(now);
+        let ticket = *checkout.ticket.get_or_insert_with(|| slots.number());
+        let handover = slots.enter(ticket, since);
+        drop(slots);
+        Ok(Self {
+            pool,
+            ticket,
+            since,
+            handover,
+        })
+    }
+
+    /// Enters again, in the same place.
+    fn enter_again(&mut self) -> Result<(), Error> {
+        let mut slots = self.pool.lock();
+        if self.pool.is_closed() {
+            return Err(Error::PoolClosed);
+        }
+        self.handover = slots.enter(self.ticket, self.since);
+        Ok(())
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.pool.lock().leave(self.ticket);
+    }
+}
+
+/// How fast one checkout opens connections while they fail and others are in use.
+const REOPEN: Backoff = Backoff {
+    base: Duration::from_millis(50),
+    cap: Duration::from_secs(2),
+};

@@ -1,0 +1,76 @@
+//! Takes connections back: hands them to waiting checkouts, keeps them idle, or closes them.
+
+use std::sync::Arc;
+
+use super::slots::Handover;
+use super::{Inner, PooledConnection};
+use crate::connection::{Connection, Returned};
+use crate::error::Discard;
+
+impl Inner {
+    /// Takes a connection back from its user. May run on any thread, and without a runtime.
+    pub(super) fn give_back(self: &Arc<Self>, connection: Connection) {
+        let returned = connection.returned();
+        let is_awaited = || self.lock().waiting() > 0;
+        match returned {
+            Returned::Reusable => self.release(connection),
+            Returned::NearExpiry if is_awaited() => self.release(connection),
+            Returned::NearExpiry => self.replace(connection),
+            Returned::Discard(Discard::Expired) => self.replace(connection),
+            Returned::Discard(reason) => self.discard(connection, reason),
+        }
+    }
+
+    /// Closes an old connection, and lets the maintenance task open its successor.
+    pub(super) fn replace(self: &Arc<Self>, connection: Connection) {
+        self.discard(connection, Discard::Expired);
+        self.lock().successors += 1;
+        self.maintenance.notify_one();
+    }
+
+    /// Hands a connection to the checkout that has waited longest, or keeps it idle.
+    pub(super) fn release(self: &Arc<Self>, mut connection: Connection) {
+        loop {
+            let waiter = {
+                let mut slots = self.lock();
+                if self.is_closed() {
+                    drop(slots);
+                    return self.discard(connection, Discard::PoolClosed);
+                }
+                // The waiter comes first: it may be the one that opened beside a ping.
+                match slots.next_waiter() {
+                    Some(waiter) => waiter,
+                    None if slots.is_over_capacity() => {
+                        drop(slots);
+                        return self.discard(connection, Discard::Surplus);
+                    }
+                    None => return slots.idle.push(connection),
+                }
+            };
+            let pooled = PooledConnection::new(connection, Arc::clone(self));
+            match waiter.handover.send(Handover::Connection(pooled)) {
+                // The waiter has just given up.
+                Err(Handover::Connection(pooled)) => connection = pooled.into_connection(),
+                _ => return,
+            }
+        }
+    }
+
+    /// Hands an idle connection to the checkout that has waited longest: it may have come back
+    /// before that checkout was in the queue.
+    pub(super) fn hand_out_idle(self: &Arc<Self>) {
+        let idle = self.lock().idle.pop();
+        if let Some(connection) = idle {
+            self.release(connection);
+        }
+    }
+
+    /// Closes a connection and passes its slot on.
+    pub(super) fn discard(self: &Arc<Self>, connection: Connection, reason: Discard) {
+        tracing::debug!(reason = reason.code(), "connection discarded");
+        self.counters.discarded(reason);
+        self.lock().open.remove(&connection.id());
+        drop(connection);
+        self.free_slot();
+    }
+}
