@@ -29,7 +29,7 @@ async fn sessions_survive_any_frames() {
         .unwrap();
     drop(admin);
     let token = token(&cluster, cluster.admin(), Action::DbConnectAdmin).await;
-    for frames in some(mistaken("request"), SESSIONS) {
+    for frames in some(mutated("request"), SESSIONS) {
         let mut bytes = login(&token);
         bytes.extend(&frames);
         said_over_tls(&cluster, &bytes).await;
@@ -44,7 +44,7 @@ async fn sessions_survive_any_frames() {
 #[tokio::test]
 async fn logins_survive_any_packets() {
     let cluster = LocalCluster::start().await.unwrap();
-    let packet = (mistaken("startup"), -1..=1_i32, mistaken("token"));
+    let packet = (mutated("startup"), -1..=1_i32, mutated("token"));
     let packet = packet.prop_map(|(packet, wrong, token)| {
         let length = packet.len() as i32 + 4;
         // Now and then one byte short, or one too many.

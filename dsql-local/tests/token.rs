@@ -5,7 +5,7 @@ mod support;
 
 use std::time::{Duration, SystemTime};
 
-use corpus::{kept, mistaken, walk};
+use corpus::{inputs, mutated, walk};
 use dsql_local::{Action, Flaw, Identity, LocalCluster, PresignedToken, sign};
 use proptest::prelude::*;
 use rand::distr::{Alphanumeric, SampleString};
@@ -191,8 +191,8 @@ proptest! {
     }
 
     #[test]
-    fn no_mistakes_are_accepted(token in mistaken("token")) {
-        let original = kept("token").iter().any(|(_, kept)| in_other_order(kept) == in_other_order(&token));
+    fn no_mistakes_are_accepted(token in mutated("token")) {
+        let original = inputs("token").iter().any(|(_, kept)| in_other_order(kept) == in_other_order(&token));
         prop_assert!(original || !kept_is_accepted(&token));
     }
 
@@ -210,7 +210,7 @@ proptest! {
 
 #[test]
 fn what_is_kept_is_accepted_without_any_mistake_only() {
-    let kept = kept("token");
+    let kept = inputs("token");
     walk("token", |token| {
         let is_kept = kept.iter().any(|(_, kept)| kept == token);
         assert_eq!(kept_is_accepted(token), is_kept);

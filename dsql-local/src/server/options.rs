@@ -116,7 +116,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::corpus::{mistaken, walk};
+    use crate::corpus::{mutated, walk};
 
     proptest! {
         #[test]
@@ -139,7 +139,7 @@ mod tests {
         fn options_are_split_as_postgresql_splits_them(
             options in prop_oneof![
                 "[ab\\\\ \t\n\r\u{b}\u{c}\u{85}\u{a0}\u{2003}=-]{0,20}",
-                mistaken("options").prop_map(|options| String::from_utf8_lossy(&options).into_owned()),
+                mutated("options").prop_map(|options| String::from_utf8_lossy(&options).into_owned()),
             ],
         ) {
             prop_assert_eq!(words(&options), split_by_postgresql(&options));
