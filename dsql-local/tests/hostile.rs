@@ -6,7 +6,7 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use corpus::mistaken;
+use corpus::mutated;
 use dsql_local::{Action, LocalCluster, Outcome};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
