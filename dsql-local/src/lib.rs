@@ -42,14 +42,15 @@
 //! Limits:
 //!
 //! - A transaction that met another one continues on copies of its tables, and of the tables that
-//!   their foreign keys connect. This takes time and memory in proportion to their size. `tableoid`,
-//!   `ctid` and `regclass` show the copy. A function with `BEGIN ATOMIC`, or a view that names its
-//!   schema, reads the table instead. Open cursors are lost when their transaction is moved.
+//!   their foreign keys connect. This takes time and memory in proportion to their size.
+//!   `tableoid`, `ctid` and `regclass` show the copy. A function with `BEGIN ATOMIC`, or a view
+//!   that names its schema, reads the table instead. Open cursors are lost when their transaction
+//!   is moved.
 //! - A setting that such a transaction made with SET is lost at COMMIT.
 //! - The values of volatile functions are those that the client saw. A statement that met a lock or
 //!   a changed row runs more than once, so that a sequence may skip numbers.
-//! - COPY FROM, a function that writes and is called by SELECT, and a flight of statements that ends
-//!   with Flush instead of Sync meet conflicts at the statement.
+//! - COPY FROM, a function that writes and is called by SELECT, and a flight of statements that
+//!   ends with Flush instead of Sync meet conflicts at the statement.
 //! - Deferrable constraints that another session's commit violates fail with 23503 or 23505.
 //! - Unique indexes with expressions or conditions conflict only while the key exists.
 //! - While a cluster has a single session, the writes of its transaction are not tracked. A second

@@ -317,8 +317,8 @@ impl Refusal {
             }
             Self::NotAnEndpoint { endpoint, .. } => format!(
                 "This is a local cluster. Connect to host {endpoint}: with libpq set hostaddr to \
-                 127.0.0.1, elsewhere map the name to 127.0.0.1 in /etc/hosts, or run the client by \
-                 `dsql-local exec -- COMMAND`."
+                 127.0.0.1, elsewhere map the name to 127.0.0.1 in /etc/hosts, or run the \
+                 client by `dsql-local exec -- COMMAND`."
             ),
             Self::Custom { hint, .. } => return hint.as_deref().map(Cow::Borrowed),
             Self::IamAuthenticationFailed { .. }

@@ -48,8 +48,8 @@ impl Lock {
 }
 
 impl Change {
-    /// Returns whether only one of two transactions can commit these changes to a row that both saw.
-    /// `None` means that it depends on whether an update changed the key.
+    /// Returns whether only one of two transactions can commit these changes to a row that both
+    /// saw. `None` means that it depends on whether an update changed the key.
     pub(crate) fn excludes(&self, other: &Self) -> Option<bool> {
         if self.table != other.table || self.old.is_none() || self.old != other.old {
             return Some(false);
@@ -98,8 +98,8 @@ impl Writes {
                 made.insert((entry.relation, new), index);
             }
         }
-        // A lock adds nothing to a write of the same row, except FOR UPDATE to an update that leaves
-        // the key: such an update alone does not exclude FOR KEY SHARE.
+        // A lock adds nothing to a write of the same row, except FOR UPDATE to an update that
+        // leaves the key: such an update alone does not exclude FOR KEY SHARE.
         let written: HashMap<_, _> = changes
             .iter()
             .filter(|change| change.lock.is_none())

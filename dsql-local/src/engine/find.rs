@@ -108,7 +108,7 @@ impl Installation {
         self.bin.join(name)
     }
 
-    /// Returns the version, by which data directories are told apart.
+    /// Returns the version, which is part of the name of its data directories.
     pub(super) fn version(&self) -> &str {
         &self.version.text
     }
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn without_an_engine_the_error_names_the_command_to_install_one() {
+    fn a_missing_engine_error_names_the_install_command() {
         let owner = Owner::of_this_process().unwrap();
         let empty = tempfile::tempdir().unwrap();
         let error = Installation::best_of(vec![empty.path().to_owned()], &owner).unwrap_err();

@@ -75,8 +75,8 @@ impl Owner {
         })
     }
 
-    /// Returns the folder for the engine's files. Root's own folders are closed to the engine's user,
-    /// and the path of a socket has a maximum length.
+    /// Returns the folder for the engine's files. Root's own folders are closed to the engine's
+    /// user, and the path of a socket has a maximum length.
     pub(super) fn temp_dir(&self) -> PathBuf {
         let folder = std::env::temp_dir();
         if self.switches_to.is_some() || folder.as_os_str().len() > LONGEST_TEMP_DIR {
@@ -109,7 +109,8 @@ impl Owner {
         Ok(cache)
     }
 
-    /// Returns whether this process is root and the engine another user, who cannot enter root's home.
+    /// Returns whether this process is root and the engine another user, who cannot enter root's
+    /// home.
     #[cfg(feature = "fetch")]
     pub(super) fn is_other_user(&self) -> bool {
         self.switches_to.is_some()

@@ -14,8 +14,8 @@ use super::owner::Owner;
 #[derive(Debug)]
 pub(super) struct Running {
     keeper: Child,
-    /// The keeper's standard input. It closes when this process ends, even by SIGKILL, which ends the
-    /// engine.
+    /// The keeper's standard input. It closes when this process ends, even by SIGKILL, which ends
+    /// the engine.
     lifeline: Option<ChildStdin>,
     folder: PathBuf,
     data: PathBuf,
@@ -161,8 +161,8 @@ fn is_alive(pid: i32) -> bool {
     })
 }
 
-/// Returns whether a `postmaster.pid` reports that the engine is ready. The file grows line by line;
-/// its last line is the status.
+/// Returns whether a `postmaster.pid` reports that the engine is ready. The file grows line by
+/// line; its last line is the status.
 fn is_ready(status: &str) -> bool {
     status
         .lines()
@@ -180,12 +180,12 @@ const START_DEADLINE: Duration = Duration::from_secs(60);
 const PREFIX: &str = "dsql-local-";
 const LONGEST_LOG: usize = 4_096;
 
-/// Copies the template and runs the engine. Ends it when standard input closes, and ends itself when
-/// the engine ended.
+/// Copies the template and runs the engine. Ends it when standard input closes, and ends itself
+/// when the engine ended.
 ///
-/// The signal is repeated until the engine ended: a shell starts background jobs with SIGINT ignored,
-/// so a signal is lost that arrives before the engine installed its handlers. The keeper itself
-/// ignores signals: it must remove the folder after the engine ended.
+/// The signal is repeated until the engine ended: a shell starts background jobs with SIGINT
+/// ignored, so a signal is lost that arrives before the engine installed its handlers. The keeper
+/// itself ignores signals: it must remove the folder after the engine ended.
 const KEEPER: &str = r#"
 folder=$1 template=$2 data=$3 signal=$4; shift 4
 trap : HUP INT TERM

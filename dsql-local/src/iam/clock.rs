@@ -1,5 +1,5 @@
-//! The clock that token expiry is checked against: the machine's clock plus an offset. Tests move it
-//! instead of waiting.
+//! The clock that token expiry is checked against: the machine's clock plus an offset. Tests move
+//! it instead of waiting.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};

@@ -339,8 +339,8 @@ const SKEW: Duration = Duration::from_secs(5 * 60);
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 const SERVICE: &str = "dsql";
 const TERMINATOR: &str = "aws4_request";
-const MISMATCH: &str = "The request signature we calculated does not match the signature you provided. \
-    Check your AWS Secret Access Key and signing method. \
+const MISMATCH: &str = "The request signature we calculated does not match the signature you \
+    provided. Check your AWS Secret Access Key and signing method. \
     Consult the service documentation for details.";
 /// Encodes all but the unreserved characters of RFC 3986.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC

@@ -49,14 +49,14 @@ pub(crate) async fn run(arguments: &Exec) -> Result<ExitCode, Error> {
         program: program.to_string_lossy().into_owned(),
         source,
     })?;
-    let mut engine_told = false;
+    let mut engine_reported = false;
     loop {
         tokio::select! {
             status = child.wait() => return Ok(exit_code(status?)),
             _ = interrupt.recv() => {}
             _ = terminate.recv() => forward_terminate(&child),
-            log = cluster.engine_ended(), if !engine_told => {
-                engine_told = true;
+            log = cluster.engine_ended(), if !engine_reported => {
+                engine_reported = true;
                 eprintln!("dsql-local: {}", Error::Engine(log));
             }
         }
