@@ -1,5 +1,5 @@
-//! Measures statements per second through a cluster, with one session and with eight that share no
-//! rows. Run with `cargo run --release -p dsql-local --example throughput`.
+//! Measures statements per second, with one session and with eight that use different rows. Run
+//! with `cargo run --release -p dsql-local --example throughput`.
 
 #[path = "../tests/support/mod.rs"]
 mod support;

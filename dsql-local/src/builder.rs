@@ -256,9 +256,8 @@ impl Builder {
         let listener = std::net::TcpListener::bind(address).map_err(listen)?;
         listener.set_nonblocking(true).map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
-        // A listener belongs to the runtime that it is registered on: the engine's, not the
-        // caller's.
-        let _on_the_engines = engine.runtime().enter();
+        // The listener must be registered with the engine's runtime, not with the caller's.
+        let _runtime = engine.runtime().enter();
         let listener = TcpListener::from_std(listener).map_err(listen)?;
         let accepting = tokio::spawn(listener::listen(listener, cluster.clone())).abort_handle();
         Ok(LocalCluster {
@@ -276,10 +275,10 @@ impl Builder {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// There is no engine.
+    /// The engine did not start.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// The port is taken, or needs more privileges.
+    /// The port is in use, or requires privileges.
     #[error("could not listen on {address}: {source}; choose another port, or 0 for a free one")]
     Listen {
         /// The address.
@@ -287,20 +286,21 @@ pub enum StartError {
         /// The system's error.
         source: std::io::Error,
     },
-    /// No cluster has this ID.
-    #[error("\"{id}\" is no cluster ID; use 26 lower-case letters and digits")]
+    /// The ID is not valid.
+    #[error("\"{id}\" is not a cluster ID; use 26 lower-case letters and digits")]
     Id {
         /// The ID.
         id: String,
     },
-    /// The folder was made with other names.
+    /// The data folder belongs to another cluster.
     #[error(
-        "the data folder belongs to {kept}, not to {asked}; leave the option out, or use another folder"
+        "the data folder belongs to {kept}, not to {asked}; \
+         leave the option out, or use another folder"
     )]
     OtherCluster {
         /// The ID or Region of the folder.
         kept: String,
-        /// The one that was asked for.
+        /// The requested ID or Region.
         asked: String,
     },
     /// The names and keys in the data folder cannot be read or written.
@@ -311,8 +311,8 @@ pub enum StartError {
         /// The system's error.
         source: std::io::Error,
     },
-    /// No certificate, for a Region that makes no host name.
-    #[error("no certificate for this Region: {0}")]
+    /// The certificate could not be issued: the Region does not make a valid host name.
+    #[error("could not issue a certificate for this Region: {0}")]
     Certificate(#[from] rcgen::Error),
 }
 

@@ -10,65 +10,68 @@
 //! # }
 //! ```
 //!
-//! Clients connect with TLS, a server name and an IAM token, as they do to the service, and are
-//! refused in its words ([`Refusal`]). Tests script [`Fault`]s and read [`Counts`] and
+//! Clients connect as to the service: with TLS, a server name and an IAM token. Errors have the
+//! service's messages ([`Refusal`]). Tests inject [`Fault`]s and read [`Counts`] and
 //! [`ConnectionLog`]s.
 //!
 //! # The engine
 //!
-//! PostgreSQL 16, the version that the service is compatible with: one on the machine, or else one
-//! that is fetched once, as a package of 23 MB that `npm` downloads and whose checksum is pinned
-//! here. It is kept in the user's cache, or, for root, in the folder for temporary files.
+//! PostgreSQL 16, the version that the service is compatible with, runs the SQL. It is taken from
+//! the machine, or fetched once: `npm` downloads a package of 23 MB whose checksum is pinned. The
+//! package is cached in the user's cache folder, or for root in the folder for temporary files.
 //! `DSQL_LOCAL_PG_BIN` names another installation (15 or later, with a warning);
-//! `DSQL_LOCAL_PG_BIN=fetch` fetches although there is one. Each cluster has an engine of its own,
-//! which ends with the cluster, and with the process however that ends.
+//! `DSQL_LOCAL_PG_BIN=fetch` always uses the fetched one. Each cluster has its own engine, which
+//! ends with the cluster, and with the process even after SIGKILL.
 //!
 //! # Conflicts
 //!
-//! The snapshot is BEGIN's, no statement waits for another session, and the first transaction to
-//! commit wins: the others fail at COMMIT with OC000. Ten recorded conflicts are answered as a real
-//! cluster answered them, and random schedules are compared with a model in memory.
+//! BEGIN takes the snapshot, no statement waits for another session, and the first transaction to
+//! commit wins: the others fail at COMMIT with OC000. Ten recorded conflicts get the answers of the
+//! real cluster, and random schedules are compared with a model in memory.
 //!
 //! Recorded from a real cluster (Dreamescaper/dsql-emulator, September 2026): two writers of a row;
 //! FOR UPDATE against UPDATE; FOR KEY SHARE against DELETE; a child's INSERT against its parent's
 //! DELETE, but not against an UPDATE of other columns; CASCADE, SET NULL and SET DEFAULT against
-//! writes of the child; disjoint rows. Where a recorded pair has no fixed loser, the later COMMIT
+//! writes of the child; disjoint rows. Where the loser of a recorded pair varies, the later COMMIT
 //! loses here.
 //!
-//! Guesses: FOR UPDATE excludes FOR KEY SHARE, as in PostgreSQL; a SELECT FOR UPDATE or FOR KEY
-//! SHARE of its own is noted as well; a key that was inserted and deleted again still conflicts
-//! with an older transaction that inserts it.
+//! Guesses: FOR UPDATE conflicts with FOR KEY SHARE, as in PostgreSQL, even if the row is updated
+//! afterwards; a SELECT FOR UPDATE or FOR KEY SHARE outside of a transaction counts as well; a key
+//! that was inserted and deleted again conflicts with an older transaction that inserts it.
 //!
-//! These limits remain:
+//! Limits:
 //!
-//! - A transaction that has met another one runs on copies of its tables. That takes time and
-//!   memory in proportion to their size, and their foreign keys bring more tables in. `tableoid`,
-//!   `ctid` and `regclass` show the copy; a function with `BEGIN ATOMIC`, or a view that names its
-//!   schema, reads the table. A cursor that was open when its transaction was moved aside is gone.
-//! - A setting that such a transaction made with SET is gone after COMMIT.
-//! - Volatile functions run once, where the client saw their values; but a statement that met a
-//!   lock or a changed row ran before, so that a sequence may skip numbers.
-//! - COPY FROM meets conflicts at the statement. So does a function that writes, called by SELECT,
-//!   and a flight of statements that ends with Flush instead of Sync.
-//! - Deferrable constraints that fail by another session's commit are told as what they are, 23503.
-//! - Unique indexes with expressions or conditions conflict only while the key is there.
+//! - A transaction that met another one continues on copies of its tables, and of the tables that
+//!   their foreign keys connect. This takes time and memory in proportion to their size.
+//!   `tableoid`, `ctid` and `regclass` show the copy. A function with `BEGIN ATOMIC`, or a view
+//!   that names its schema, reads the table instead. Open cursors are lost when their transaction
+//!   is moved.
+//! - A setting that such a transaction made with SET is lost at COMMIT.
+//! - The values of volatile functions are those that the client saw. A statement that met a lock or
+//!   a changed row runs more than once, so that a sequence may skip numbers.
+//! - COPY FROM, a function that writes and is called by SELECT, and a flight of statements that
+//!   ends with Flush instead of Sync meet conflicts at the statement.
+//! - Deferrable constraints that another session's commit violates fail with 23503 or 23505.
+//! - Unique indexes with expressions or conditions conflict only while the key exists.
+//! - While a cluster has a single session, the writes of its transaction are not tracked. A second
+//!   session that connects and commits before that transaction's next statement can be missed.
+//! - A transaction whose current statement takes longer than 5 seconds is not moved aside. The
+//!   statement that waits for its lock is tried 200 times, and then fails with OC000.
 //!
 //! OC001 follows a rule that is a guess: see [`SchemaConflicts`].
 //!
-//! # What differs from the service
+//! # Differences from the service
 //!
-//! - Backends open at a session's first statement: what the engine refuses at startup, such as a
-//!   time zone that does not exist, is answered then.
-//! - Where the service's SQLSTATE for a refusal is not known, 08006 stands in.
+//! - A session opens its backend at its first statement. Errors of the engine at startup, such as
+//!   an unknown time zone, are reported then.
+//! - Where the service's SQLSTATE for a refusal is not known, it is 08006.
 //! - Messages are those of a real cluster where one was recorded (`tests/record`). The others
-//!   follow the pattern: the name of PostgreSQL's parse node.
-//! - A name of PrivateLink's without the right `amzn-cluster-id` is answered as if there was no
-//!   server name.
-//! - The age of a transaction is noticed at its next statement. Its 10 MiB are the rows', without
-//!   indexes.
-//! - `ASYNC` builds at once: an index is valid when the statement returns. One that could not be
-//!   built leaves a failed job and no index, where the service leaves an invalid index. A job stays
-//!   listed when the service would have forgotten it.
+//!   follow the same pattern: the name of PostgreSQL's parse node.
+//! - A PrivateLink name without the right `amzn-cluster-id` is refused like a missing server name.
+//! - The age of a transaction is checked at its next statement. The limit of 10 MiB counts rows,
+//!   not index entries.
+//! - `ASYNC` builds before the statement returns. A failed build leaves a failed job and no index,
+//!   where the service leaves an invalid index. Finished jobs stay listed.
 //! - `pg_proc`, `pg_trigger` and the tables of the schema `pg_toast` show how the rules are
 //!   enforced.
 

@@ -129,7 +129,8 @@ impl LocalCluster {
         self.cluster.admission.sleep();
     }
 
-    /// Runs SQL as the engine's superuser, without the service's rules, and returns the rows as text.
+    /// Runs SQL as the engine's superuser, without the service's rules, and returns the rows as
+    /// text.
     ///
     /// # Errors
     ///

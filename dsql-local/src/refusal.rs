@@ -1,5 +1,4 @@
-//! Every refusal of the cluster's, in the service's words.
-//! `frame` writes them to the wire.
+//! Every error that the cluster itself reports, with the service's messages.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -7,13 +6,13 @@ use std::time::Duration;
 use crate::iam::identity::Action;
 use crate::iam::sigv4::Flaw;
 
-/// A refusal: severity, SQLSTATE, message and hint follow from what was refused.
+/// An error that the cluster reports, with severity, SQLSTATE, message and hint.
 ///
-/// Where the service's SQLSTATE is not known, the one of its other refusals (08006) stands in.
+/// Where the service's SQLSTATE is not known, it is 08006, as in its other connection errors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// The token is not valid; the hint says why.
+    /// The token is not valid. The hint contains the cause.
     Token(Flaw),
     /// The token is for the other kind of user.
     WrongAction {
@@ -36,7 +35,7 @@ pub enum Refusal {
         /// The identity.
         arn: String,
     },
-    /// The older wording for a refused token.
+    /// A refused token, with the service's older message.
     IamAuthenticationFailed {
         /// The database user of the startup packet.
         user: String,
@@ -51,17 +50,17 @@ pub enum Refusal {
         /// The database user of the startup packet.
         role: String,
     },
-    /// Another database than `postgres`.
+    /// A database other than `postgres`.
     DatabaseMissing {
         /// The database of the startup packet.
         database: String,
     },
-    /// A parameter that sessions cannot set, in the startup packet.
+    /// A parameter in the startup packet that sessions cannot set.
     ParameterNotSupported {
         /// The parameter.
         name: String,
     },
-    /// The TLS hello named a host that is no endpoint, such as `localhost`.
+    /// The server name in the TLS hello is not an endpoint, such as `localhost`.
     NotAnEndpoint {
         /// The host.
         host: String,
@@ -72,59 +71,59 @@ pub enum Refusal {
     NoSni,
     /// A startup packet outside of TLS.
     NoTls,
-    /// The cluster scaled to zero and is on its way back.
+    /// The cluster scaled to zero and is waking up.
     WakingUp,
-    /// The cluster has all the connections that it takes.
+    /// The cluster has its maximum number of connections.
     TooManyConnections,
-    /// More new connections a second than the cluster takes.
+    /// The rate of new connections exceeds the limit.
     RateExceeded,
     /// The engine behind the local cluster was killed or crashed.
     EngineEnded,
-    /// Bytes that are not the protocol.
+    /// The client violated the protocol.
     Protocol(&'static str),
     /// In a session: another transaction changed the same rows.
     Conflict,
     /// In a session: another session changed the schema.
     SchemaChanged,
-    /// In a session: the outcome of what ran is unknown, the connection stays.
+    /// In a session: the outcome of the statement is unknown; the connection stays open.
     ServerUnavailable,
-    /// In a session: a statement, or a part of one, that the service does not have.
+    /// In a session: a statement or clause that the service does not support.
     Unsupported {
-        /// The service's words.
+        /// The service's message.
         message: Cow<'static, str>,
     },
-    /// In a session: a parameter that sessions cannot set, by `SET`.
+    /// In a session: `SET` of a parameter that sessions cannot set.
     SettingNotSupported {
         /// The parameter.
         name: String,
     },
     /// In a session: a type or a parameter that does not exist.
     Unknown {
-        /// PostgreSQL's words.
+        /// PostgreSQL's message.
         message: Cow<'static, str>,
     },
-    /// In a session: an option with a value that the service does not take.
+    /// In a session: an option with a value that the service does not accept.
     Invalid {
-        /// The service's words.
+        /// The service's message.
         message: Cow<'static, str>,
     },
-    /// In a session: a statement that runs in no transaction.
+    /// In a session: a statement that cannot run in a transaction.
     NotInTransaction {
         /// The statement.
         what: &'static str,
     },
-    /// In a session: a statement of a transaction that has been open for too long.
+    /// In a session: a statement of a transaction past its maximum age.
     TransactionAge {
-        /// How long it has been open.
+        /// The transaction's age.
         age: Duration,
-        /// How long it may be.
+        /// The maximum age.
         limit: Duration,
     },
-    /// Whatever a test makes up.
+    /// Any other error, for tests.
     Custom {
-        /// Ends the connection, unless it is only an error.
+        /// Whether the connection ends. Otherwise only the statement fails.
         fatal: bool,
-        /// Five characters.
+        /// The SQLSTATE: five characters.
         sqlstate: Cow<'static, str>,
         /// The message.
         message: Cow<'static, str>,
@@ -134,7 +133,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// Returns what an expired token is refused with, for faults.
+    /// Returns the refusal of an expired token, for faults.
     pub fn signature_expired() -> Self {
         let now = std::time::SystemTime::now();
         Self::Token(Flaw::Expired { expiry: now, now })
@@ -146,7 +145,7 @@ impl Refusal {
         }
     }
 
-    /// Returns whether the connection ends with it.
+    /// Returns whether the connection ends.
     pub fn is_fatal(&self) -> bool {
         match self {
             Self::Conflict
@@ -261,7 +260,7 @@ impl Refusal {
         }
     }
 
-    /// Returns the detail, which few refusals have.
+    /// Returns the detail, if any.
     pub fn detail(&self) -> Option<String> {
         match self {
             Self::TransactionAge { age, limit } => Some(format!(
@@ -298,7 +297,7 @@ impl Refusal {
         }
     }
 
-    /// Returns the hint, which is where the service says why it denied access.
+    /// Returns the hint, if any. The service's hint contains the cause of a denied connection.
     pub fn hint(&self) -> Option<Cow<'_, str>> {
         let hint = match self {
             Self::Token(flaw) => flaw.to_string(),
@@ -317,9 +316,9 @@ impl Refusal {
                 format!("User: {arn} is not authorized to access this resource")
             }
             Self::NotAnEndpoint { endpoint, .. } => format!(
-                "This is a local cluster. Connect to host {endpoint}: with libpq set hostaddr to 127.0.0.1, \
-                 elsewhere map the name to 127.0.0.1 in /etc/hosts, or run the client by \
-                 `dsql-local exec -- COMMAND`."
+                "This is a local cluster. Connect to host {endpoint}: with libpq set hostaddr to \
+                 127.0.0.1, elsewhere map the name to 127.0.0.1 in /etc/hosts, or run the \
+                 client by `dsql-local exec -- COMMAND`."
             ),
             Self::Custom { hint, .. } => return hint.as_deref().map(Cow::Borrowed),
             Self::IamAuthenticationFailed { .. }

@@ -1,4 +1,4 @@
-//! Transactions that meet: who commits, who fails at COMMIT, and that nobody waits.
+//! Transactions that meet: which of them commits, and that no statement waits.
 
 mod support;
 
@@ -65,7 +65,7 @@ async fn the_first_to_commit_wins() {
 }
 
 #[tokio::test]
-async fn a_transaction_sees_what_there_was_at_its_begin() {
+async fn the_snapshot_is_taken_at_begin() {
     let (_cluster, [one, two]) = sessions().await;
     run(&one, &["BEGIN"]).await;
     run(&two, &["UPDATE t SET n = 11 WHERE id = 1"]).await;
@@ -77,7 +77,7 @@ async fn a_transaction_sees_what_there_was_at_its_begin() {
 }
 
 #[tokio::test]
-async fn one_that_rolls_back_conflicts_with_nobody() {
+async fn a_rollback_conflicts_with_no_transaction() {
     let (_cluster, [one, two, three]) = sessions().await;
     for client in [&one, &two] {
         run(client, &["BEGIN", "UPDATE t SET n = n + 1 WHERE id = 1"]).await;
@@ -94,7 +94,7 @@ async fn one_that_rolls_back_conflicts_with_nobody() {
 }
 
 #[tokio::test]
-async fn a_statement_by_itself_wins_beside_an_open_writer() {
+async fn an_autocommit_statement_wins_over_an_open_writer() {
     let (_cluster, [one, two]) = sessions().await;
     let prepared = two
         .prepare("UPDATE t SET n = n + $1 WHERE id = 1")
@@ -113,7 +113,7 @@ async fn a_statement_by_itself_wins_beside_an_open_writer() {
 }
 
 #[tokio::test]
-async fn a_table_without_a_key_has_conflicts_too() {
+async fn tables_without_a_key_have_conflicts() {
     let (_cluster, [one, two]) = sessions().await;
     run(
         &one,
@@ -139,7 +139,7 @@ async fn a_table_without_a_key_has_conflicts_too() {
 }
 
 #[tokio::test]
-async fn prepared_statements_find_the_copies_and_the_tables_again() {
+async fn prepared_statements_use_copies_and_then_tables() {
     let (_cluster, [one, two]) = sessions().await;
     let select = one
         .prepare("SELECT n FROM public.t WHERE id = $1")
@@ -162,7 +162,7 @@ async fn prepared_statements_find_the_copies_and_the_tables_again() {
 }
 
 #[tokio::test]
-async fn a_pipelined_text_is_a_transaction_like_any_other() {
+async fn a_pipelined_transaction_can_conflict() {
     let (_cluster, [one, two]) = sessions().await;
     run(&one, &["BEGIN; UPDATE t SET n = 1 WHERE id = 1"]).await;
     run(&two, &["BEGIN; UPDATE t SET n = 2 WHERE id = 1; COMMIT"]).await;
@@ -192,9 +192,9 @@ struct Step {
     message: Option<String>,
 }
 
-/// The service's recorded answers, where the loser's COMMIT came second.
+/// The recorded cases in which the later COMMIT failed.
 #[tokio::test]
-async fn recorded_conflicts_are_answered_as_the_service_does() {
+async fn recorded_conflicts_have_the_recorded_answers() {
     let record: Record = serde_json::from_str(include_str!("recorded/conflicts.json")).unwrap();
     assert_eq!(record.cases.len(), 10);
     let cluster = LocalCluster::start().await.unwrap();
@@ -202,7 +202,7 @@ async fn recorded_conflicts_are_answered_as_the_service_does() {
     for statement in &record.setup {
         run(&clients[0], &[statement]).await;
     }
-    // Recorded by the extended protocol.
+    // Recorded with the extended protocol.
     let mut answers = HashMap::new();
     for case in &record.cases {
         let loser_is_first = case.sessions[0].iter().any(|step| step.sqlstate.is_some());

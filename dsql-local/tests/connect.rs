@@ -1,4 +1,4 @@
-//! Clients connect as they do to the service, and are refused where they do not.
+//! How clients connect.
 
 mod support;
 
@@ -31,7 +31,7 @@ async fn a_stock_client_connects_with_direct_tls() {
 }
 
 #[tokio::test]
-async fn a_stock_client_connects_after_asking_for_tls() {
+async fn a_stock_client_connects_with_ssl_request() {
     let cluster = LocalCluster::start().await.unwrap();
     let token = token(&cluster, cluster.admin(), Action::DbConnectAdmin).await;
     let mut config = config(&cluster, "admin");
@@ -60,7 +60,8 @@ async fn psql_connects_and_verifies_the_host() {
     let ca = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(ca.path(), cluster.ca_pem()).unwrap();
     let target = format!(
-        "host={} hostaddr=127.0.0.1 port={} user=admin dbname=postgres sslmode=verify-full sslrootcert={}",
+        "host={} hostaddr=127.0.0.1 port={} user=admin dbname=postgres \
+         sslmode=verify-full sslrootcert={}",
         cluster.endpoint(),
         cluster.address().port(),
         ca.path().display(),
@@ -87,7 +88,7 @@ async fn psql_connects_and_verifies_the_host() {
 }
 
 #[tokio::test]
-async fn the_client_is_told_what_the_service_reports() {
+async fn login_reports_the_services_parameters() {
     let cluster = LocalCluster::start().await.unwrap();
     let token = token(&cluster, cluster.admin(), Action::DbConnectAdmin).await;
     let (_client, connection) = config(&cluster, "admin")
@@ -119,7 +120,7 @@ async fn a_login_opens_no_backend_until_the_first_statement() {
 }
 
 #[tokio::test]
-async fn settings_of_the_startup_packet_reach_the_session() {
+async fn startup_settings_apply_to_the_session() {
     let cluster = LocalCluster::start().await.unwrap();
     let token = token(&cluster, cluster.admin(), Action::DbConnectAdmin).await;
     let mut config = config(&cluster, "admin");
@@ -168,7 +169,7 @@ async fn other_settings_and_databases_are_refused() {
 }
 
 #[tokio::test]
-async fn what_the_engine_refuses_ends_the_session_at_its_first_statement() {
+async fn startup_errors_of_the_engine_end_the_session() {
     let cluster = LocalCluster::start().await.unwrap();
     let token = token(&cluster, cluster.admin(), Action::DbConnectAdmin).await;
     let mut config = config(&cluster, "admin");
@@ -181,7 +182,7 @@ async fn what_the_engine_refuses_ends_the_session_at_its_first_statement() {
 }
 
 #[tokio::test]
-async fn flights_are_logged_as_the_client_sent_them() {
+async fn flights_are_logged() {
     let cluster = LocalCluster::start().await.unwrap();
     let client = connect(&cluster).await;
     client.batch_execute("SELECT 1").await.unwrap();
@@ -195,7 +196,7 @@ async fn flights_are_logged_as_the_client_sent_them() {
 }
 
 #[tokio::test]
-async fn clusters_of_a_process_share_no_data() {
+async fn clusters_of_one_process_share_no_data() {
     let (one, two) = tokio::join!(LocalCluster::start(), LocalCluster::start());
     let (one, two) = (one.unwrap(), two.unwrap());
     assert_ne!(one.folder(), two.folder());

@@ -1,4 +1,4 @@
-//! Faults and clocks by SQL, for sessions that asked for them and no others.
+//! Control of the cluster by SQL.
 
 mod support;
 #[path = "support/wire.rs"]
@@ -61,7 +61,7 @@ async fn faults_are_injected_by_sql() {
     assert_eq!(refused.sqlstate, "53400");
     control.simple("CALL dsql_local.throttle(1000, 100)").await;
     control.simple("CALL dsql_local.sleep()").await;
-    // An hour fills the bucket again, too.
+    // An hour also refills the connection rate.
     control
         .simple("CALL dsql_local.advance('50 minutes')")
         .await;
@@ -88,13 +88,13 @@ async fn faults_are_injected_by_sql() {
     );
     control.simple("CALL dsql_local.clear()").await;
     login(&cluster, "admin", "").await.unwrap();
-    // The session that cuts is cut as well.
+    // The session that cuts all connections is cut as well.
     control.simple("CALL dsql_local.cut()").await;
     assert!(client.simple("SELECT 1").await.is_empty());
 }
 
 #[tokio::test]
-async fn a_call_that_is_none_is_explained() {
+async fn invalid_calls_get_an_error_and_a_hint() {
     let cluster = LocalCluster::start().await.unwrap();
     let mut control = login(&cluster, "admin", CONTROL).await.unwrap();
     for (call, expected) in [
@@ -117,7 +117,7 @@ async fn a_call_that_is_none_is_explained() {
 }
 
 #[tokio::test]
-async fn nothing_shows_to_those_who_did_not_ask() {
+async fn control_is_invisible_without_the_startup_option() {
     let cluster = LocalCluster::start().await.unwrap();
     let mut client = Wire::connect(&cluster).await;
     assert_eq!(

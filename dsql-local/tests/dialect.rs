@@ -1,4 +1,4 @@
-//! What the service does not have is refused, in its words, in both protocols.
+//! Statements that the service does not support, in both protocols.
 
 mod support;
 
@@ -237,7 +237,7 @@ const RECORDED: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// Documented or reported as refused; the words are guesses.
+/// Documented or reported as refused. The messages are guesses.
 const GUESSED: &[(&str, &str, &str)] = &[
     (
         "RELEASE SAVEPOINT x",
@@ -304,7 +304,7 @@ const GUESSED: &[(&str, &str, &str)] = &[
 ];
 
 #[tokio::test]
-async fn what_the_service_does_not_have_is_refused_in_its_words() {
+async fn unsupported_statements_get_the_services_errors() {
     let cluster = LocalCluster::start().await.unwrap();
     let client = connect(&cluster).await;
     client
@@ -327,7 +327,7 @@ async fn what_the_service_does_not_have_is_refused_in_its_words() {
 }
 
 #[tokio::test]
-async fn what_the_service_has_is_not_refused() {
+async fn supported_statements_are_accepted() {
     let cluster = LocalCluster::start().await.unwrap();
     let client = connect(&cluster).await;
     for statement in [
@@ -367,7 +367,7 @@ async fn what_the_service_has_is_not_refused() {
 }
 
 #[tokio::test]
-async fn the_rules_leave_no_trace_on_a_table() {
+async fn the_rules_are_invisible_on_a_table() {
     let cluster = LocalCluster::start().await.unwrap();
     let client = connect(&cluster).await;
     client
@@ -377,7 +377,8 @@ async fn the_rules_leave_no_trace_on_a_table() {
     for view in [
         "SELECT FROM information_schema.triggers",
         "SELECT FROM pg_trigger WHERE NOT tgisinternal",
-        "SELECT FROM information_schema.table_constraints WHERE table_schema = 'public' AND constraint_type NOT IN ('PRIMARY KEY', 'CHECK')",
+        "SELECT FROM information_schema.table_constraints \
+         WHERE table_schema = 'public' AND constraint_type NOT IN ('PRIMARY KEY', 'CHECK')",
     ] {
         let rows = client.query(view, &[]).await.unwrap();
         assert!(rows.is_empty(), "{view}");

@@ -1,4 +1,4 @@
-//! Faults happen where and as often as a test says, and nowhere else.
+//! Injected faults: where they apply, and how often.
 
 mod support;
 
@@ -43,7 +43,7 @@ fn code(error: &tokio_postgres::Error) -> &str {
 }
 
 #[tokio::test]
-async fn every_stage_of_the_login_can_be_cut_reset_or_garbled() {
+async fn login_stages_can_be_cut_reset_or_garbled() {
     let cluster = LocalCluster::start().await.unwrap();
     for stage in STAGES_OF_THE_LOGIN {
         for effect in [Effect::Cut, Effect::Reset, Effect::Garbage] {
@@ -68,9 +68,9 @@ async fn every_stage_of_the_login_can_be_cut_reset_or_garbled() {
 }
 
 #[tokio::test]
-async fn a_reset_is_one_and_a_cut_is_none() {
+async fn a_reset_resets_and_a_cut_closes() {
     let cluster = LocalCluster::start().await.unwrap();
-    // The reset may overtake the end of connecting.
+    // The reset may arrive before connecting has completed.
     let first_read = async || {
         TcpStream::connect(cluster.address())
             .await?
@@ -87,7 +87,7 @@ async fn a_reset_is_one_and_a_cut_is_none() {
 }
 
 #[tokio::test]
-async fn every_stage_of_the_login_can_stall_until_released() {
+async fn login_stages_can_stall_until_released() {
     let cluster = LocalCluster::start().await.unwrap();
     for stage in STAGES_OF_THE_LOGIN {
         cluster.inject(Fault::at(stage, Effect::Stall));
@@ -98,7 +98,7 @@ async fn every_stage_of_the_login_can_stall_until_released() {
 }
 
 #[tokio::test]
-async fn a_stall_outlasts_the_deadline_of_the_login() {
+async fn a_stall_outlasts_the_login_deadline() {
     let deadline = Duration::from_millis(20);
     let cluster = LocalCluster::builder()
         .login_deadline(deadline)
@@ -117,7 +117,7 @@ async fn a_stall_outlasts_the_deadline_of_the_login() {
 }
 
 #[tokio::test]
-async fn every_stage_of_the_login_can_trickle() {
+async fn login_stages_can_trickle() {
     let cluster = LocalCluster::start().await.unwrap();
     for stage in STAGES_OF_THE_LOGIN {
         cluster.inject(Fault::at(stage, Effect::Trickle(Duration::from_micros(1))));
@@ -127,7 +127,7 @@ async fn every_stage_of_the_login_can_trickle() {
 }
 
 #[tokio::test]
-async fn a_trickle_that_takes_for_ever_ends_when_it_is_released() {
+async fn a_trickle_ends_when_released() {
     let cluster = LocalCluster::start().await.unwrap();
     for stage in STAGES_OF_THE_LOGIN {
         let trickle = Effect::Trickle(Duration::from_secs(3600));
@@ -137,8 +137,8 @@ async fn a_trickle_that_takes_for_ever_ends_when_it_is_released() {
     }
 }
 
-/// Waits for something that needs a release to end. On a busy machine what is to be released may
-/// come later.
+/// Waits for something that ends when stalls are released. Releases repeatedly: on a busy machine
+/// the stall may begin later.
 async fn ends_once_released<T>(cluster: &LocalCluster, stuck: impl Future<Output = T>) -> T {
     tokio::pin!(stuck);
     let brief = Duration::from_millis(50);
@@ -153,7 +153,7 @@ async fn ends_once_released<T>(cluster: &LocalCluster, stuck: impl Future<Output
 }
 
 #[tokio::test]
-async fn refusals_are_told_as_often_as_asked() {
+async fn refusals_apply_the_set_number_of_times() {
     let cluster = LocalCluster::start().await.unwrap();
     for (refusal, code, message) in [
         (
@@ -198,7 +198,7 @@ async fn refusals_are_told_as_often_as_asked() {
 }
 
 #[tokio::test]
-async fn statements_can_fail_and_the_session_goes_on() {
+async fn a_failed_statement_keeps_the_session() {
     let cluster = LocalCluster::start().await.unwrap();
     let client = with_table(&cluster).await;
     let insert = client.prepare("INSERT INTO t VALUES ($1)").await.unwrap();
@@ -228,7 +228,7 @@ async fn statements_can_fail_and_the_session_goes_on() {
 }
 
 #[tokio::test]
-async fn a_statement_that_fails_in_a_transaction_fails_the_transaction() {
+async fn a_statement_fault_fails_its_transaction() {
     let cluster = LocalCluster::start().await.unwrap();
     let client = with_table(&cluster).await;
     client.batch_execute("BEGIN").await.unwrap();
@@ -260,12 +260,12 @@ async fn a_statement_that_fails_in_a_transaction_fails_the_transaction() {
 }
 
 #[tokio::test]
-async fn the_next_commits_conflict_and_leave_nothing() {
+async fn conflicting_commits_roll_back() {
     let cluster = LocalCluster::start().await.unwrap();
     let mut client = with_table(&cluster).await;
     cluster.inject(Fault::conflict_commits(2));
     for id in 0..3 {
-        // No commit, and none that ends a transaction.
+        // None of these commits anything.
         client.batch_execute("SELECT 1").await.unwrap();
         client.batch_execute("COMMIT").await.unwrap();
         let transaction = client.transaction().await.unwrap();
@@ -290,7 +290,7 @@ async fn the_next_commits_conflict_and_leave_nothing() {
 }
 
 #[tokio::test]
-async fn a_prepared_commit_conflicts_too() {
+async fn a_prepared_commit_can_conflict() {
     let cluster = LocalCluster::start().await.unwrap();
     let client = with_table(&cluster).await;
     let (begin, commit) = (
@@ -317,7 +317,7 @@ async fn a_prepared_commit_conflicts_too() {
 }
 
 #[tokio::test]
-async fn a_text_that_ends_with_commit_conflicts_as_a_whole() {
+async fn a_conflict_rolls_back_a_whole_simple_query() {
     let cluster = LocalCluster::start().await.unwrap();
     let client = with_table(&cluster).await;
     cluster.inject(Fault::conflict_commits(1));
@@ -332,7 +332,7 @@ async fn a_text_that_ends_with_commit_conflicts_as_a_whole() {
 }
 
 #[tokio::test]
-async fn the_reply_to_a_commit_can_be_lost_after_it_was_applied() {
+async fn a_commit_reply_can_be_lost() {
     let cluster = LocalCluster::start().await.unwrap();
     let mut client = with_table(&cluster).await;
     cluster.inject(Fault::lose_commit_reply());
@@ -348,7 +348,7 @@ async fn the_reply_to_a_commit_can_be_lost_after_it_was_applied() {
 }
 
 #[tokio::test]
-async fn the_reply_to_a_commit_can_be_struck_in_any_way_after_it_was_applied() {
+async fn every_effect_applies_after_a_commit() {
     let cluster = LocalCluster::start().await.unwrap();
     let shutdown = Refusal::Custom {
         fatal: true,
@@ -393,7 +393,7 @@ async fn the_reply_to_a_commit_can_be_struck_in_any_way_after_it_was_applied() {
 }
 
 #[tokio::test]
-async fn an_answer_can_be_struck_in_the_middle_of_its_rows() {
+async fn every_effect_applies_between_rows() {
     let cluster = LocalCluster::start().await.unwrap();
     for effect in [
         Effect::Cut,
@@ -404,7 +404,7 @@ async fn an_answer_can_be_struck_in_the_middle_of_its_rows() {
     ] {
         let client = connect(&cluster).await;
         cluster.inject(Fault::at(Stage::Rows, effect.clone()));
-        // An answer of one row has no middle.
+        // A result of one row has no second row.
         client.query("SELECT 1", &[]).await.unwrap();
         let mut seen = 0;
         let taken = async {
@@ -421,8 +421,8 @@ async fn an_answer_can_be_struck_in_the_middle_of_its_rows() {
             _ => taken.await,
         };
         assert!(taken.is_err(), "{effect:?}");
-        // A reset takes along what was not read yet, and so does a close over bytes that were not
-        // read; nonsense takes along what was read with it.
+        // A reset discards what the client has not read yet, as does a close over unread bytes.
+        // Garbage discards the rows that were read together with it.
         match effect {
             Effect::Stall | Effect::Refuse(_) => assert_eq!(seen, 1, "{effect:?}"),
             _ => assert!(seen <= 1, "{effect:?}"),
@@ -431,7 +431,7 @@ async fn an_answer_can_be_struck_in_the_middle_of_its_rows() {
 }
 
 #[tokio::test]
-async fn a_statement_can_fail_after_its_first_row_and_its_transaction_with_it() {
+async fn an_error_after_the_first_row_fails_the_transaction() {
     let cluster = LocalCluster::start().await.unwrap();
     let client = connect(&cluster).await;
     let refusal = Effect::Refuse(Refusal::ServerUnavailable);
@@ -454,7 +454,7 @@ async fn a_statement_can_fail_after_its_first_row_and_its_transaction_with_it() 
 }
 
 #[tokio::test]
-async fn sessions_at_rest_can_be_struck_in_any_way() {
+async fn every_effect_applies_to_idle_sessions() {
     let cluster = LocalCluster::start().await.unwrap();
     for effect in [
         Effect::Cut,
@@ -464,7 +464,7 @@ async fn sessions_at_rest_can_be_struck_in_any_way() {
         Effect::Trickle(Duration::from_secs(3600)),
         Effect::Stall,
     ] {
-        // Those from before would take their share.
+        // Idle sessions of earlier iterations would take the faults.
         while cluster.counts().open > 0 {
             tokio::task::yield_now().await;
         }
@@ -488,14 +488,14 @@ async fn sessions_at_rest_can_be_struck_in_any_way() {
             _ => statements.await,
         };
         assert!(ended.iter().all(Result::is_err), "{effect:?}");
-        // It was due three times and not once more.
+        // The fault was set to apply three times.
         let next = connect(&cluster).await;
         next.batch_execute("SELECT 1").await.unwrap();
     }
 }
 
 #[tokio::test]
-async fn a_commit_that_was_applied_can_be_misreported() {
+async fn an_applied_commit_can_be_misreported() {
     let cluster = LocalCluster::start().await.unwrap();
     let mut client = with_table(&cluster).await;
     cluster.inject(Fault::misreport_commit(Refusal::ServerUnavailable));
@@ -531,7 +531,7 @@ async fn a_commit_can_be_cut_before_it_is_applied() {
 }
 
 #[tokio::test]
-async fn open_connections_can_be_cut_reset_or_swallowed() {
+async fn open_connections_can_be_cut_reset_or_black_holed() {
     let cluster = LocalCluster::start().await.unwrap();
     for befall in [LocalCluster::cut_all, LocalCluster::reset_all] {
         let client = connect(&cluster).await;
@@ -548,7 +548,7 @@ async fn open_connections_can_be_cut_reset_or_swallowed() {
             .await
             .is_err()
     );
-    // Those that come later are not swallowed.
+    // Later connections are not affected.
     connect(&cluster)
         .await
         .batch_execute("SELECT 1")
@@ -561,7 +561,7 @@ async fn open_connections_can_be_cut_reset_or_swallowed() {
 }
 
 #[tokio::test]
-async fn bytes_can_be_held_back_either_way() {
+async fn bytes_can_be_delayed_in_both_directions() {
     let cluster = LocalCluster::start().await.unwrap();
     let client = connect(&cluster).await;
     client.batch_execute("SELECT 1").await.unwrap();

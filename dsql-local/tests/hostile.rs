@@ -1,4 +1,4 @@
-//! Whatever a client sends, its connection ends in order and the cluster goes on.
+//! Any bytes from a client: its connection ends properly, and the cluster keeps serving.
 
 mod corpus;
 mod support;
@@ -6,7 +6,7 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use corpus::mistaken;
+use corpus::mutated;
 use dsql_local::{Action, LocalCluster, Outcome};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -29,12 +29,11 @@ async fn sessions_survive_any_frames() {
         .unwrap();
     drop(admin);
     let token = token(&cluster, cluster.admin(), Action::DbConnectAdmin).await;
-    for frames in some(mistaken("request"), SESSIONS) {
+    for frames in some(mutated("request"), SESSIONS) {
         let mut bytes = login(&token);
         bytes.extend(&frames);
-        said_over_tls(&cluster, &bytes).await;
-        // The end of what the client has to say is the end of the session, or its bytes were
-        // before.
+        send_over_tls(&cluster, &bytes).await;
+        // The session ends with the client's bytes, or before.
         assert_ended(&cluster, &frames).await;
     }
     assert_eq!(cluster.counts().logins, 1 + SESSIONS as u64);
@@ -44,10 +43,10 @@ async fn sessions_survive_any_frames() {
 #[tokio::test]
 async fn logins_survive_any_packets() {
     let cluster = LocalCluster::start().await.unwrap();
-    let packet = (mistaken("startup"), -1..=1_i32, mistaken("token"));
+    let packet = (mutated("startup"), -1..=1_i32, mutated("token"));
     let packet = packet.prop_map(|(packet, wrong, token)| {
         let length = packet.len() as i32 + 4;
-        // Now and then one byte short, or one too many.
+        // The length may be one byte too short or too long.
         let mut bytes = (length + wrong).to_be_bytes().to_vec();
         bytes.extend(packet);
         bytes.push(b'p');
@@ -57,14 +56,14 @@ async fn logins_survive_any_packets() {
         bytes
     });
     for bytes in some(packet, 100) {
-        said_over_tls(&cluster, &bytes).await;
+        send_over_tls(&cluster, &bytes).await;
         assert_ended(&cluster, &bytes).await;
     }
     assert_eq!(cluster.counts().logins, 0);
     assert_serves(&cluster).await;
 }
 
-/// Draws inputs, differently each time.
+/// Generates inputs, different ones in each run.
 fn some<T: std::fmt::Debug>(inputs: impl Strategy<Value = T>, count: usize) -> Vec<T> {
     let inputs = prop::collection::vec(inputs, count);
     inputs
@@ -73,34 +72,34 @@ fn some<T: std::fmt::Debug>(inputs: impl Strategy<Value = T>, count: usize) -> V
         .current()
 }
 
-/// Says something over TLS and nothing more, and waits for the end.
-async fn said_over_tls(cluster: &LocalCluster, bytes: &[u8]) {
+/// Sends bytes over TLS, and waits until the connection ends.
+async fn send_over_tls(cluster: &LocalCluster, bytes: &[u8]) {
     let connector = TlsConnector::from(Arc::new(tls(cluster.ca_der())));
     let stream = TcpStream::connect(cluster.address()).await.unwrap();
     let name = ServerName::try_from(cluster.endpoint().to_owned()).unwrap();
     let mut stream = connector.connect(name, stream).await.unwrap();
-    // The cluster may be gone at any of its bytes.
+    // The cluster may close the connection at any byte.
     let _either_way = stream.write_all(bytes).await;
     let _either_way = stream.shutdown().await;
     let _either_way = stream.read_to_end(&mut Vec::new()).await;
 }
 
-/// Checks that the last connection ended in order, which one that panicked did not, and left no
-/// socket and no backend.
-async fn assert_ended(cluster: &LocalCluster, said: &[u8]) {
+/// Checks that the latest connection ended without a panic, and that no socket and no backend is
+/// open.
+async fn assert_ended(cluster: &LocalCluster, bytes: &[u8]) {
     until_all_ended(cluster).await;
-    let said = said.escape_ascii();
-    assert_eq!(cluster.counts().backends, 0, "{said}");
+    let bytes = bytes.escape_ascii();
+    assert_eq!(cluster.counts().backends, 0, "{bytes}");
     let connections = cluster.connections();
     let log = connections.last().unwrap();
     let ended = matches!(
         log.outcome,
         Outcome::Closed | Outcome::Refused(_) | Outcome::Failed(_)
     );
-    assert!(ended, "{said}: {log:?}");
+    assert!(ended, "{bytes}: {log:?}");
 }
 
-/// Waits until every socket is closed, which a task that is left would not let happen.
+/// Waits until every socket is closed.
 async fn until_all_ended(cluster: &LocalCluster) {
     let ended = async {
         while cluster.counts().open > 0 {
@@ -124,7 +123,7 @@ async fn the_listener_survives_any_bytes() {
     for _ in 0..150 {
         let mut stream = TcpStream::connect(cluster.address()).await.unwrap();
         let mut bytes: Vec<u8> = (0..rng.random_range(1..64)).map(|_| rng.random()).collect();
-        // TLS records, startup packets, anything.
+        // TLS records, startup packets, or anything else.
         let beginnings: [&[u8]; 3] = [&[0x16, 3, 1, 0], &[0, 0, 0, 40, 0, 3, 0, 0], &[]];
         let beginning = beginnings[rng.random_range(0..3)];
         bytes.splice(0..0, beginning.iter().copied());
@@ -141,7 +140,7 @@ async fn the_listener_survives_any_bytes() {
 }
 
 #[tokio::test]
-async fn what_announces_too_much_is_closed_before_it_comes() {
+async fn oversized_messages_close_before_they_arrive() {
     let cluster = LocalCluster::start().await.unwrap();
     let connector = TlsConnector::from(Arc::new(tls(cluster.ca_der())));
     let startup = login("");
@@ -156,7 +155,7 @@ async fn what_announces_too_much_is_closed_before_it_comes() {
         let name = ServerName::try_from(cluster.endpoint().to_owned()).unwrap();
         let mut stream = connector.connect(name, stream).await.unwrap();
         stream.write_all(announced).await.unwrap();
-        // Nothing more is sent, and nothing more waited for.
+        // The cluster closes without waiting for the rest.
         let _either_way = stream.read_to_end(&mut Vec::new()).await;
     }
     let mut stream = TcpStream::connect(cluster.address()).await.unwrap();
@@ -168,7 +167,7 @@ async fn what_announces_too_much_is_closed_before_it_comes() {
 }
 
 #[tokio::test]
-async fn a_login_that_never_comes_is_given_up() {
+async fn a_login_without_bytes_times_out() {
     let cluster = LocalCluster::builder()
         .login_deadline(Duration::from_millis(20))
         .start()
@@ -186,7 +185,7 @@ async fn a_login_that_never_comes_is_given_up() {
 
 const SESSIONS: usize = 200;
 
-/// The startup packet and the password in one flight.
+/// Returns the startup packet and the password, to send in one flight.
 fn login(token: &str) -> Vec<u8> {
     let parameters = b"\0\x03\0\0user\0admin\0database\0postgres\0\0";
     let mut bytes = (4 + parameters.len() as u32).to_be_bytes().to_vec();

@@ -1,4 +1,4 @@
-//! What the service does in the background: the statement returns a job, which tells how it went.
+//! Jobs: statements that the service runs in the background.
 
 mod support;
 
@@ -55,7 +55,8 @@ async fn an_index_is_built_by_a_job() {
     }
     let jobs = client
         .query(
-            "SELECT status, job_type, object_name, details, class_id, object_id, start_time, update_time FROM sys.jobs",
+            "SELECT status, job_type, object_name, details, class_id, object_id, start_time, \
+             update_time FROM sys.jobs",
             &[],
         )
         .await
@@ -64,20 +65,23 @@ async fn an_index_is_built_by_a_job() {
         .iter()
         .map(|row| [row.get(0), row.get(1), row.get(2), row.get(3)])
         .collect();
-    // The service names the object only while the job has not completed.
+    // The service names the object only until the job completes.
     assert_eq!(
         jobs,
         [[Some("completed"), Some("INDEX_BUILD"), None, None]; 4]
     );
     let valid = cluster
-        .query("SELECT FROM pg_index WHERE indrelid = 't'::regclass AND indisvalid AND NOT indisprimary")
+        .query(
+            "SELECT FROM pg_index \
+             WHERE indrelid = 't'::regclass AND indisvalid AND NOT indisprimary",
+        )
         .await
         .unwrap();
     assert_eq!(valid.len(), 4);
 }
 
 #[tokio::test]
-async fn a_build_that_fails_raises_nothing() {
+async fn a_failed_build_raises_no_error() {
     let cluster = LocalCluster::start().await.unwrap();
     let client = with_table(&cluster).await;
     let job = job(&client, "CREATE UNIQUE INDEX ASYNC by_value ON t (value)").await;
@@ -115,7 +119,7 @@ async fn a_constraint_is_validated_by_a_job() {
 }
 
 #[tokio::test]
-async fn jobs_are_refused_where_the_service_refuses_them() {
+async fn invalid_job_statements_get_the_services_errors() {
     let cluster = LocalCluster::start().await.unwrap();
     let client = with_table(&cluster).await;
     let known = job(&client, "CREATE INDEX ASYNC by_value ON t (value)").await;
@@ -167,6 +171,6 @@ async fn jobs_are_refused_where_the_service_refuses_them() {
     let waiting = refused(client.batch_execute(&call).await);
     assert_eq!(waiting.code().code(), "25001");
     run(&client, &["ROLLBACK", &call]).await;
-    // One definition in a transaction of its own is what the service takes.
+    // A definition needs a transaction of its own.
     run(&client, &["BEGIN; CREATE INDEX ASYNC ON t (value); COMMIT"]).await;
 }

@@ -1,4 +1,4 @@
-//! Compares the rules with AWS's linter, statement by statement: each difference has a reason.
+//! Compares the rules with AWS's linter: each difference has a reason.
 
 #[path = "statements/lists.rs"]
 mod lists;
@@ -13,7 +13,7 @@ use dsql_local::LocalCluster;
 use lists::{ACCEPTED, REFUSED, TABLES};
 use wire::Wire;
 
-/// The linter's rules that object to what the cluster accepts, and why the cluster does.
+/// The linter's rules that reject statements which the cluster accepts, with the reason.
 const ONLY_LINT: &[(&str, &str)] = &[
     (
         "ParseError",
@@ -25,7 +25,8 @@ const ONLY_LINT: &[(&str, &str)] = &[
     ),
 ];
 
-/// How messages of the cluster begin that the linter does not foresee, and why not.
+/// The beginnings of the cluster's messages for statements that the linter accepts, with the
+/// reason.
 const ONLY_CLUSTER: &[(&str, &str)] = &[
     ("cannot use subquery in CALL", "it does not look into CALL"),
     (
@@ -64,7 +65,7 @@ const ONLY_CLUSTER: &[(&str, &str)] = &[
     ),
     (
         "unsupported ALTER TABLE ALTER COLUMN ... ADD IDENTITY",
-        "it tells so of a dump only",
+        "the linter reports it only for a dump",
     ),
     (
         "unsupported ALTER TABLE SET",
@@ -94,7 +95,7 @@ const ONLY_CLUSTER: &[(&str, &str)] = &[
 ];
 
 #[tokio::test]
-async fn the_rules_differ_from_the_linter_for_known_reasons() {
+async fn differences_from_the_linter_are_known() {
     let cluster = LocalCluster::start().await.unwrap();
     let mut wire = Wire::connect(&cluster).await;
     for sql in setup()
@@ -108,7 +109,7 @@ async fn the_rules_differ_from_the_linter_for_known_reasons() {
     let statements = statements();
     for sql in &statements {
         let answer = wire.extended(sql).await;
-        // Ends a block that a statement began or failed in.
+        // Ends the transaction of a statement that began one or failed in one.
         wire.simple("ROLLBACK").await;
         let refused = answer
             .error
@@ -137,7 +138,7 @@ async fn the_rules_differ_from_the_linter_for_known_reasons() {
         }
     }
     println!(
-        "{agreed} of {} statements are judged alike",
+        "{agreed} of {} statements have the same verdict",
         statements.len()
     );
     assert!(unexplained.is_empty(), "{}", unexplained.join("\n"));
@@ -154,7 +155,7 @@ async fn the_rules_differ_from_the_linter_for_known_reasons() {
     assert!(statements.len() > 300, "{}", statements.len());
 }
 
-/// Returns whether the dialect, not the statement's objects or values, is the cause.
+/// Returns whether the error comes from the dialect, not from the statement's objects or values.
 fn is_refusal(sqlstate: &str, message: &str) -> bool {
     match sqlstate {
         "0A000" | "22023" | "54011" => true,

@@ -1,4 +1,4 @@
-//! A cluster is reached by its private name, or by a VPC endpoint's with its ID.
+//! Connections through PrivateLink: by the private name, or by a VPC endpoint's name with the ID.
 
 mod support;
 
@@ -23,7 +23,7 @@ async fn start() -> LocalCluster {
         .unwrap()
 }
 
-/// Returns how to reach the cluster by a name, with a token for one.
+/// Returns a configuration with a host name, and a token signed for another or the same name.
 async fn by(cluster: &LocalCluster, name: &str, signed: &str) -> Config {
     let token = sdk_token(
         cluster.admin(),
@@ -65,7 +65,7 @@ async fn the_private_name_is_verified_and_signed_for() {
 }
 
 #[tokio::test]
-async fn a_vpc_endpoint_takes_the_clusters_id() {
+async fn a_vpc_endpoint_requires_the_cluster_id() {
     let cluster = start().await;
     let id = cluster.cluster_id();
     for (options, lets_in) in [
@@ -76,7 +76,7 @@ async fn a_vpc_endpoint_takes_the_clusters_id() {
     ] {
         let mut config = by(&cluster, VPC_ENDPOINT, cluster.endpoint()).await;
         config.options(&options);
-        // No name of the certificate's can be verified.
+        // The certificate does not contain this name.
         assert!(connect_with(&cluster, &config).await.is_err());
         let mut tls = tls(cluster.ca_der());
         tls.dangerous()
@@ -92,7 +92,7 @@ async fn a_vpc_endpoint_takes_the_clusters_id() {
 }
 
 #[tokio::test]
-async fn the_public_name_takes_the_right_id_or_none() {
+async fn the_public_name_accepts_the_right_id_or_none() {
     let cluster = LocalCluster::start().await.unwrap();
     assert_eq!(cluster.private_endpoint(), None);
     let token = support::token(&cluster, cluster.admin(), Action::DbConnectAdmin).await;
@@ -105,7 +105,7 @@ async fn the_public_name_takes_the_right_id_or_none() {
     }
 }
 
-/// What `sslmode=require` does.
+/// Verifies nothing, like `sslmode=require`.
 #[derive(Debug)]
 struct AnyName(CryptoProvider);
 

@@ -1,4 +1,4 @@
-//! Replays what a real cluster answered (`record/`), and fails if an answer differs that is not
+//! Replays the record of a real cluster (`record/`), and fails if an answer differs that is not
 //! listed. `cargo test -p dsql-local --test record -- --nocapture` prints the table.
 
 mod support;
@@ -11,7 +11,7 @@ use dsql_local::LocalCluster;
 use serde::Deserialize;
 use wire::{Answer, Wire};
 
-/// The cases that are answered otherwise, with the reason. The README repeats the list.
+/// The cases with a different answer, and the reason. The README has the same list.
 const LISTED: &[(&str, &str)] = &[
     ("q_lateral_left_outer_ref", PLANNER),
     ("q_lateral_left_no_outer_where", PLANNER),
@@ -68,12 +68,12 @@ struct Tally {
 }
 
 #[tokio::test]
-async fn the_record_of_a_real_cluster_is_repeated() {
+async fn recorded_cases_have_the_recorded_answers() {
     let cluster = LocalCluster::builder().start().await.unwrap();
     let setup: Setup = serde_json::from_str(include_str!("record/setup.json")).unwrap();
     let mut wire = Wire::connect(&cluster).await;
     for sql in &setup.setup {
-        // Another statement is a retry where a new definition made the session's catalog stale.
+        // A statement may have been retried because a definition made the catalog stale.
         let answer = wire.extended(sql).await;
         assert_eq!(answer.error, None, "{sql}");
     }
@@ -147,7 +147,7 @@ fn row(group: &str, tally: &Tally) -> String {
     format!("| {group} | {cases} | {exact} | {listed} |\n")
 }
 
-/// Runs a case on new sessions. Returns what was expected and what was answered, in the same form.
+/// Runs a case on new sessions. Returns the expected and the actual observations.
 async fn replay(cluster: &LocalCluster, case: &Case) -> (Vec<Observation>, Vec<Observation>) {
     let Some(steps) = &case.steps else {
         return race(cluster, case).await;
@@ -167,7 +167,7 @@ async fn replay(cluster: &LocalCluster, case: &Case) -> (Vec<Observation>, Vec<O
     )
 }
 
-/// Runs the two sessions of a case in turns, a step at a time.
+/// Runs the steps of a case's two sessions in turn.
 async fn race(cluster: &LocalCluster, case: &Case) -> (Vec<Observation>, Vec<Observation>) {
     let mut wires = [Wire::connect(cluster).await, Wire::connect(cluster).await];
     let mut answered = [Vec::new(), Vec::new()];
@@ -179,7 +179,7 @@ async fn race(cluster: &LocalCluster, case: &Case) -> (Vec<Observation>, Vec<Obs
     let mut answered = answered.concat();
     let mut expected = case.sessions.concat();
     if case.conflict_race {
-        // Either session may fail at its last step, the other one commits there.
+        // Either session may fail at its last step; the other one commits.
         let last = case.session_sql[0].len() - 1;
         let other = answered.len() - 1;
         if answered[last] == expected[other] && answered[other] == expected[last] {
@@ -192,7 +192,7 @@ async fn race(cluster: &LocalCluster, case: &Case) -> (Vec<Observation>, Vec<Obs
     (expected, answered)
 }
 
-/// Leaves out what a case says is different at each run.
+/// Removes what differs in each run, according to the case.
 fn comparable(observations: &[Observation], case: &Case) -> Vec<Observation> {
     let mut observations = observations.to_vec();
     if case.ignore_rows {
@@ -268,7 +268,7 @@ fn one(answer: &Answer) -> Observation {
     }
 }
 
-/// Prints a value as the recording client did: Go's `%v` of what it decoded.
+/// Prints a value like the recording client: Go's `%v` of the decoded value.
 fn printed(value: Option<&str>, type_oid: u32) -> String {
     let Some(value) = value else {
         return "NULL".to_owned();

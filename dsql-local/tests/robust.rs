@@ -1,4 +1,4 @@
-//! A thousand sessions, messages of any size, and an engine that dies.
+//! A thousand sessions, large messages, and an engine that dies.
 
 mod support;
 #[path = "support/wire.rs"]
@@ -32,13 +32,13 @@ async fn a_thousand_sessions_run_statements_at_once() {
     assert_eq!(cluster.counts().backends, SESSIONS as u64);
     if let (Some(before), Some(after)) = (before, memory()) {
         let each = after.saturating_sub(before) / SESSIONS;
-        println!("{each} KiB a session, client and front");
+        println!("{each} KiB a session, client and server");
         assert!(each < 512, "{each} KiB a session");
     }
 }
 
 #[tokio::test]
-async fn a_message_that_is_too_long_ends_the_session_without_a_word() {
+async fn a_message_above_10_mib_closes_the_session() {
     let cluster = LocalCluster::start().await.unwrap();
     let mut wire = Wire::connect(&cluster).await;
     let fits = format!("SELECT length('{}')", "x".repeat(10 * 1024 * 1024 - 100));
@@ -54,7 +54,7 @@ async fn a_message_that_is_too_long_ends_the_session_without_a_word() {
 }
 
 #[tokio::test]
-async fn an_engine_that_dies_is_told_to_sessions_and_to_the_owner() {
+async fn a_dead_engine_is_reported_to_sessions_and_owner() {
     let cluster = LocalCluster::start().await.unwrap();
     let client = connect(&cluster).await;
     client.batch_execute("SELECT 1").await.unwrap();
@@ -64,9 +64,9 @@ async fn an_engine_that_dies_is_told_to_sessions_and_to_the_owner() {
         .status()
         .unwrap();
     assert!(killed.success());
-    // Generous: what is tested is that it is told at all.
-    let told = tokio::time::timeout(Duration::from_secs(30), cluster.engine_ended()).await;
-    assert!(told.is_ok());
+    // Generous: only a missing report fails the test.
+    let log = tokio::time::timeout(Duration::from_secs(30), cluster.engine_ended()).await;
+    assert!(log.is_ok());
     let client = client.batch_execute("SELECT 1").await;
     assert!(client.is_err());
     let later = connect(&cluster).await.batch_execute("SELECT 1").await;

@@ -1,4 +1,4 @@
-//! Who may connect as whom, and what an administrator does about it.
+//! Database roles and IAM grants.
 
 mod support;
 
@@ -8,7 +8,7 @@ use support::{config, connect, connect_as, connect_with, refused, run, token};
 const CONNECT: &[Action] = &[Action::DbConnect];
 
 #[tokio::test]
-async fn a_granted_role_connects_and_a_revoked_one_does_not() {
+async fn granted_roles_connect_and_revoked_ones_do_not() {
     let cluster = LocalCluster::start().await.unwrap();
     let app = cluster.identity("app-lambda", CONNECT);
     let admin = connect(&cluster).await;
@@ -56,7 +56,7 @@ async fn a_granted_role_connects_and_a_revoked_one_does_not() {
 }
 
 #[tokio::test]
-async fn grants_are_listed_for_whoever_asks() {
+async fn every_role_can_list_grants() {
     let cluster = LocalCluster::start().await.unwrap();
     let admin = connect(&cluster).await;
     let arn = "arn:aws:iam::123456789012:role/it's";
@@ -69,7 +69,12 @@ async fn grants_are_listed_for_whoever_asks() {
     )
     .await;
     let rows = admin
-        .query("SELECT arn, pg_role_name::text, grantor_pg_role_name::text FROM sys.iam_pg_role_mappings WHERE iam_oid > 0 AND pg_role_oid <> grantor_pg_role_oid", &[])
+        .query(
+            "SELECT arn, pg_role_name::text, grantor_pg_role_name::text \
+             FROM sys.iam_pg_role_mappings \
+             WHERE iam_oid > 0 AND pg_role_oid <> grantor_pg_role_oid",
+            &[],
+        )
         .await
         .unwrap();
     let listed: Vec<[&str; 3]> = rows
@@ -92,7 +97,7 @@ async fn grants_are_listed_for_whoever_asks() {
 }
 
 #[tokio::test]
-async fn statements_about_roles_work_in_both_protocols_and_in_transactions() {
+async fn role_statements_work_in_both_protocols() {
     let cluster = LocalCluster::start().await.unwrap();
     let admin = connect(&cluster).await;
     assert_eq!(
@@ -155,7 +160,8 @@ async fn the_identity_must_be_allowed_the_action() {
     let nobody = cluster.iam_user("nobody", &[]);
     let denied = refused(connect_as(&cluster, "admin", &nobody).await);
     let hint = format!(
-        "User: arn:aws:iam::123456789012:user/nobody is not authorized to perform: dsql:DbConnectAdmin on resource: {} \
+        "User: arn:aws:iam::123456789012:user/nobody is not authorized to perform: \
+         dsql:DbConnectAdmin on resource: {} \
          because no identity-based policy allows the dsql:DbConnectAdmin action",
         cluster.arn(),
     );
@@ -177,7 +183,7 @@ async fn the_identity_must_be_allowed_the_action() {
 }
 
 #[tokio::test]
-async fn roles_are_refused_in_the_services_words() {
+async fn role_statements_get_the_services_errors() {
     let cluster = LocalCluster::start().await.unwrap();
     let admin = connect(&cluster).await;
     let app = cluster.identity("app", CONNECT);
@@ -274,7 +280,7 @@ async fn roles_are_refused_in_the_services_words() {
 }
 
 #[tokio::test]
-async fn a_dropped_role_is_gone_and_may_come_back() {
+async fn a_dropped_role_can_be_created_again() {
     let cluster = LocalCluster::start().await.unwrap();
     let admin = connect(&cluster).await;
     let app = cluster.identity("app", CONNECT);
@@ -324,7 +330,7 @@ async fn clusters_have_their_own_roles() {
 }
 
 #[tokio::test]
-async fn clusters_may_create_the_same_role_at_once() {
+async fn two_clusters_can_create_the_same_role_at_once() {
     let clusters = [
         LocalCluster::start().await.unwrap(),
         LocalCluster::start().await.unwrap(),

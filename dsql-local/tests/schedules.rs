@@ -1,6 +1,6 @@
-//! Random schedules of sessions, compared with a model: who commits, who meets OC000, what each
-//! reads, and what is left. `DSQL_LOCAL_SCHEDULES` sets how many, `DSQL_LOCAL_SCHEDULE` runs a
-//! single one.
+//! Random schedules of sessions, compared with a model: which transactions commit or fail with
+//! OC000, what each statement returns, and the final rows. `DSQL_LOCAL_SCHEDULES` sets the number
+//! of schedules; `DSQL_LOCAL_SCHEDULE` runs a single one.
 
 #[path = "schedules/model.rs"]
 mod model;
@@ -16,7 +16,7 @@ use support::{connect, run};
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 #[tokio::test]
-async fn schedules_end_as_in_the_model() {
+async fn schedules_match_the_model() {
     let number = |name| {
         std::env::var(name)
             .ok()
@@ -47,7 +47,7 @@ async fn schedules_end_as_in_the_model() {
     println!("{conflicts} conflicts");
 }
 
-/// Runs one schedule. Returns how many transactions lost.
+/// Runs one schedule. Returns the number of conflicts.
 async fn schedule(cluster: &LocalCluster, clients: &[Client], seed: u64) -> usize {
     let mut random = StdRng::seed_from_u64(seed);
     let sessions = random.random_range(2..=clients.len());
@@ -142,7 +142,7 @@ fn choose(random: &mut StdRng, is_open: bool) -> Op {
     }
 }
 
-/// Runs a statement by one of the two protocols.
+/// Runs a statement in one of the two protocols.
 async fn answer(client: &Client, op: Op, extended: bool) -> Result<(Vec<String>, u64), String> {
     let sql = op.to_string();
     let code = |error: tokio_postgres::Error| match error.code() {

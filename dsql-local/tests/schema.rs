@@ -1,4 +1,4 @@
-//! A schema that changed fails each other session once (OC001).
+//! Schema conflicts (OC001).
 
 mod support;
 
@@ -16,7 +16,7 @@ async fn every() -> LocalCluster {
 }
 
 #[tokio::test]
-async fn a_definition_fails_the_next_statement_of_each_other_session_once() {
+async fn every_fails_other_sessions_once_by_a_definition() {
     let cluster = every().await;
     let admin = connect(&cluster).await;
     run(&admin, &["CREATE TABLE t (id int PRIMARY KEY)"]).await;
@@ -48,7 +48,7 @@ async fn a_definition_fails_the_next_statement_of_each_other_session_once() {
             CHANGED,
             "{definition}: {way}"
         );
-        // The session goes on, and knows the new schema.
+        // The session continues with the new schema.
         run(&client, &["SELECT 1"]).await;
     }
 }
@@ -76,7 +76,7 @@ async fn a_transaction_that_spans_a_definition_cannot_commit() {
 }
 
 #[tokio::test]
-async fn a_session_knows_its_own_definitions_and_those_before_its_first_statement() {
+async fn own_and_earlier_definitions_fail_no_session() {
     let cluster = LocalCluster::start().await.unwrap();
     let (admin, early) = (connect(&cluster).await, connect(&cluster).await);
     run(
@@ -108,12 +108,12 @@ async fn a_session_knows_its_own_definitions_and_those_before_its_first_statemen
 }
 
 #[tokio::test]
-async fn a_test_can_change_the_schema_or_have_it_unnoticed() {
+async fn schema_changes_can_be_injected_and_switched_off() {
     let cluster = LocalCluster::start().await.unwrap();
     let client = connect(&cluster).await;
     run(&client, &["SELECT 1"]).await;
     cluster.change_schema();
-    // Not in place of what a failed transaction says.
+    // A failed transaction answers 25P02 instead.
     run(&client, &["BEGIN"]).await;
     refused(client.batch_execute("SELECT nothing").await);
     run(&client, &["ROLLBACK", "SELECT 1"]).await;
@@ -130,7 +130,7 @@ async fn a_test_can_change_the_schema_or_have_it_unnoticed() {
 }
 
 #[tokio::test]
-async fn a_definition_fails_those_who_used_its_table() {
+async fn realistic_fails_sessions_that_used_the_table() {
     let cluster = LocalCluster::start().await.unwrap();
     let admin = connect(&cluster).await;
     for table in ["t", "u"] {
@@ -155,7 +155,7 @@ async fn a_definition_fails_those_who_used_its_table() {
     ] {
         run(&client, &[used]).await;
         run(&admin, &[definition]).await;
-        // Neither touches a user's table.
+        // Neither statement uses a user's table.
         run(&client, &["SHOW timezone", "SELECT 1 FROM pg_class"]).await;
         for prepared in [false, true] {
             let done = match prepared {
@@ -173,7 +173,7 @@ async fn a_definition_fails_those_who_used_its_table() {
 }
 
 #[tokio::test]
-async fn definitions_pass_open_transactions_which_fail() {
+async fn definitions_do_not_wait_for_open_transactions() {
     let cluster = LocalCluster::start().await.unwrap();
     let admin = connect(&cluster).await;
     run(

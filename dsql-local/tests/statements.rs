@@ -1,5 +1,4 @@
-//! A refusal does not depend on where in a statement its cause stands, nor on the protocol; and a
-//! name is no cause.
+//! Refused statements in all positions and both protocols, and names that are not refused.
 
 #[path = "statements/lists.rs"]
 mod lists;
@@ -21,7 +20,7 @@ async fn prepared() -> (LocalCluster, Wire) {
 }
 
 #[tokio::test]
-async fn what_is_refused_is_refused_wherever_it_stands_and_in_both_protocols() {
+async fn refusals_apply_anywhere_and_in_both_protocols() {
     let (_cluster, mut wire) = prepared().await;
     let mut wrong = Vec::new();
     for (sql, sqlstate, message) in REFUSED {
@@ -44,7 +43,7 @@ async fn what_is_refused_is_refused_wherever_it_stands_and_in_both_protocols() {
 }
 
 #[tokio::test]
-async fn what_only_looks_refused_is_accepted() {
+async fn names_like_refused_keywords_are_accepted() {
     let (_cluster, mut wire) = prepared().await;
     let mut wrong = Vec::new();
     for (at, sql) in ACCEPTED.iter().enumerate() {
@@ -60,7 +59,7 @@ async fn what_only_looks_refused_is_accepted() {
 }
 
 #[tokio::test]
-async fn limits_of_count_are_the_services() {
+async fn the_services_counts_are_enforced() {
     let (_cluster, mut wire) = prepared().await;
     for schema in 1..=11 {
         let answer = wire.extended(&format!("CREATE SCHEMA s{schema}")).await;
@@ -87,7 +86,7 @@ async fn limits_of_count_are_the_services() {
 }
 
 #[tokio::test]
-async fn what_is_stored_and_shown_is_the_services() {
+async fn values_and_catalogs_are_the_services() {
     let (_cluster, mut wire) = prepared().await;
     for (sql, expected) in [
         (
@@ -107,12 +106,15 @@ async fn what_is_stored_and_shown_is_the_services() {
             "postgres",
         ),
         (
-            "SELECT string_agg(rolname, ',' ORDER BY rolname) FROM pg_roles WHERE rolname !~ '^pg_'",
+            "SELECT string_agg(rolname, ',' ORDER BY rolname) FROM pg_roles \
+             WHERE rolname !~ '^pg_'",
             "admin",
         ),
         ("SELECT string_agg(usename, ',') FROM pg_user", "admin"),
         (
-            "SELECT string_agg(DISTINCT lanname, ',') FROM pg_proc p JOIN pg_language l ON l.oid = prolang WHERE pronamespace = 'sys'::regnamespace",
+            "SELECT string_agg(DISTINCT lanname, ',') \
+             FROM pg_proc p JOIN pg_language l ON l.oid = prolang \
+             WHERE pronamespace = 'sys'::regnamespace",
             "sql",
         ),
         ("SELECT count(*) FROM pg_event_trigger", "0"),
@@ -149,7 +151,7 @@ async fn what_is_stored_and_shown_is_the_services() {
         assert_eq!(answer.error, None, "{sql}");
         assert_eq!(answer.rows[0][0].as_deref(), Some(expected), "{sql}");
     }
-    // A table with all of that can still be dropped, and another one of the name created.
+    // The table can be dropped and created again.
     for sql in [
         "DROP TABLE t CASCADE",
         "CREATE TABLE t (id int)",
@@ -160,7 +162,7 @@ async fn what_is_stored_and_shown_is_the_services() {
 }
 
 #[tokio::test]
-async fn an_analyzed_statement_is_what_it_runs() {
+async fn explain_analyze_counts_as_its_statement() {
     let (_cluster, mut wire) = prepared().await;
     wire.simple("BEGIN").await;
     wire.extended("EXPLAIN ANALYZE INSERT INTO t VALUES (1, 'x')")

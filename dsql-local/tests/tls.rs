@@ -1,4 +1,4 @@
-//! Without TLS as the service has it there is no login.
+//! TLS: what the service requires of a connection.
 
 mod support;
 
@@ -17,7 +17,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 #[tokio::test]
-async fn without_a_server_name_the_refusal_says_so() {
+async fn a_login_without_server_name_is_refused() {
     let cluster = LocalCluster::start().await.unwrap();
     let mut tls_config = tls(cluster.ca_der());
     tls_config.enable_sni = false;
@@ -43,7 +43,7 @@ async fn without_a_server_name_the_refusal_says_so() {
 }
 
 #[tokio::test]
-async fn another_clusters_server_name_finds_nothing() {
+async fn another_clusters_server_name_is_refused() {
     let cluster = LocalCluster::start().await.unwrap();
     let other = LocalCluster::start().await.unwrap();
     assert!(
@@ -68,7 +68,7 @@ async fn direct_tls_without_alpn_is_cut() {
     let cluster = LocalCluster::start().await.unwrap();
     let mut config = tls(cluster.ca_der());
     config.alpn_protocols.clear();
-    // A TLS 1.3 client is done before the server looks.
+    // A TLS 1.3 client completes the handshake before the server checks.
     let mut stream = handshake(&cluster, cluster.endpoint(), config)
         .await
         .unwrap();
@@ -106,7 +106,7 @@ async fn clear_text_is_refused() {
 }
 
 #[tokio::test]
-async fn gss_is_declined_and_cancelling_changes_nothing() {
+async fn gss_is_declined_and_cancel_requests_are_ignored() {
     let cluster = LocalCluster::start().await.unwrap();
     let mut stream = TcpStream::connect(cluster.address()).await.unwrap();
     stream
@@ -153,7 +153,7 @@ async fn tls_sessions_are_resumed() {
 }
 
 #[tokio::test]
-async fn a_login_that_takes_too_long_is_cut() {
+async fn a_login_past_its_deadline_is_cut() {
     let cluster = LocalCluster::builder()
         .login_deadline(Duration::from_millis(50))
         .start()

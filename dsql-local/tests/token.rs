@@ -1,11 +1,11 @@
-//! Tokens: what the AWS SDK signs is accepted, anything else is refused in the service's words.
+//! Tokens: those of the AWS SDK are accepted, others are refused with the service's errors.
 
 mod corpus;
 mod support;
 
 use std::time::{Duration, SystemTime};
 
-use corpus::{kept, mistaken, walk};
+use corpus::{inputs, mutated, walk};
 use dsql_local::{Action, Flaw, Identity, LocalCluster, PresignedToken, sign};
 use proptest::prelude::*;
 use rand::distr::{Alphanumeric, SampleString};
@@ -18,7 +18,7 @@ const REGION: &str = "us-east-1";
 
 /// The SDK's own test vectors, and one with a session token from an independent implementation.
 #[test]
-fn known_tokens_verify_and_are_signed_alike() {
+fn known_tokens_verify_and_sign_to_the_same_text() {
     let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_724_716_800);
     for (action, expires, session, signature) in [
         (
@@ -108,7 +108,7 @@ fn identity() -> Identity {
     )
 }
 
-/// Each position, with each byte that could stand there.
+/// Changes each position to each byte.
 #[test]
 fn any_changed_byte_is_refused() {
     let now = SystemTime::now();
@@ -138,14 +138,15 @@ fn any_changed_byte_is_refused() {
 
 proptest! {
     #[test]
-    fn any_cut_or_insertion_is_refused(
+    fn any_removal_or_insertion_is_refused(
         position in any::<prop::sample::Index>(),
         length in 1usize..20,
         inserted in "[ -~]{1,5}",
     ) {
         let now = SystemTime::now();
         let identity = identity();
-        let token = sign(&identity, HOST, REGION, Action::DbConnectAdmin, now, Duration::from_secs(900));
+        let lifetime = Duration::from_secs(900);
+        let token = sign(&identity, HOST, REGION, Action::DbConnectAdmin, now, lifetime);
         let at = position.index(token.len());
         let mut longer = token.clone();
         longer.insert_str(at, &inserted);
@@ -156,7 +157,9 @@ proptest! {
     }
 
     #[test]
-    fn parameters_may_come_in_any_order(order in Just((0..8).collect::<Vec<usize>>()).prop_shuffle()) {
+    fn parameters_can_be_in_any_order(
+        order in Just((0..8).collect::<Vec<usize>>()).prop_shuffle(),
+    ) {
         let now = SystemTime::now();
         let identity = identity();
         let token = sign(&identity, HOST, REGION, Action::DbConnect, now, Duration::from_secs(900));
@@ -169,7 +172,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_signed_is_accepted_whoever_signs_and_when(
+    fn signed_tokens_are_accepted_from_any_identity(
         key in "[^/]{1,20}",
         secret in ".{0,40}",
         session in prop::option::of(".{0,60}"),
@@ -180,45 +183,49 @@ proptest! {
     ) {
         let identity = Identity::new("arn", key, secret, session);
         let at = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
-        let token = sign(&identity, &host, &region, Action::DbConnect, at, Duration::from_secs(expires));
+        let lifetime = Duration::from_secs(expires);
+        let token = sign(&identity, &host, &region, Action::DbConnect, at, lifetime);
         let parsed = PresignedToken::parse(&token).unwrap();
         prop_assert_eq!(parsed.access_key_id(), identity.access_key_id());
         prop_assert_eq!(parsed.verify(&identity, &host, &region, at), Ok(()));
-        let other = Identity::new("arn", identity.access_key_id(), "another", identity.session_token().map(str::to_owned));
+        let session_token = identity.session_token().map(str::to_owned);
+        let other = Identity::new("arn", identity.access_key_id(), "another", session_token);
         if identity.secret_access_key() != "another" {
             prop_assert_eq!(parsed.verify(&other, &host, &region, at), Err(Flaw::WrongSignature));
         }
     }
 
     #[test]
-    fn no_mistakes_are_accepted(token in mistaken("token")) {
-        let original = kept("token").iter().any(|(_, kept)| in_other_order(kept) == in_other_order(&token));
-        prop_assert!(original || !kept_is_accepted(&token));
+    fn mutated_tokens_are_refused(token in mutated("token")) {
+        let original = inputs("token")
+            .iter()
+            .any(|(_, input)| sorted_parts(input) == sorted_parts(&token));
+        prop_assert!(original || !is_valid_input(&token));
     }
 
     #[test]
-    fn no_text_makes_it_panic(text in "\\PC{0,200}") {
+    fn no_text_panics(text in "\\PC{0,200}") {
         prop_assert!(PresignedToken::parse(&text).is_err());
     }
 
     #[test]
-    fn no_query_makes_it_panic(query in "([A-Za-z-]{0,12}(=[%0-9A-Za-z/]{0,12})?&?){0,8}") {
+    fn no_query_panics(query in "([A-Za-z-]{0,12}(=[%0-9A-Za-z/]{0,12})?&?){0,8}") {
         let token = format!("{HOST}/?{query}");
         prop_assert!(PresignedToken::parse(&token).is_err());
     }
 }
 
 #[test]
-fn what_is_kept_is_accepted_without_any_mistake_only() {
-    let kept = kept("token");
+fn only_unchanged_tokens_of_the_corpus_are_accepted() {
+    let kept = inputs("token");
     walk("token", |token| {
         let is_kept = kept.iter().any(|(_, kept)| kept == token);
-        assert_eq!(kept_is_accepted(token), is_kept);
+        assert_eq!(is_valid_input(token), is_kept);
     });
 }
 
-/// Returns whether a token is one of those that are kept, as their signer would verify it.
-fn kept_is_accepted(token: &[u8]) -> bool {
+/// Returns whether a token is one of the corpus, and verifies.
+fn is_valid_input(token: &[u8]) -> bool {
     let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_724_716_800);
     [None, Some("sess/ion+tok=en".to_owned())]
         .into_iter()
@@ -228,15 +235,15 @@ fn kept_is_accepted(token: &[u8]) -> bool {
         })
 }
 
-/// Returns a token's parts, whose order does not matter.
-fn in_other_order(token: &[u8]) -> Vec<&[u8]> {
+/// Returns a token's parts in a fixed order.
+fn sorted_parts(token: &[u8]) -> Vec<&[u8]> {
     let mut parts: Vec<_> = token.split(|byte| b"?&".contains(byte)).collect();
     parts.sort_unstable();
     parts
 }
 
 #[test]
-fn other_spellings_of_the_same_request_are_refused() {
+fn other_encodings_of_a_token_are_refused() {
     let now = SystemTime::now();
     let identity = identity();
     let token = sign(
@@ -268,7 +275,7 @@ fn other_spellings_of_the_same_request_are_refused() {
 }
 
 #[test]
-fn a_token_lives_from_its_date_to_its_expiry() {
+fn a_token_is_valid_from_its_date_to_its_expiry() {
     let at = SystemTime::now();
     let identity = identity();
     let second = Duration::from_secs(1);
@@ -300,7 +307,7 @@ fn a_token_lives_from_its_date_to_its_expiry() {
 }
 
 #[tokio::test]
-async fn wrong_tokens_are_refused_in_the_services_words() {
+async fn wrong_tokens_get_the_services_errors() {
     let cluster = LocalCluster::start().await.unwrap();
     let admin = cluster.admin();
     let (host, region) = (cluster.endpoint(), cluster.region());
@@ -365,7 +372,7 @@ async fn wrong_tokens_are_refused_in_the_services_words() {
 }
 
 #[tokio::test]
-async fn the_clusters_clock_decides_what_is_expired() {
+async fn token_expiry_follows_the_clusters_clock() {
     let cluster = LocalCluster::start().await.unwrap();
     let token = token(&cluster, cluster.admin(), Action::DbConnectAdmin).await;
     let mut config = config(&cluster, "admin");
@@ -392,7 +399,7 @@ async fn the_clusters_clock_decides_what_is_expired() {
 }
 
 #[tokio::test]
-async fn an_identity_keeps_its_secrets_to_itself() {
+async fn debug_output_has_no_secrets() {
     let cluster = LocalCluster::start().await.unwrap();
     let app = cluster.identity("app", &[Action::DbConnect]);
     let token = sdk_token(

@@ -1,4 +1,4 @@
-//! What a transaction may hold: one definition or changes, so many rows, for so long.
+//! The limits of a transaction: one definition or changes, rows, bytes and age.
 
 mod support;
 
@@ -94,7 +94,7 @@ async fn definitions_are_alone_in_their_transaction() {
 }
 
 #[tokio::test]
-async fn pipelined_transactions_are_told_apart() {
+async fn pipelined_transactions_are_separate() {
     let cluster = LocalCluster::start().await.unwrap();
     let client = with_table(&cluster).await;
     let outcomes = futures_util::future::join_all(
@@ -121,7 +121,7 @@ async fn pipelined_transactions_are_told_apart() {
 }
 
 #[tokio::test]
-async fn a_refused_statement_fails_its_transaction_and_no_other() {
+async fn a_refused_statement_fails_only_its_transaction() {
     let cluster = LocalCluster::start().await.unwrap();
     let client = with_table(&cluster).await;
     run(&client, &["BEGIN", "INSERT INTO t VALUES (1)"]).await;
@@ -146,15 +146,14 @@ async fn a_refused_statement_fails_its_transaction_and_no_other() {
 }
 
 #[tokio::test]
-async fn three_thousand_rows_are_allowed_and_one_more_is_not() {
+async fn a_transaction_writes_at_most_3000_rows() {
     let cluster = LocalCluster::start().await.unwrap();
     let client = with_table(&cluster).await;
     let insert =
         |first: u32, last: u32| format!("INSERT INTO t SELECT generate_series({first}, {last})");
     run(&client, &[&insert(1, 3_000)]).await;
 
-    // On the statement that crosses, whatever wrote the rows before it; in both protocols; and by
-    // itself.
+    // The statement that crosses the limit fails: in both protocols, in a transaction or alone.
     run(
         &client,
         &[
@@ -198,7 +197,7 @@ async fn three_thousand_rows_are_allowed_and_one_more_is_not() {
         assert_eq!(error.where_(), None);
     }
     assert_eq!(rows(&cluster).await, 3_000);
-    // What a statement leaves alone does not count.
+    // Rows that a statement does not change do not count.
     run(
         &client,
         &[
@@ -215,7 +214,7 @@ async fn three_thousand_rows_are_allowed_and_one_more_is_not() {
 }
 
 #[tokio::test]
-async fn copied_rows_count_too() {
+async fn copied_rows_count() {
     let cluster = LocalCluster::start().await.unwrap();
     let client = with_table(&cluster).await;
     let sink = client.copy_in("COPY t FROM STDIN").await.unwrap();
@@ -227,7 +226,7 @@ async fn copied_rows_count_too() {
 }
 
 #[tokio::test]
-async fn ten_mebibytes_are_allowed_at_commit_and_more_are_not() {
+async fn a_transaction_writes_at_most_10_mib() {
     let cluster = LocalCluster::start().await.unwrap();
     let client = connect(&cluster).await;
     run(&client, &["CREATE TABLE t (id int PRIMARY KEY, text text)"]).await;
@@ -282,8 +281,8 @@ async fn an_old_transaction_can_only_be_rolled_back() {
     run(&client, &["BEGIN"]).await;
     cluster.pass_time(Duration::from_secs(200));
     run(&client, &["COMMIT"]).await;
-    let told = cluster
+    let refusals = cluster
         .counts()
         .refused(|refusal| matches!(refusal, Refusal::TransactionAge { .. }));
-    assert_eq!(told, 3);
+    assert_eq!(refusals, 3);
 }

@@ -155,8 +155,8 @@ impl Member {
         others.any(|(_, other)| other.begun.load(Ordering::SeqCst) != 0)
     }
 
-    /// Returns the time of a commit that is about to be sent. A transaction that began later may not
-    /// see it yet.
+    /// Returns the time of a commit that is about to be sent. A transaction that began later may
+    /// not see it yet.
     pub(crate) fn commit_time(&self) -> u64 {
         self.registry.tick()
     }

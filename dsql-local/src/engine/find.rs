@@ -1,5 +1,4 @@
-//! Finds the engine: PostgreSQL 16 on this machine, or else one that is fetched.
-//! `run` and `template` start its programs.
+//! Finds the engine: PostgreSQL 16 on this machine, or one that is fetched.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -8,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
-use super::EngineError;
+use super::error::{EngineError, OLDEST, SERVICE_MAJOR};
 #[cfg(feature = "fetch")]
 use super::fetch;
 use super::owner::Owner;
 
-/// A folder with a `postgres` and an `initdb` that run.
+/// A folder with a working `postgres` and `initdb`.
 #[derive(Debug, Clone)]
 pub(super) struct Installation {
     bin: PathBuf,
@@ -21,9 +20,9 @@ pub(super) struct Installation {
 }
 
 impl Installation {
-    /// Returns this process's installation, which it looks for once.
+    /// Returns this process's installation, which is searched once.
     pub(super) fn of_this_process() -> Result<(Self, Owner), EngineError> {
-        // Held while looking: a second cluster waits instead of fetching another.
+        // Locked during the search: a second cluster must not fetch as well.
         let mut found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = &*found {
             return Ok(found.clone());
@@ -33,18 +32,18 @@ impl Installation {
         Ok(found.insert((installation, owner)).clone())
     }
 
-    /// Looks at `DSQL_LOCAL_PG_BIN`, which must be right if it is set, then for PostgreSQL 16 on
-    /// this machine, and fetches it if there is none. The results of a statement must not depend on
-    /// the machine.
+    /// Searches `DSQL_LOCAL_PG_BIN`, which must be valid if it is set, then the machine for
+    /// PostgreSQL 16, and fetches it otherwise. The major version is fixed, so that results do not
+    /// depend on the machine.
     fn find(owner: &Owner) -> Result<Self, EngineError> {
         let looked_in = match std::env::var_os("DSQL_LOCAL_PG_BIN").map(PathBuf::from) {
-            Some(named) if named.as_os_str() == FETCH => "no folder, as told".to_owned(),
+            Some(named) if named.as_os_str() == FETCH => "no folder, as configured".to_owned(),
             Some(named) => {
                 let found = Self::at(&named, owner).ok_or(EngineError::WrongFolder(named))?;
                 if found.version.major != SERVICE_MAJOR {
                     eprintln!(
-                        "dsql-local: warning: DSQL_LOCAL_PG_BIN is PostgreSQL {}; the service is compatible \
-                         with {SERVICE_MAJOR}, so results may differ",
+                        "dsql-local: warning: DSQL_LOCAL_PG_BIN is PostgreSQL {}; results may \
+                         differ from the service, which is compatible with {SERVICE_MAJOR}",
                         found.version.text
                     );
                 }
@@ -63,7 +62,7 @@ impl Installation {
         {
             let fetched = fetch::ensure(owner).map_err(|cause| not_fetched(&cause))?;
             Self::at(&fetched, owner)
-                .ok_or_else(|| not_fetched(&"what was fetched does not run here"))
+                .ok_or_else(|| not_fetched(&"the fetched engine does not run on this machine"))
         }
         #[cfg(not(feature = "fetch"))]
         Err(not_fetched(&"built without the feature `fetch`"))
@@ -84,7 +83,7 @@ impl Installation {
             .map(|folder| folder.display().to_string())
             .collect::<Vec<_>>()
             .join(", ");
-        // The same installation is usually found more than once, by links and by name.
+        // Links usually lead to the same installation.
         let real: BTreeSet<_> = folders
             .iter()
             .filter_map(|folder| real_folder(folder))
@@ -109,14 +108,14 @@ impl Installation {
         self.bin.join(name)
     }
 
-    /// Returns what tells this installation's data directories from another's.
+    /// Returns the version, which is part of the name of its data directories.
     pub(super) fn version(&self) -> &str {
         &self.version.text
     }
 }
 
-/// Follows links: a PATH often holds one to each program, and the programs look beside the real
-/// ones.
+/// Follows links: a folder in PATH often contains only links, and the programs search for files
+/// beside their real path.
 fn real_folder(folder: &Path) -> Option<PathBuf> {
     let postgres = fs::canonicalize(folder.join("postgres")).ok()?;
     Some(postgres.parent()?.to_owned())
@@ -152,7 +151,7 @@ fn folder_of_pg_config() -> Option<PathBuf> {
     Some(PathBuf::from(String::from_utf8(output.stdout).ok()?.trim()))
 }
 
-/// Expands a pattern whose one `*` stands for part of a folder's name.
+/// Expands a pattern with one `*` in a folder's name.
 fn expand(pattern: &str) -> Vec<PathBuf> {
     let Some((before, after)) = pattern.split_once('*') else {
         return vec![PathBuf::from(pattern)];
@@ -178,17 +177,8 @@ const PACKAGE_FOLDERS: &[&str] = &[
     "/usr/local/pgsql/bin",
 ];
 
-/// In place of a folder: the machine's own are not looked at.
+/// The value of `DSQL_LOCAL_PG_BIN` that skips the machine's own installations.
 const FETCH: &str = "fetch";
-/// The service is compatible with PostgreSQL 16.
-pub(super) const SERVICE_MAJOR: u32 = 16;
-/// The first one whose `public` schema belongs to the database's owner.
-pub(super) const OLDEST: u32 = 15;
-pub(super) const INSTALL: &str = if cfg!(target_os = "macos") {
-    "brew install node"
-} else {
-    "sudo apt-get install npm"
-};
 
 static FOUND: Mutex<Option<(Installation, Owner)>> = Mutex::new(None);
 
@@ -197,11 +187,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::corpus::{kept, mistaken, walk};
+    use crate::corpus::{inputs, mutated, walk};
+    use crate::engine::error::INSTALL;
 
     #[test]
-    fn the_versions_that_are_kept_are_known() {
-        let majors = kept("version").into_iter().map(|(name, printed)| {
+    fn versions_of_the_corpus_are_parsed() {
+        let majors = inputs("version").into_iter().map(|(name, printed)| {
             let version = Version::parse(str::from_utf8(&printed).unwrap()).unwrap();
             (name, version.major)
         });
@@ -212,12 +203,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_version_makes_it_panic(printed in mistaken("version")) {
+        fn no_version_panics(printed in mutated("version")) {
             read(&printed);
         }
 
         #[test]
-        fn a_version_begins_with_its_major_number(program in "[a-z]{1,9}", major in any::<u32>(), rest in "([.a-z][ -~]{0,20})?") {
+        fn a_version_begins_with_its_major_number(
+            program in "[a-z]{1,9}",
+            major in any::<u32>(),
+            rest in "([.a-z][ -~]{0,20})?",
+        ) {
             let printed = format!("{program} (PostgreSQL) {major}{rest}\n");
             let text = format!("{major}{rest}").trim().to_owned();
             prop_assert_eq!(Version::parse(&printed), Some(Version { text, major }));
@@ -234,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn without_an_engine_the_error_names_the_command_to_install_one() {
+    fn a_missing_engine_error_names_the_install_command() {
         let owner = Owner::of_this_process().unwrap();
         let empty = tempfile::tempdir().unwrap();
         let error = Installation::best_of(vec![empty.path().to_owned()], &owner).unwrap_err();

@@ -1,5 +1,4 @@
-//! The user that the engine runs as: this one, unless this one is root.
-//! `find`, `template` and `run` start every program through it.
+//! The user that the engine runs as: the user of this process, or another one if that is root.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -10,14 +9,14 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::EngineError;
+use super::error::EngineError;
 
-/// Whose processes and files the engine's are.
+/// The user of the engine's processes and files.
 #[derive(Debug, Clone)]
 pub(super) struct Owner {
     uid: u32,
-    /// Set when this process is root and has to step down.
-    step_down: Option<u32>,
+    /// The group to switch to, if this process is root.
+    switches_to: Option<u32>,
 }
 
 impl Owner {
@@ -26,7 +25,7 @@ impl Owner {
         if uid != 0 {
             return Ok(Self {
                 uid,
-                step_down: None,
+                switches_to: None,
             });
         }
         let passwd = fs::read_to_string("/etc/passwd")?;
@@ -35,16 +34,16 @@ impl Owner {
             .find_map(|name| user(&passwd, name))
             .map(|(uid, gid)| Self {
                 uid,
-                step_down: Some(gid),
+                switches_to: Some(gid),
             })
             .ok_or(EngineError::NoOwner)
     }
 
-    /// Prepares a command to run as this user, deaf to the terminal's signals.
+    /// Prepares a command that runs as this user, outside of the terminal's process group.
     pub(super) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
-        if let Some(gid) = self.step_down {
-            // Root's own PATH may lead through folders that are closed to this user.
+        if let Some(gid) = self.switches_to {
+            // Root's PATH may contain folders that this user cannot enter.
             command.uid(self.uid).gid(gid).env("PATH", SYSTEM_PATH);
         }
         command
@@ -54,7 +53,7 @@ impl Owner {
         command
     }
 
-    /// Makes a folder that only this user can enter.
+    /// Creates a folder that only this user can enter.
     pub(super) fn folder(&self, parent: &Path, prefix: &str) -> Result<TempDir, EngineError> {
         let folder = tempfile::Builder::new().prefix(prefix).tempdir_in(parent)?;
         self.take(folder.path())?;
@@ -63,31 +62,31 @@ impl Owner {
 
     pub(super) fn take(&self, folder: &Path) -> Result<(), EngineError> {
         fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
-        if let Some(gid) = self.step_down {
+        if let Some(gid) = self.switches_to {
             chown(folder, Some(self.uid), Some(gid))?;
         }
         Ok(())
     }
 
-    /// Returns whether a folder is this user's alone, and no link to elsewhere.
+    /// Returns whether a folder belongs to this user alone, and is not a link.
     pub(super) fn has_for_itself(&self, folder: &Path) -> bool {
         fs::symlink_metadata(folder).is_ok_and(|metadata| {
             metadata.is_dir() && metadata.uid() == self.uid && metadata.mode() & 0o077 == 0
         })
     }
 
-    /// Returns where the engine's files go: root's own folders are closed to whom it steps down to,
-    /// and a socket's path must stay short.
+    /// Returns the folder for the engine's files. Root's own folders are closed to the engine's
+    /// user, and the path of a socket has a maximum length.
     pub(super) fn temp_dir(&self) -> PathBuf {
         let folder = std::env::temp_dir();
-        if self.step_down.is_some() || folder.as_os_str().len() > LONGEST_TEMP_DIR {
+        if self.switches_to.is_some() || folder.as_os_str().len() > LONGEST_TEMP_DIR {
             return PathBuf::from("/tmp");
         }
         folder
     }
 
-    /// Returns where a running engine's data goes: into memory if there is plenty, since an engine
-    /// makes hundreds of files and none is meant to last.
+    /// Returns the folder for temporary data: in memory if enough is free, since an engine creates
+    /// hundreds of files.
     pub(super) fn data_dir(&self) -> PathBuf {
         match free_bytes(MEMORY_DIR) {
             Some(free) if free >= PLENTY => PathBuf::from(MEMORY_DIR),
@@ -95,8 +94,8 @@ impl Owner {
         }
     }
 
-    /// Makes a folder for files that outlast this process, or finds it. What is in there gets run,
-    /// so nobody else may have made it.
+    /// Creates or finds a folder for files that outlive this process. Programs in it are run, so it
+    /// must belong to this user.
     pub(super) fn cache(&self, parent: &Path, name: &str) -> Result<PathBuf, EngineError> {
         let cache = parent.join(name);
         match fs::create_dir(&cache) {
@@ -110,11 +109,11 @@ impl Owner {
         Ok(cache)
     }
 
-    /// Returns whether this process is root and steps down for the engine, which its home is closed
-    /// to.
+    /// Returns whether this process is root and the engine another user, who cannot enter root's
+    /// home.
     #[cfg(feature = "fetch")]
-    pub(super) fn steps_down(&self) -> bool {
-        self.step_down.is_some()
+    pub(super) fn is_other_user(&self) -> bool {
+        self.switches_to.is_some()
     }
 
     pub(super) fn uid(&self) -> u32 {
@@ -127,7 +126,7 @@ fn user(passwd: &str, name: &str) -> Option<(u32, u32)> {
         .lines()
         .find(|line| line.split(':').next() == Some(name))?;
     let mut fields = line.split(':').skip(2);
-    // macOS writes the last two of the 32 bits' users as -2 and -1.
+    // macOS writes the last two 32-bit IDs as -2 and -1.
     let mut id = || {
         let id: i64 = fields.next()?.parse().ok()?;
         u32::try_from(id)
@@ -146,7 +145,8 @@ const SYSTEM_PATH: &str = "/usr/bin:/bin:/usr/sbin:/sbin";
 /// Linux only; containers often have 64 megabytes there.
 const MEMORY_DIR: &str = "/dev/shm";
 const PLENTY: u64 = 1024 * 1024 * 1024;
-/// Linux takes 107 bytes and macOS 103; the rest is our folder's and the socket's name.
+/// A socket's path has at most 107 bytes on Linux and 103 on macOS, including the names of the
+/// engine's folder and of the socket.
 const LONGEST_TEMP_DIR: usize = 64;
 
 #[cfg(test)]
@@ -154,11 +154,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::corpus::{mistaken, walk};
+    use crate::corpus::{mutated, walk};
 
-    /// That of another user would be taken, root's among them, if an ID was cut to fit.
+    /// A truncated ID would be another user's.
     #[test]
-    fn an_id_that_no_user_can_have_is_no_id() {
+    fn ids_out_of_range_are_rejected() {
         for (id, expected) in [
             ("4294967295", Some(u32::MAX)),
             ("4294967296", None),
@@ -174,18 +174,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_read_with_any_mistake() {
+    fn mutations_of_the_corpus_never_panic() {
         walk("passwd", read_passwd);
     }
 
     proptest! {
         #[test]
-        fn no_mistakes_make_it_panic(passwd in mistaken("passwd")) {
+        fn no_mutated_input_panics(passwd in mutated("passwd")) {
             read_passwd(&passwd);
         }
 
         #[test]
-        fn a_user_is_found_among_any_others(
+        fn a_user_is_found_among_others(
             others in prop::collection::vec("[a-z]{1,8}(:[^\n]{0,9}){0,6}", 0..5),
             uid in any::<u32>(),
             gid in any::<u32>(),
@@ -207,7 +207,8 @@ mod tests {
 
     #[test]
     fn users_are_found_by_whole_name() {
-        let passwd = "root:x:0:0::/root:/bin/sh\npostgres2:x:7:7::/:\npostgres:x:101:104::/:\nnobody:*:-2:-2::/:\n";
+        let passwd = "root:x:0:0::/root:/bin/sh\npostgres2:x:7:7::/:\npostgres:x:101:104::/:\n\
+                      nobody:*:-2:-2::/:\n";
         assert_eq!(user(passwd, "postgres"), Some((101, 104)));
         assert_eq!(user(passwd, "nobody"), Some((u32::MAX - 1, u32::MAX - 1)));
         assert_eq!(user(passwd, "post"), None);

@@ -1,20 +1,21 @@
-//! The engine's process: started on a copy of the template, stopped with whoever holds it.
-//! It dies with this process too, and takes its files along.
+//! The engine's process. It starts on a copy of the template, and ends when its owner drops it or
+//! when this process ends. Its temporary files are removed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Stdio};
 use std::time::{Duration, Instant};
 
+use super::error::EngineError;
 use super::find::Installation;
 use super::owner::Owner;
-use super::{EngineError, LOCK_TIMEOUT};
 
-/// A PostgreSQL that listens on a socket in a folder of its own.
+/// A PostgreSQL that listens on a socket in its own folder.
 #[derive(Debug)]
 pub(super) struct Running {
     keeper: Child,
-    /// The keeper reads from it: the end of this process, however it comes, ends the engine.
+    /// The keeper's standard input. It closes when this process ends, even by SIGKILL, which ends
+    /// the engine.
     lifeline: Option<ChildStdin>,
     folder: PathBuf,
     data: PathBuf,
@@ -26,16 +27,16 @@ impl Running {
         installation: &Installation,
         owner: &Owner,
         template: &Path,
-        kept: Option<&Path>,
+        data_dir: Option<&Path>,
     ) -> Result<Self, EngineError> {
-        let (folder, data) = match kept {
+        let (folder, data) = match data_dir {
             None => {
                 let folder = owner.folder(&owner.data_dir(), PREFIX)?;
                 let data = folder.path().join("data");
                 (folder, data)
             }
-            Some(kept) => {
-                let data = keep(kept, owner, template)?;
+            Some(data_dir) => {
+                let data = prepare(data_dir, owner, template)?;
                 (owner.folder(&owner.temp_dir(), PREFIX)?, data)
             }
         };
@@ -45,8 +46,8 @@ impl Running {
             .arg(folder.path())
             .arg(template)
             .arg(&data)
-            // Data that is thrown away needs no orderly end.
-            .arg(if kept.is_some() { "INT" } else { "QUIT" })
+            // Temporary data needs no orderly shutdown.
+            .arg(if data_dir.is_some() { "INT" } else { "QUIT" })
             .arg(installation.program("postgres"))
             .arg("-D")
             .arg(&data)
@@ -55,8 +56,8 @@ impl Running {
         for setting in SETTINGS {
             keeper.args(["-c", setting]);
         }
-        if kept.is_none() {
-            for setting in THROWN_AWAY {
+        if data_dir.is_none() {
+            for setting in TEMPORARY {
                 keeper.args(["-c", setting]);
             }
         }
@@ -80,7 +81,7 @@ impl Running {
         &self.folder
     }
 
-    /// Returns the end of what the engine logged.
+    /// Returns the end of the engine's log.
     pub(super) fn log(&self) -> String {
         let log = fs::read(self.folder.join("log")).unwrap_or_default();
         let end = log.len().saturating_sub(LONGEST_LOG);
@@ -111,27 +112,27 @@ impl Drop for Running {
     fn drop(&mut self) {
         drop(self.lifeline.take());
         if let Err(error) = self.keeper.wait() {
-            tracing::warn!(%error, "the engine's keeper was not waited for");
+            tracing::warn!(%error, "could not wait for the engine's keeper");
         }
     }
 }
 
-/// Prepares the folder of data that outlasts the engine, and returns the engine's part of it.
-fn keep(kept: &Path, owner: &Owner, template: &Path) -> Result<PathBuf, EngineError> {
+/// Prepares the data folder, and returns the engine's directory in it.
+fn prepare(data_dir: &Path, owner: &Owner, template: &Path) -> Result<PathBuf, EngineError> {
     let expected = template
         .file_name()
         .unwrap_or_default()
         .to_string_lossy()
         .into_owned();
-    let stamp = kept.join("version");
-    let data = kept.join("data");
-    fs::create_dir_all(kept)?;
-    owner.take(kept)?;
+    let stamp = data_dir.join("version");
+    let data = data_dir.join("data");
+    fs::create_dir_all(data_dir)?;
+    owner.take(data_dir)?;
     match fs::read_to_string(&stamp) {
         Ok(found) if found == expected => {}
         Ok(found) => {
             return Err(EngineError::OtherData {
-                folder: kept.to_owned(),
+                folder: data_dir.to_owned(),
                 found,
                 expected,
             });
@@ -145,12 +146,12 @@ fn keep(kept: &Path, owner: &Owner, template: &Path) -> Result<PathBuf, EngineEr
     if let Some(pid) = pid.lines().next().and_then(|pid| pid.trim().parse().ok())
         && is_alive(pid)
     {
-        return Err(EngineError::InUse(kept.to_owned()));
+        return Err(EngineError::InUse(data_dir.to_owned()));
     }
     Ok(data)
 }
 
-/// Asks by a signal that does nothing. A process of another user's is alive, too.
+/// Returns whether a process exists, of any user.
 fn is_alive(pid: i32) -> bool {
     rustix::process::Pid::from_raw(pid).is_some_and(|pid| {
         !matches!(
@@ -160,7 +161,8 @@ fn is_alive(pid: i32) -> bool {
     })
 }
 
-/// Reads a `postmaster.pid`, which grows line by line and ends with the status.
+/// Returns whether a `postmaster.pid` reports that the engine is ready. The file grows line by
+/// line; its last line is the status.
 fn is_ready(status: &str) -> bool {
     status
         .lines()
@@ -168,34 +170,37 @@ fn is_ready(status: &str) -> bool {
         .is_some_and(|line| line.trim() == "ready")
 }
 
-/// The name of the socket; nothing listens on TCP.
+/// Part of the socket's name. The engine does not listen on TCP.
 pub(super) const PORT: u16 = 5432;
+/// How long a session waits for another transaction's lock. `conflict` then moves that transaction
+/// aside.
+const LOCK_TIMEOUT: &str = "10ms";
 const START_DEADLINE: Duration = Duration::from_secs(60);
 
 const PREFIX: &str = "dsql-local-";
 const LONGEST_LOG: usize = 4_096;
 
-/// Copies the template, runs the engine, and ends it when standard input does, or by itself when
-/// the engine has ended.
+/// Copies the template and runs the engine. Ends it when standard input closes, and ends itself
+/// when the engine ended.
 ///
-/// The signal is repeated until the engine is gone: one that arrives before the engine has its
-/// handlers is lost, because a shell starts background jobs deaf to SIGINT. A signal to the keeper
-/// itself must not end the wait: the folder is the engine's until then.
+/// The signal is repeated until the engine ended: a shell starts background jobs with SIGINT
+/// ignored, so a signal is lost that arrives before the engine installed its handlers. The keeper
+/// itself ignores signals: it must remove the folder after the engine ended.
 const KEEPER: &str = r#"
 folder=$1 template=$2 data=$3 signal=$4; shift 4
 trap : HUP INT TERM
 if [ -e "$data/PG_VERSION" ] || cp -Rp "$template" "$data"; then
     "$@" </dev/null >"$folder/log" 2>&1 & engine=$!
     cat >/dev/null
-    (while kill -$signal $engine; do sleep 1; done) </dev/null 2>/dev/null & teller=$!
+    (while kill -$signal $engine; do sleep 1; done) </dev/null 2>/dev/null & signaller=$!
     while kill -0 $engine; do wait $engine; done 2>/dev/null
-    kill $teller
+    kill $signaller
 fi
 rm -rf "$folder"
 "#;
 
-/// Nothing has to survive a crash of the machine.
-const THROWN_AWAY: &[&str] = &["fsync=off", "full_page_writes=off"];
+/// Settings for data that need not survive a crash of the machine.
+const TEMPORARY: &[&str] = &["fsync=off", "full_page_writes=off"];
 
 const SETTINGS: &[&str] = &[
     "listen_addresses=",
@@ -222,11 +227,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::corpus::{kept, mistaken, walk};
+    use crate::corpus::{inputs, mutated, walk};
 
     #[test]
-    fn an_engine_is_ready_when_its_file_is_whole_and_says_so() {
-        for (name, status) in kept("postmaster") {
+    fn an_engine_is_ready_when_its_complete_file_says_so() {
+        for (name, status) in inputs("postmaster") {
             let status = String::from_utf8(status).unwrap();
             assert_eq!(is_ready(&status), name == "ready.pid");
             let whole = status.trim_end().len();
@@ -235,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_read_with_any_mistake() {
+    fn mutations_of_the_corpus_never_panic() {
         walk("postmaster", |status| {
             let _ready = is_ready(&String::from_utf8_lossy(status));
         });
@@ -243,7 +248,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_mistakes_make_it_panic(status in mistaken("postmaster")) {
+        fn no_mutated_input_panics(status in mutated("postmaster")) {
             let status = String::from_utf8_lossy(&status);
             prop_assert!(!is_ready(&status) || status.lines().count() > 7);
         }

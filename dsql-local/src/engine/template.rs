@@ -1,5 +1,5 @@
-//! A data directory made once per engine version and copied at each start, which is ten times
-//! faster than `initdb`. `run` copies it.
+//! A data directory that is created once per engine version and copied at each start, which is ten
+//! times faster than `initdb`.
 
 use std::fs;
 use std::io::Write;
@@ -8,13 +8,13 @@ use std::process::{Command, Stdio};
 
 use sha2::{Digest, Sha256};
 
+use super::error::EngineError;
 use super::find::Installation;
 use super::owner::Owner;
-use super::{DATABASE, EngineError, SUPERUSER};
 
-/// Returns the template's folder, which it makes if it is not there.
+/// Returns the template's folder. Creates it if it does not exist.
 pub(super) fn ensure(installation: &Installation, owner: &Owner) -> Result<PathBuf, EngineError> {
-    // The name is everybody's to guess.
+    // `cache` checks the owner: another user could create a folder of this name.
     let name = format!("dsql-local-templates-{}", owner.uid());
     let cache = owner.cache(&owner.temp_dir(), &name)?;
     let template = cache.join(fingerprint(installation));
@@ -24,7 +24,8 @@ pub(super) fn ensure(installation: &Installation, owner: &Owner) -> Result<PathB
     Ok(template)
 }
 
-/// Builds aside and renames, so that nobody sees half of it; whoever comes second finds it done.
+/// Builds in another folder and renames it: another process must not see a part, and may finish
+/// first.
 fn build(
     installation: &Installation,
     owner: &Owner,
@@ -41,7 +42,7 @@ fn build(
         .args(["--locale=C", "--no-sync", "--wal-segsize=1"]);
     run("initdb", &mut initdb, "")?;
 
-    // Single-user mode needs no socket and stops by itself. `-O` lets it change the system
+    // Single-user mode needs no socket and ends by itself. `-O` allows it to change the system
     // catalogs.
     let mut single = owner.command(installation.program("postgres"));
     single
@@ -92,12 +93,15 @@ fn fingerprint(installation: &Installation) -> String {
     hex::encode(&digest[..12])
 }
 
-/// Returns everything that every database has from the start. In single-user mode with `-j`, a
-/// semicolon and an empty line end a statement.
+/// Returns the SQL that prepares the database. In single-user mode with `-j`, a semicolon and an
+/// empty line end a statement.
 fn prepare() -> String {
     PREPARE.replacen("-- CONFLICTS", CONFLICTS, 1)
 }
 
+/// The only database, as in the service.
+pub(crate) const DATABASE: &str = "postgres";
+pub(super) const SUPERUSER: &str = "postgres";
 const PREPARE: &str = include_str!("prepare.sql");
 /// The functions that `conflict` calls.
 const CONFLICTS: &str = include_str!("conflicts.sql");

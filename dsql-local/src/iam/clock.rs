@@ -1,5 +1,5 @@
-//! The clock that tokens are judged by: the machine's, moved by an offset.
-//! Only `session` reads it; tests move it instead of waiting.
+//! The clock that token expiry is checked against: the machine's clock plus an offset. Tests move
+//! it instead of waiting.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -8,14 +8,14 @@ use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 use time::{OffsetDateTime, PrimitiveDateTime};
 
-/// The token clock of a cluster. It runs at the machine's pace, from wherever it was moved to.
+/// The token clock of a cluster: the machine's clock plus an offset.
 #[derive(Debug, Clone, Default)]
 pub struct Clock {
     offset: Arc<Mutex<Offset>>,
 }
 
 impl Clock {
-    /// Returns the time that a token presented now is judged by.
+    /// Returns the current time of this clock.
     pub fn now(&self) -> SystemTime {
         match *self.offset() {
             Offset::Ahead(by) => SystemTime::now() + by,
@@ -33,7 +33,7 @@ impl Clock {
         self.set(self.now() - by);
     }
 
-    /// Sets the clock; it runs on from there.
+    /// Sets the clock, which continues from this time.
     pub fn set(&self, time: SystemTime) {
         *self.offset() = match time.duration_since(SystemTime::now()) {
             Ok(ahead) => Offset::Ahead(ahead),
@@ -41,7 +41,7 @@ impl Clock {
         };
     }
 
-    /// Puts the clock back to the machine's time.
+    /// Resets the clock to the machine's time.
     pub fn reset(&self) {
         *self.offset() = Offset::default();
     }
@@ -73,7 +73,7 @@ pub(crate) fn amz_date(time: SystemTime) -> String {
 
 const AMZ_DATE: &[BorrowedFormatItem<'_>] =
     format_description!("[year][month][day]T[hour][minute][second]Z");
-/// Written for all times after it, which have too many digits.
+/// Stands for all later times, which have too many digits.
 const LAST_DATE: &str = "99991231T235959Z";
 
 #[derive(Debug)]
@@ -93,9 +93,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::corpus::{mistaken, walk};
+    use crate::corpus::{mutated, walk};
 
-    /// Against a calendar that is walked day by day, as people do.
+    /// Compares with a calendar that counts day by day.
     #[test]
     fn every_day_has_its_date() {
         let mut days = 0;
@@ -119,7 +119,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_second_is_read_as_it_was_written(seconds in 0..LAST) {
+        fn formatted_times_parse_to_the_same_time(seconds in 0..LAST) {
             let text = amz_date(at(seconds));
             prop_assert_eq!(parse_amz_date(&text), Some(at(seconds)));
             let seconds_of_day = [(9, 3_600), (11, 60), (13, 1)].map(|(from, unit)| {
@@ -129,18 +129,20 @@ mod tests {
         }
 
         #[test]
-        fn no_mistakes_make_it_panic(date in mistaken("amz_date")) {
+        fn no_mutated_input_panics(date in mutated("amz_date")) {
             read(&date);
         }
 
         #[test]
-        fn what_is_read_is_written_alike(date in "[0-9]{4}[01][0-9][0-3][0-9]T[0-2][0-9][0-6][0-9][0-6][0-9]Z") {
+        fn parsed_dates_format_to_the_same_text(
+            date in "[0-9]{4}[01][0-9][0-3][0-9]T[0-2][0-9][0-6][0-9][0-6][0-9]Z",
+        ) {
             read(date.as_bytes());
         }
     }
 
     #[test]
-    fn what_is_kept_is_read_with_any_mistake() {
+    fn mutations_of_the_corpus_never_panic() {
         walk("amz_date", read);
     }
 
@@ -156,11 +158,11 @@ mod tests {
         SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
     }
 
-    /// The end of the year 9999, after which there are too many digits.
+    /// The end of the year 9999: later dates have too many digits.
     const LAST: u64 = 253_402_300_800;
 
     #[test]
-    fn dates_are_read_and_written() {
+    fn dates_are_parsed_and_formatted() {
         for (text, seconds) in [
             ("19700101T000000Z", 0),
             ("20000229T235959Z", 951_868_799),

@@ -1,5 +1,4 @@
-//! IAM, as far as connecting needs it: who holds which keys and may do which action.
-//! `sigv4` verifies tokens against these keys; `session` asks what their owner may do.
+//! IAM principals: their credentials, and the actions that they are allowed.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -7,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::random;
 
-/// An IAM action that a token is signed for, and that an identity must be allowed.
+/// An IAM action. A token is signed for one, and its identity must be allowed to perform it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Action {
     /// `dsql:DbConnect`: connects as a custom database role.
@@ -17,7 +16,7 @@ pub enum Action {
 }
 
 impl Action {
-    /// Returns the action that connecting as this user takes.
+    /// Returns the action that connecting as this user requires.
     pub fn for_user(user: &str) -> Self {
         if user == ADMIN {
             Self::DbConnectAdmin
@@ -32,7 +31,7 @@ impl Action {
             .find(|action| action.as_str() == name)
     }
 
-    /// Returns the name, without the service's prefix.
+    /// Returns the name without the prefix `dsql:`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::DbConnect => "DbConnect",
@@ -57,7 +56,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Describes a principal with credentials of the caller's choice.
+    /// Creates a principal with these credentials.
     pub fn new(
         arn: impl Into<String>,
         access_key_id: impl Into<String>,
@@ -72,7 +71,7 @@ impl Identity {
         }
     }
 
-    /// An IAM role: its credentials are temporary, so they come with a session token.
+    /// Creates an IAM role, whose temporary credentials include a session token.
     pub(crate) fn role(name: &str) -> Self {
         Self::new(
             format!("arn:aws:iam::{ACCOUNT}:role/{name}"),
@@ -82,7 +81,7 @@ impl Identity {
         )
     }
 
-    /// An IAM user: its access key is for good and has no session token.
+    /// Creates an IAM user, whose permanent credentials have no session token.
     pub(crate) fn user(name: &str) -> Self {
         Self::new(
             format!("arn:aws:iam::{ACCOUNT}:user/{name}"),
@@ -92,22 +91,22 @@ impl Identity {
         )
     }
 
-    /// Returns the name that `AWS IAM GRANT` takes.
+    /// Returns the ARN, for `AWS IAM GRANT`.
     pub fn arn(&self) -> &str {
         &self.arn
     }
 
-    /// Returns the access key's public half.
+    /// Returns the access key ID.
     pub fn access_key_id(&self) -> &str {
         &self.access_key_id
     }
 
-    /// Returns the access key's secret half.
+    /// Returns the secret access key.
     pub fn secret_access_key(&self) -> &str {
         &self.secret_access_key
     }
 
-    /// Returns the session token that temporary credentials carry.
+    /// Returns the session token of temporary credentials.
     pub fn session_token(&self) -> Option<&str> {
         self.session_token.as_deref()
     }
@@ -122,7 +121,7 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// The identities that a cluster's account knows, by access key.
+/// The identities of the cluster's account, by access key.
 #[derive(Debug, Default)]
 pub(crate) struct Directory {
     known: Mutex<HashMap<String, Known>>,
@@ -148,7 +147,7 @@ impl Directory {
     }
 }
 
-/// An identity and what its policies allow.
+/// An identity and the actions that its policies allow.
 #[derive(Debug, Clone)]
 pub(crate) struct Known {
     pub(crate) identity: Identity,
@@ -157,7 +156,7 @@ pub(crate) struct Known {
 
 /// The database user that every cluster has.
 pub(crate) const ADMIN: &str = "admin";
-/// The account that clusters and identities belong to.
+/// The account of clusters and identities.
 pub(crate) const ACCOUNT: &str = "123456789012";
 
 const KEY_ID: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";

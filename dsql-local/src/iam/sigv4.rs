@@ -1,5 +1,5 @@
-//! The token: a presigned SigV4 URL, parsed strictly and verified from scratch.
-//! It shares no code with the AWS SDK on purpose: each checks the other. `session` calls it.
+//! Tokens: presigned SigV4 URLs, parsed strictly and verified. Shares no code with the AWS SDK, so
+//! that tests compare two implementations.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::iam::clock::{amz_date, parse_amz_date};
 use crate::iam::identity::{Action, Identity};
 
-/// A token in its parts. Nothing about it is proven until [`verify`](Self::verify) says so.
+/// A parsed token. Not trustworthy before [`verify`](Self::verify).
 #[derive(Clone)]
 pub struct PresignedToken {
     host: String,
@@ -22,7 +22,7 @@ pub struct PresignedToken {
     expires: Duration,
     session_token: Option<String>,
     signature: Vec<u8>,
-    /// Every parameter but the signature, sorted, as it was encoded.
+    /// Every parameter except the signature, sorted, in its original encoding.
     canonical_query: String,
 }
 
@@ -31,8 +31,7 @@ impl PresignedToken {
     ///
     /// # Errors
     ///
-    /// [`Flaw::Malformed`] if a part is missing, doubled, or encoded otherwise than SigV4 encodes
-    /// it.
+    /// [`Flaw::Malformed`] if a part is missing, repeated, or not encoded as SigV4 requires.
     pub fn parse(token: &str) -> Result<Self, Flaw> {
         let (host, query) = token
             .split_once("/?")
@@ -105,7 +104,7 @@ impl PresignedToken {
     ///
     /// # Errors
     ///
-    /// The first [`Flaw`] found; a forged token learns nothing about the times.
+    /// The first [`Flaw`] found. The signature is checked before the expiry.
     pub fn verify(
         &self,
         identity: &Identity,
@@ -151,7 +150,7 @@ impl PresignedToken {
         self.action
     }
 
-    /// Returns the public half of the key that the token claims to be signed with.
+    /// Returns the access key ID in the token.
     pub fn access_key_id(&self) -> &str {
         &self.access_key_id
     }
@@ -167,7 +166,7 @@ impl std::fmt::Debug for PresignedToken {
     }
 }
 
-/// Signs a token, as `dsql-local token` does for people without an AWS SDK.
+/// Signs a token, for clients without an AWS SDK.
 pub fn sign(
     identity: &Identity,
     host: &str,
@@ -183,7 +182,8 @@ pub fn sign(
         identity.access_key_id()
     );
     let mut query = format!(
-        "Action={action}&X-Amz-Algorithm={ALGORITHM}&X-Amz-Credential={}&X-Amz-Date={timestamp}&X-Amz-Expires={}",
+        "Action={action}&X-Amz-Algorithm={ALGORITHM}&X-Amz-Credential={}\
+         &X-Amz-Date={timestamp}&X-Amz-Expires={}",
         encode(&credential),
         expires.as_secs(),
     );
@@ -198,12 +198,12 @@ pub fn sign(
     format!("{host}/?{query}&X-Amz-Signature={}", hex::encode(signature))
 }
 
-/// What is wrong with a token. It prints the service's words where they are known,
-/// and those of AWS's other SigV4 services where not.
+/// Why a token is refused. Displays the service's message where it is known, and otherwise the
+/// message of AWS's other SigV4 services.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Flaw {
-    /// Not a presigned URL of the right form; names the part.
+    /// A part is missing or malformed.
     #[error("The request signature does not conform to AWS standards: {0}")]
     Malformed(&'static str),
     /// Valid for more than a week.
@@ -212,7 +212,7 @@ pub enum Flaw {
     /// No identity has this access key.
     #[error("The security token included in the request is invalid.")]
     UnknownAccessKey,
-    /// The session token is missing, or another one's.
+    /// The session token is missing or wrong.
     #[error("The security token included in the request is invalid.")]
     WrongSessionToken,
     /// Signed for another Region.
@@ -227,19 +227,24 @@ pub enum Flaw {
     /// Signed for another host.
     #[error("{MISMATCH}")]
     WrongHost,
-    /// Signed with another secret, or changed since.
+    /// Signed with another secret, or modified.
     #[error("{MISMATCH}")]
     WrongSignature,
-    /// Past its lifetime.
+    /// Expired.
     #[error("Signature expired: {} is now earlier than {}", amz_date(*.expiry), amz_date(*.now))]
     Expired {
-        /// When the token stopped being valid.
+        /// When the token expired.
         expiry: SystemTime,
         /// The cluster's time.
         now: SystemTime,
     },
     /// Dated more than five minutes ahead.
-    #[error("Signature not yet current: {} is still later than {} ({} + 5 min.)", amz_date(*.date), amz_date(*.now + SKEW), amz_date(*.now))]
+    #[error(
+        "Signature not yet current: {} is still later than {} ({} + 5 min.)",
+        amz_date(*.date),
+        amz_date(*.now + SKEW),
+        amz_date(*.now)
+    )]
     NotYetCurrent {
         /// The token's date.
         date: SystemTime,
@@ -248,7 +253,7 @@ pub enum Flaw {
     },
 }
 
-/// One `name=value`, decoded, with its encoding kept.
+/// One `name=value`, decoded, with its original encoding.
 struct Parameter<'a> {
     encoded: &'a str,
     encoded_name: &'a str,
@@ -270,7 +275,8 @@ impl<'a> Parameter<'a> {
     }
 }
 
-/// Decodes only what SigV4 would have encoded the same way, so that a token has one spelling.
+/// Decodes a text that is encoded as SigV4 encodes it. Any other encoding is an error, so that each
+/// token has exactly one form.
 fn decode(encoded: &str) -> Result<String, Flaw> {
     let decoded = percent_decode_str(encoded)
         .decode_utf8()
@@ -327,15 +333,16 @@ fn mac(key: &[u8], message: &[u8]) -> Hmac<Sha256> {
     mac
 }
 
-/// How far ahead of the cluster's clock a signer's may be.
+/// How far a signer's clock may be ahead of the cluster's.
 const WEEK: u64 = 604_800;
 const SKEW: Duration = Duration::from_secs(5 * 60);
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 const SERVICE: &str = "dsql";
 const TERMINATOR: &str = "aws4_request";
-const MISMATCH: &str = "The request signature we calculated does not match the signature you provided. \
-    Check your AWS Secret Access Key and signing method. Consult the service documentation for details.";
-/// All but the unreserved characters of RFC 3986.
+const MISMATCH: &str = "The request signature we calculated does not match the signature you \
+    provided. Check your AWS Secret Access Key and signing method. \
+    Consult the service documentation for details.";
+/// Encodes all but the unreserved characters of RFC 3986.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')

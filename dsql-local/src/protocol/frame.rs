@@ -161,7 +161,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let mut buffer = BytesMut::from(&bytes[..]);
             while let Ok(Some(frame)) = Frame::cut(&mut buffer, 100) {
                 prop_assert!(frame.bytes().len() <= 100);
@@ -175,7 +175,7 @@ mod tests {
 
         #[test]
         fn frames_survive_any_cut(
-            bodies in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..20), 1..6),
+            bodies in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..20), 1..6),
             step in 1usize..9,
         ) {
             let mut wire = BytesMut::new();

@@ -70,7 +70,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::corpus::{mistaken, walk};
+    use crate::corpus::{mutated, walk};
     use crate::protocol::frame::put_string;
 
     proptest! {
@@ -103,7 +103,7 @@ mod tests {
         }
 
         #[test]
-        fn no_mutated_packet_panics(packet in mistaken("startup")) {
+        fn no_mutated_packet_panics(packet in mutated("startup")) {
             check(&packet);
         }
     }

@@ -112,7 +112,9 @@ mod tests {
             let hosts = hosts(private_link.then_some("fnh4"));
             let lower = name.to_ascii_lowercase();
             let is_private = private_link && lower == PRIVATE;
-            let is_interface = private_link && lower.starts_with("vpce-") && lower.ends_with(&INTERFACE[12..]);
+            let is_interface = private_link
+                && lower.starts_with("vpce-")
+                && lower.ends_with(&INTERFACE[12..]);
             prop_assert_eq!(hosts.answers_to(&name), lower == PUBLIC || is_private || is_interface);
 
             let names_this = id.as_deref() == Some(&PUBLIC[..26]);

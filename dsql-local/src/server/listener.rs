@@ -142,7 +142,7 @@ async fn serve(cluster: &Cluster, socket: Socket, recorder: &Recorder) -> Ending
     ending
 }
 
-/// Finds the cause of an ending that tells the client too little, and logs or returns it.
+/// Finds the cause of an ending that gives the client no error, and logs or returns it.
 async fn explain(cluster: &Cluster, ending: Ending) -> Ending {
     match ending {
         Ending::Malformed(Malformed::TooLong) => {

@@ -131,7 +131,7 @@ fn apply_fault<S>(cluster: &Cluster, wire: &Wire<S>, stage: Stage) -> Result<(),
     effect.map_or(Ok(()), |effect| effect::apply(effect, &wire.pace))
 }
 
-/// Tells a client with a newer minor version which one the server supports.
+/// Reports the supported protocol version to a client with a newer minor version.
 fn negotiate_version(parameters: &Parameters, out: &mut BytesMut) {
     let unknown: Vec<_> = options::of_the_protocol(parameters).collect();
     if parameters.minor_version == 0 && unknown.is_empty() {

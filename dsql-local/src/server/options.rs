@@ -116,7 +116,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::corpus::{mistaken, walk};
+    use crate::corpus::{mutated, walk};
 
     proptest! {
         #[test]
@@ -129,8 +129,9 @@ mod tests {
                 pairs: vec![(name, value.clone()), ("options".to_owned(), value)],
             };
             if let Ok(settings) = settings(&packet) {
-                let known = |(name, _): &(String, String)| setting(name) == Some(Setting::OfPostgres);
-                prop_assert!(settings.iter().all(known));
+                for (name, _) in settings {
+                    prop_assert_eq!(setting(&name), Some(Setting::OfPostgres));
+                }
             }
             let _id = cluster_id(&packet);
         }
@@ -139,7 +140,8 @@ mod tests {
         fn options_are_split_as_postgresql_splits_them(
             options in prop_oneof![
                 "[ab\\\\ \t\n\r\u{b}\u{c}\u{85}\u{a0}\u{2003}=-]{0,20}",
-                mistaken("options").prop_map(|options| String::from_utf8_lossy(&options).into_owned()),
+                mutated("options")
+                    .prop_map(|options| String::from_utf8_lossy(&options).into_owned()),
             ],
         ) {
             prop_assert_eq!(words(&options), split_by_postgresql(&options));

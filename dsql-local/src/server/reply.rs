@@ -230,7 +230,7 @@ mod tests {
     use proptest::sample::Index;
 
     use super::*;
-    use crate::corpus::{cut, mistaken, walk};
+    use crate::corpus::{cut, mutated, walk};
     use crate::protocol::pending::Pending;
 
     static CLUSTER: LazyLock<Cluster> = LazyLock::new(Cluster::without_engine);
@@ -297,7 +297,7 @@ mod tests {
         #[test]
         fn replies_can_be_split_anywhere(
             numbers in prop::collection::vec(any::<u8>(), 0..12),
-            bytes in mistaken("reply"),
+            bytes in mutated("reply"),
             at in prop::collection::vec(any::<Index>(), 0..9),
         ) {
             prop_assert_eq!(taken(&numbers, &cut(&bytes, &at)), taken(&numbers, &[&bytes]));
@@ -321,7 +321,7 @@ mod tests {
         #[test]
         fn no_bytes_panic(
             numbers in prop::collection::vec(any::<u8>(), 0..12),
-            bytes in prop_oneof![mistaken("reply"), prop::collection::vec(any::<u8>(), 0..200)],
+            bytes in prop_oneof![mutated("reply"), prop::collection::vec(any::<u8>(), 0..200)],
         ) {
             check(&numbers, &bytes);
         }

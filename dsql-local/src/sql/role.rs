@@ -39,8 +39,8 @@ pub(crate) async fn check_login(
     })
 }
 
-/// Translates a statement about roles. Returns the SQL and the command tag to reply with. PostgreSQL
-/// gets malformed statements as they are, and reports the syntax error.
+/// Translates a statement about roles. Returns the SQL and the command tag to reply with.
+/// PostgreSQL gets malformed statements as they are, and reports the syntax error.
 pub(crate) fn translate(statement: &Statement<'_>) -> Option<(String, &'static str)> {
     let tokens = &statement.tokens[..];
     let (body, tag) = if statement.begins_with(&["aws", "iam", "grant"]) {

@@ -1,6 +1,6 @@
-//! Inputs that are kept, a folder of them per parser beside this file: real ones, and each that
-//! ever broke something. Tests walk them as they are and with a mistake anywhere, and start from
-//! them to make many mistakes.
+//! The corpus: a folder of inputs per parser beside this file, with real inputs and each input that
+//! ever broke a parser. Tests run every input and all its mutations by one byte, and generate
+//! inputs with more mutations.
 #![allow(
     dead_code,
     reason = "included by the library's tests and by one of its own, each of which uses its part"
@@ -12,54 +12,54 @@ use std::path::PathBuf;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-/// Returns what is kept for a parser: names and contents, in the order of the names.
-pub(crate) fn kept(parser: &str) -> Vec<(String, Vec<u8>)> {
+/// Returns the names and contents of a parser's inputs, in the order of their names.
+pub(crate) fn inputs(parser: &str) -> Vec<(String, Vec<u8>)> {
     let folder: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests", "corpus", parser]
         .iter()
         .collect();
     let files = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{folder:?}: {error}"));
-    let mut kept: Vec<_> = files
+    let mut inputs: Vec<_> = files
         .map(|file| {
             let file = file.unwrap();
             let name = file.file_name().into_string().unwrap();
             (name, fs::read(file.path()).unwrap())
         })
         .collect();
-    kept.sort();
-    assert!(!kept.is_empty(), "nothing is kept for {parser}");
-    kept
+    inputs.sort();
+    assert!(!inputs.is_empty(), "no inputs for {parser}");
+    inputs
 }
 
-/// Gives `check` all that is kept for a parser: as it is, each beginning of it, and it with each
-/// byte changed, left out and doubled.
+/// Runs `check` on every input of a parser: complete, cut off at each byte, and with each byte
+/// changed, removed and doubled.
 pub(crate) fn walk(parser: &str, check: impl Fn(&[u8])) {
     let check = |name: &str, input: &[u8]| {
-        let _told = Told { name, input };
+        let _reported = Reported { name, input };
         check(input);
     };
-    for (name, input) in kept(parser) {
+    for (name, input) in inputs(parser) {
         check(&name, &input);
         for at in 0..input.len() {
             check(&name, &input[..at]);
-            let mut mistaken = input.clone();
-            // Another digit or letter, the other case, no ASCII, and the end of a C string.
+            let mut mutated = input.clone();
+            // Another digit or letter, the other case, not ASCII, and the end of a C string.
             for wrong in [input[at] ^ 1, input[at] ^ 0x20, input[at] ^ 0x80, 0] {
-                mistaken[at] = wrong;
-                check(&name, &mistaken);
+                mutated[at] = wrong;
+                check(&name, &mutated);
             }
-            mistaken[at] = input[at];
-            mistaken.insert(at, input[at]);
-            check(&name, &mistaken);
-            mistaken.drain(at..at + 2);
-            check(&name, &mistaken);
+            mutated[at] = input[at];
+            mutated.insert(at, input[at]);
+            check(&name, &mutated);
+            mutated.drain(at..at + 2);
+            check(&name, &mutated);
         }
     }
 }
 
-/// Makes inputs of pieces of what is kept for a parser, with some mistakes more.
-pub(crate) fn mistaken(parser: &str) -> impl Strategy<Value = Vec<u8>> + use<> {
-    let kept: Vec<_> = kept(parser).into_iter().map(|(_, input)| input).collect();
-    let piece = (select(kept), any::<(Index, Index)>(), any::<bool>());
+/// Generates inputs from pieces of a parser's inputs, with some mutations.
+pub(crate) fn mutated(parser: &str) -> impl Strategy<Value = Vec<u8>> + use<> {
+    let inputs: Vec<_> = inputs(parser).into_iter().map(|(_, input)| input).collect();
+    let piece = (select(inputs), any::<(Index, Index)>(), any::<bool>());
     let piece = piece.prop_map(|(input, (from, to), whole)| {
         let (from, to) = (from.index(input.len() + 1), to.index(input.len() + 1));
         match whole {
@@ -67,12 +67,12 @@ pub(crate) fn mistaken(parser: &str) -> impl Strategy<Value = Vec<u8>> + use<> {
             false => input[from.min(to)..from.max(to)].to_vec(),
         }
     });
-    let mistakes = prop::collection::vec(any::<(Index, u8, u8)>(), 0..4);
-    (prop::collection::vec(piece, 1..4), mistakes).prop_map(|(pieces, mistakes)| {
+    let mutations = prop::collection::vec(any::<(Index, u8, u8)>(), 0..4);
+    (prop::collection::vec(piece, 1..4), mutations).prop_map(|(pieces, mutations)| {
         let mut input = pieces.concat();
-        for (at, byte, mistake) in mistakes {
+        for (at, byte, mutation) in mutations {
             let at = at.index(input.len() + 1);
-            match mistake % 3 {
+            match mutation % 3 {
                 0 => input.insert(at, byte),
                 1 => drop(input.splice(at..input.len().min(at + 1), [byte])),
                 _ => drop(input.drain(at..input.len().min(at + usize::from(byte)))),
@@ -82,7 +82,7 @@ pub(crate) fn mistaken(parser: &str) -> impl Strategy<Value = Vec<u8>> + use<> {
     })
 }
 
-/// Cuts bytes into as many pieces more, anywhere.
+/// Splits bytes at these places.
 pub(crate) fn cut<'a>(bytes: &'a [u8], at: &[Index]) -> Vec<&'a [u8]> {
     let mut cuts: Vec<_> = at.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
     cuts.extend([0, bytes.len()]);
@@ -90,17 +90,17 @@ pub(crate) fn cut<'a>(bytes: &'a [u8], at: &[Index]) -> Vec<&'a [u8]> {
     cuts.windows(2).map(|cut| &bytes[cut[0]..cut[1]]).collect()
 }
 
-/// Tells which input it was that made a test panic, which need not be an assertion that repeats it.
-struct Told<'a> {
+/// Prints the input when a test panics.
+struct Reported<'a> {
     name: &'a str,
     input: &'a [u8],
 }
 
-impl Drop for Told<'_> {
+impl Drop for Reported<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!(
-                "from {}: {:?}",
+                "input {}: {:?}",
                 self.name,
                 self.input.escape_ascii().to_string()
             );

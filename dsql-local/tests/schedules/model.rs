@@ -1,4 +1,4 @@
-//! Snapshot isolation where the first to commit wins, on three small tables held in memory.
+//! Snapshot isolation where the first transaction to commit wins, on three tables in memory.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -44,7 +44,8 @@ impl fmt::Display for Op {
             Self::ReadItems => write!(f, "SELECT id, n, u FROM item ORDER BY id"),
             Self::ReadFamily => write!(
                 f,
-                "SELECT parent.id, n, child.id FROM public.parent LEFT JOIN public.child ON pid = parent.id \
+                "SELECT parent.id, n, child.id \
+                 FROM public.parent LEFT JOIN public.child ON pid = parent.id \
                  ORDER BY 1, 3"
             ),
             Self::InsertItem(id, None) => write!(f, "INSERT INTO item VALUES ({id}, 0, NULL)"),
@@ -71,7 +72,7 @@ impl fmt::Display for Op {
     }
 }
 
-/// Rows, or how many were changed, or an SQLSTATE.
+/// Rows, the number of changed rows, or an SQLSTATE.
 pub(crate) type Answer = Result<(Vec<String>, u64), &'static str>;
 
 #[derive(Debug, Default)]
@@ -85,10 +86,10 @@ pub(crate) struct Model {
 struct Transaction {
     snapshot: Tables,
     tables: Tables,
-    /// How long the log was at BEGIN.
+    /// The length of the log at BEGIN.
     begun: usize,
     failed: bool,
-    /// Rows that it inserted.
+    /// Rows that the transaction inserted.
     own: BTreeSet<(Table, i32)>,
     footprint: Footprint,
 }
@@ -100,11 +101,11 @@ enum Table {
     Child,
 }
 
-/// What conflicts with what others commit.
+/// What a transaction locked and wrote, by which conflicts are found.
 #[derive(Debug, Clone, Default)]
 struct Footprint {
     written: BTreeSet<(Table, i32)>,
-    /// Deleted, moved, or locked FOR UPDATE: excludes those who rely on the key.
+    /// Deleted, moved, or locked FOR UPDATE: conflicts with transactions that rely on the key.
     strong: BTreeSet<(Table, i32)>,
     shared: BTreeSet<(Table, i32)>,
     keys: BTreeSet<(Table, bool, i32)>,
@@ -172,7 +173,7 @@ impl Model {
         {
             return Err("40001");
         }
-        // Changes of rows that others left alone.
+        // Applies the changed rows, none of which another transaction changed.
         merge(
             &mut self.committed.item,
             &transaction.snapshot.item,

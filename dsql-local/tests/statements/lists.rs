@@ -1,6 +1,6 @@
-//! Statements that the cluster refuses or accepts, for the tests that run them.
+//! Statements that the cluster refuses or accepts.
 
-/// What the others are about.
+/// Creates the objects that the other statements use.
 pub(crate) const TABLES: &[&str] = &[
     "CREATE TABLE t (id int PRIMARY KEY, value text)",
     "CREATE TABLE keyed (id text PRIMARY KEY)",
@@ -17,7 +17,7 @@ const TEMPORARY: &str = "TEMPORARY or TEMP table not supported for CREATE TABLE"
 const IDENTITY: &str = "identity column is not supported without an explicit cache size. \
                         please define CACHE greater than or equal to 65536 or equal to 1";
 
-/// Statements with the SQLSTATE and the message that they are refused with.
+/// Refused statements with their SQLSTATE and message.
 pub(crate) const REFUSED: &[(&str, &str, &str)] = &[
     ("(SELECT id FROM t FOR SHARE)", "0A000", LOCKING),
     ("((SELECT id FROM t) FOR NO KEY UPDATE)", "0A000", LOCKING),
@@ -141,12 +141,14 @@ pub(crate) const REFUSED: &[(&str, &str, &str)] = &[
         TRUNCATE,
     ),
     (
-        "CREATE OR REPLACE FUNCTION f() RETURNS void LANGUAGE sql AS 'CREATE TEMP TABLE x (id int)'",
+        "CREATE OR REPLACE FUNCTION f() RETURNS void LANGUAGE sql \
+         AS 'CREATE TEMP TABLE x (id int)'",
         "0A000",
         TEMPORARY,
     ),
     (
-        "CREATE FUNCTION f() RETURNS SETOF int LANGUAGE sql BEGIN ATOMIC SELECT id FROM t FOR SHARE; END",
+        "CREATE FUNCTION f() RETURNS SETOF int LANGUAGE sql \
+         BEGIN ATOMIC SELECT id FROM t FOR SHARE; END",
         "0A000",
         LOCKING,
     ),
@@ -351,7 +353,8 @@ pub(crate) const REFUSED: &[(&str, &str, &str)] = &[
         "datatype jsonb is not supported in a key",
     ),
     (
-        "CREATE TABLE x (a int, b int, c int, d int, e int, f int, g int, h int, i int, UNIQUE (a, b, c, d, e, f, g, h, i))",
+        "CREATE TABLE x (a int, b int, c int, d int, e int, f int, g int, h int, i int, \
+         UNIQUE (a, b, c, d, e, f, g, h, i))",
         "54011",
         "more than 8 column keys in an index are not supported",
     ),
@@ -377,12 +380,13 @@ pub(crate) const REFUSED: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// Statements that run, in this order.
+/// Accepted statements, in this order.
 pub(crate) const ACCEPTED: &[&str] = &[
     "CREATE TABLE x (serial int, language text, \"share\" text, owner text, line text)",
     "SELECT serial, line, owner FROM x",
     "SELECT substring(language from 1 for owner::int) FROM x",
-    "CREATE FUNCTION g(language text, returns_serial int) RETURNS text LANGUAGE sql AS $$ SELECT language $$",
+    "CREATE FUNCTION g(language text, returns_serial int) RETURNS text LANGUAGE sql \
+     AS $$ SELECT language $$",
     "CREATE TABLE owner (id int PRIMARY KEY)",
     "ALTER TABLE owner ADD COLUMN add text",
     "ALTER TABLE owner RENAME COLUMN add TO validate",

@@ -1,4 +1,4 @@
-//! What the tests share: tokens from the AWS SDK, and clients on stock tokio-postgres.
+//! Shared by the tests: tokens from the AWS SDK, and stock tokio-postgres clients.
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use tokio_postgres::error::DbError;
 use tokio_postgres::{Client, Config, Error};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-/// Signs with the AWS SDK, by the machine's clock.
+/// Signs with the AWS SDK and the machine's clock.
 pub(crate) async fn sdk_token(
     identity: &Identity,
     host: &str,
@@ -55,7 +55,7 @@ pub(crate) async fn token(cluster: &LocalCluster, identity: &Identity, action: A
     sdk_token(identity, cluster.endpoint(), cluster.region(), action).await
 }
 
-/// Returns TLS that trusts the cluster and names the protocol.
+/// Returns a TLS configuration that trusts the cluster, with ALPN.
 pub(crate) fn tls(ca: &CertificateDer<'static>) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots.add(ca.clone()).unwrap();
@@ -69,7 +69,7 @@ pub(crate) fn tls(ca: &CertificateDer<'static>) -> ClientConfig {
     config
 }
 
-/// Returns how this user reaches the cluster, but for the password.
+/// Returns a configuration for this user, without the password.
 pub(crate) fn config(cluster: &LocalCluster, user: &str) -> Config {
     let mut config = Config::new();
     config
@@ -115,10 +115,11 @@ pub(crate) async fn run(client: &Client, statements: &[&str]) {
     }
 }
 
-/// Returns what the cluster refused with.
+/// Returns the cluster's error.
 pub(crate) fn refused<T>(result: Result<T, Error>) -> DbError {
     let error = result.err().expect("it is refused");
-    let told = error.as_db_error();
-    told.unwrap_or_else(|| panic!("not by the cluster: {error:?}"))
+    let refusal = error.as_db_error();
+    refusal
+        .unwrap_or_else(|| panic!("not by the cluster: {error:?}"))
         .clone()
 }

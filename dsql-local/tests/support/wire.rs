@@ -1,4 +1,4 @@
-//! A client that shows the messages of the protocol: tags, column names, rows as text.
+//! A client that exposes the protocol's messages: tags, column names, rows as text.
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::sync::Arc;
@@ -82,7 +82,7 @@ impl Wire {
     pub(crate) async fn simple(&mut self, sql: &str) -> Vec<Answer> {
         let mut out = BytesMut::new();
         frontend::query(sql, &mut out).unwrap();
-        // The session may have ended; then there is no answer.
+        // Fails if the session has ended; then there is no answer.
         let _ended = self.stream.write_all(&out).await;
         self.until_ready().await
     }

@@ -1,4 +1,4 @@
-//! The options of a cluster, as `serve` and `exec` take them.
+//! The options of `serve` and `exec` that configure the cluster.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -23,35 +23,35 @@ pub(crate) struct ClusterOptions {
     /// The 26 characters that the endpoint begins with [default: random].
     #[arg(long)]
     id: Option<String>,
-    /// Folder for data that is kept, with the endpoint, the certificate authority and the
-    /// administrator's keys. Without it everything is thrown away at the end.
+    /// Folder that keeps the data, the endpoint, the certificate authority and the administrator's
+    /// keys. Without it everything is removed at the end.
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
-    /// SQL to run as admin once the cluster is there; with --data only at the first start.
+    /// SQL to run as admin after the start; with --data only at the first start.
     #[arg(long, value_name = "FILE")]
     init: Option<PathBuf>,
-    /// Suffix of the Region's PrivateLink domain, to accept its names, too.
+    /// Suffix of the Region's PrivateLink domain, to accept its host names as well.
     #[arg(long, value_name = "SUFFIX")]
     private_link: Option<String>,
     /// Which definitions fail statements of other sessions (OC001): off, realistic or every.
     #[arg(long, default_value = "realistic")]
     schema_conflicts: SchemaConflicts,
-    /// Seconds from connect to login.
+    /// Maximum seconds from connect to login.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     login_deadline: u64,
-    /// Seconds that a transaction may stay open.
+    /// Maximum age of a transaction, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     transaction_age: u64,
-    /// Seconds that a session may stay open.
+    /// Maximum age of a session, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 3_600)]
     session_limit: u64,
-    /// Connections that may come at once.
+    /// Burst of new connections.
     #[arg(long, value_name = "CONNECTIONS", default_value_t = 1_000)]
     burst: u32,
-    /// Connections that may come each second.
+    /// New connections per second after a burst.
     #[arg(long, value_name = "CONNECTIONS", default_value_t = 100)]
     per_second: u32,
-    /// Sessions that may be open.
+    /// Maximum number of open sessions.
     #[arg(long, value_name = "SESSIONS", default_value_t = 10_000)]
     max_connections: usize,
     /// Refused connections after which a sleeping cluster wakes up.
@@ -64,7 +64,7 @@ pub(crate) struct ClusterOptions {
 }
 
 impl ClusterOptions {
-    /// Starts the cluster, runs the script and makes the calls.
+    /// Starts the cluster, and runs the script and the calls.
     pub(crate) async fn start(&self) -> Result<LocalCluster, Error> {
         let is_first_start = self
             .data

@@ -1,5 +1,4 @@
-//! The variables by which clients find a cluster, and the files that they name.
-//! `serve` prints and writes them; `exec` sets them.
+//! The environment variables that clients read to find a cluster, and the files that they name.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -36,12 +35,12 @@ impl Files {
         Ok(files)
     }
 
-    /// Returns the variables of dsql-local's own names and the administrator's credentials.
+    /// Returns dsql-local's own variables and the administrator's credentials.
     pub(crate) fn printed(&self, cluster: &LocalCluster) -> Variables {
         let admin = cluster.admin();
         vec![
             ("DSQL_ENDPOINT", cluster.endpoint().to_owned()),
-            ("DSQL_HOSTADDR", dialed(cluster).to_string()),
+            ("DSQL_HOSTADDR", address(cluster).to_string()),
             ("DSQL_PORT", cluster.address().port().to_string()),
             ("DSQL_CA_FILE", self.ca.display().to_string()),
             ("AWS_REGION", cluster.region().to_owned()),
@@ -57,13 +56,13 @@ impl Files {
         ]
     }
 
-    /// Returns those and the names that libpq, Node, OpenSSL and AWS's examples read.
+    /// Returns all variables, including those that libpq, Node, OpenSSL and AWS's examples read.
     pub(crate) fn all(&self, cluster: &LocalCluster) -> Variables {
         let mut variables = self.printed(cluster);
         variables.extend([
             ("AWS_DEFAULT_REGION", cluster.region().to_owned()),
             ("PGHOST", cluster.endpoint().to_owned()),
-            ("PGHOSTADDR", dialed(cluster).to_string()),
+            ("PGHOSTADDR", address(cluster).to_string()),
             ("PGPORT", cluster.address().port().to_string()),
             ("PGUSER", "admin".to_owned()),
             ("PGDATABASE", "postgres".to_owned()),
@@ -78,24 +77,24 @@ impl Files {
         variables
     }
 
-    /// Writes a file that a shell sources.
+    /// Writes the file for `source` in a shell.
     pub(crate) fn write_env(&self, cluster: &LocalCluster) -> Result<(), Error> {
         write_file(&self.env, &exports(&self.all(cluster)))
     }
 
-    /// Returns the name of the certificate authority's file.
+    /// Returns the path of the certificate authority's file.
     pub(crate) fn ca(&self) -> &Path {
         &self.ca
     }
 }
 
-/// Returns the line that `/etc/hosts` takes.
+/// Returns the cluster's line for `/etc/hosts`.
 pub(crate) fn hosts_line(cluster: &LocalCluster) -> String {
-    format!("{} {}", dialed(cluster), cluster.endpoint())
+    format!("{} {}", address(cluster), cluster.endpoint())
 }
 
-/// Returns the address to dial, which one to listen on may not be.
-fn dialed(cluster: &LocalCluster) -> IpAddr {
+/// Returns the address to connect to. The listening address may be unspecified, such as 0.0.0.0.
+fn address(cluster: &LocalCluster) -> IpAddr {
     match cluster.address().ip() {
         IpAddr::V4(address) if address.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(address) if address.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
@@ -110,7 +109,7 @@ pub(crate) fn exports(variables: &Variables) -> String {
         .collect()
 }
 
-/// Quotes for a shell.
+/// Quotes a text for a shell.
 pub(crate) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
@@ -122,8 +121,8 @@ pub(crate) fn write_file(path: &Path, text: &str) -> Result<(), Error> {
     })
 }
 
-/// Returns the certificates that programs on this machine trust, so that they can reach others,
-/// too.
+/// Returns the certificates that programs on this machine trust, so that they can still connect to
+/// other servers.
 fn system_roots() -> String {
     let mut roots = std::env::var_os("SSL_CERT_FILE")
         .map(PathBuf::from)
@@ -137,7 +136,7 @@ fn system_roots() -> String {
     roots
 }
 
-/// Debian, Fedora, Alpine and macOS.
+/// The bundles of Debian, Fedora, and Alpine and macOS.
 const BUNDLES: [&str; 3] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -154,7 +153,12 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(32))]
 
         #[test]
-        fn a_shell_reads_what_was_quoted(values in prop::collection::vec(prop_oneof!["['\"$`\\\\!*~ \n]{0,9}", "[^\0]{0,20}"], 1..20)) {
+        fn a_shell_reads_quoted_values(
+            values in prop::collection::vec(
+                prop_oneof!["['\"$`\\\\!*~ \n]{0,9}", "[^\0]{0,20}"],
+                1..20,
+            ),
+        ) {
             let words: Vec<_> = values.iter().map(|value| quoted(value)).collect();
             let shell = std::process::Command::new("sh")
                 .args(["-c", &format!("printf '%s\\0' {}", words.join(" "))])

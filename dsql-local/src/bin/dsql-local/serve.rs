@@ -1,4 +1,4 @@
-//! `dsql-local serve`: a cluster until Ctrl-C.
+//! `dsql-local serve`: a cluster that runs until Ctrl-C.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use crate::environment::{Files, exports, hosts_line, quoted, write_file};
 pub(crate) struct Serve {
     #[command(flatten)]
     options: ClusterOptions,
-    /// File to write the variables to when clients can connect, and to remove at the end.
+    /// File with the variables, which exists while clients can connect.
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
 }
@@ -50,7 +50,7 @@ pub(crate) async fn run(arguments: &Serve) -> Result<(), Error> {
     ended
 }
 
-/// Prints the variables, the file that has them too, and a line for psql.
+/// Prints the variables, the path of `env.sh`, and a line for psql.
 fn introduce(cluster: &LocalCluster, files: &Files) -> Result<(), Error> {
     let program = std::env::current_exe()?;
     let mut out = io::stdout().lock();
@@ -61,8 +61,8 @@ fn introduce(cluster: &LocalCluster, files: &Files) -> Result<(), Error> {
          # For /etc/hosts: {hosts_line}\n\
          # Or, in another shell:\n\
          source {env_file}\n\
-         PGPASSWORD=\"$({program} token)\" psql \"host={host} hostaddr={address} port={port} user=admin \
-         dbname=postgres sslmode=verify-full sslrootcert={ca_file}\"\n",
+         PGPASSWORD=\"$({program} token)\" psql \"host={host} hostaddr={address} port={port} \
+         user=admin dbname=postgres sslmode=verify-full sslrootcert={ca_file}\"\n",
         exports = exports(&files.printed(cluster)),
         arn = cluster.admin().arn(),
         hosts_line = hosts_line(cluster),
@@ -76,13 +76,13 @@ fn introduce(cluster: &LocalCluster, files: &Files) -> Result<(), Error> {
     Ok(out.flush()?)
 }
 
-/// A file that is there while clients can connect.
+/// A file that exists while clients can connect.
 struct ReadyFile<'a> {
     path: &'a PathBuf,
 }
 
 impl<'a> ReadyFile<'a> {
-    /// Writes it aside and renames it, so that nobody reads half of it.
+    /// Writes another file and renames it, so that readers never see a part.
     fn write(path: &'a PathBuf, text: &str) -> Result<Self, Error> {
         let mut aside = path.clone().into_os_string();
         aside.push(".part");

@@ -1,4 +1,4 @@
-//! `dsql-local token`: what an AWS SDK would sign.
+//! `dsql-local token`: signs a token like an AWS SDK.
 
 use std::env::VarError;
 use std::io::{self, Write};
@@ -11,14 +11,14 @@ use crate::Error;
 
 #[derive(Debug, Args)]
 pub(crate) struct Token {
-    /// Database user to connect as: `admin` takes another action than the others.
+    /// Database user to connect as: the action for `admin` differs from that of other users.
     #[arg(long, default_value = "admin")]
     user: String,
-    /// Seconds for which the token opens connections.
+    /// Lifetime of the token, in seconds.
     #[arg(long, default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..=604_800))]
     expires: u64,
-    /// Seconds by which the signing clock is ahead, or, with a minus, behind: for a token of the
-    /// future, or an expired one.
+    /// Seconds by which the signing clock is ahead, or behind if negative: for tokens that are not
+    /// valid yet, or expired.
     #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     clock_offset: i32,
 }

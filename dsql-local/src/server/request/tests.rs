@@ -5,7 +5,7 @@ use proptest::sample::Index;
 
 use super::extended::put_parse;
 use super::*;
-use crate::corpus::{cut, mistaken, walk};
+use crate::corpus::{cut, mutated, walk};
 use crate::faults::Fault;
 
 /// A cluster without faults, and one where all commits conflict.
@@ -69,7 +69,7 @@ fn check(bytes: &[u8]) {
 proptest! {
     #[test]
     fn requests_can_be_split_anywhere(
-        bytes in mistaken("request"),
+        bytes in mutated("request"),
         at in prop::collection::vec(any::<Index>(), 0..9),
     ) {
         for cluster in &*CLUSTERS {
@@ -79,7 +79,7 @@ proptest! {
 
     #[test]
     fn no_bytes_panic(
-        bytes in prop_oneof![mistaken("request"), prop::collection::vec(any::<u8>(), 0..200)],
+        bytes in prop_oneof![mutated("request"), prop::collection::vec(any::<u8>(), 0..200)],
     ) {
         check(&bytes);
     }

@@ -13,7 +13,8 @@ pub(super) fn translate(statement: &Statement<'_>) -> Option<(String, &'static s
         "analyze" | "analyse" if statement.tokens.len() == 1 => Some((
             // The engine warns about each of its own tables, which users may not analyze.
             do_block(
-                "PERFORM dsql_engine_set_config('client_min_messages', 'error', true); EXECUTE 'ANALYZE'; \
+                "PERFORM dsql_engine_set_config('client_min_messages', 'error', true); \
+                 EXECUTE 'ANALYZE'; \
                  PERFORM dsql_engine_set_config('client_min_messages', 'notice', true);",
             ),
             "ANALYZE",

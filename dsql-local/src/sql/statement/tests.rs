@@ -6,11 +6,11 @@ use proptest::test_runner::{Config, TestRunner};
 use tokio_postgres::SimpleQueryMessage;
 
 use super::*;
-use crate::corpus::{mistaken, walk};
+use crate::corpus::{mutated, walk};
 use crate::engine::Engine;
 
 #[test]
-fn texts_are_cut_at_their_own_semicolons_only() {
+fn texts_are_split_at_top_level_semicolons() {
     for (sql, expected) in [
         ("", &[] as &[&str]),
         (" ; ;; ", &[]),
@@ -32,7 +32,7 @@ fn texts_are_cut_at_their_own_semicolons_only() {
 }
 
 #[test]
-fn words_are_known_behind_comments_and_in_any_case() {
+fn words_are_found_after_comments_and_in_any_case() {
     let cut = split("/* x */ Aws -- y\n iam GRANT \"My Role\" to 'arn:''x'");
     assert!(cut[0].begins_with(&["aws", "iam", "grant"]));
     assert_eq!(cut[0].tokens[3], Token::Name("My Role".into()));
@@ -41,7 +41,7 @@ fn words_are_known_behind_comments_and_in_any_case() {
 }
 
 #[test]
-fn only_spaces_of_ascii_are_spaces() {
+fn only_ascii_spaces_are_spaces() {
     for sql in ["\u{a0}COMMIT", "\u{2003}COMMIT", "COMMIT\u{a0}"] {
         assert!(!split(sql)[0].begins_with(&["commit"]), "{sql:?}");
     }
@@ -49,20 +49,20 @@ fn only_spaces_of_ascii_are_spaces() {
 }
 
 #[test]
-fn a_comment_ends_with_its_line_however_that_ends() {
+fn a_carriage_return_ends_a_comment() {
     assert!(split("-- one\rCOMMIT")[0].begins_with(&["commit"]));
 }
 
-/// As PostgreSQL does it in UTF-8: its lower case of the Kelvin sign is not a `k`.
+/// Like PostgreSQL in UTF-8, where the lower case of the Kelvin sign is not a `k`.
 #[test]
-fn only_letters_of_ascii_have_another_case() {
+fn only_ascii_letters_are_folded() {
     let cut = split("CREATE ROLE \u{c9}A LOGIN; ROLLBAC\u{212a}");
     assert_eq!(cut[0].tokens[2], Token::Word("\u{c9}a".into()));
     assert!(!cut[1].begins_with(&["rollback"]));
 }
 
 #[test]
-fn a_string_goes_on_in_another_line() {
+fn strings_continue_in_another_line() {
     for (sql, value) in [
         ("'a'\n 'b'; x", "ab"),
         ("'a' \r\n\t-- c;\n\n'b'; x", "ab"),
@@ -78,14 +78,15 @@ fn a_string_goes_on_in_another_line() {
 }
 
 #[test]
-fn the_body_of_a_function_is_part_of_its_statement() {
+fn atomic_bodies_are_part_of_their_statement() {
     for (sql, statements) in [
         (
             "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT 2; END; COMMIT",
             2,
         ),
         (
-            "create or replace procedure p() begin atomic select case when true then 2 end; end; commit",
+            "create or replace procedure p() \
+             begin atomic select case when true then 2 end; end; commit",
             2,
         ),
         ("BEGIN; SELECT CASE WHEN true THEN 2 END; END", 3),
@@ -96,7 +97,7 @@ fn the_body_of_a_function_is_part_of_its_statement() {
     }
 }
 
-/// What may stand between two tokens, with what would end a statement elsewhere.
+/// White space and comments between two tokens, with characters that end a statement elsewhere.
 fn gap() -> impl Strategy<Value = String> {
     const GAPS: &[&str] = &[
         " ",
@@ -115,7 +116,7 @@ fn gap() -> impl Strategy<Value = String> {
     prop::collection::vec(select(GAPS), 1..4).prop_map(|gaps| gaps.concat())
 }
 
-/// A column's value, in the forms that PostgreSQL has for it.
+/// A column's value, in PostgreSQL's notations.
 fn value() -> impl Strategy<Value = String> {
     const VALUES: &[&str] = &[
         "1",
@@ -168,7 +169,7 @@ fn column() -> impl Strategy<Value = &'static str> {
     select(COLUMNS)
 }
 
-/// A text of statements that PostgreSQL understands, mostly.
+/// Statements, most of which PostgreSQL can parse.
 fn text() -> impl Strategy<Value = String> {
     const ENDS: &[&str] = &[";", ";;", "; ;"];
     let one = (gap(), value(), gap(), gap(), column());
@@ -189,9 +190,9 @@ fn text() -> impl Strategy<Value = String> {
     })
 }
 
-/// PostgreSQL itself is asked: its lexer has corners that nobody thinks of twice in the same way.
+/// Compares with PostgreSQL itself.
 #[test]
-fn texts_are_cut_where_postgresql_cuts_them() {
+fn texts_are_split_where_postgresql_splits_them() {
     const CASES: u32 = 500;
     let engine = Engine::start(None).unwrap();
     let client = engine.superuser();
@@ -214,11 +215,11 @@ fn texts_are_cut_where_postgresql_cuts_them() {
         let statements = split(&text);
         prop_assert_eq!(statements.len(), rows.len());
         for (statement, row) in statements.iter().zip(rows) {
-            // An escape may have opened a string that the name is part of.
+            // An escape may make the name part of a string.
             if let Some(column) = statement.tokens.last().and_then(Token::as_name) {
                 prop_assert_eq!(column, row.columns()[0].name());
             }
-            // More tokens where the string has a letter of its kind before it.
+            // A letter before a string makes another token.
             if let [_, Token::Literal(value), _, _] = &statement.tokens[..]
                 && !value.contains('\\')
             {
@@ -234,18 +235,18 @@ fn texts_are_cut_where_postgresql_cuts_them() {
 
 proptest! {
     #[test]
-    fn no_text_makes_it_panic(sql in "[-;'\"$/*eE\\\\ (){}a1_\u{e9}\u{1f600}\n]{0,60}") {
+    fn no_text_panics(sql in "[-;'\"$/*eE\\\\ (){}a1_\u{e9}\u{1f600}\n]{0,60}") {
         read(&sql);
     }
 
     #[test]
-    fn no_mistakes_make_it_panic(sql in mistaken("statement")) {
+    fn no_mutated_input_panics(sql in mutated("statement")) {
         read(&String::from_utf8_lossy(&sql));
     }
 
     #[test]
-    fn a_statement_is_one_statement_however_often_it_is_cut(sql in prop_oneof![
-        mistaken("statement").prop_map(|sql| String::from_utf8_lossy(&sql).into_owned()),
+    fn statements_split_into_themselves(sql in prop_oneof![
+        mutated("statement").prop_map(|sql| String::from_utf8_lossy(&sql).into_owned()),
         text(),
     ]) {
         for statement in split(&sql) {
@@ -255,13 +256,13 @@ proptest! {
 }
 
 #[test]
-fn what_is_kept_is_read_with_any_mistake() {
+fn mutations_of_the_corpus_never_panic() {
     walk("statement", |sql| read(&String::from_utf8_lossy(sql)));
 }
 
-/// A quadratic reader would not come back.
+/// Fails by a timeout if a text takes quadratic time.
 #[test]
-fn a_long_text_of_anything_is_read_in_linear_time() {
+fn long_texts_are_split_in_linear_time() {
     for part in [
         ";",
         "'",
@@ -298,7 +299,7 @@ fn a_long_text_of_anything_is_read_in_linear_time() {
     }
 }
 
-/// Checks that what is made of a text is in it, and that rules judge it.
+/// Checks that each statement is part of the text, and that the rules accept it as input.
 fn read(sql: &str) {
     let mut read = 0;
     for statement in &split(sql) {

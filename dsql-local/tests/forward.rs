@@ -1,4 +1,4 @@
-//! What passes the front unharmed.
+//! What the server forwards unchanged.
 
 mod support;
 
@@ -10,7 +10,7 @@ use support::{config, connect, connect_with, token};
 use tokio_postgres::types::ToSql;
 
 #[tokio::test]
-async fn copied_data_passes() {
+async fn copied_data_is_forwarded() {
     let cluster = LocalCluster::start().await.unwrap();
     let client = connect(&cluster).await;
     client
@@ -46,7 +46,7 @@ async fn copied_data_passes() {
 }
 
 #[tokio::test]
-async fn pipelined_and_large_answers_pass() {
+async fn pipelined_and_large_replies_are_forwarded() {
     let cluster = LocalCluster::start().await.unwrap();
     let client = connect(&cluster).await;
     let large = "x".repeat(1024 * 1024);

@@ -1,4 +1,4 @@
-//! How many connections come and stay, for how long, and what wakes a sleeping cluster.
+//! Which connections are admitted, when sessions expire, and what wakes a sleeping cluster.
 
 mod support;
 
@@ -18,7 +18,7 @@ async fn try_connect(cluster: &LocalCluster) -> Result<Client, Error> {
     connect_as(cluster, "admin", cluster.admin()).await
 }
 
-/// Waits for the end of the connection that was accepted as the `index`th.
+/// Waits until the connection with this index has ended.
 async fn ended(cluster: &LocalCluster, index: usize) -> Outcome {
     let give_up = Instant::now() + Duration::from_secs(60);
     loop {
@@ -33,9 +33,9 @@ async fn ended(cluster: &LocalCluster, index: usize) -> Outcome {
 }
 
 #[tokio::test]
-async fn a_burst_of_connections_is_refused_until_time_has_passed() {
+async fn connections_above_the_burst_are_refused_for_a_time() {
     let cluster = start(LocalCluster::builder().connection_rate(3, 1)).await;
-    // On a slow machine a fourth may get in by right.
+    // On a slow machine the rate may admit a fourth one.
     let error = loop {
         match try_connect(&cluster).await {
             Ok(_) => {}
@@ -70,7 +70,7 @@ async fn a_refused_login_counts_for_the_rate() {
 }
 
 #[tokio::test]
-async fn there_are_as_many_places_as_the_cluster_has() {
+async fn sessions_above_the_maximum_are_refused() {
     let cluster = start(LocalCluster::builder().max_connections(2)).await;
     let (one, _two) = (connect(&cluster).await, connect(&cluster).await);
     let error = refused(try_connect(&cluster).await);
@@ -84,14 +84,14 @@ async fn there_are_as_many_places_as_the_cluster_has() {
     );
     drop(one);
     while try_connect(&cluster).await.is_err() {}
-    let told = cluster
+    let refusals = cluster
         .counts()
         .refused(|refusal| *refusal == Refusal::TooManyConnections);
-    assert!(told >= 1);
+    assert!(refusals >= 1);
 }
 
 #[tokio::test]
-async fn an_idle_session_that_is_too_old_is_closed_without_a_word() {
+async fn an_expired_idle_session_is_closed() {
     let cluster = LocalCluster::start().await.unwrap();
     let (silent, used) = (connect(&cluster).await, connect(&cluster).await);
     run(&used, &["SELECT 1"]).await;
@@ -104,12 +104,12 @@ async fn an_idle_session_that_is_too_old_is_closed_without_a_word() {
         assert!(error.as_db_error().is_none(), "{error:?}");
     }
     assert_eq!(cluster.counts().expired, 2);
-    // Those that come later have their own time, and tokens theirs.
+    // Later sessions are not expired, and neither are tokens.
     run(&connect(&cluster).await, &["SELECT 1"]).await;
 }
 
 #[tokio::test]
-async fn an_old_session_ends_with_its_transaction() {
+async fn an_expired_session_ends_after_its_transaction() {
     let cluster = start(LocalCluster::builder().session_limit(HOUR / 2)).await;
     let client = connect(&cluster).await;
     run(&client, &["CREATE TABLE t (id int PRIMARY KEY)", "BEGIN"]).await;
@@ -122,7 +122,7 @@ async fn an_old_session_ends_with_its_transaction() {
 }
 
 #[tokio::test]
-async fn an_old_session_that_never_ends_its_transaction_is_closed_all_the_same() {
+async fn an_expired_session_ends_despite_an_open_transaction() {
     let cluster = LocalCluster::start().await.unwrap();
     let client = connect(&cluster).await;
     cluster.pass_time(HOUR - Duration::from_secs(100));
