@@ -1,9 +1,8 @@
 //! COPY that is finished, unfinished or failed when the connection is returned.
 
-use crate::leftovers::pool_with_short_settle_timeout;
-
 use futures_util::{SinkExt, pin_mut};
 
+use crate::leftovers::pool_with_short_settle_timeout;
 use crate::support::{cluster, pool};
 
 #[tokio::test]
@@ -52,7 +51,7 @@ async fn connection_with_an_unfinished_copy_is_closed() {
     drop(copy);
 }
 
-/// The driver gives such a COPY up, and dies of the answers that it did not expect.
+/// The driver abandons such a COPY, and ends at the replies that it did not expect.
 #[tokio::test]
 async fn connection_whose_copy_failed_is_closed() {
     let cluster = cluster().await;

@@ -1,6 +1,5 @@
-//! Connections and openings that end without the pool's doing are replaced.
+//! Connections and openings that end unexpectedly are replaced.
 
-use crate::support::select;
 use std::thread;
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use futures_util::{FutureExt, pin_mut};
 use tokio::runtime;
 use tokio::task::yield_now;
 
-use crate::support::{Clock, builder, cluster, config, until};
+use crate::support::{Clock, builder, cluster, config, select, until};
 
 #[tokio::test]
 async fn dead_connection_dropped_on_a_plain_thread_is_replaced() {
@@ -56,7 +55,7 @@ async fn idle_connections_that_the_network_cut_are_refilled() {
     until(&cluster, |_| is_filled()).await;
     let opened = pool.stats().opened;
     cluster.cut_all();
-    // Nobody calls.
+    // No checkout happens here.
     until(&cluster, |counts| {
         counts.cut == opened && pool.stats().closed == opened
     })

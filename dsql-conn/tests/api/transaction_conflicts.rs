@@ -1,6 +1,5 @@
 //! Conflicts with other transactions: the body is retried on the same connection.
 
-use crate::transaction_retry::{insert, refuse, runs_under};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -9,6 +8,7 @@ use dsql_conn::{Error, RetryPolicy, Transaction};
 use dsql_local::{Effect, Fault, Refusal, Stage};
 
 use crate::support::{cluster, cluster_with_pool, notes, pool};
+use crate::transaction_retry::{insert, refuse, runs_under};
 
 #[tokio::test]
 async fn conflict_at_commit_is_retried_on_the_same_connection() {
