@@ -1,4 +1,4 @@
-//! Connections in pools of others: stock bb8, and deadpool with its feature.
+//! Connections in pools of bb8, and of deadpool with its feature.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::support::{Clock, Counting, cluster, config, flights, notes, until};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
-/// A provider with a bug.
+/// A provider that panics.
 #[derive(Debug)]
 struct Panicking;
 
@@ -48,7 +48,7 @@ async fn bb8_connections_sign_tokens_and_cache_statements() {
 }
 
 #[tokio::test]
-async fn bb8_replaces_an_aged_connection() {
+async fn bb8_replaces_an_expired_connection() {
     let cluster = cluster().await;
     let clock = Clock::default();
     let pool = bb8_pool(ConnectionManager::new(
@@ -60,7 +60,7 @@ async fn bb8_replaces_an_aged_connection() {
         cluster.clock().advance(by);
         let connection = pool.get().await.unwrap();
         assert!(!connection.is_closed());
-        // Past its age when it comes back.
+        // Expired on return.
         clock.advance(by);
         cluster.clock().advance(by);
     }
@@ -69,7 +69,7 @@ async fn bb8_replaces_an_aged_connection() {
 }
 
 #[tokio::test]
-async fn bb8_hands_out_no_dirty_connection() {
+async fn bb8_does_not_check_out_a_dirty_connection() {
     let cluster = cluster().await;
     let pool = bb8_pool(ConnectionManager::new(config(&cluster)));
     let connection = pool.get().await.unwrap();
@@ -137,10 +137,10 @@ async fn bb8_loses_no_slot_to_a_panicking_provider() {
         .connection_timeout(Duration::from_millis(500))
         .build_unchecked(manager);
     for _ in 0..2 {
-        // bb8 keeps the reason to itself.
+        // bb8 does not report the reason.
         assert!(matches!(pool.get().await, Err(RunError::TimedOut)));
     }
-    // A connection from elsewhere finds the slot free.
+    // The slot is free for a connection that is added by hand.
     let spare = config(&cluster).connect().await.unwrap();
     until(&cluster, |_| pool.state().connections == 0).await;
     assert!(pool.add(spare).is_ok());
@@ -199,7 +199,7 @@ mod deadpool {
     }
 
     #[tokio::test]
-    async fn its_connections_sign_tokens_and_cache_statements() {
+    async fn connections_sign_tokens_and_cache_statements() {
         let cluster = cluster().await;
         let provider = Counting::new(cluster.admin());
         let pool = pool(DeadpoolManager::new(
@@ -214,7 +214,7 @@ mod deadpool {
     }
 
     #[tokio::test]
-    async fn it_replaces_an_aged_connection() {
+    async fn expired_connection_is_replaced() {
         let cluster = cluster().await;
         let clock = Clock::default();
         let pool = pool(DeadpoolManager::new(
@@ -228,7 +228,7 @@ mod deadpool {
     }
 
     #[tokio::test]
-    async fn it_hands_out_no_dirty_connection() {
+    async fn dirty_connection_is_not_checked_out() {
         let cluster = cluster().await;
         let pool = pool(DeadpoolManager::new(config(&cluster)));
         let connection = pool.get().await.unwrap();
@@ -247,7 +247,7 @@ mod deadpool {
     }
 
     #[tokio::test]
-    async fn its_connections_run_transactions() {
+    async fn connections_run_transactions() {
         let cluster = cluster().await;
         let pool = pool(DeadpoolManager::new(config(&cluster)));
         let mut connection = pool.get().await.unwrap();
@@ -265,7 +265,7 @@ mod deadpool {
     }
 
     #[tokio::test]
-    async fn it_loses_no_slot_to_a_panicking_provider() {
+    async fn panicking_provider_loses_no_slot() {
         let cluster = cluster().await;
         let pool = pool(DeadpoolManager::new(
             config(&cluster).credentials(Panicking),
@@ -297,17 +297,17 @@ async fn connection_used_after_bb8_refused_it_is_checked_again() {
     let Err(AddError::NoCapacity(spare)) = pool.add(spare) else {
         panic!("there was no capacity");
     };
-    let lent = pool.get().await.unwrap();
-    let row = lent
+    let held = pool.get().await.unwrap();
+    let row = held
         .query_one("SELECT pg_backend_pid()", &[])
         .await
         .unwrap();
     let end = format!("SELECT pg_terminate_backend({})", row.get::<_, i32>(0));
     cluster.query(&end).await.unwrap();
-    while !lent.is_closed() {
+    while !held.is_closed() {
         yield_now().await;
     }
-    drop(lent);
+    drop(held);
 
     assert!(spare.batch_execute("BEGIN").now_or_never().is_none());
     assert!(pool.add(spare).is_ok());

@@ -1,4 +1,4 @@
-//! Calls dropped at every point where they wait: what was lent next is clean, and no place is lost.
+//! Calls dropped at every await point: the next checkout is clean, and no slot is lost.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -11,14 +11,14 @@ use futures_util::future::{join_all, try_join_all};
 
 use crate::support::{Clock, builder, cluster, config, next_packet, until};
 
-/// Runs a call until it waits for the `patience + 1`-th time, and drops it there. Returns whether
-/// it came to its end before.
-pub(crate) async fn dropped_after(patience: usize, call: impl Future) -> bool {
+/// Polls a call until it has waited `steps` times, and drops it at the next wait. Returns whether
+/// it ended before.
+pub(crate) async fn dropped_after(steps: usize, call: impl Future) -> bool {
     let mut call = pin!(call);
     let mut waits = 0;
     poll_fn(|cx| match call.as_mut().poll(cx) {
         Poll::Ready(_) => Poll::Ready(true),
-        Poll::Pending if waits == patience => Poll::Ready(false),
+        Poll::Pending if waits == steps => Poll::Ready(false),
         Poll::Pending => {
             waits += 1;
             Poll::Pending
@@ -27,32 +27,32 @@ pub(crate) async fn dropped_after(patience: usize, call: impl Future) -> bool {
     .await
 }
 
-/// How the pool stands before the calls.
+/// The state of the pool before the calls.
 #[derive(Debug, Clone, Copy)]
 enum State {
     /// With a connection that was just used.
     Warm,
-    /// With one that has to give a sign of life.
+    /// With a connection that needs a ping.
     Idle,
-    /// With one that is too old.
+    /// With an expired connection.
     Expired,
-    /// With one that was cut.
+    /// With a connection that was cut.
     Dead,
 }
 
 const STATES: [State; 4] = [State::Warm, State::Idle, State::Expired, State::Dead];
 
-/// What is called, and dropped.
+/// The call that is dropped.
 #[derive(Debug, Clone, Copy)]
 enum Call {
     Checkout,
-    /// Prepared and then run.
+    /// Prepares the statement, then runs it.
     Statement,
-    /// Several answers to one flight.
+    /// Several replies to one message.
     Batch,
-    /// Rows that are taken one by one.
+    /// Reads rows one at a time.
     Rows,
-    /// A transaction by hand, which is given back as it stands.
+    /// A transaction by hand, whose connection is returned as it is.
     ByHand,
     Transaction,
 }
@@ -66,12 +66,12 @@ const CALLS: [Call; 6] = [
     Call::Transaction,
 ];
 
-/// A pool that is called, and what it is expected to have written.
+/// A pool under test, and the rows that it is expected to have written.
 struct Bench {
     cluster: LocalCluster,
     clock: Clock,
     pool: Pool,
-    /// How many calls were made so far, which is also the number of the next.
+    /// The number of calls so far, which is the number of the next call.
     calls: i32,
 }
 
@@ -112,7 +112,7 @@ impl Bench {
         }
     }
 
-    /// Makes a call, which marks what it has done by its number.
+    /// Makes a call, which writes its number.
     async fn call(&self, call: Call, number: i32) -> Result<(), Error> {
         const INSERT: &str = "INSERT INTO mark VALUES ($1, $2)";
         match call {
@@ -151,14 +151,14 @@ impl Bench {
         Ok(())
     }
 
-    /// Makes a call and drops it. Returns whether it came to its end before.
-    async fn dropped(&mut self, call: Call, patience: usize) -> bool {
+    /// Makes a call and drops it. Returns whether it ended before.
+    async fn dropped(&mut self, call: Call, steps: usize) -> bool {
         self.calls += 1;
-        dropped_after(patience, self.call(call, self.calls)).await
+        dropped_after(steps, self.call(call, self.calls)).await
     }
 
-    /// Checks that both places are there, that what is written on their connections is written, and
-    /// that whatever the calls have done was done as a whole and once.
+    /// Checks that both slots are free, that rows can be written, and that each call was applied
+    /// once and completely, or not at all.
     async fn check(&mut self) {
         self.calls += 1;
         let number = self.calls;
@@ -172,12 +172,16 @@ impl Bench {
         assert!(self.pool.stats().connections <= 2);
 
         let marks = format!("SELECT count(*) FROM mark WHERE call = {number}");
-        assert_eq!(self.one(&marks).await, "2", "a write was lost");
+        assert_eq!(self.one(&marks).await, "2", "a row was lost");
         let torn = format!(
             "SELECT count(*) FROM (SELECT FROM mark WHERE call IN ({number} - 1, {number} - 2)
              GROUP BY call HAVING count(*) > 2 OR max(part) > count(*)) calls"
         );
-        assert_eq!(self.one(&torn).await, "0", "a transaction was torn");
+        assert_eq!(
+            self.one(&torn).await,
+            "0",
+            "a transaction was applied in part"
+        );
     }
 
     async fn one(&self, query: &str) -> String {
@@ -187,18 +191,18 @@ impl Bench {
     }
 }
 
-/// Drops this call at each of its points, and another one, which follows it, at its own.
+/// Drops this call at each of its await points, and a following call at each of its own.
 async fn drop_everywhere(state: State, first: Call) -> usize {
     let mut bench = Bench::new().await;
     let mut combinations = 0;
-    for patience in 0.. {
+    for steps in 0.. {
         let mut is_over = false;
         for second in [Call::Statement, Call::Transaction] {
-            // Every other point, in turn: together with what the first call did there are thousands
-            // all the same.
-            for later in (patience % 2..).step_by(2) {
+            // Every second point, alternating. Combined with the points of the first call these are
+            // thousands.
+            for later in (steps % 2..).step_by(2) {
                 bench.be(state).await;
-                is_over = bench.dropped(first, patience).await;
+                is_over = bench.dropped(first, steps).await;
                 let is_second_over = bench.dropped(second, later).await;
                 bench.check().await;
                 combinations += 1;

@@ -7,7 +7,7 @@ use dsql_conn::{Error, Pool, Reason};
 
 use crate::support::{cluster, config, pool};
 
-/// A port that nobody listens on.
+/// A port on which nothing listens.
 pub(crate) fn closed_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
@@ -19,7 +19,7 @@ async fn known_cause_is_returned_after_one_connect_timeout() {
     let closed = config(&cluster)
         .port(closed_port())
         .connect_timeout(Duration::from_millis(200));
-    // A checkout that took its own timeout would end as a checkout timeout.
+    // A longer wait would end with a checkout timeout instead.
     for builder in [Pool::builder(closed.clone()), Pool::lambda(closed)] {
         let pool = builder.checkout_timeout(Duration::from_secs(20)).build();
         for _ in 0..2 {

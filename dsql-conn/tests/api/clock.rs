@@ -1,4 +1,4 @@
-//! A clock of this machine that is wrong: the error says so, and by how much.
+//! A wrong clock of this machine: the error names it, and by how much it is off.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -12,7 +12,7 @@ use crate::connect_errors::refusal;
 use crate::support::{Clock, cluster, config};
 
 #[tokio::test]
-async fn a_clock_that_is_ahead_or_behind_is_told_by_how_much() {
+async fn error_tells_how_far_the_clock_is_off() {
     let cluster = cluster().await;
     let hour = Duration::from_secs(3_600);
     let ahead = SystemTime::now() + hour + Duration::from_secs(30);
@@ -28,7 +28,7 @@ async fn a_clock_that_is_ahead_or_behind_is_told_by_how_much() {
     }
 }
 
-/// Stands still.
+/// A clock that stands still.
 #[derive(Debug)]
 struct Stopped(SystemTime);
 
@@ -40,7 +40,7 @@ impl TimeProvider for Stopped {
 }
 
 #[tokio::test]
-async fn a_certificate_that_is_out_of_date_by_this_clock_blames_the_clock() {
+async fn expired_certificate_names_the_wrong_clock() {
     let cluster = cluster().await;
     let mut roots = RootCertStore::empty();
     roots.add(cluster.ca_der().clone()).unwrap();

@@ -16,7 +16,7 @@ use crate::support::{builder, clocked_pool, cluster, config, pool, until};
 async fn waiting_checkouts_fail_at_once() {
     let cluster = cluster().await;
     let pool = pool(&cluster, 1);
-    let lent = pool.get().await.unwrap();
+    let held = pool.get().await.unwrap();
     let mut waiting: Vec<_> = (0..3).map(|_| Box::pin(pool.get())).collect();
     for checkout in &mut waiting {
         assert!(checkout.now_or_never().is_none());
@@ -25,10 +25,10 @@ async fn waiting_checkouts_fail_at_once() {
     let mut closing = pin!(pool.close(LONG));
     assert!((&mut closing).now_or_never().is_none());
     for checkout in waiting {
-        let told = checkout.now_or_never().expect("it is told by now");
-        assert!(matches!(told, Err(Error::PoolClosed)), "{told:?}");
+        let result = checkout.now_or_never().expect("it has ended");
+        assert!(matches!(result, Err(Error::PoolClosed)), "{result:?}");
     }
-    drop(lent);
+    drop(held);
     assert_eq!(closing.await, 0);
     all_sent_terminate(&cluster).await;
 }
@@ -52,8 +52,8 @@ async fn opening_in_progress_ends_at_once() {
         run_until(&mut checkout, begun).await;
 
         assert_eq!(pool.close(LONG).now_or_never(), Some(0), "{fault:?}");
-        let told = checkout.now_or_never().expect("it is told by now");
-        assert!(matches!(told, Err(Error::PoolClosed)), "{told:?}");
+        let result = checkout.now_or_never().expect("it has ended");
+        assert!(matches!(result, Err(Error::PoolClosed)), "{result:?}");
         until(&cluster, |_| tasks() == 0).await;
     }
 }
@@ -72,8 +72,8 @@ async fn checkout_in_a_ping_fails_at_once() {
 
     let mut closing = pin!(pool.close(LONG));
     assert!((&mut closing).now_or_never().is_none());
-    let told = checkout.now_or_never().expect("it is told by now");
-    assert!(matches!(told, Err(Error::PoolClosed)), "{told:?}");
+    let result = checkout.now_or_never().expect("it has ended");
+    assert!(matches!(result, Err(Error::PoolClosed)), "{result:?}");
     assert_eq!(closing.await, 0);
 }
 
@@ -82,16 +82,16 @@ async fn idle_connections_send_terminate_with_zero_timeout() {
     let cluster = cluster().await;
     let pool = pool(&cluster, 3);
     drop(join_all((0..3).map(|_| pool.get())).await);
-    let lent = pool.get().await.unwrap();
+    let held = pool.get().await.unwrap();
     assert_eq!(pool.close(Duration::ZERO).await, 1);
-    assert!(lent.is_closed());
+    assert!(held.is_closed());
     until(&cluster, |counts| counts.open == 0).await;
     let connections = cluster.connections();
-    let is_farewell = |flight: &String| flight == "X";
-    let farewells = connections
+    let is_terminate = |flight: &String| flight == "X";
+    let terminates = connections
         .iter()
-        .filter(|connection| connection.flights.last().is_some_and(is_farewell));
-    assert_eq!(farewells.count(), 2);
+        .filter(|connection| connection.flights.last().is_some_and(is_terminate));
+    assert_eq!(terminates.count(), 2);
 }
 
 #[tokio::test]
@@ -108,15 +108,15 @@ async fn unused_pool_closes_at_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_tasks_may_close_at_the_same_time() {
     let cluster = cluster().await;
-    for (patience, cut) in [(LONG, 0), (SHORT, 1)] {
+    for (timeout, cut) in [(LONG, 0), (SHORT, 1)] {
         let pool = pool(&cluster, 2);
-        let (idle, lent) = (pool.get().await.unwrap(), pool.get().await.unwrap());
+        let (idle, held) = (pool.get().await.unwrap(), pool.get().await.unwrap());
         drop(idle);
         let closing = [(); 2].map(|()| {
             let pool = pool.clone();
-            tokio::spawn(async move { pool.close(patience).await })
+            tokio::spawn(async move { pool.close(timeout).await })
         });
-        let kept = (cut == 1).then_some(lent);
+        let kept = (cut == 1).then_some(held);
         let cuts = join_all(closing).await.into_iter().map(Result::unwrap);
         assert_eq!(cuts.sum::<usize>(), cut);
         assert!(kept.is_none_or(|kept| kept.is_closed()));
@@ -129,41 +129,41 @@ async fn two_tasks_may_close_at_the_same_time() {
 async fn shortest_timeout_decides() {
     let cluster = cluster().await;
     let pool = pool(&cluster, 1);
-    let lent = pool.get().await.unwrap();
+    let held = pool.get().await.unwrap();
     let cut = tokio::join!(pool.close(LONG), pool.close(SHORT));
     assert_eq!(cut, (0, 1));
-    assert!(lent.is_closed());
+    assert!(held.is_closed());
 }
 
 #[tokio::test]
 async fn equal_timeouts_count_each_connection_once() {
     let cluster = cluster().await;
     let pool = pool(&cluster, 1);
-    let lent = pool.get().await.unwrap();
-    // So that both give up in the same moment, before the connection has ended.
+    let held = pool.get().await.unwrap();
+    // Both time out at the same moment, before the connection has ended.
     tokio::time::pause();
     let (one, other) = tokio::join!(pool.close(SHORT), pool.close(SHORT));
     assert_eq!(one + other, 1);
-    assert!(lent.is_closed());
+    assert!(held.is_closed());
 }
 
 #[tokio::test]
 async fn cancelled_close_leaves_connections_and_can_be_repeated() {
     let cluster = cluster().await;
-    for patience in 0..5 {
+    for steps in 0..5 {
         let pool = pool(&cluster, 2);
-        let (idle, lent) = (pool.get().await.unwrap(), pool.get().await.unwrap());
+        let (idle, held) = (pool.get().await.unwrap(), pool.get().await.unwrap());
         drop(idle);
         {
             let mut closing = pin!(pool.close(LONG));
-            for _ in 0..=patience {
+            for _ in 0..=steps {
                 assert!((&mut closing).now_or_never().is_none());
                 yield_now().await;
             }
         }
         assert!(matches!(pool.get().await, Err(Error::PoolClosed)));
-        lent.query_one("SELECT 1", &[]).await.unwrap();
-        drop(lent);
+        held.query_one("SELECT 1", &[]).await.unwrap();
+        drop(held);
         assert_eq!(pool.close(LONG).await, 0);
         all_sent_terminate(&cluster).await;
     }
@@ -173,14 +173,14 @@ async fn cancelled_close_leaves_connections_and_can_be_repeated() {
 async fn close_fails_waiters_and_waits_for_connections_in_use() {
     let cluster = cluster().await;
     let pool = pool(&cluster, 2);
-    let lent = pool.get().await.unwrap();
+    let held = pool.get().await.unwrap();
     drop(pool.get().await.unwrap());
 
     let mut closing = Box::pin(pool.close(Duration::from_secs(60)));
     assert!((&mut closing).now_or_never().is_none());
     assert!(matches!(pool.get().await, Err(Error::PoolClosed)));
-    lent.batch_execute("SELECT 1").await.unwrap();
-    drop(lent);
+    held.batch_execute("SELECT 1").await.unwrap();
+    drop(held);
     assert_eq!(closing.await, 0);
     until(&cluster, |counts| counts.open == 0).await;
     for connection in cluster.connections() {
@@ -192,7 +192,7 @@ async fn close_fails_waiters_and_waits_for_connections_in_use() {
 async fn connections_in_use_are_aborted_at_the_timeout() {
     let cluster = cluster().await;
     let pool = pool(&cluster, 1);
-    let lent = pool.get().await.unwrap();
+    let held = pool.get().await.unwrap();
     let waiting = tokio::spawn({
         let pool = pool.clone();
         async move { pool.get().await.map(drop) }
@@ -200,7 +200,7 @@ async fn connections_in_use_are_aborted_at_the_timeout() {
     yield_now().await;
     assert_eq!(pool.close(Duration::from_millis(10)).await, 1);
     assert!(matches!(waiting.await.unwrap(), Err(Error::PoolClosed)));
-    assert!(lent.batch_execute("SELECT 1").await.is_err());
+    assert!(held.batch_execute("SELECT 1").await.is_err());
     until(&cluster, |counts| counts.open == 0).await;
 }
 
@@ -223,15 +223,15 @@ async fn close_during_an_opening_does_not_wait() {
     }
 }
 
-/// Lets a call run until something was seen of it, which must be before its end.
+/// Runs a call until the test has observed its progress. The call must not end before.
 pub(crate) async fn run_until(call: impl Future + Unpin, seen: impl Future<Output = ()>) {
     tokio::select! {
         () = seen => {}
-        _ = call => panic!("it came to its end"),
+        _ = call => panic!("the call has ended"),
     }
 }
 
-/// Waits until every connection has ended, and checks that each did by a Terminate.
+/// Waits until every connection has ended, and checks that each sent `Terminate`.
 pub(crate) async fn all_sent_terminate(cluster: &LocalCluster) {
     until(cluster, |counts| counts.open == 0).await;
     for connection in cluster.connections() {
@@ -240,13 +240,13 @@ pub(crate) async fn all_sent_terminate(cluster: &LocalCluster) {
     }
 }
 
-/// How many tasks the test's runtime has.
+/// The number of tasks on the test's runtime.
 pub(crate) fn tasks() -> usize {
     Handle::current().metrics().num_alive_tasks()
 }
 
-/// Patience that is not used up.
+/// A timeout that does not pass.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
 
-/// Patience that is.
+/// A timeout that passes.
 pub(crate) const SHORT: Duration = Duration::from_millis(10);

@@ -39,12 +39,12 @@ async fn query_is_aborted_at_the_timeout_and_may_have_applied() {
     hold.reached_by(&mut query).await;
 
     assert_eq!(pool.close(SHORT).await, 1);
-    let told = query.now_or_never().expect("it is told by now");
-    let error = told.unwrap_err();
+    let result = query.now_or_never().expect("it has ended");
+    let error = result.unwrap_err();
     assert!(error.is_connection_lost(), "{error}");
     assert!(error.may_have_applied());
     assert!(connection.is_closed());
-    // It goes on without its caller.
+    // The server runs it without its client.
     hold.release().await;
     while notes(&cluster).await == 0 {}
     until(&cluster, |counts| counts.open == 0).await;
@@ -94,8 +94,8 @@ async fn transaction_is_aborted_at_the_timeout_and_not_applied() {
         run_until(&mut transaction, begun).await;
 
         assert_eq!(pool.close(SHORT).await, 1);
-        let told = transaction.now_or_never().expect("it is told by now");
-        let error = told.unwrap_err();
+        let result = transaction.now_or_never().expect("it has ended");
+        let error = result.unwrap_err();
         assert!(matches!(error, Error::PoolClosed), "{error}");
         hold.release().await;
         until(&cluster, |counts| counts.backends == 0).await;
@@ -125,8 +125,8 @@ async fn commit_is_unknown_if_its_reply_misses_the_timeout() {
             run_until(&mut transaction, held).await;
 
             assert_eq!(pool.close(SHORT).await, 1);
-            let told = transaction.now_or_never().expect("it is told by now");
-            let error = told.unwrap_err();
+            let result = transaction.now_or_never().expect("it has ended");
+            let error = result.unwrap_err();
             assert!(
                 matches!(
                     error,
@@ -169,7 +169,7 @@ async fn transaction_between_two_attempts_ends_at_once() {
         let (runs, last_run) = (AtomicU32::new(0), u32::from(is_in_doubt));
         let transaction = pool.transaction_with(policy, async |tx: Transaction| {
             let run = runs.fetch_add(1, Ordering::SeqCst);
-            // BEGIN is answered before the fault.
+            // The reply to BEGIN arrives before the fault.
             tx.execute("SELECT 1", &[]).await?;
             if run == last_run {
                 cluster.inject(fault.clone());
@@ -180,7 +180,7 @@ async fn transaction_between_two_attempts_ends_at_once() {
         });
         let mut transaction = pin!(transaction);
         let answered = until(&cluster, |counts| {
-            // It has rolled back, and nothing is due.
+            // It has rolled back, and no reply is pending.
             let connections = cluster.connections();
             let last = connections.last().map(|connection| &connection.flights);
             cluster.struck(fault) == 1
@@ -215,7 +215,7 @@ async fn connection_returned_with_a_statement_counts_as_idle() {
     assert_eq!(pool.close(SHORT).await, 0);
 }
 
-/// A function of the database, `held()`, that returns when the test lets it.
+/// A function of the database, `held()`, that returns once the test releases it.
 struct Hold<'a> {
     cluster: &'a LocalCluster,
     statements: u64,
@@ -235,7 +235,7 @@ impl<'a> Hold<'a> {
         }
     }
 
-    /// Lets a call run until the server works on its statement.
+    /// Runs a call until the server runs its statement.
     async fn reached_by(&self, call: impl Future + Unpin) {
         let reached = until(self.cluster, |counts| counts.statements > self.statements);
         run_until(call, reached).await;

@@ -10,7 +10,7 @@ use dsql_local::{Effect, Fault, LocalCluster, Refusal, Stage};
 use crate::support::{cluster_with_pool, notes};
 use crate::transaction_retry::insert;
 
-/// Inserts the note, unless it is there.
+/// Inserts the row unless it exists.
 async fn insert_once(pool: &Pool, policy: RetryPolicy, runs: &AtomicU32) -> Result<(), Error> {
     pool.transaction_with(policy, async |tx: Transaction| {
         runs.fetch_add(1, Ordering::SeqCst);
@@ -203,7 +203,7 @@ async fn refused_commit_is_definite_though_the_session_ends() {
             .await
             .unwrap_err();
         match &error {
-            // The session ended before it had read COMMIT.
+            // The session ended before the server had read COMMIT.
             Error::CommitUnknown {
                 source: Some(cause),
                 ..
@@ -217,7 +217,7 @@ async fn refused_commit_is_definite_though_the_session_ends() {
     assert_eq!(notes(&cluster).await, 0);
 }
 
-/// Runs a transaction that loses its connection once, after this statement.
+/// Runs a transaction that loses its connection once, after the statement `first`.
 async fn runs_of_one_lost_after(
     first: &str,
     is_simple: bool,
@@ -246,7 +246,7 @@ async fn runs_of_one_lost_after(
 async fn statements_that_cannot_commit_are_retried() {
     let long = format!("INSERT INTO note VALUES ('{}')", "x".repeat(2_000));
     for (first, is_simple) in [
-        // As tools write comments there, to be found in logs.
+        // Tools add such comments, to find the statement in logs.
         ("/* traceparent=1 */ SELECT 1", false),
         ("-- name: GetOne :one\nSELECT 1", false),
         ("-- seed\nINSERT INTO note VALUES ('one')", true),

@@ -29,7 +29,7 @@ async fn connection_uses_direct_tls_to_the_named_host() {
     assert_eq!(log.application_name.as_deref(), Some("orders"));
 }
 
-/// TCP, TLS, the startup packet, the token by itself, and what was asked: each waits for the one
+/// TCP, TLS, the startup packet, the token and the query: each waits for the reply to the one
 /// before.
 fn round_trips(cluster: &LocalCluster) -> usize {
     let counts = cluster.counts();
@@ -83,7 +83,7 @@ async fn search_path_holds_from_the_start() {
     assert_eq!(row.get::<_, &str>(0), "games, \"a b\"");
 }
 
-/// The configuration for a cluster with a private name, by another endpoint of it.
+/// A configuration for a cluster with a private name, addressed by another endpoint.
 fn by(cluster: &LocalCluster, endpoint: Endpoint) -> Config {
     Config::new(endpoint)
         .address(cluster.address().ip())
@@ -175,7 +175,7 @@ async fn reconnects_resume_tls() {
         let connection = pool.get().await.unwrap();
         connection.batch_execute("SELECT 1").await.unwrap();
         cluster.cut_all();
-        // The end of the session is noticed when it is used.
+        // The client notices the end of a session at its next use.
         connection.batch_execute("SELECT 1").await.unwrap_err();
     }
     let counts = cluster.counts();

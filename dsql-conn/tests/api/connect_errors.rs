@@ -1,4 +1,4 @@
-//! Connections that cannot be opened: each error names the place, the user, the cause and the remedy.
+//! Connections that cannot be opened: the error names the host, the user, the cause and the remedy.
 
 use std::net::TcpListener;
 use std::time::Duration;
@@ -9,8 +9,8 @@ use futures_util::future::join_all;
 
 use crate::support::{Counting, cluster, config, credentials};
 
-/// Opens a connection that must fail, and checks that the error says where, as whom, why, and what
-/// to do.
+/// Opens a connection that must fail, and checks that the error names the host, the user, the cause
+/// and the remedy.
 pub(crate) async fn refusal(config: Config) -> (Reason, String) {
     let host = config.endpoint().host().to_owned();
     let error = config.connect().await.unwrap_err();
@@ -23,23 +23,23 @@ pub(crate) async fn refusal(config: Config) -> (Reason, String) {
     (reason, said)
 }
 
-/// Lets a cluster refuse every connection so, and checks what is told.
-async fn is_told(refused: Refusal, reason: Reason) {
+/// Makes the cluster refuse every connection, and checks the error.
+async fn check_refusal(refused: Refusal, reason: Reason) {
     let cluster = cluster().await;
     cluster.inject(Fault::refuse(refused.clone()).always());
-    // What may pass by itself is tried again until this is over.
+    // Transient errors are retried until this timeout.
     let config = config(&cluster).connect_timeout(Duration::from_secs(3));
-    let (told, said) = refusal(config).await;
-    assert_eq!(told, reason, "{refused:?}: {said}");
-    assert!(said.contains(&*refused.message()), "{said}");
+    let (seen, message) = refusal(config).await;
+    assert_eq!(seen, reason, "{refused:?}: {message}");
+    assert!(message.contains(&*refused.message()), "{message}");
     assert!(
-        refused.hint().is_none_or(|hint| said.contains(&*hint)),
-        "{said}"
+        refused.hint().is_none_or(|hint| message.contains(&*hint)),
+        "{message}"
     );
     assert_eq!(
         reason.is_transient(),
         cluster.counts().accepted > 2,
-        "{said}"
+        "{message}"
     );
 }
 
@@ -81,17 +81,17 @@ async fn every_error_of_the_service_has_its_reason() {
         (Refusal::TooManyConnections, Reason::TooManyConnections),
         (Refusal::RateExceeded, Reason::RateExceeded),
     ];
-    join_all(refusals.map(|(refused, reason)| is_told(refused, reason))).await;
+    join_all(refusals.map(|(refused, reason)| check_refusal(refused, reason))).await;
 }
 
 #[tokio::test]
 async fn identity_without_permission_is_named() {
     let cluster = cluster().await;
-    let stranger = cluster.identity("stranger", &[]);
-    let (reason, said) = refusal(config(&cluster).credentials(credentials(&stranger))).await;
+    let unauthorized = cluster.identity("unauthorized", &[]);
+    let (reason, said) = refusal(config(&cluster).credentials(credentials(&unauthorized))).await;
     assert_eq!(reason, Reason::NotAuthorized);
     assert!(
-        said.contains(stranger.arn()) && said.contains("dsql:DbConnectAdmin"),
+        said.contains(unauthorized.arn()) && said.contains("dsql:DbConnectAdmin"),
         "{said}"
     );
     assert_eq!(cluster.counts().accepted, 1);

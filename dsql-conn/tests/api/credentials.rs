@@ -1,4 +1,4 @@
-//! Providers of credentials that fail: what is retried, and what the error says.
+//! Failing credential providers: what is retried, and what the error says.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -48,14 +48,14 @@ impl ProvideCredentials for Failing {
     }
 }
 
-/// Connects in vain; returns the reason and the whole message.
+/// Fails to connect. Returns the reason and the whole message.
 async fn refused(config: Config) -> (Reason, String) {
     let error = config.connect().await.unwrap_err();
     (error.reason().unwrap(), error.to_string())
 }
 
 #[tokio::test]
-async fn a_provider_that_fails_once_is_asked_again() {
+async fn provider_that_fails_once_is_called_again() {
     let cluster = cluster().await;
     let provider = Failing::new(&cluster, 1, || {
         CredentialsError::provider_error("IMDS answered 503")
@@ -66,7 +66,7 @@ async fn a_provider_that_fails_once_is_asked_again() {
 }
 
 #[tokio::test]
-async fn a_provider_that_goes_on_failing_is_told_soon_with_its_words() {
+async fn failing_provider_is_reported_with_its_own_message() {
     let cluster = cluster().await;
     for error in [
         || CredentialsError::provider_error("IMDS answered 503"),
@@ -85,7 +85,7 @@ async fn a_provider_that_goes_on_failing_is_told_soon_with_its_words() {
 }
 
 #[tokio::test]
-async fn a_provider_without_credentials_is_asked_once() {
+async fn provider_without_credentials_is_called_once() {
     let cluster = cluster().await;
     for error in [
         || CredentialsError::not_loaded("no key in the vault"),

@@ -1,4 +1,4 @@
-//! The token in the startup flight: against the local cluster, and against a genuine PostgreSQL's
+//! The token sent with the startup packet: to the local cluster, and to a real PostgreSQL with its
 //! own authentication.
 
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::support::{Clock, builder, cluster, config, pool};
 
 #[tokio::test]
-async fn the_token_goes_with_the_startup_packet() {
+async fn token_is_sent_with_the_startup_packet() {
     let cluster = cluster().await;
     let config = config(&cluster).password_in_startup_flight(true);
     let one = config
@@ -37,7 +37,7 @@ async fn the_token_goes_with_the_startup_packet() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_told_as_in_the_usual_order() {
+async fn refusal_reads_as_in_the_usual_order() {
     let cluster = cluster().await;
     let config = config(&cluster).password_in_startup_flight(true);
     cluster.inject(Fault::refuse(Refusal::NotGranted {
@@ -49,7 +49,7 @@ async fn a_refusal_is_told_as_in_the_usual_order() {
 }
 
 #[tokio::test]
-async fn a_genuine_server_that_asks_for_a_password_takes_it() {
+async fn postgresql_that_wants_a_password_accepts_it() {
     let cluster = authenticated_by("password").await;
     let front = Front::before(Arc::clone(&cluster)).await;
     let connection = front.config(&cluster).connect().await.unwrap();
@@ -60,7 +60,7 @@ async fn a_genuine_server_that_asks_for_a_password_takes_it() {
 }
 
 #[tokio::test]
-async fn a_genuine_server_that_asks_for_something_else_is_logged_in_to_in_the_usual_order() {
+async fn other_login_methods_of_postgresql_use_the_usual_order() {
     for method in ["trust", "scram-sha-256", "md5"] {
         let cluster = authenticated_by(method).await;
         let front = Front::before(Arc::clone(&cluster)).await;
@@ -70,27 +70,26 @@ async fn a_genuine_server_that_asks_for_something_else_is_logged_in_to_in_the_us
         for connection in [first, second] {
             connection.batch_execute("SELECT 1").await.unwrap();
         }
-        // The first one was opened twice, and nothing was learned again.
+        // The first connection was opened twice; the client remembers the order from then on.
         let early = front.early.lock().unwrap();
         assert!(matches!(&**early, [Some(_), None, None]), "{method}");
         assert_eq!(front.accepted.load(Ordering::SeqCst), 3);
     }
 }
 
-/// Speaks TLS in front of the cluster's engine, which is a genuine PostgreSQL with its own
-/// authentication.
+/// A TLS front for the cluster's engine, which is a PostgreSQL with its own authentication.
 struct Front {
     address: SocketAddr,
-    /// The engine's name of the cluster's database.
+    /// The engine's name for the cluster's database.
     database: String,
     authority: CertificateDer<'static>,
     accepted: Arc<AtomicU32>,
-    /// What the first read of each connection held behind the startup packet, if anything.
+    /// The bytes that came behind the startup packet in the first read of each connection.
     early: Arc<Mutex<Vec<Option<String>>>>,
 }
 
 impl Front {
-    /// The engine's role has the password that comes first, as long as none came before.
+    /// Sets the role's password to the first one that arrives.
     async fn before(cluster: Arc<LocalCluster>) -> Self {
         let key = KeyPair::generate().unwrap();
         let names = vec![cluster.endpoint().to_owned()];
@@ -153,7 +152,7 @@ impl Front {
             .port(self.address.port())
             .root_certificates([self.authority.clone()])
             .unwrap()
-            // The engine knows one token, which does not change while the clock stands.
+            // The engine knows one token; it does not change while the clock stands still.
             .time_source(Clock::default())
             .user(role(cluster))
             .database(&self.database)
@@ -161,7 +160,7 @@ impl Front {
     }
 }
 
-/// Reads a password message behind a startup packet.
+/// Reads the password message behind a startup packet.
 fn early_password(said: &[u8]) -> Option<String> {
     let length = said
         .first_chunk()
@@ -171,7 +170,7 @@ fn early_password(said: &[u8]) -> Option<String> {
     Some(String::from_utf8(password.to_vec()).unwrap())
 }
 
-/// Makes the role, whom the engine authenticates by this method.
+/// Makes the role, with this authentication method.
 async fn authenticated_by(method: &str) -> Arc<LocalCluster> {
     let cluster = Arc::new(cluster().await);
     let role = role(&cluster);
@@ -190,7 +189,7 @@ fn prepend(file: &Path, line: &str) {
     std::fs::write(file, line.to_owned() + &rules).unwrap();
 }
 
-/// The engine may serve other clusters, too.
+/// Other clusters may share the engine.
 fn role(cluster: &LocalCluster) -> String {
     format!("early_{}", cluster.cluster_id())
 }

@@ -8,7 +8,7 @@ use dsql_local::{Effect, Fault, LocalCluster, Refusal, Stage};
 use crate::checkout_errors::closed_port;
 use crate::support::{builder, cluster_with_pool, config};
 
-/// One error of each kind that a caller can meet, made by what makes it.
+/// One error of each kind, caused the way a caller would meet it.
 async fn errors(cluster: &LocalCluster, cluster_with_pool: &Pool) -> Vec<Error> {
     let connection = cluster_with_pool.get().await.unwrap();
     let refused = connection.query("SELECT nothing", &[]).await.unwrap_err();
@@ -90,7 +90,7 @@ async fn errors_read_alike_in_display_debug_and_anyhow() {
             assert!(!said.contains(&cause), "said twice: {cause:?} in {error:#}");
             said.push_str(&cause);
         }
-        // Each clause of its own words once, too.
+        // No clause appears twice.
         let line = format!("{error:#}");
         let mut clauses: Vec<_> = line.split(": ").filter(|it| it.len() > 12).collect();
         let all = clauses.len();

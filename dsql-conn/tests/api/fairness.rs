@@ -49,8 +49,7 @@ async fn sixty_four_tasks_share_ten_connections_fairly() {
     assert!(cluster.counts().logins <= 10);
 }
 
-/// Four tasks take turns on one connection while no other can be opened. Returns how often each
-/// was served.
+/// Four tasks share one connection while no other can be opened. Returns how often each was served.
 async fn turns(cluster: &LocalCluster, max_size: u32, slow: Effect) -> Vec<usize> {
     const TASKS: usize = 4;
     let pool = builder(config(cluster)).max_size(max_size).build();
@@ -105,7 +104,7 @@ async fn returned_connection_goes_to_the_first_in_the_queue() {
     assert!(second.as_mut().now_or_never().is_none());
     let third = pool.clone();
     drop(connection);
-    // Somebody new must not overtake.
+    // A new checkout must not overtake the waiters.
     let third = third.get();
     pin_mut!(third);
     assert!(third.as_mut().now_or_never().is_none());

@@ -1,6 +1,6 @@
-//! A thousand lives of a Lambda function's pool, drawn at random: calls, freezes of a second to 14
-//! hours, connections cut or gone silent meanwhile, credentials that end, a clock that is set back.
-//! No call may fail.
+//! A thousand simulated lives of a Lambda function's pool: calls, freezes of a second to 14 hours,
+//! cut or unresponsive connections, expiring credentials, a clock that is set back. No call may
+//! fail.
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
@@ -16,17 +16,17 @@ use rand::{Rng, RngExt, SeedableRng};
 
 use crate::support::{Clock, Rotating, cluster, config, next_packet, until};
 
-/// What becomes of the connection while the function is frozen.
+/// What happens to the connection during the freeze.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Fate {
     Kept,
     Cut,
     Reset,
-    /// No packet gets through any more, in either direction.
+    /// No packet passes in either direction any more.
     Silent,
 }
 
-/// A function, the cluster that it calls, and what is expected of its connection.
+/// A function, the cluster that it calls, and the expectations of its connection.
 struct Life<'a> {
     cluster: &'a LocalCluster,
     clock: Clock,
@@ -34,13 +34,13 @@ struct Life<'a> {
     behind: Duration,
     credentials: Rotating,
     identity: Identity,
-    /// When the identity's credentials end, by the cluster's clock.
+    /// When the credentials expire, by the cluster's clock.
     expiry: SystemTime,
     pool: Pool,
-    /// The connection's age.
+    /// The age of the connection.
     age: Duration,
     is_alive: bool,
-    /// Within which time, by the function's own clock, it has no cause to replace the connection.
+    /// Until when, by the function's clock, the pool has no reason to replace the connection.
     young: Range<SystemTime>,
 }
 
@@ -53,8 +53,8 @@ impl<'a> Life<'a> {
         let config = config(cluster)
             .time_source(clock.clone())
             .credentials(credentials.clone());
-        // A server that does not answer is gone here. Where that is a mistake, it costs the one
-        // connect more.
+        // An unresponsive server is really gone here. If the test is wrong about that, it costs one
+        // more connect.
         let pool = Pool::lambda(config)
             .checkout_timeout(Duration::from_secs(60))
             .ping_timeout(Duration::from_millis(100))
@@ -73,7 +73,7 @@ impl<'a> Life<'a> {
         }
     }
 
-    /// Answers a request, and counts what that took.
+    /// Serves a request, and counts the connects and statements.
     async fn invoke(&mut self) {
         let now = self.clock.now();
         let needed = u64::from(!self.is_alive);
@@ -83,15 +83,15 @@ impl<'a> Life<'a> {
         let one = connection.query_one("SELECT 1", &[]).await.unwrap();
         assert_eq!(one.get::<_, i32>(0), 1);
         drop(connection);
-        // A successor that is opened in the background counts, too.
+        // A successor that was opened in the background counts as well.
         until(self.cluster, |_| self.pool.stats().idle == 1).await;
-        // What went silent is of no more use.
+        // An unresponsive connection is never used again.
         self.cluster.release();
         let after = self.seen();
 
-        // One statement is the call's own.
+        // The call itself is one statement.
         let (connects, pings) = (after.0 - before.0, after.1 - before.1 - 1);
-        // One for a ping that took too long, or for credentials that had been replaced unheard.
+        // One more for a ping that took too long, or for credentials that were replaced unnoticed.
         assert!(
             (needed..=justified + 1).contains(&connects),
             "{connects} connects where {justified} was justified"
@@ -100,12 +100,12 @@ impl<'a> Life<'a> {
         if connects > 0 {
             self.age = Duration::ZERO;
             self.is_alive = true;
-            // 44 of 55 minutes are the least, and in the last one a successor is opened.
+            // Lifetimes start at 44 of 55 minutes, and in the last minute a successor is opened.
             self.young = now..now + Duration::from_secs(43 * 60);
         }
     }
 
-    /// How many connections were accepted, and how many statements and pings came.
+    /// The number of accepted connections, and of statements and pings.
     fn seen(&self) -> (u64, u64) {
         let counts = self.cluster.counts();
         (counts.accepted, counts.statements)
@@ -123,8 +123,8 @@ impl<'a> Life<'a> {
         let fate = match rng.random_range(0..6) {
             0 => Fate::Cut,
             1 => Fate::Reset,
-            // What is between the two forgets a connection after minutes, and not within seconds of
-            // its last use.
+            // Routers and firewalls forget a connection after minutes, never within seconds of its
+            // last use.
             2 if idle > Duration::from_secs(60) => Fate::Silent,
             _ => Fate::Kept,
         };
@@ -142,7 +142,7 @@ impl<'a> Life<'a> {
         // The service's limit.
         self.is_alive &= self.age < Duration::from_secs(3_600);
         if !self.is_alive && fate != Fate::Silent {
-            // The network has told by the time that the function is thawed.
+            // The cut has reached the client before the function thaws.
             until(self.cluster, |counts| counts.open == 0).await;
         }
         next_packet().await;
@@ -157,7 +157,7 @@ impl<'a> Life<'a> {
     }
 }
 
-/// Issues credentials that end after minutes or hours; some do not say so.
+/// Issues credentials that expire after minutes or hours; some without an expiry time.
 fn issue(cluster: &LocalCluster, rng: &mut impl Rng) -> (Identity, SystemTime, Credentials) {
     let name = format!("lambda-{}", rng.random::<u64>());
     let identity = cluster.identity(&name, &[Action::DbConnectAdmin]);
@@ -174,7 +174,7 @@ fn issue(cluster: &LocalCluster, rng: &mut impl Rng) -> (Identity, SystemTime, C
     (identity, expiry, issued)
 }
 
-/// Lives these lives, one after the other, on a cluster of their own.
+/// Runs these lives one after the other, on their own cluster.
 async fn live(seeds: impl Iterator<Item = u64>) {
     let cluster = cluster().await;
     for seed in seeds {

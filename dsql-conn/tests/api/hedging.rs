@@ -1,4 +1,4 @@
-//! A ping that is not answered soon: another connection is opened beside it.
+//! A ping that is not answered soon: the pool opens another connection beside it.
 
 use std::time::Duration;
 
@@ -26,9 +26,9 @@ async fn thawed(cluster: &LocalCluster, hedge_delay: Duration) -> Pool {
 }
 
 #[tokio::test]
-async fn a_dead_network_at_a_thaw_costs_one_connect() {
+async fn dead_network_after_a_freeze_costs_one_connect() {
     let cluster = cluster().await;
-    // The ping itself would be waited for a minute.
+    // The ping itself would time out only after a minute.
     let pool = thawed(&cluster, Duration::from_millis(20)).await;
     cluster.black_hole_all();
     let connection = pool.get().await.unwrap();
@@ -38,13 +38,13 @@ async fn a_dead_network_at_a_thaw_costs_one_connect() {
     assert_eq!((stats.connections, stats.idle, stats.opening), (1, 1, 0));
     assert_eq!(stats.closed_by.count(Discard::Unresponsive), 1);
     assert_eq!((stats.closed, cluster.counts().accepted), (1, 2));
-    // It serves the next call, too.
+    // The new connection serves the next call as well.
     drop(pool.get().await.unwrap());
     assert_eq!(cluster.counts().accepted, 2);
 }
 
 #[tokio::test]
-async fn a_late_ping_keeps_its_connection_and_ends_the_opening() {
+async fn late_ping_keeps_its_connection_and_ends_the_opening() {
     let cluster = cluster().await;
     let pool = thawed(&cluster, Duration::ZERO).await;
     cluster.inject(Fault::delay(
@@ -63,13 +63,13 @@ async fn a_late_ping_keeps_its_connection_and_ends_the_opening() {
         "one was tried beside it"
     );
     assert_eq!((stats.connections, stats.idle, stats.closed), (1, 1, 0));
-    // The slot beside it is free again: the pool is not over its size.
+    // The extra slot is free again: the pool is not over its size.
     drop(pool.get().await.unwrap());
     assert_eq!((pool.stats().closed, cluster.counts().accepted), (0, 2));
 }
 
 #[tokio::test]
-async fn a_ping_answered_at_once_opens_nothing() {
+async fn ping_answered_at_once_opens_nothing() {
     let cluster = cluster().await;
     let pool = thawed(&cluster, Duration::from_secs(60)).await;
     drop(pool.get().await.unwrap());
@@ -77,7 +77,7 @@ async fn a_ping_answered_at_once_opens_nothing() {
 }
 
 #[tokio::test]
-async fn a_dropped_checkout_leaves_one_connection_and_no_more() {
+async fn cancelled_checkout_leaves_one_connection() {
     let cluster = cluster().await;
     let pool = thawed(&cluster, Duration::ZERO).await;
     cluster.black_hole_all();

@@ -51,7 +51,7 @@ async fn connection_with_an_unfinished_copy_is_closed() {
     drop(copy);
 }
 
-/// The driver gives such a COPY up, and dies of the answers that it did not expect.
+/// The driver abandons such a COPY, and ends at the replies that it did not expect.
 #[tokio::test]
 async fn connection_whose_copy_failed_is_closed() {
     let cluster = cluster().await;

@@ -12,8 +12,8 @@ use tokio::time::timeout;
 
 use crate::support::{builder, cluster, config, pool, select};
 
-/// The wire calls this connection clean: `BEGIN` sits in the driver's queue when the connection
-/// comes back.
+/// The client has sent nothing yet: `BEGIN` is in the driver's queue when the connection is
+/// returned.
 #[tokio::test]
 async fn queued_begin_does_not_swallow_the_next_insert() {
     let cluster = cluster().await;
@@ -92,7 +92,7 @@ async fn reply_to_a_dropped_query_is_discarded() {
     for round in 0..50 {
         let connection = pool.get().await.unwrap();
         {
-            let query = connection.query_one("SELECT 'the last borrower''s'", &[]);
+            let query = connection.query_one("SELECT 'the last user''s'", &[]);
             pin_mut!(query);
             for _ in 0..round % 5 {
                 if (&mut query).now_or_never().is_some() {
@@ -140,7 +140,7 @@ async fn unanswered_statement_makes_the_others_ping() {
     }
     cluster.black_hole_all();
     assert!(first.batch_execute("SELECT 1").now_or_never().is_none());
-    // The last one to come back is judged first.
+    // The connection returned last is checked out first.
     drop(second);
     drop(first);
     let answered = pool.get().await.unwrap();
@@ -148,7 +148,7 @@ async fn unanswered_statement_makes_the_others_ping() {
     assert_eq!(cluster.counts().logins, 3);
 }
 
-/// A pool of one connection that waits but a moment for what was left running on it.
+/// A pool of one connection that waits only briefly for unfinished work.
 pub(crate) fn pool_with_short_settle_timeout(cluster: &LocalCluster) -> Pool {
     builder(config(cluster))
         .max_size(1)
@@ -156,8 +156,8 @@ pub(crate) fn pool_with_short_settle_timeout(cluster: &LocalCluster) -> Pool {
         .build()
 }
 
-/// The driver stops to read while the rows that it has are not taken: the next statement would wait
-/// for as long.
+/// The driver stops reading while its buffer of rows is full, so the next statement would wait as
+/// long.
 #[tokio::test]
 async fn connection_with_unread_rows_is_closed() {
     const ROWS: &str = "SELECT repeat('x', 1000) FROM generate_series(1, $1::int)";
@@ -182,8 +182,8 @@ async fn connection_with_unread_rows_is_closed() {
     }
 }
 
-/// The rows come once the driver has had its turn for the return: the last of them, with the end of
-/// the answer, finds no place with the one who does not take them.
+/// The rows arrive after the check on return. The buffer is full then, and nobody reads it, so the
+/// end of the reply cannot be read.
 #[tokio::test]
 async fn rows_that_arrive_after_the_return_do_not_block_checkouts() {
     const LATE: &str = "SELECT repeat('x', 1000), CASE WHEN g = 12 THEN pg_sleep(0.05)::text END \
@@ -231,7 +231,7 @@ async fn connection_whose_rows_are_read_after_return_is_kept() {
     }
     assert_eq!(read, 20_000);
     assert_eq!((pool.stats().closed, cluster.counts().logins), (0, 2));
-    // Both serve again.
+    // Both connections are checked out again.
     let both = (pool.get().await.unwrap(), pool.get().await.unwrap());
     drop(both);
     assert_eq!((pool.stats().closed, cluster.counts().logins), (0, 2));

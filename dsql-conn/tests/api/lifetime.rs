@@ -1,4 +1,4 @@
-//! A day of calls, simulated: the service's limit of an hour reaches nobody.
+//! A simulated day of calls: no call meets the service's limit of one hour.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use dsql_conn::Pool;
 
 use crate::support::{Clock, cluster, config};
 
-/// Calls a pool this often for 24 hours, at most ten times a minute with a statement: that is what
-/// takes the test's time. None may fail. Returns how many connections it took.
+/// Calls a pool at this rate for 24 hours, with a statement in at most ten calls a minute to keep
+/// the test short. No call may fail. Returns the number of connections.
 async fn a_day_of_calls(per_minute: u32) -> u64 {
     let cluster = cluster().await;
     let clock = Clock::default();

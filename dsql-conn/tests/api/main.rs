@@ -1,7 +1,6 @@
 //! Tests of the public API against a local cluster.
 
 mod adapters;
-mod age;
 mod cancellation;
 mod checkout_errors;
 mod clock;
@@ -10,18 +9,18 @@ mod close_in_flight;
 mod commit_unknown;
 mod connect;
 mod connect_errors;
+mod connection_end;
 mod credentials;
-mod dial;
 mod early_password;
-mod ended;
 mod errors;
+mod expiry;
 mod fairness;
 mod freezes;
 mod hedging;
-mod hiccups;
 mod leftover_copy;
 mod leftovers;
 mod lifetime;
+mod opening;
 mod outcomes;
 mod pool;
 mod recovery;
@@ -35,4 +34,6 @@ mod support;
 mod transaction;
 mod transaction_body;
 mod transaction_conflicts;
+mod transaction_ended;
 mod transaction_retry;
+mod transient_errors;

@@ -10,19 +10,20 @@ use dsql_local::{Fault, Refusal};
 use crate::support::{builder, clocked_pool, cluster, config, flights, pool};
 
 #[tokio::test]
-async fn a_checkout_after_a_query_costs_no_round_trip() {
+async fn checkout_after_a_query_takes_no_round_trip() {
     let cluster = cluster().await;
     let pool = pool(&cluster, 1);
     for _ in 0..10 {
         let connection = pool.get().await.unwrap();
-        // The driver's own: prepared each time, and forgotten in a flight of its own.
+        // The driver's own `query` prepares each time, and closes the statement in a message of its
+        // own.
         Client::query(&connection, "SELECT 1", &[]).await.unwrap();
     }
     assert_eq!(flights(&cluster), ["PDS", "BES"].repeat(10));
 }
 
 #[tokio::test]
-async fn a_plain_query_costs_one_round_trip_once_it_is_warm() {
+async fn warm_query_takes_one_round_trip() {
     let cluster = cluster().await;
     let pool = pool(&cluster, 1);
     for _ in 0..10 {
@@ -38,7 +39,7 @@ async fn a_plain_query_costs_one_round_trip_once_it_is_warm() {
 }
 
 #[tokio::test]
-async fn a_warm_transaction_of_one_statement_costs_two_round_trips() {
+async fn warm_transaction_takes_two_round_trips() {
     let cluster = cluster().await;
     let pool = pool(&cluster, 1);
     for _ in 0..3 {
@@ -48,13 +49,13 @@ async fn a_warm_transaction_of_one_statement_costs_two_round_trips() {
             .unwrap();
         assert_eq!(one, 1);
     }
-    // BEGIN is in the flight of the first statement: to be prepared, and then to be run.
+    // BEGIN goes with the first statement: first to prepare it, then to run it.
     let expected = ["PBDEPDS", "BES", "Q", "PBDEBES", "Q", "PBDEBES", "Q"];
     assert_eq!(flights(&cluster), expected);
 }
 
 #[tokio::test]
-async fn durations_without_bound_are_bounded() {
+async fn unbounded_durations_are_capped() {
     let cluster = cluster().await;
     let config = config(&cluster)
         .connect_timeout(Duration::MAX)
@@ -86,13 +87,13 @@ fn statistics_need_no_runtime() {
 }
 
 #[tokio::test]
-async fn a_deadline_that_has_passed_still_takes_an_idle_connection() {
+async fn passed_deadline_still_takes_an_idle_connection() {
     let cluster = cluster().await;
     let (clock, pool) = clocked_pool(&cluster);
-    let lent = pool.get().await.unwrap();
+    let held = pool.get().await.unwrap();
     let error = pool.get_until(clock.now()).await.unwrap_err();
     assert!(matches!(error, Error::CheckoutTimeout { cause: None, .. }));
-    drop(lent);
+    drop(held);
     pool.get_until(clock.now()).await.unwrap();
 }
 
@@ -100,16 +101,16 @@ async fn a_deadline_that_has_passed_still_takes_an_idle_connection() {
 async fn idle_connections_are_kept_ready() {
     let cluster = cluster().await;
     let pool = builder(config(&cluster)).max_size(5).min_idle(3).build();
-    let lent = pool.get().await.unwrap();
+    let held = pool.get().await.unwrap();
     while pool.stats().idle < 3 {
         tokio::task::yield_now().await;
     }
-    drop(lent);
+    drop(held);
     assert!(cluster.counts().logins >= 4);
 }
 
 #[tokio::test]
-async fn the_statistics_tell_how_the_pool_stands() {
+async fn statistics_count_every_state() {
     let cluster = cluster().await;
     let pool = pool(&cluster, 3);
     assert_eq!((pool.stats().connections, pool.stats().max_size), (0, 3));
@@ -127,7 +128,7 @@ async fn the_statistics_tell_how_the_pool_stands() {
 }
 
 #[tokio::test]
-async fn equal_configurations_share_a_pool_and_others_do_not() {
+async fn only_equal_configurations_share_a_pool() {
     let cluster = cluster().await;
     let config = config(&cluster);
     let pool = Pool::shared(config.clone());
@@ -148,7 +149,7 @@ async fn equal_configurations_share_a_pool_and_others_do_not() {
 }
 
 #[tokio::test]
-async fn a_shared_pool_that_could_not_connect_tries_again() {
+async fn shared_pool_connects_after_a_failure() {
     let cluster = cluster().await;
     let config = config(&cluster);
     cluster.inject(Fault::refuse(Refusal::NoSni));

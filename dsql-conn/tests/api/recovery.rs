@@ -1,4 +1,4 @@
-//! Connections and openings that end without the pool's doing are replaced.
+//! Connections and openings that end unexpectedly are replaced.
 
 use std::thread;
 use std::time::Duration;
@@ -55,7 +55,7 @@ async fn idle_connections_that_the_network_cut_are_refilled() {
     until(&cluster, |_| is_filled()).await;
     let opened = pool.stats().opened;
     cluster.cut_all();
-    // Nobody calls.
+    // No checkout happens here.
     until(&cluster, |counts| {
         counts.cut == opened && pool.stats().closed == opened
     })

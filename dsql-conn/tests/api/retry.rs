@@ -13,7 +13,7 @@ use dsql_local::{Effect, Fault, Refusal, Stage};
 use crate::support::{builder, cluster, cluster_with_pool, config, notes};
 
 #[tokio::test]
-async fn a_statement_that_met_conflicts_is_run_again_and_applied_once() {
+async fn statement_is_retried_after_conflicts_and_applied_once() {
     let cluster = cluster().await;
     let connection = config(&cluster).connect().await.unwrap();
     connection
@@ -36,7 +36,7 @@ async fn a_statement_that_met_conflicts_is_run_again_and_applied_once() {
 }
 
 #[tokio::test]
-async fn a_conflict_is_found_among_the_sources_of_an_error() {
+async fn conflict_is_found_among_the_sources_of_an_error() {
     #[derive(Debug, thiserror::Error)]
     #[error("the order was not placed")]
     struct OrderError(#[source] Error);
@@ -55,7 +55,7 @@ async fn a_conflict_is_found_among_the_sources_of_an_error() {
 }
 
 #[tokio::test]
-async fn the_last_conflict_comes_out_when_the_attempts_are_used_up() {
+async fn last_conflict_is_returned_after_max_attempts() {
     let cluster = cluster().await;
     let connection = config(&cluster).connect().await.unwrap();
     let conflict = Effect::Refuse(Refusal::Conflict);
@@ -75,7 +75,7 @@ async fn the_last_conflict_comes_out_when_the_attempts_are_used_up() {
 }
 
 #[tokio::test]
-async fn a_lost_connection_is_not_run_again() {
+async fn lost_connection_is_not_retried() {
     let cluster = cluster().await;
     let connection = config(&cluster).connect().await.unwrap();
     cluster.inject(Fault::at(Stage::Statement, Effect::Cut));
@@ -91,7 +91,7 @@ async fn a_lost_connection_is_not_run_again() {
 }
 
 #[tokio::test]
-async fn an_unknown_outcome_is_run_again_only_if_that_was_declared_harmless() {
+async fn unknown_outcome_is_retried_only_if_idempotent() {
     for fault in [Effect::Cut, Effect::Refuse(Refusal::ServerUnavailable)] {
         let (cluster, pool) = cluster_with_pool().await;
         let runs = AtomicU32::new(0);
@@ -114,7 +114,7 @@ async fn an_unknown_outcome_is_run_again_only_if_that_was_declared_harmless() {
 }
 
 #[tokio::test]
-async fn a_login_that_is_lost_is_left_to_the_connect_timeout() {
+async fn lost_login_is_retried_by_connect_alone() {
     let cluster = cluster().await;
     cluster.inject(Fault::at(Stage::Startup, Effect::Cut).always());
     let second = Duration::from_secs(1);
@@ -137,7 +137,7 @@ async fn a_login_that_is_lost_is_left_to_the_connect_timeout() {
 }
 
 #[tokio::test]
-async fn a_doubt_stays_whatever_a_later_run_is_refused_by() {
+async fn outcome_stays_unknown_after_a_later_refusal() {
     let (cluster, pool) = cluster_with_pool().await;
     cluster.inject(Fault::lose_commit_reply());
     let insert = async || {
@@ -150,7 +150,7 @@ async fn a_doubt_stays_whatever_a_later_run_is_refused_by() {
 }
 
 #[tokio::test]
-async fn a_doubt_stays_whatever_conflicts_use_the_attempts_up() {
+async fn outcome_stays_unknown_after_later_conflicts() {
     let (cluster, pool) = cluster_with_pool().await;
     let lost = Fault::at(Stage::Statement, Effect::Refuse(Refusal::ServerUnavailable));
     cluster.inject(lost);
@@ -182,7 +182,7 @@ async fn a_refused_statement_was_not_applied() {
 }
 
 #[tokio::test]
-async fn other_errors_come_out_at_once() {
+async fn other_errors_are_returned_at_once() {
     #[derive(Debug)]
     struct Other;
 
@@ -206,7 +206,7 @@ async fn other_errors_come_out_at_once() {
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 
-/// Fails with two conflicts, then with a reason of its own.
+/// Fails with two conflicts, then with an error of its own.
 async fn insert(pool: &Pool, runs: &AtomicU32) -> Result<(), BoxError> {
     runs.fetch_add(1, Ordering::SeqCst);
     let connection = pool.get().await?;

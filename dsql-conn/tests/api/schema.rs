@@ -1,4 +1,4 @@
-//! Changes of the schema: one statement at a time, outlasting conflicts, jobs awaited.
+//! DDL: one statement at a time, retried after conflicts, with jobs awaited.
 
 use dsql_conn::tokio_postgres::error::SqlState;
 use dsql_conn::{Connection, Error};
@@ -13,7 +13,7 @@ async fn connected() -> (LocalCluster, Connection) {
 }
 
 #[tokio::test]
-async fn a_change_outlasts_the_conflicts_that_other_changes_cause() {
+async fn ddl_is_retried_after_conflicts_with_other_ddl() {
     let (cluster, mut connection) = connected().await;
     let conflict = Effect::Refuse(Refusal::SchemaChanged);
     cluster.inject(Fault::at(Stage::Statement, conflict).times(5));
@@ -26,7 +26,7 @@ async fn a_change_outlasts_the_conflicts_that_other_changes_cause() {
 }
 
 #[tokio::test]
-async fn a_change_is_one_statement() {
+async fn ddl_takes_one_statement() {
     let (_cluster, mut connection) = connected().await;
     let two = "CREATE TABLE one (a int); CREATE TABLE two (a int)";
     let error = connection.execute_ddl(two).await.unwrap_err();
@@ -34,7 +34,7 @@ async fn a_change_is_one_statement() {
 }
 
 #[tokio::test]
-async fn an_index_is_there_when_its_job_was_awaited() {
+async fn index_exists_after_its_job_ended() {
     let (cluster, mut connection) = connected().await;
     connection
         .execute_ddl("CREATE TABLE note (text text)")
@@ -49,7 +49,7 @@ async fn an_index_is_there_when_its_job_was_awaited() {
 }
 
 #[tokio::test]
-async fn a_job_that_failed_is_an_error() {
+async fn failed_job_is_an_error() {
     let (_cluster, mut connection) = connected().await;
     connection
         .execute_ddl("CREATE TABLE note (text text)")
@@ -67,14 +67,14 @@ async fn a_job_that_failed_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_job_that_there_is_not_is_the_servers_error() {
+async fn unknown_job_is_an_error_of_the_server() {
     let (_cluster, mut connection) = connected().await;
     let error = connection.wait_for_job("not a job").await.unwrap_err();
     assert!(matches!(error, Error::Query(_)), "{error}");
 }
 
 #[tokio::test]
-async fn a_session_that_missed_a_change_is_served_all_the_same() {
+async fn session_with_an_old_schema_is_served() {
     let (cluster, mut connection) = connected().await;
     let pool = crate::support::pool(&cluster, 1);
     connection

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use crate::support::{Clock, builder, cluster, config, notes, select, until};
 
-/// Carries connections to the cluster, with a round trip of 250 ms. Returns its port.
+/// Relays connections to the cluster with a round trip of 250 ms. Returns the relay's port.
 async fn slow_relay(cluster: &LocalCluster) -> u16 {
     async fn carry(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) {
         let mut bytes = [0; 16_384];
@@ -49,7 +49,7 @@ async fn failures_over_a_slow_network_keep_the_connection() {
         .unwrap();
     drop(setup);
     let logins = cluster.counts().logins;
-    // Its settle timeout follows the round trip.
+    // The default settle timeout follows the measured round trip.
     let pool = Pool::builder(config(&cluster).port(slow_relay(&cluster).await))
         .max_size(1)
         .build();
@@ -67,7 +67,7 @@ async fn failures_over_a_slow_network_keep_the_connection() {
     pool.transaction(body).await.unwrap();
     assert_eq!(pool.stats().data_conflicts, 1);
 
-    // Dropped in the middle: its ROLLBACK is in flight at the next checkout.
+    // Cancelled before COMMIT: its ROLLBACK is in flight at the next checkout.
     let seen = cluster.counts().statements;
     let dropped = pool.transaction(async |tx| {
         tx.execute("INSERT INTO note VALUES ('three')", &[]).await?;
@@ -100,7 +100,7 @@ async fn pings_behind_a_blocked_thread_close_no_connection() {
     let pinged = join_all((0..SIZE).map(|_| pool.get()));
     let blocking = async {
         until(&cluster, |counts| counts.statements == SIZE).await;
-        // All replies arrive meanwhile, and nobody reads them.
+        // All replies arrive while the thread is blocked and cannot read them.
         thread::sleep(PING_TIMEOUT + Duration::from_millis(200));
     };
     let (connections, ()) = tokio::join!(pinged, blocking);

@@ -77,13 +77,13 @@ async fn statement_that_timed_out_settles_on_its_connection() {
     let connection = pool.get().await.unwrap();
     let error = connection.batch_execute(SLOW).await.unwrap_err();
     let Error::StatementTimeout {
-        after: told,
+        after: reported,
         unread_rows: false,
     } = error
     else {
         panic!("{error}");
     };
-    assert_eq!(told, after);
+    assert_eq!(reported, after);
     assert!(error.may_have_applied());
     assert!(!connection.is_closed(), "it had time to settle");
     drop(connection);
@@ -141,7 +141,7 @@ async fn call_has_a_statement_timeout_of_its_own() {
         matches!(error, Err(Error::StatementTimeout { .. })),
         "{error:?}"
     );
-    // The handle's timeout ends with it.
+    // The timeout applies to that handle only.
     connection.batch_execute(SLOW).await.unwrap();
 }
 

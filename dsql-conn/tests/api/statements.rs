@@ -36,7 +36,7 @@ async fn each_text_is_prepared_once() {
 }
 
 #[tokio::test]
-async fn a_statement_that_was_prepared_by_hand_is_used_as_it_is() {
+async fn statement_prepared_by_hand_is_used() {
     let cluster = cluster().await;
     let connection = connected(config(&cluster)).await;
     let statement = connection.prepare_cached("SELECT 1").await.unwrap();
@@ -47,7 +47,7 @@ async fn a_statement_that_was_prepared_by_hand_is_used_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_statement_that_the_server_forgot_is_prepared_anew() {
+async fn statement_that_the_server_forgot_is_prepared_again() {
     let cluster = cluster().await;
     let connection = connected(config(&cluster)).await;
     connection.query_one("SELECT 1", &[]).await.unwrap();
@@ -57,7 +57,7 @@ async fn a_statement_that_the_server_forgot_is_prepared_anew() {
 }
 
 #[tokio::test]
-async fn a_statement_whose_columns_changed_is_prepared_anew() {
+async fn statement_whose_columns_changed_is_prepared_again() {
     let cluster = cluster().await;
     let connection = connected(config(&cluster)).await;
     connection
@@ -78,7 +78,7 @@ async fn a_statement_whose_columns_changed_is_prepared_anew() {
 }
 
 #[tokio::test]
-async fn texts_without_end_do_not_pile_up() {
+async fn cache_of_statements_is_bounded() {
     let cluster = cluster().await;
     let connection = connected(config(&cluster)).await;
     for number in 0..300 {
@@ -162,7 +162,7 @@ async fn parameters_that_do_not_fit_are_not_sent() {
         assert_eq!(runs.into_inner(), 1, "{error}");
     }
     assert_eq!(cluster.counts().statements, 0);
-    // The connection is none the worse.
+    // The connection still works.
     connection
         .query_one("SELECT $1::int", &[&1_i32])
         .await

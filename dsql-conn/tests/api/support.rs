@@ -1,4 +1,4 @@
-//! What most tests start from.
+//! Clusters, pools and fakes that most tests use.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,15 +11,15 @@ use dsql_conn::{Builder, Config, Pool};
 use dsql_local::{Counts, Identity, LocalCluster};
 use tokio::net::UdpSocket;
 
-/// A cluster of the test's own.
+/// Starts a cluster for one test.
 pub(crate) async fn cluster() -> LocalCluster {
     LocalCluster::start()
         .await
         .expect("the tests need a PostgreSQL on this machine")
 }
 
-/// A configuration for the cluster's administrator. Its deadlines are generous: a test that waits
-/// for one sets its own.
+/// A configuration for the cluster's administrator. Its timeouts are long; a test that waits for a
+/// timeout sets its own.
 pub(crate) fn config(cluster: &LocalCluster) -> Config {
     let endpoint = cluster.endpoint().parse().expect("the cluster's own");
     Config::new(endpoint)
@@ -31,7 +31,7 @@ pub(crate) fn config(cluster: &LocalCluster) -> Config {
         .connect_timeout(Duration::from_secs(60))
 }
 
-/// A pool's settings. Its timeouts are generous, too.
+/// The settings of a pool. Its timeouts are long as well.
 pub(crate) fn builder(config: Config) -> Builder {
     Pool::builder(config)
         .checkout_timeout(Duration::from_secs(60))
@@ -50,12 +50,12 @@ pub(crate) fn credentials(identity: &Identity) -> Credentials {
     )
 }
 
-/// A pool of the administrator's, of this size.
+/// A pool of this size, for the administrator.
 pub(crate) fn pool(cluster: &LocalCluster, size: u32) -> Pool {
     builder(config(cluster)).max_size(size).build()
 }
 
-/// A cluster with an empty table, and a pool of one connection to it.
+/// A cluster with an empty table, and a pool of one connection.
 pub(crate) async fn cluster_with_pool() -> (LocalCluster, Pool) {
     let cluster = cluster().await;
     let pool = pool(&cluster, 1);
@@ -68,7 +68,7 @@ pub(crate) async fn cluster_with_pool() -> (LocalCluster, Pool) {
     (cluster, pool)
 }
 
-/// How many notes there are.
+/// The number of rows in `note`.
 pub(crate) async fn notes(cluster: &LocalCluster) -> usize {
     cluster.query("SELECT text FROM note").await.unwrap().len()
 }
@@ -80,8 +80,8 @@ pub(crate) fn clocked_pool(cluster: &LocalCluster) -> (Clock, Pool) {
     (clock, builder(config).max_size(1).build())
 }
 
-/// What the client sent on its only connection, less the driver's housekeeping, which nobody waits
-/// for.
+/// What the client sent on its only connection, without the driver's own `Close` messages, for
+/// which nobody waits.
 pub(crate) fn flights(cluster: &LocalCluster) -> Vec<String> {
     let connections = cluster.connections();
     assert_eq!(connections.len(), 1, "one connection");
@@ -89,7 +89,7 @@ pub(crate) fn flights(cluster: &LocalCluster) -> Vec<String> {
     flights.filter(|flight| *flight != "CS").cloned().collect()
 }
 
-/// A provider that counts how often it is asked.
+/// A provider that counts its calls.
 #[derive(Debug, Clone)]
 pub(crate) struct Counting {
     credentials: Credentials,
@@ -135,8 +135,8 @@ impl ProvideCredentials for Rotating {
     }
 }
 
-/// A clock that only the test moves, in either direction. It starts at the real time, which tokens
-/// are judged by.
+/// A clock that only the test moves, forwards or back. It starts at the real time, by which the
+/// cluster checks tokens.
 #[derive(Debug, Clone)]
 pub(crate) struct Clock(Arc<Mutex<SystemTime>>);
 
@@ -166,8 +166,8 @@ impl TimeSource for Clock {
     }
 }
 
-/// Waits until the cluster has seen it. What a client has done reaches the cluster in its own time,
-/// but does reach it.
+/// Waits until the cluster has observed it. What a client does reaches the cluster later, but
+/// always.
 pub(crate) async fn until(cluster: &LocalCluster, condition: impl Fn(&Counts) -> bool) {
     let seen = async {
         while !condition(&cluster.counts()) {
@@ -178,8 +178,7 @@ pub(crate) async fn until(cluster: &LocalCluster, condition: impl Fn(&Counts) ->
     assert!(seen.is_ok(), "never seen: {:?}", cluster.counts());
 }
 
-/// Waits for a packet, as a function does that is woken by one: the runtime sees with it what came
-/// before.
+/// Waits for a packet. The runtime then also sees everything that arrived before it.
 pub(crate) async fn next_packet() {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let address = socket.local_addr().unwrap();
@@ -187,7 +186,7 @@ pub(crate) async fn next_packet() {
     socket.recv(&mut [0; 6]).await.unwrap();
 }
 
-/// Checks a connection out and uses it.
+/// Checks out a connection and uses it.
 pub(crate) async fn select(pool: &Pool) {
     let connection = pool.get().await.unwrap();
     connection.batch_execute("SELECT 1").await.unwrap();

@@ -85,11 +85,7 @@ async fn body_rolls_back_with_an_error_type_of_its_own() {
     let rolled_back = transaction.await.unwrap_err();
     assert_eq!(rolled_back.to_string(), "sold out: 7");
     assert!(matches!(rolled_back, Rollback::With(SoldOut(7))));
-    assert_eq!(
-        runs.into_inner(),
-        3,
-        "conflicts are retried, its own reason is not"
-    );
+    assert_eq!(runs.into_inner(), 3, "only the conflicts are retried");
     assert_eq!(notes(&cluster).await, 0);
     assert_eq!(cluster.counts().logins, 1);
 }
@@ -107,7 +103,7 @@ async fn question_mark_takes_errors_of_the_driver_and_of_the_crate() {
         }
     });
     let Err(Rollback::Error(error)) = drivers.await else {
-        panic!("an int is no i64");
+        panic!("an int cannot be read as i64");
     };
     assert!(error.to_string().contains("i64"), "{error}");
 
@@ -117,7 +113,7 @@ async fn question_mark_takes_errors_of_the_driver_and_of_the_crate() {
         Err::<(), _>(Rollback::with(SoldOut(0)))
     });
     let Err(Rollback::Error(error)) = ours.await else {
-        panic!("there is no such table");
+        panic!("the table does not exist");
     };
     assert_eq!(error.code(), Some(&SqlState::UNDEFINED_TABLE));
     assert_eq!(notes(&cluster).await, 0);

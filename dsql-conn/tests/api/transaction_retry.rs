@@ -9,7 +9,7 @@ use dsql_local::{Effect, Fault, LocalCluster, Refusal, Stage};
 
 use crate::support::{cluster_with_pool, notes};
 
-/// Inserts the note, and counts the runs of the body in `runs`.
+/// Inserts a row, and counts the attempts in `runs`.
 pub(crate) async fn insert(
     pool: &Pool,
     policy: RetryPolicy,
@@ -23,8 +23,8 @@ pub(crate) async fn insert(
     .await
 }
 
-/// Inserts the note under these faults; it must be there once in the end. Returns how often the
-/// body ran.
+/// Inserts a row under these faults, and checks that it was inserted once. Returns the number of
+/// attempts.
 pub(crate) async fn runs_under(
     faults: impl IntoIterator<Item = Fault>,
 ) -> (u32, LocalCluster, Stats) {
@@ -77,7 +77,7 @@ async fn body_that_loses_every_connection_runs_four_times() {
             runs.fetch_add(1, Ordering::SeqCst);
             tx.execute("INSERT INTO note VALUES ('one')", &[]).await?;
             cluster.cut_all();
-            // It keeps the failure to itself.
+            // The body ignores the error.
             let _ = tx.batch_execute("SELECT 1").await;
             Ok(())
         })
@@ -176,9 +176,9 @@ async fn no_commit_is_sent_after_the_deadline() {
 #[tokio::test]
 async fn checkout_ends_at_the_deadline() {
     let (_cluster, pool) = cluster_with_pool().await;
-    let lent = pool.get().await.unwrap();
+    let held = pool.get().await.unwrap();
     let policy = RetryPolicy::new().timeout(Duration::from_millis(50));
     let error = insert(&pool, policy, &AtomicU32::new(0)).await.unwrap_err();
     assert!(matches!(error, Error::CheckoutTimeout { .. }), "{error}");
-    drop(lent);
+    drop(held);
 }

@@ -125,8 +125,9 @@ impl Stage {
             Self::CommitSent => "The server has read `COMMIT` and not run it.",
             Self::CommitApplied => "The server has run `COMMIT` and not replied.",
             Self::ReturnToPool => {
-                "The pool's only connection is returned in a bad state while the fault strikes. The \
-                 cell checks the next checkout, and that nothing of the unfinished work remains."
+                "The pool's only connection is returned in a bad state while the fault strikes. \
+                 The cell checks the next checkout, and that nothing of the unfinished work \
+                 remains."
             }
         }
     }

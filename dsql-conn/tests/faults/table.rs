@@ -90,23 +90,23 @@ fn kind(stage: Stage, fault: Fault, why: &str) -> String {
 const INTRODUCTION: &str = "\
 # Faults
 
-The outcome of a call when something goes wrong, for each stage of a connection's life. Each cell is a
-test against `dsql-local`, which injects the fault. The test fails if the outcome, the timeout that ends
-the call or the rows in the table differ. `cargo test -p dsql-conn --test faults` runs all of them; with
-`DSQL_WRITE_FAULTS=1` it writes this file.
+The outcome of a call when something goes wrong, for each stage of a connection's life. Each cell
+is a test against `dsql-local`, which injects the fault. The test fails if the outcome, the
+timeout that ends the call or the rows in the table differ. `cargo test -p dsql-conn --test
+faults` runs all of them; with `DSQL_WRITE_FAULTS=1` it writes this file.
 
 How to read a cell:
 
-- The outcome: *served*, or the variant of `dsql_conn::Error`. `Query` has the SQLSTATE, or says that
-  the connection was lost; `Connect` and `CheckoutTimeout` have the `Reason`. *Nothing*: the caller
-  cancelled the call.
-- A fault with an SQLSTATE is an error in the service's own words. `unable to accept connection,`, the
-  beginning of most refused logins, is left out.
-- What ends the call. *At once*: the server's reply, or the end of the connection, before any timeout.
-  *After a backoff*: the same, after pauses between attempts. Otherwise: the timeout. The test makes
-  this timeout short, and all others longer than it waits. (Where `checkout_timeout` or the caller ends
-  the call, `connect_timeout` is short too: an attempt has to end before its cause is known and its slot
-  is free.)
+- The outcome: *served*, or the variant of `dsql_conn::Error`. `Query` has the SQLSTATE, or says
+  that the connection was lost; `Connect` and `CheckoutTimeout` have the `Reason`. *Nothing*: the
+  caller cancelled the call.
+- A fault with an SQLSTATE is an error in the service's own words. `unable to accept connection,`,
+  the beginning of most refused logins, is left out.
+- What ends the call. *At once*: the server's reply, or the end of the connection, before any
+  timeout. *After a backoff*: the same, after pauses between attempts. Otherwise: the timeout. The
+  test makes this timeout short, and all others longer than it waits. (Where `checkout_timeout` or
+  the caller ends the call, `connect_timeout` is short too: an attempt has to end before its cause
+  is known and its slot is free.)
 - A dash: this call cannot meet this fault.
 - *Applied* or *not applied*: whether the inserted row exists, where the outcome does not tell.
 

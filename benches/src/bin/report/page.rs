@@ -102,7 +102,8 @@ fn environment(measured: &Measured) -> String {
 }
 
 fn cold_start(rows: &[Row]) -> Table {
-    let header = "program | variant | RTT, ms | round trips | wall, ms: least | median | 1/16 CPU | CPU, ms | peak, MB | binary, MB | crates";
+    let header = "program | variant | RTT, ms | round trips | wall, ms: least | median | \
+                  1/16 CPU | CPU, ms | peak, MB | binary, MB | crates";
     let mut table = Table::new(header.split(" | "));
     for row in rows {
         table.row([
@@ -222,7 +223,8 @@ fn fairness(rows: &[Row]) -> Table {
 }
 
 fn scale(rows: &[Row]) -> Table {
-    let header = "program | connections | waiting | KiB a connection | ns a checkout | KiB a waiter | ns to serve one";
+    let header = "program | connections | waiting | KiB a connection | ns a checkout | \
+                  KiB a waiter | ns to serve one";
     let mut table = Table::new(header.split(" | "));
     for row in rows {
         let cell = |name| row.number(name).map_or_else(|| "–".to_owned(), number);
@@ -247,10 +249,11 @@ fn scaled(row: &Row, path: &str, by: f64) -> String {
 const OPENING: &str = "\
 # Performance
 
-What `dsql-conn` costs beside its peers: AWS's `aurora-dsql-sqlx-connector`, `bb8-postgres` and `deadpool-postgres`, each as its documentation has
-it used. Times are from machines that do other things, too: round trips, instructions and bytes are the same anywhere, of times
-the least are worth the most. The cluster is [dsql-local](../../dsql-local), TLS before a real PostgreSQL on the same machine; the
-service itself was not measured.
+The cost of `dsql-conn`, compared with AWS's `aurora-dsql-sqlx-connector`, `bb8-postgres` and
+`deadpool-postgres`, each used as its documentation shows. The times are from shared machines:
+round trips, instructions and bytes are the same anywhere; of the times, the least are the most
+reliable. The cluster is [dsql-local](../../dsql-local), which is TLS in front of a real
+PostgreSQL on the same machine. The service itself was not measured.
 
 ```console
 $ cargo bench -p benches                # the measurements
@@ -262,80 +265,97 @@ const SECTIONS: &[Section] = &[
     Section {
         title: "Cold start",
         record: "cold_start",
-        text: "A fresh process until its first row. `floor` has blocking sockets, sends at once what can be sent at once, and has no driver. The phases are of the \
-               start with the median time. With a sixteenth of a CPU, the median at 1 ms.\n\n\
-               All are built with the profile `lambda` of this workspace's Cargo.toml, and with `cargo update -p idna_adapter --precise 1.0.0`: no cluster's name \
-               needs Unicode's tables, which are 130 KB and 22 crates of a program that parses a URL.\n\n\
-               The floor's third round trip, the last: its first query travels with the password. tokio-postgres hands out its `Client` when it has read \
-               `ReadyForQuery`, and begins the session itself on whatever stream it is given, so that nothing can be queued before. It would have to hand out a \
-               `Client` before the login is over, or to make one around a stream that has logged in (with its process ID, its key and its parameters). Without that \
-               the wire would have to parse the rows of that query itself, beside the driver: this crate does not.",
+        text: "A new process until its first row. The phases are those of the start with the \
+               median time. The column \"1/16 CPU\" has the median with a sixteenth of a CPU, at 1 \
+               ms.\n\n\
+               All programs are built with the profile `lambda` of this workspace's Cargo.toml, \
+               and with `cargo update -p idna_adapter --precise 1.0.0`: no cluster's name needs \
+               the Unicode tables, which take 130 KB and 22 crates in a program that parses a \
+               URL.\n\n\
+               `floor` is the lower bound: blocking sockets, every message sent as early as \
+               possible, no driver. It needs three round trips, because its first query travels \
+               with the password. tokio-postgres returns its `Client` only after `ReadyForQuery`, \
+               so nothing can be queued before. To save that round trip, it would have to return \
+               a `Client` before the login ends, or make one around a stream that has logged in. \
+               This crate could only parse the rows of that query itself, and does not.",
         charts: &["cold_start.svg"],
         table: cold_start,
     },
     Section {
         title: "Instructions",
         record: "instructions",
-        text: "The same, counted by Callgrind.",
+        text: "The same start, counted by Callgrind.",
         charts: &[],
         table: instructions,
     },
     Section {
         title: "Checkout",
         record: "checkout",
-        text: "Checkout and return alone, from a pool of 10. A connection that was used since it was last lent is looked at whether it is clean, which \
-               takes its driver a turn and no round trip. \
-               A turn at the return instead would be over by then, and half of that time with it; but it would know nothing of what came \
-               since, and lend a connection whose end had arrived. The least and the quantiles are of means over many. A pool that \"tests\" \
-               waits for the server each time, by default if nothing is said. The AWS connector's asks at the return, too, in a task of its own; it is behind a relay.",
+        text: "Checkout and return alone, from a pool of 10. After use, `dsql-conn` checks at \
+               checkout that the connection is clean: its connection task runs once, without a \
+               round trip. A check at the return would take half of that time out of the \
+               checkout, but it would miss what happens later, and check out connections that \
+               have ended since. The least time and the quantiles are of means over many \
+               checkouts. A pool marked \"tests\" waits for the server at each checkout; that is \
+               its default unless the row says otherwise. The AWS connector also pings on return, \
+               in a task of its own; it is measured through a relay.",
         charts: &[],
         table: checkout,
     },
     Section {
         title: "Query",
         record: "query",
-        text: "`SELECT 1` with its checkout and return, on one connection. \"Typed\" is `query_typed`, which prepares nothing; `query(&str)` \
-               of the driver prepares each time. Round trips are told from the time over a network of 20 ms. At 0 ms the AWS connector alone \
-               is behind a relay, which costs it two hops: it dials the host that it verifies, and no other address.",
+        text: "`SELECT 1` with its checkout and return, on one connection. \"Typed\" is \
+               `query_typed`, which prepares nothing; the driver's `query(&str)` prepares each \
+               time. The number of round trips is computed from the time over a network of 20 ms. \
+               At 0 ms only the AWS connector is measured through a relay, which costs it two \
+               hops: it connects to the host that it verifies, and to no other address.",
         charts: &["query.svg"],
         table: warm,
     },
     Section {
         title: "Transaction",
         record: "transaction",
-        text: "`UPDATE` of one row in a transaction, with checkout and return, measured as the query is.",
+        text: "`UPDATE` of one row in a transaction, with checkout and return, measured like the \
+               query.",
         charts: &["transaction.svg"],
         table: warm,
     },
     Section {
         title: "Token",
         record: "sign",
-        text: "Finding the keys in the environment and signing. The SDK's way is `aws_config::load_defaults` once, and its `AuthTokenGenerator`.",
+        text: "Finding the keys in the environment and signing the token. The SDK calls \
+               `aws_config::load_defaults` once, and its `AuthTokenGenerator` for each token.",
         charts: &[],
         table: sign,
     },
     Section {
         title: "Many at once",
         record: "storm",
-        text: "So many checkouts at once from an empty pool of that size, held until the last is there. Client and cluster share the cores, and a \
-               handshake takes both of them a millisecond.",
+        text: "As many checkouts at the same time as an empty pool has capacity, each held until \
+               the last one is served. Client and cluster share the cores, and a TLS handshake \
+               takes each of them a millisecond.",
         charts: &[],
         table: storm,
     },
     Section {
         title: "Fairness",
         record: "fairness",
-        text: "64 tasks share 10 connections for two seconds: checkout, `SELECT 1`, return, again. The median is of the waits that ended. The 99 % are of all, \
-               with who waits counted as often as they would have been served in turn: where newcomers overtake, those who are served again and \
-               again would else outnumber those who are not. Of five runs, that with the shortest tail.",
+        text: "64 tasks share 10 connections for two seconds: checkout, `SELECT 1`, return, and \
+               again. The median is of the waits that ended. The 99 % are of all waits: one that \
+               has not ended counts as often as it would have been served in order. Otherwise a \
+               pool where new checkouts overtake would look better, because the tasks served most \
+               often outnumber those that starve. Of five runs, the one with the lowest 99 %.",
         charts: &["fairness.svg"],
         table: fairness,
     },
     Section {
         title: "Scale",
         record: "scale",
-        text: "Memory is the growth of the resident set, of a process that holds nothing but the pool; a waiter's holds its task. What serving takes is \
-               from the release of the only connection until the last was served, by their number.",
+        text: "Memory is the growth of the resident set of a process that holds nothing but the \
+               pool; a waiter's memory includes its task. \"ns to serve one\" is the time from the \
+               return of the only connection until the last waiter was served, divided by their \
+               number.",
         charts: &["scale.svg"],
         table: scale,
     },

@@ -65,8 +65,8 @@ impl Life {
         }
         let proof = Proof {
             words: format!(
-                "a statement that was not answered was given up before the function's {} ms were over, 503 no_answer; \
-                 SIGTERM after a freeze of {} ms: exit 0 in {} ms of Lambda's {} ms",
+                "a statement without a reply timed out before the function's limit of {} ms: 503 \
+                 no_answer; SIGTERM after a freeze of {} ms: exit 0 in {} ms of Lambda's {} ms",
                 LIMIT.as_millis(),
                 FREEZE.as_millis(),
                 time.as_millis(),

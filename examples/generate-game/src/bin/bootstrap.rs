@@ -103,8 +103,8 @@ async fn prepare(deadline: Option<SystemTime>) -> Result<Vec<Step>, Box<dyn Erro
     match timeout(left, bootstrap(&mut connection, &grantee)).await {
         Ok(done) => Ok(done?),
         Err(_) => Err(format!(
-            "not done within {} s: an index under construction goes on by itself, and sys.jobs tells \
-             when it is there; deploy again then",
+            "not done within {} s: the build of an index continues by itself; deploy again once \
+             sys.jobs shows that it has ended",
             left.as_secs(),
         )
         .into()),

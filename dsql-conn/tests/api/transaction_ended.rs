@@ -1,22 +1,18 @@
-//! A body that ends its transaction itself, or may have: never run again, never called rolled back.
+//! Bodies that end their transaction themselves: never retried, never reported as rolled back.
 
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, mpsc};
 use std::time::Duration;
-use std::{io, thread};
 
 use dsql_conn::{Error, RetryPolicy, Transaction};
 use dsql_local::{Direction, Effect, Fault, Refusal, Stage};
-use futures_util::pin_mut;
-use tokio::runtime::Builder;
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
-use crate::support::{builder, cluster, cluster_with_pool, config, next_packet, notes, until};
+use crate::support::{builder, cluster_with_pool, config, notes};
 
 #[tokio::test]
-async fn a_body_that_ends_its_transaction_is_told_so() {
+async fn body_that_ends_its_transaction_gets_an_error() {
     for statement in ["COMMIT", "ROLLBACK"] {
         let (_cluster, pool) = cluster_with_pool().await;
         let error = pool
@@ -31,7 +27,7 @@ async fn a_body_that_ends_its_transaction_is_told_so() {
 }
 
 #[tokio::test]
-async fn what_the_body_committed_itself_is_not_run_again_after_a_conflict() {
+async fn body_that_committed_is_not_retried_after_a_conflict() {
     for next in ["SELECT 1", "BEGIN"] {
         let (cluster, pool) = cluster_with_pool().await;
         let runs = AtomicU32::new(0);
@@ -53,7 +49,7 @@ async fn what_the_body_committed_itself_is_not_run_again_after_a_conflict() {
 }
 
 #[tokio::test]
-async fn what_the_body_may_have_committed_is_not_run_again_when_its_connection_is_lost() {
+async fn body_that_may_have_committed_is_not_retried_if_lost() {
     for commit in ["COMMIT", "SELECT 1; end", "/* now */ COMMIT"] {
         let (cluster, pool) = cluster_with_pool().await;
         cluster.inject(Fault::lose_commit_reply());
@@ -78,7 +74,7 @@ async fn what_the_body_may_have_committed_is_not_run_again_when_its_connection_i
 }
 
 #[tokio::test]
-async fn a_commit_that_begins_the_next_transaction_is_noticed() {
+async fn commit_that_begins_another_transaction_is_noticed() {
     for commit in ["COMMIT; BEGIN", "COMMIT AND CHAIN", "ROLLBACK; BEGIN"] {
         let (cluster, pool) = cluster_with_pool().await;
         let runs = AtomicU32::new(0);
@@ -92,14 +88,14 @@ async fn a_commit_that_begins_the_next_transaction_is_noticed() {
                 Ok(())
             })
             .await;
-        let is_told = matches!(result, Err(Error::TransactionEnded));
-        assert!(is_told, "{commit}: {result:?}");
+        let is_reported = matches!(result, Err(Error::TransactionEnded));
+        assert!(is_reported, "{commit}: {result:?}");
         assert_eq!(runs.into_inner(), 1, "{commit}");
     }
 }
 
 #[tokio::test]
-async fn what_was_committed_behind_a_rollback_is_not_run_again_when_its_answer_is_lost() {
+async fn commit_after_a_rollback_is_not_retried_if_its_reply_is_lost() {
     let (cluster, pool) = cluster_with_pool().await;
     let runs = AtomicU32::new(0);
     let result: Result<(), Error> = pool
@@ -124,7 +120,7 @@ async fn what_was_committed_behind_a_rollback_is_not_run_again_when_its_answer_i
 }
 
 #[tokio::test]
-async fn a_commit_that_the_body_gave_up_is_no_rollback() {
+async fn commit_that_the_body_cancelled_is_no_rollback() {
     let (cluster, _) = cluster_with_pool().await;
     let pool = builder(config(&cluster))
         .max_size(1)
@@ -142,7 +138,7 @@ async fn a_commit_that_the_body_gave_up_is_no_rollback() {
 }
 
 #[tokio::test]
-async fn a_commit_of_the_body_that_is_out_of_time_is_no_rollback() {
+async fn commit_of_the_body_after_the_deadline_is_no_rollback() {
     let (cluster, pool) = cluster_with_pool().await;
     cluster.inject(Fault::at(Stage::Committed, Effect::Stall));
     let policy = RetryPolicy::new().timeout(Duration::from_secs(2));
@@ -156,7 +152,7 @@ async fn a_commit_of_the_body_that_is_out_of_time_is_no_rollback() {
 }
 
 #[tokio::test]
-async fn a_handle_that_escapes_after_the_bodys_own_commit_does_not_hide_it() {
+async fn escaped_handle_does_not_hide_the_bodys_commit() {
     let (cluster, pool) = cluster_with_pool().await;
     let kept = Mutex::new(None);
     let result = pool
@@ -169,81 +165,4 @@ async fn a_handle_that_escapes_after_the_bodys_own_commit_does_not_hide_it() {
         .await;
     assert!(matches!(result, Err(Error::TransactionEnded)), "{result:?}");
     assert_eq!(notes(&cluster).await, 1);
-}
-
-/// A driver whose client is gone would wait for the answer that is due.
-#[tokio::test]
-async fn dropping_during_a_query_closes_the_socket() {
-    let cluster = cluster().await;
-    let connection = config(&cluster).connect().await.unwrap();
-    {
-        let query = connection.batch_execute("SELECT pg_sleep(3600)");
-        let written = until(&cluster, |counts| counts.statements == 1);
-        pin_mut!(query, written);
-        let first = futures_util::future::select(query, written).await;
-        assert!(matches!(first, futures_util::future::Either::Right(_)));
-    }
-    drop(connection);
-    until(&cluster, |counts| counts.open == 0).await;
-}
-
-#[tokio::test]
-async fn dropping_an_idle_connection_sends_terminate() {
-    let cluster = cluster().await;
-    let connection = config(&cluster).connect().await.unwrap();
-    connection.query("SELECT 1", &[]).await.unwrap();
-    drop(connection);
-    until(&cluster, |counts| counts.open == 0).await;
-    let connections = cluster.connections();
-    assert_eq!(connections[0].flights.last().map(String::as_str), Some("X"));
-}
-
-/// Both wait in one batch for the runtime: the end of the idle connection, and the request that
-/// asks for it.
-#[test]
-fn end_that_arrives_with_a_checkout_is_noticed_first() {
-    let mut far = Builder::new_multi_thread();
-    let far = far.worker_threads(1).enable_all().build().unwrap();
-    let cluster = far.block_on(cluster());
-    let near = Builder::new_current_thread().enable_all().build().unwrap();
-    for _ in 0..10 {
-        let (port, carried) = relay(cluster.address());
-        let config = config(&cluster).port(port);
-        let pool = builder(config).max_size(1).build();
-        near.block_on(async {
-            let connection = pool.get().await.unwrap();
-            connection.batch_execute("SELECT 1").await.unwrap();
-            drop(connection);
-            // The driver comes to rest after the return.
-            for _ in 0..10 {
-                yield_now().await;
-            }
-
-            carried.recv().unwrap().shutdown(Shutdown::Both).unwrap();
-            next_packet().await;
-            let connection = pool.get().await.unwrap();
-            connection.query_one("SELECT 1", &[]).await.unwrap();
-        });
-    }
-}
-
-/// Carries connections to the cluster, and hands out the client's side of each.
-fn relay(cluster: SocketAddr) -> (u16, mpsc::Receiver<TcpStream>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let (sender, carried) = mpsc::channel();
-    thread::spawn(move || {
-        for client in listener.incoming().flatten() {
-            let server = TcpStream::connect(cluster).unwrap();
-            for (mut from, mut to) in [(&client, &server), (&server, &client)]
-                .map(|(from, to)| (from.try_clone().unwrap(), to.try_clone().unwrap()))
-            {
-                thread::spawn(move || io::copy(&mut from, &mut to));
-            }
-            if sender.send(client).is_err() {
-                return;
-            }
-        }
-    });
-    (port, carried)
 }

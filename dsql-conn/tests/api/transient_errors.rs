@@ -1,5 +1,4 @@
-//! What passes by itself: name servers that do not answer, credentials that are late or were
-//! replaced.
+//! Errors that are retried: silent name servers, late or replaced credentials.
 
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -15,7 +14,7 @@ use dsql_local::{Action, LocalCluster};
 use crate::connect_errors::refusal;
 use crate::support::{Rotating, cluster, config, credentials};
 
-/// The configuration for the cluster's administrator, with its name to be resolved.
+/// A configuration for the administrator whose host name is resolved.
 fn by_name(cluster: &LocalCluster) -> Config {
     let endpoint = cluster.endpoint().parse().expect("the cluster's own");
     Config::new(endpoint)
@@ -27,7 +26,7 @@ fn by_name(cluster: &LocalCluster) -> Config {
 }
 
 #[tokio::test]
-async fn a_name_that_does_not_resolve_is_told_so() {
+async fn unknown_name_is_reported() {
     let cluster = cluster().await;
     let unknown = |_, _| async { Err(io::Error::other("Name or service not known")) };
     let config = by_name(&cluster).resolver(unknown);
@@ -35,7 +34,7 @@ async fn a_name_that_does_not_resolve_is_told_so() {
 }
 
 #[tokio::test]
-async fn name_servers_that_do_not_answer_are_asked_again() {
+async fn silent_name_servers_are_asked_again() {
     let cluster = cluster().await;
     let asked = Arc::new(AtomicU32::new(0));
     let answers = [
@@ -67,7 +66,7 @@ async fn name_servers_that_do_not_answer_are_asked_again() {
 }
 
 #[tokio::test]
-async fn a_provider_that_timed_out_is_asked_again() {
+async fn provider_that_timed_out_is_called_again() {
     let cluster = cluster().await;
     let provider = TimesOutOnce {
         then: credentials(cluster.admin()),
@@ -96,7 +95,7 @@ impl ProvideCredentials for TimesOutOnce {
 }
 
 #[tokio::test]
-async fn credentials_that_were_replaced_before_they_expired_are_fetched_anew() {
+async fn credentials_replaced_before_they_expire_are_fetched_again() {
     let cluster = cluster().await;
     let first = cluster.identity("first", &[Action::DbConnectAdmin]);
     let provider = Rotating(Arc::new(Mutex::new(credentials(&first))));
@@ -108,7 +107,7 @@ async fn credentials_that_were_replaced_before_they_expired_are_fetched_anew() {
     pool.get().await.unwrap();
     assert_eq!(cluster.counts().logins, 2);
 
-    // What was just fetched and is refused is refused.
+    // Credentials that were fetched just now are not fetched again.
     let third = cluster.identity("third", &[]);
     *provider.0.lock().unwrap() = credentials(&third);
     let accepted = cluster.counts().accepted;

@@ -1,4 +1,4 @@
-//! Opening connections for those who wait: who is told of a failure, and what is tried again.
+//! Opening connections for waiting checkouts: who gets an error, and what is retried.
 
 use std::time::{Duration, SystemTime};
 
@@ -13,10 +13,10 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn a_failed_dial_wakes_those_who_wait() {
+async fn failed_opening_wakes_the_waiters() {
     let cluster = cluster().await;
-    let stranger = cluster.identity("stranger", &[]);
-    let pool = builder(config(&cluster).credentials(credentials(&stranger)))
+    let unauthorized = cluster.identity("unauthorized", &[]);
+    let pool = builder(config(&cluster).credentials(credentials(&unauthorized)))
         .max_size(3)
         .build();
     let results = join_all((0..3).map(|_| pool.get())).await;
@@ -26,25 +26,25 @@ async fn a_failed_dial_wakes_those_who_wait() {
 }
 
 #[tokio::test]
-async fn a_missing_permission_is_told_within_one_connect() {
+async fn missing_permission_is_reported_after_one_connect() {
     let cluster = cluster().await;
-    let stranger = cluster.identity("stranger", &[]);
-    let pool = Pool::new(config(&cluster).credentials(credentials(&stranger)));
+    let unauthorized = cluster.identity("unauthorized", &[]);
+    let pool = Pool::new(config(&cluster).credentials(credentials(&unauthorized)));
     let error = pool.get().await.unwrap_err();
     assert!(matches!(error, Error::Connect(_)), "{error}");
-    assert!(error.to_string().contains(stranger.arn()), "{error}");
+    assert!(error.to_string().contains(unauthorized.arn()), "{error}");
     assert_eq!(cluster.counts().accepted, 1);
 }
 
 #[tokio::test]
-async fn a_hung_dial_gives_its_slot_back() {
+async fn hanging_opening_frees_its_slot() {
     let cluster = cluster().await;
     cluster.inject(Fault::at(Stage::TlsHello, Effect::Stall).times(2));
     let pool = builder(config(&cluster).connect_timeout(Duration::from_millis(500)))
         .max_size(1)
         .build();
-    // Two openings hang until their deadline. Their callers are told, and the pool's only slot is
-    // free again each time.
+    // Two openings hang until their deadline. Each time their callers get the error and the only
+    // slot is free again.
     for _ in 0..2 {
         let error = pool.get().await.unwrap_err();
         assert_eq!(error.reason(), Some(Reason::TimedOut), "{error}");
@@ -54,7 +54,7 @@ async fn a_hung_dial_gives_its_slot_back() {
 }
 
 #[tokio::test]
-async fn a_dial_past_its_wall_clock_deadline_is_ended_by_the_next_checkout() {
+async fn opening_past_its_deadline_is_ended_by_the_next_checkout() {
     let cluster = cluster().await;
     let (clock, pool) = clocked_pool(&cluster);
     cluster.inject(Fault::at(Stage::Accept, Effect::Stall));
@@ -64,7 +64,7 @@ async fn a_dial_past_its_wall_clock_deadline_is_ended_by_the_next_checkout() {
         tokio::task::yield_now().await;
     }
     drop(first);
-    // A freeze: its timers did not run.
+    // A freeze: timers did not run.
     clock.advance(Duration::from_secs(3600));
     cluster.clock().advance(Duration::from_secs(3600));
     pool.get()
@@ -76,13 +76,13 @@ async fn a_dial_past_its_wall_clock_deadline_is_ended_by_the_next_checkout() {
 }
 
 #[tokio::test]
-async fn a_transient_refusal_is_waited_out_and_named_when_time_is_up() {
+async fn transient_refusal_is_retried_and_named_at_the_deadline() {
     let cluster = cluster().await;
     cluster.inject(Fault::refuse(Refusal::WakingUp).always());
     let pool = builder(config(&cluster).connect_timeout(Duration::from_secs(1)))
         .checkout_timeout(Duration::from_secs(3))
         .build();
-    // Told when one opening's time is up, whatever the checkout's own deadline.
+    // The error comes after one connect_timeout, whatever the checkout's own timeout.
     let error = pool.get().await.unwrap_err();
     assert!(matches!(error, Error::Connect(_)), "{error}");
     assert_eq!(error.reason(), Some(Reason::WakingUp), "{error}");
@@ -93,7 +93,7 @@ async fn a_transient_refusal_is_waited_out_and_named_when_time_is_up() {
 }
 
 #[tokio::test]
-async fn a_checkout_whose_time_is_up_tells_what_the_dial_has_met_so_far() {
+async fn checkout_timeout_names_the_last_failed_attempt() {
     let cluster = cluster().await;
     cluster.inject(Fault::refuse(Refusal::WakingUp).always());
     let pool = builder(config(&cluster).connect_timeout(LONG))
@@ -106,12 +106,12 @@ async fn a_checkout_whose_time_is_up_tells_what_the_dial_has_met_so_far() {
 }
 
 #[tokio::test]
-async fn a_checkout_whose_time_is_up_tells_how_far_the_dial_has_come() {
+async fn checkout_timeout_names_the_step_that_hangs() {
     let cluster = cluster().await;
     cluster.inject(Fault::at(Stage::TlsHello, Effect::Stall).always());
-    let patience = Duration::from_millis(500);
+    let timeout = Duration::from_millis(500);
     let pool = builder(config(&cluster).connect_timeout(LONG))
-        .checkout_timeout(patience)
+        .checkout_timeout(timeout)
         .build();
     let error = pool.get().await.unwrap_err();
     assert_eq!(error.reason(), Some(Reason::TimedOut), "{error}");
@@ -119,7 +119,7 @@ async fn a_checkout_whose_time_is_up_tells_how_far_the_dial_has_come() {
 }
 
 #[tokio::test]
-async fn a_checkout_that_waits_for_those_in_use_blames_nothing_else() {
+async fn checkout_timeout_with_all_in_use_has_no_cause() {
     let cluster = cluster().await;
     let pool = builder(config(&cluster))
         .checkout_timeout(Duration::from_millis(50))
@@ -133,7 +133,7 @@ async fn a_checkout_that_waits_for_those_in_use_blames_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_failure_does_not_reach_those_who_wait_while_others_are_served() {
+async fn failed_opening_fails_no_waiter_while_one_is_in_use() {
     let cluster = cluster().await;
     let pool = pool(&cluster, 2);
     let busy = pool.get().await.unwrap();
@@ -142,8 +142,7 @@ async fn a_failure_does_not_reach_those_who_wait_while_others_are_served() {
         let pool = pool.clone();
         async move { pool.get().await.map(|connection| connection.expires_at()) }
     });
-    // The waiter's dial has failed, for a cause that will not pass; what comes back still serves
-    // it.
+    // The waiter's opening failed for a permanent reason. The returned connection still serves it.
     until(&cluster, |counts| {
         counts.refused(|refusal| *refusal == Refusal::NoSni) >= 1
     })
@@ -167,7 +166,7 @@ async fn two_hundred_first_connects_fetch_credentials_once() {
 }
 
 #[tokio::test]
-async fn a_panicking_provider_is_an_error_and_not_a_lost_slot() {
+async fn panicking_provider_is_an_error_and_frees_its_slot() {
     #[derive(Debug)]
     struct Panicking;
 
@@ -194,10 +193,10 @@ async fn a_panicking_provider_is_an_error_and_not_a_lost_slot() {
 }
 
 #[tokio::test]
-async fn a_peer_that_hangs_up_after_each_login_is_not_dialed_without_end() {
+async fn server_that_ends_every_session_gets_finite_logins() {
     let cluster = cluster().await;
     let clock = Clock::default();
-    // Each connection is past its age when it is there: what it is unfit for does not matter.
+    // Each connection has expired when it is open, so the pool cannot use it.
     let config = config(&cluster)
         .time_source(Leaping(clock))
         .max_lifetime(Duration::from_secs(1));
@@ -206,12 +205,12 @@ async fn a_peer_that_hangs_up_after_each_login_is_not_dialed_without_end() {
         .checkout_timeout(Duration::from_secs(2))
         .build();
     pool.get().await.unwrap_err();
-    let dials = cluster.counts().accepted;
-    assert!((2..100).contains(&dials), "{dials}");
+    let accepted = cluster.counts().accepted;
+    assert!((2..100).contains(&accepted), "{accepted}");
 }
 
 #[tokio::test]
-async fn a_cluster_that_sleeps_is_woken_and_waited_for() {
+async fn sleeping_cluster_is_woken_and_waited_for() {
     let cluster = cluster().await;
     let pool = pool(&cluster, 1);
     cluster.sleep();
@@ -230,7 +229,7 @@ async fn a_cluster_that_sleeps_is_woken_and_waited_for() {
 }
 
 #[tokio::test]
-async fn a_crowd_is_let_in_at_the_rate_that_the_cluster_allows() {
+async fn many_openings_keep_to_the_rate_of_the_cluster() {
     let cluster = LocalCluster::builder()
         .connection_rate(5, 20)
         .start()
@@ -247,7 +246,7 @@ async fn a_crowd_is_let_in_at_the_rate_that_the_cluster_allows() {
     );
 }
 
-/// A clock that is two seconds later each time it is read.
+/// A clock that advances two seconds with each read.
 #[derive(Debug)]
 struct Leaping(Clock);
 
@@ -259,7 +258,7 @@ impl TimeSource for Leaping {
 }
 
 #[tokio::test]
-async fn a_successor_whose_dial_a_freeze_left_behind_gives_its_place_up() {
+async fn successor_opening_interrupted_by_a_freeze_frees_its_slot() {
     let cluster = cluster().await;
     let (clock, pool) = clocked_pool(&cluster);
     let connection = pool.get().await.unwrap();
@@ -276,7 +275,7 @@ async fn a_successor_whose_dial_a_freeze_left_behind_gives_its_place_up() {
 }
 
 #[tokio::test]
-async fn who_waits_for_a_place_is_told_what_keeps_its_holder_waiting() {
+async fn waiter_for_a_slot_gets_the_cause_of_the_opening() {
     let cluster = cluster().await;
     cluster.inject(Fault::refuse(Refusal::WakingUp).always());
     let pool = builder(config(&cluster).connect_timeout(LONG))

@@ -1,5 +1,5 @@
-//! Age, idleness and freezes, by a clock that the test moves: what is pinged, what is replaced,
-//! what is lent as it is.
+//! Expired and idle connections, and freezes, by a clock that the test moves: which are pinged,
+//! replaced or checked out unchanged.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 use crate::support::{Clock, builder, clocked_pool, cluster, config, flights, pool, until};
 
 #[tokio::test]
-async fn an_old_connection_is_replaced_before_it_is_lent() {
+async fn expired_connection_is_replaced_at_checkout() {
     let cluster = cluster().await;
     let (clock, pool) = clocked_pool(&cluster);
     let connection = pool.get().await.unwrap();
@@ -31,7 +31,7 @@ async fn an_old_connection_is_replaced_before_it_is_lent() {
 }
 
 #[tokio::test]
-async fn a_connection_that_comes_back_shortly_before_its_age_is_replaced_in_the_background() {
+async fn connection_returned_near_expiry_is_replaced_in_background() {
     let cluster = cluster().await;
     let (clock, pool) = clocked_pool(&cluster);
     let connection = pool.get().await.unwrap();
@@ -39,15 +39,15 @@ async fn a_connection_that_comes_back_shortly_before_its_age_is_replaced_in_the_
     clock.advance(lifetime - Duration::from_secs(59));
     cluster.clock().advance(lifetime);
     drop(connection);
-    // Without a checkout.
+    // No checkout is needed.
     until(&cluster, |counts| counts.logins == 2 && counts.open == 1).await;
     until(&cluster, |_| pool.stats().idle == 1).await;
-    assert!(pool.get().now_or_never().is_some_and(|lent| lent.is_ok()));
+    assert!(pool.get().now_or_never().is_some_and(|held| held.is_ok()));
     assert_eq!(pool.stats().opened, 2);
 }
 
 #[tokio::test]
-async fn a_clock_that_steps_back_makes_no_connection_immortal() {
+async fn clock_that_steps_back_does_not_extend_a_lifetime() {
     let cluster = cluster().await;
     let (clock, pool) = clocked_pool(&cluster);
     drop(pool.get().await.unwrap());
@@ -71,7 +71,7 @@ async fn lifetimes_are_spread() {
 }
 
 #[tokio::test]
-async fn a_connection_that_was_idle_for_long_gives_a_sign_of_life() {
+async fn connection_idle_for_long_is_pinged() {
     let cluster = cluster().await;
     let (clock, pool) = clocked_pool(&cluster);
     drop(pool.get().await.unwrap());
@@ -82,7 +82,7 @@ async fn a_connection_that_was_idle_for_long_gives_a_sign_of_life() {
 }
 
 #[tokio::test]
-async fn a_connection_that_died_unseen_is_replaced() {
+async fn connection_that_died_unnoticed_is_replaced() {
     let cluster = cluster().await;
     let clock = Clock::default();
     let config = config(&cluster).time_source(clock.clone());
@@ -104,7 +104,7 @@ async fn a_connection_that_died_unseen_is_replaced() {
 }
 
 #[tokio::test]
-async fn after_a_thaw_one_dead_connection_speaks_for_the_rest() {
+async fn failed_ping_after_a_freeze_makes_the_others_ping() {
     let cluster = cluster().await;
     let clock = Clock::default();
     let config = config(&cluster).time_source(clock.clone());
@@ -130,7 +130,7 @@ async fn after_a_thaw_one_dead_connection_speaks_for_the_rest() {
 }
 
 #[tokio::test]
-async fn a_checkout_that_was_given_up_during_its_ping_is_no_sign_of_life() {
+async fn checkout_cancelled_during_its_ping_does_not_count_as_reply() {
     let cluster = cluster().await;
     let clock = Clock::default();
     let config = config(&cluster).time_source(clock.clone());
@@ -154,7 +154,7 @@ async fn a_checkout_that_was_given_up_during_its_ping_is_no_sign_of_life() {
 }
 
 #[tokio::test]
-async fn a_connection_held_through_a_freeze_unused_gives_a_sign_of_life() {
+async fn unused_connection_held_through_a_freeze_is_pinged() {
     let cluster = cluster().await;
     let (clock, pool) = clocked_pool(&cluster);
     let held = pool.get().await.unwrap();
@@ -165,7 +165,7 @@ async fn a_connection_held_through_a_freeze_unused_gives_a_sign_of_life() {
 }
 
 #[tokio::test]
-async fn a_lambdas_pool_keeps_its_one_connection() {
+async fn lambda_pool_keeps_its_connection() {
     let cluster = cluster().await;
     let clock = Clock::default();
     let pool = Pool::lambda(config(&cluster).time_source(clock.clone()))
@@ -180,7 +180,7 @@ async fn a_lambdas_pool_keeps_its_one_connection() {
 }
 
 #[tokio::test]
-async fn a_connection_used_and_then_held_through_a_freeze_gives_a_sign_of_life() {
+async fn used_connection_held_through_a_freeze_is_pinged() {
     let cluster = cluster().await;
     let (clock, pool) = clocked_pool(&cluster);
     let connection = pool.get().await.unwrap();
