@@ -58,9 +58,10 @@ use crate::retry::{RetryPolicy, retry};
 /// # Cost
 ///
 /// One row for each transaction and no round trip: the row travels with the `COMMIT`. It counts
-/// towards the [3,000 rows](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/CHAP_quotas.html)
-/// of a transaction. A lost `COMMIT` costs one or two round trips on another connection. Delete
-/// old rows by [`sweep`](Self::sweep).
+/// towards the [3,000
+/// rows](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/CHAP_quotas.html) of a
+/// transaction. A lost `COMMIT` costs one or two round trips on another connection. Delete old rows
+/// by [`sweep`](Self::sweep).
 ///
 /// A transaction that only reads needs no row: see [`RetryPolicy::read_only`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

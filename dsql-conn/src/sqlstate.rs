@@ -186,10 +186,11 @@ const fn login(code: &'static str, meaning: Meaning, reason: Reason) -> Row {
 /// Sources: [concurrency control][occ], [troubleshooting][], [quotas][] and PostgreSQL's
 /// [error codes][].
 ///
-/// [occ]: https://docs.aws.amazon.com/aurora-dsql/latest/userguide/working-with-concurrency-control.html
+/// [occ]:
+/// https://docs.aws.amazon.com/aurora-dsql/latest/userguide/working-with-concurrency-control.html
 /// [troubleshooting]: https://docs.aws.amazon.com/aurora-dsql/latest/userguide/troubleshooting.html
-/// [quotas]: https://docs.aws.amazon.com/aurora-dsql/latest/userguide/CHAP_quotas.html
-/// [error codes]: https://www.postgresql.org/docs/16/errcodes-appendix.html
+/// [quotas]: https://docs.aws.amazon.com/aurora-dsql/latest/userguide/CHAP_quotas.html [error
+/// codes]: https://www.postgresql.org/docs/16/errcodes-appendix.html
 const TABLE: &[Row] = &[
     // A proxy or a session that ended while it began also answers 40001 at login.
     Row {

@@ -81,7 +81,8 @@ impl FromStr for OutcomeId {
     }
 }
 
-/// Version 8 of [RFC 9562](https://www.rfc-editor.org/rfc/rfc9562#section-5.8): a layout of our own.
+/// Version 8 of [RFC 9562](https://www.rfc-editor.org/rfc/rfc9562#section-5.8): a layout of our
+/// own.
 const VERSION: u128 = 8 << 76;
 const VERSION_BITS: u128 = 0xf << 76;
 const VARIANT: u128 = 0b10 << 62;

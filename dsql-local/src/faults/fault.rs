@@ -130,8 +130,8 @@ impl Fault {
         Self::at(Stage::Committed, Effect::Cut)
     }
 
-    /// Closes the client's connection when it has sent `COMMIT`, and delivers the `COMMIT` later, as
-    /// a network does that loses one direction. What the client sent with it is late, too.
+    /// Closes the client's connection when it has sent `COMMIT`, and delivers the `COMMIT` later,
+    /// as a network does that loses one direction. What the client sent with it is late, too.
     pub fn deliver_commit_late(late: Late) -> Self {
         Self::new(Kind::LateCommit(late))
     }
