@@ -100,14 +100,17 @@ async fn invalid_calls_get_an_error_and_a_hint() {
     for (call, expected) in [
         ("inject('nothing')", "unknown fault \"nothing\""),
         ("inject('cut', 1, 'never')", "unknown stage \"never\""),
-        ("inject('cut', 'often')", "\"often\" is no number here"),
+        (
+            "inject('cut', 'often')",
+            "\"often\" is not a valid number here",
+        ),
         (
             "advance('later')",
-            "\"later\" is no duration, such as '90 seconds' or '1 hour'",
+            "\"later\" is not a duration; write it like '90 seconds' or '1 hour'",
         ),
         (
             "explode()",
-            "no procedure dsql_local.explode takes 0 literals",
+            "no procedure dsql_local.explode takes 0 arguments",
         ),
     ] {
         let sql = format!("CALL dsql_local.{call}");

@@ -22,9 +22,11 @@ async fn schedules_match_the_model() {
             .ok()
             .and_then(|number| number.parse().ok())
     };
-    let seeds = match number("DSQL_LOCAL_SCHEDULE") {
-        Some(one) => one..one + 1,
-        None => 0..number("DSQL_LOCAL_SCHEDULES").unwrap_or(100),
+    let seeds: Vec<u64> = match number("DSQL_LOCAL_SCHEDULE") {
+        Some(one) => vec![one],
+        None => (0..number("DSQL_LOCAL_SCHEDULES").unwrap_or(100))
+            .chain(REGRESSIONS)
+            .collect(),
     };
     let cluster = LocalCluster::start().await.unwrap();
     let mut clients = Vec::new();
@@ -46,6 +48,9 @@ async fn schedules_match_the_model() {
     }
     println!("{conflicts} conflicts");
 }
+
+/// Schedules that once differed from the model.
+const REGRESSIONS: [u64; 2] = [4_395, 6_472];
 
 /// Runs one schedule. Returns the number of conflicts.
 async fn schedule(cluster: &LocalCluster, clients: &[Client], seed: u64) -> usize {

@@ -96,6 +96,11 @@ async fn clear_text_is_refused() {
     let refused = config.connect(NoTls).await.err().unwrap();
     let error = refused.as_db_error().unwrap();
     assert_eq!(error.severity(), "FATAL");
+    assert_eq!(error.code().code(), "08P01");
+    assert_eq!(
+        error.message(),
+        "unable to accept connection, SSL is mandatory"
+    );
     assert_eq!(
         cluster
             .counts()

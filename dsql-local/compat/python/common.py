@@ -1,4 +1,4 @@
-"""What the clients share: where the cluster is, and what a conflict is."""
+"""Shared by the clients: the cluster's address, and the SQLSTATE of a conflict."""
 
 import os
 import ssl
@@ -21,10 +21,10 @@ def expect(condition, what):
 
 
 def conflict_of(run, state):
-    """Runs something that has to fail with a conflict."""
+    """Runs a function that must fail with a conflict."""
     try:
         run()
-    except Exception as error:  # The clients have no class in common.
-        expect(state(error) == CONFLICT, f"told {error!r} instead of a conflict")
+    except Exception as error:  # The clients have no common class.
+        expect(state(error) == CONFLICT, f"got {error!r} instead of a conflict")
     else:
-        raise SystemExit("Error: the second writer was told nothing")
+        raise SystemExit("Error: the second writer got no error")

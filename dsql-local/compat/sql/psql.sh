@@ -1,5 +1,5 @@
 #!/bin/sh
-# psql: a table, a row, an index, the catalogs, and a refusal in the service's words.
+# psql: a table, a row, an index, the catalogs, and the service's error for an unsupported statement.
 set -eu
 psql="psql -XAtq -v ON_ERROR_STOP=1"
 $psql -c 'CREATE TABLE notes (id int PRIMARY KEY, note text)' -c "INSERT INTO notes VALUES (1, 'first')"

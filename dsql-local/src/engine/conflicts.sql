@@ -1,6 +1,6 @@
 CREATE FUNCTION pg_toast.dsql_note(entry text) RETURNS void LANGUAGE plpgsql AS $$
--- The log of a transaction's writes is cut into parts, because each entry copies the part it joins.
--- Settings are used because a rollback to a savepoint restores them.
+-- The log of a transaction's writes is a setting, because a rollback to a savepoint restores settings. It is
+-- split into parts, because each entry copies the part that it is added to.
 DECLARE
     entries int := coalesce(nullif(current_setting('dsql_local.entries', true), '')::int, 0);
     part text := 'dsql_local.log' || entries / 64;
@@ -11,7 +11,7 @@ END $$;
 
 CREATE FUNCTION pg_toast.dsql_count_row(size bigint, relation oid, old_id tid, old_xmin xid, new_id tid)
 RETURNS boolean LANGUAGE plpgsql AS $$
--- One setting of the transaction's holds both: the rows in the last four digits, the bytes before.
+-- One setting has both counters: the rows in the last four digits, the bytes in those before.
 DECLARE
     written bigint := coalesce(nullif(current_setting('dsql_local.written', true), '')::bigint, 0) + size * 10000 + 1;
     entries int;
@@ -41,14 +41,14 @@ CREATE FUNCTION pg_toast.dsql_transaction_ids() RETURNS SETOF bigint LANGUAGE sq
     SELECT transactionid::text::bigint FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'transactionid'
 $$;
 
--- Remembers which subtransactions there were before a statement that locks rows.
+-- Stores the latest subtransaction before a statement that locks rows.
 CREATE FUNCTION pg_toast.dsql_before_locks() RETURNS void LANGUAGE sql AS $$
     SELECT pg_catalog.dsql_engine_set_config('dsql_local.before',
         (SELECT coalesce(max(id), 0) FROM pg_toast.dsql_transaction_ids() AS id)::text, true)
 $$;
 
 -- Adds the rows that the transaction locked to its log. FOR UPDATE and FOR KEY SHARE leave the id of the
--- subtransaction in the row; rows that several transactions share have the id of a list instead.
+-- subtransaction in the row; rows that several transactions lock have the id of a list instead.
 CREATE FUNCTION pg_toast.dsql_note_locks(kind text, latest boolean) RETURNS void LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = pg_catalog AS $$
 DECLARE
@@ -80,13 +80,12 @@ CREATE FUNCTION pg_toast.dsql_shares(list text, mine text[]) RETURNS boolean LAN
 BEGIN
     RETURN EXISTS (SELECT FROM pg_get_multixact_members(list::xid) WHERE xid::text = ANY (mine));
 EXCEPTION WHEN OTHERS THEN
-    -- Not the id of a list.
+    -- The id is not that of a list.
     RETURN false;
 END $$;
 
--- Returns what the transaction wrote and locked so far, entry by entry: which row it was, in the cluster's
--- tables where this is a copy, what its new version holds, and the values of its unique keys. Rows that
--- foreign keys of new versions refer to follow, as locked.
+-- Returns the log of what the transaction wrote and locked: the row (that of the cluster's table, if this is a
+-- copy), its new version, and its unique keys. Rows that foreign keys of new versions refer to follow, as locked.
 CREATE FUNCTION pg_toast.dsql_writes() RETURNS TABLE (
     at bigint, relation oid, old_id text, new_id text, source oid, base_id text, base_xmin text, image text,
     keys text, lock text
@@ -131,7 +130,7 @@ BEGIN
             pg_toast.dsql_copied(fk.confrelid, has_copies)::regclass,
             CASE WHEN has_copies THEN format('JOIN pg_temp.dsql_local_rows r ON r.copy = %s AND r.copy_id = p.ctid',
                     pg_toast.dsql_copied(fk.confrelid, true))
-                -- Not a version of the transaction''s own.
+                -- Not a version that the transaction wrote.
                 ELSE 'JOIN (SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS xmax) s
                     ON p.xmin::text::bigint < s.xmax' END,
             pg_toast.dsql_copied(fk.conrelid, has_copies)::regclass,
@@ -157,7 +156,7 @@ BEGIN
     RETURN relation;
 END $$;
 
--- Returns an expression for the unique keys of a row of a table. Keys with expressions are left out.
+-- Returns an expression for the unique keys of a table's row, except those with expressions.
 CREATE FUNCTION pg_toast.dsql_keys(relation oid) RETURNS text LANGUAGE sql STABLE AS $$
     SELECT coalesce(format('array_to_json(ARRAY[%s]::text[])::text', string_agg(key, ', ')), '''[]''')
     FROM (
@@ -188,8 +187,8 @@ CREATE FUNCTION pg_toast.dsql_column_names(relation oid, numbers int2[]) RETURNS
     JOIN pg_attribute ON attrelid = relation AND attnum = number
 $$;
 
--- Writes net changes to the cluster's tables, in a new transaction. A row that is not the one that the
--- changed transaction saw means a conflict. Triggers are off, so foreign keys are checked here.
+-- Applies net changes to the cluster's tables, in a new transaction. A row whose version differs from the one
+-- in the snapshot is a conflict. Triggers are off, so foreign keys are checked here.
 CREATE FUNCTION pg_toast.dsql_apply_writes(changes text) RETURNS void LANGUAGE plpgsql
 SECURITY DEFINER SET session_replication_role = replica SET search_path = pg_catalog
 SET datestyle = 'ISO' SET intervalstyle = 'postgres' SET extra_float_digits = 1 SET timezone = 'UTC' AS $$
@@ -209,7 +208,7 @@ DECLARE
     parent name[];
     dangling boolean;
 BEGIN
-    -- Deletions first: a unique key may have moved from one row to another.
+    -- Deletions first: another row may take over a unique key.
     FOR change IN
         SELECT value FROM jsonb_array_elements(changes::jsonb) WITH ORDINALITY AS c(value, at)
         ORDER BY value ->> 3 IS NOT NULL, value ->> 1 IS NULL, at
@@ -273,7 +272,7 @@ BEGIN
     END LOOP;
 END $$;
 
--- Tables whose names are in a text, and those tied to them by foreign keys or by views and functions.
+-- Returns the tables whose names are in a text, and those that foreign keys, views and functions connect.
 CREATE FUNCTION pg_toast.dsql_related(mentioned text, written oid[]) RETURNS oid[] LANGUAGE plpgsql STABLE AS $$
 DECLARE
     found oid[] := written;
@@ -321,7 +320,7 @@ BEGIN
     CREATE INDEX ON dsql_local_rows (copy, copy_id);
 END $$;
 
--- Copies tables, as the transaction sees them, to temporary tables that hide them. Returns the names.
+-- Copies tables, as the snapshot shows them, to temporary tables that hide them. Returns the names.
 CREATE FUNCTION pg_toast.dsql_copy_tables(mentioned text, written oid[])
 RETURNS TABLE (schema name, name name, copied name) LANGUAGE plpgsql SECURITY DEFINER AS $$
 #variable_conflict use_column
@@ -334,7 +333,7 @@ BEGIN
     IF to_regclass('pg_temp.dsql_local_copies') IS NULL THEN
         PERFORM pg_toast.dsql_begin_copies();
     END IF;
-    -- What is visible by its name alone is asked for all at once: a copy hides a table.
+    -- Visibility is checked before the first copy, since a copy hides its table.
     FOR class IN
         SELECT oid, relname, nspname, relkind, relowner, relacl,
             CASE WHEN pg_table_is_visible(oid) THEN relname ELSE 'dsql_local_' || oid END::name AS copied,
@@ -398,7 +397,7 @@ BEGIN
     END LOOP;
 END $$;
 
--- Writes net changes to the copies, and to the log again.
+-- Applies net changes to the copies, and adds them to the log again.
 CREATE FUNCTION pg_toast.dsql_apply_to_copies(changes text) RETURNS void LANGUAGE plpgsql
 SECURITY DEFINER SET session_replication_role = replica
 SET datestyle = 'ISO' SET intervalstyle = 'postgres' SET extra_float_digits = 1 SET timezone = 'UTC' AS $$
@@ -450,7 +449,7 @@ END $$;
 CREATE CONSTRAINT TRIGGER conflicted AFTER INSERT ON pg_toast.dsql_conflicted
 DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION pg_toast.dsql_refuse_commit();
 
--- Lets the transaction fail when it is committed.
+-- Makes the transaction's COMMIT fail.
 CREATE FUNCTION pg_toast.dsql_fail_commit() RETURNS void LANGUAGE sql SECURITY DEFINER AS $$
     INSERT INTO pg_toast.dsql_conflicted DEFAULT VALUES
 $$;
@@ -471,7 +470,7 @@ BEGIN
     RETURN changes;
 END $$;
 
--- Not for users to see.
+-- Hides the trigger from users.
 DELETE FROM pg_depend USING pg_trigger
 WHERE tgname = 'conflicted' AND 'pg_constraint'::regclass IN (classid, refclassid) AND tgconstraint IN (objid, refobjid);
 
@@ -479,8 +478,8 @@ DELETE FROM pg_constraint USING pg_trigger WHERE tgname = 'conflicted' AND pg_co
 
 UPDATE pg_trigger SET tgisinternal = true, tgconstraint = 0 WHERE tgname = 'conflicted';
 
--- Returns whether the transaction sees what its snapshot does not allow: two rows with one unique key, or a
--- row whose foreign key refers to nothing. The engine checks keys against what was committed last.
+-- Returns whether the transaction sees a violation: two rows with the same unique key, or a row whose foreign key
+-- refers to no row. The engine checks keys against the latest commits, not against the snapshot.
 CREATE FUNCTION pg_toast.dsql_sees_violation() RETURNS boolean LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = pg_catalog AS $$
 DECLARE

@@ -6,7 +6,7 @@ CREATE SCHEMA sys;
 
 GRANT USAGE ON SCHEMA sys TO PUBLIC;
 
--- What only the front uses is in a schema that clients do not look into.
+-- Objects of the server are in a schema that clients do not list.
 GRANT USAGE ON SCHEMA pg_toast TO PUBLIC;
 
 CREATE TABLE pg_toast.dsql_iam_grants (
@@ -183,7 +183,7 @@ BEGIN
         RAISE program_limit_exceeded
             USING MESSAGE = 'more than 5 extended statistics per table are not allowed';
     END IF;
-    -- Without a precision the service stores 18 digits, 6 of them after the point.
+    -- Without a precision the service stores 18 digits, 6 of them after the decimal point.
     UPDATE pg_attribute SET atttypmod = ((18 << 16) | 6) + 4
     WHERE attrelid = relation AND attnum > 0 AND NOT attisdropped
     AND atttypid = 'numeric'::regtype AND atttypmod = -1;
@@ -210,13 +210,13 @@ BEGIN
         CONTINUE WHEN NOT EXISTS (SELECT FROM pg_class WHERE oid = relation AND relkind = 'r');
         PERFORM pg_toast.dsql_check_columns(relation);
         CONTINUE WHEN EXISTS (SELECT FROM pg_trigger WHERE tgrelid = relation AND tgname = 'dsql_written');
-        -- Of a value of variable length the first four bytes are its length.
+        -- The first four bytes of a value of variable length are its length.
         SELECT coalesce(string_agg(format('pg_column_size(new.%I) - %s', attname,
             CASE attlen WHEN -1 THEN 4 ELSE 0 END), ' + '), '0') INTO key_size
         FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = ANY ((indkey::int2[])[0:indnkeyatts - 1])
         WHERE indrelid = relation AND indisprimary;
-        -- The condition is evaluated at once, for each row that is written: it counts, and notes which row it
-        -- was. The trigger itself waits for the commit.
+        -- The condition is evaluated at each written row: it counts the row and adds it to the log. The trigger
+        -- itself runs at commit.
         EXECUTE format(
             'CREATE CONSTRAINT TRIGGER dsql_written AFTER INSERT ON %1$s
             DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
@@ -235,7 +235,7 @@ BEGIN
             WHEN (pg_toast.dsql_count_row(pg_column_size(old), old.tableoid, old.ctid, old.xmin, NULL))
             EXECUTE FUNCTION pg_toast.dsql_refuse_size()',
             relation, key_size, relation::text);
-        -- Not for the table's owner to see: a trigger of the table, without a constraint of its own.
+        -- Hidden from the table's owner: an internal trigger without a constraint.
         UPDATE pg_depend SET refclassid = 'pg_class'::regclass, refobjid = relation, refobjsubid = 0, deptype = 'a'
         FROM pg_trigger
         WHERE tgrelid = relation AND tgname IN ('dsql_written', 'dsql_updated', 'dsql_deleted')
@@ -268,7 +268,7 @@ CREATE TABLE pg_toast.dsql_jobs (
     update_time timestamptz NOT NULL DEFAULT date_trunc('second', clock_timestamp())
 );
 
--- Sixteen bytes in base32: the last of the 26 characters holds three bits.
+-- Sixteen bytes in base32. The last of the 26 characters has three bits.
 CREATE FUNCTION pg_toast.dsql_job_id() RETURNS text LANGUAGE sql AS $$
     SELECT string_agg(substr('abcdefghijklmnopqrstuvwxyz234567', floor(random() * 32)::int + 1, 1), '')
         || substr('aeimquy4', floor(random() * 8)::int + 1, 1)
@@ -287,7 +287,7 @@ CREATE FUNCTION pg_toast.dsql_run_job(job_type text, object text, command text) 
 DECLARE
     details text;
 BEGIN
-    -- One build at a time: two of the same name would otherwise both find that there is none yet.
+    -- One build at a time: two builds of the same name must not both find that the index does not exist.
     PERFORM pg_advisory_xact_lock(hashtext('dsql_local.run_job'));
     BEGIN
         EXECUTE command;
@@ -315,7 +315,7 @@ BEGIN
     LOOP
         status := pg_toast.dsql_job_status($1);
         EXIT WHEN status IS DISTINCT FROM 'processing';
-        -- The next look is another transaction's: this one sees what there was when it began.
+        -- A new transaction: this one's snapshot does not show later changes.
         COMMIT;
         PERFORM pg_sleep(0.005);
     END LOOP;
@@ -325,7 +325,7 @@ BEGIN
     succeeded := status = 'completed';
 END $$;
 
--- The front calls the one above instead.
+-- The server translates calls to the procedure above.
 CREATE PROCEDURE sys.wait_for_job(job_id text) LANGUAGE sql AS '';
 
 CREATE FUNCTION sys.current_session_id() RETURNS uuid LANGUAGE sql STABLE AS $$
@@ -334,7 +334,7 @@ $$;
 
 CREATE FUNCTION sys.dsql_major_version() RETURNS integer LANGUAGE sql IMMUTABLE AS 'SELECT 1';
 
--- From here on, the engine says of itself what the service says.
+-- Functions and settings in which the engine and the service differ.
 ALTER FUNCTION pg_catalog.version() RENAME TO dsql_engine_version;
 
 CREATE FUNCTION pg_catalog.version() RETURNS text LANGUAGE sql STABLE PARALLEL SAFE AS $$
@@ -372,7 +372,7 @@ BEGIN
         USING MESSAGE = format('setting configuration parameter "%s" not supported', name);
 END $$;
 
--- Drivers turn jit off in this way, and only in this way.
+-- asyncpg turns jit off with exactly this call.
 CREATE FUNCTION pg_catalog.set_config(setting_name text, new_value text, is_local boolean) RETURNS text
 LANGUAGE sql AS $$
     SELECT CASE WHEN lower($1) = ANY (ARRAY['application_name', 'client_encoding', 'datestyle', 'extra_float_digits',

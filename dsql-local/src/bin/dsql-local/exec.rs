@@ -111,9 +111,17 @@ impl Resolution {
                 preload.push(":");
                 preload.push(others);
             }
+            // Go resolves names itself, unless it is told to use the C library.
+            let mut go = std::env::var_os("GODEBUG").unwrap_or_default();
+            go.push(if go.is_empty() {
+                "netdns=cgo"
+            } else {
+                ",netdns=cgo"
+            });
             command
                 .env("LD_PRELOAD", preload)
-                .env("NSS_WRAPPER_HOSTS", hosts);
+                .env("NSS_WRAPPER_HOSTS", hosts)
+                .env("GODEBUG", go);
             return Ok(Self { line: None });
         }
         let line = format!("{} {MARK} {}\n", hosts_line(cluster), std::process::id());
