@@ -22,7 +22,7 @@ import type { IFunction } from "aws-cdk-lib/aws-lambda";
 import { LogGroup, RetentionDays } from "aws-cdk-lib/aws-logs";
 import { Construct } from "constructs";
 import { acknowledgeCheckov, SERVICE_KEY } from "./checkov.ts";
-import { answerInTheFormOfTheFunction, gatewayAnswers } from "./gateway-responses.ts";
+import { addGatewayResponses, gatewayAnswers } from "./gateway-responses.ts";
 import { OpenApi } from "./openapi.ts";
 
 /** Who may call, beside the API key, which then only meters. */
@@ -75,12 +75,10 @@ export class GameApi extends Construct {
     // The stack has an output of its own for it, with a name that others can rely on.
     this.api.node.tryRemoveChild("Endpoint");
     modernTls(this.api.node.defaultChild as CfnRestApi);
-    answerInTheFormOfTheFunction(
-      this.api,
-      gatewayAnswers(file("gateway-responses.json")),
-      authorizer === "iam",
-    );
-    this.addOperations(handler, new OpenApi(file("openapi.json")));
+    addGatewayResponses(this.api, gatewayAnswers(file("gateway-responses.json")), {
+      signed: authorizer === "iam",
+    });
+    this.addOperations(handler, new OpenApi(file("openapi.json")), authorizer !== undefined);
 
     acknowledge(this, props);
     acknowledgeCheckov(this.api.deploymentStage, {
@@ -88,8 +86,11 @@ export class GameApi extends Construct {
     });
   }
 
-  /** Adds the operations of the document, and on its paths the function's 405 for all others. */
-  private addOperations(handler: IFunction, document: OpenApi): void {
+  /**
+   * Adds the operations of the document. Other methods on their paths also reach the function, which
+   * answers 405.
+   */
+  private addOperations(handler: IFunction, document: OpenApi, hasAuthorizer: boolean): void {
     const integration = new LambdaIntegration(handler, {
       // The console's test button would be a caller without a key.
       allowTestInvoke: false,
@@ -116,6 +117,13 @@ export class GameApi extends Construct {
     }
     for (const path of new Set(document.operations.map(({ path }) => path))) {
       this.api.root.resourceForPath(path).addMethod("ANY", integration, { requestValidator });
+    }
+    if (hasAuthorizer) {
+      // With an `Authorization` header API Gateway answers 403 on unknown paths, and a request without
+      // a signature gets the same response type as an unknown path. So the function answers 404.
+      // https://repost.aws/questions/QU4P9tucybRzG52U5OhwaT0A
+      this.api.root.addMethod("ANY", integration, { requestValidator });
+      this.api.root.addResource("{proxy+}").addMethod("ANY", integration, { requestValidator });
     }
   }
 

@@ -1,44 +1,43 @@
 import { readFileSync } from "node:fs";
 import { ResponseType, type RestApi } from "aws-cdk-lib/aws-apigateway";
 
-/** A line of the table of the gateway's own answers, which the demo's gateway reads as well. */
-export interface GatewayAnswer {
-  readonly type: string;
-  /** The gateway's own unless given. */
+/** The content of an answer that the gateway gives itself. */
+interface Answer {
+  /** Defaults to the gateway's own. */
   readonly status?: number;
   readonly title?: string;
-  /** The gateway's own message unless given. */
+  /** Defaults to the gateway's own message. */
   readonly detail?: string;
-  /** Seconds. */
-  readonly retryAfter?: number;
 }
 
-/**
- * Makes the gateway answer as the function does: with a problem document.
- *
- * @param signed Whether callers sign their requests. Then a request without a signature gets the
- *   answer of an unknown path, MISSING_AUTHENTICATION_TOKEN, which must not be 404.
- */
-export function answerInTheFormOfTheFunction(
+/** A row of `gateway-responses.json`. The demo's gateway reads the same table. */
+export interface GatewayAnswer extends Answer {
+  readonly type: string;
+  /** Seconds. */
+  readonly retryAfter?: number;
+  /** Replaces the answer of an API whose callers sign their requests. */
+  readonly signed?: Answer;
+}
+
+/** Gives the gateway's own errors the format of the function's errors: a problem document. */
+export function addGatewayResponses(
   api: RestApi,
   answers: readonly GatewayAnswer[],
-  signed: boolean,
+  { signed }: { readonly signed: boolean },
 ): void {
   for (const answer of answers) {
-    const { type } = answer;
-    const given =
-      signed && type === "MISSING_AUTHENTICATION_TOKEN" ? { type, ...UNSIGNED } : answer;
-    const { status, retryAfter } = given;
+    const { type, retryAfter } = answer;
+    const content = (signed && answer.signed) || answer;
     const responseHeaders: Record<string, string> = { "Cache-Control": "'no-store'" };
     if (retryAfter !== undefined) {
       responseHeaders["Retry-After"] = `'${retryAfter}'`;
     }
     api.addGatewayResponse(type, {
       type: ResponseType.of(type),
-      statusCode: status?.toString(),
+      statusCode: content.status?.toString(),
       responseHeaders,
-      // The key is the answer's content type.
-      templates: { "application/problem+json": template(given) },
+      // The key is the content type of the answer.
+      templates: { "application/problem+json": template(content) },
     });
   }
 }
@@ -48,21 +47,15 @@ export function gatewayAnswers(path: string): readonly GatewayAnswer[] {
   return JSON.parse(readFileSync(path, "utf8"));
 }
 
-/** API Gateway replaces its variables, and nothing else. */
-function template({ status, title, detail }: GatewayAnswer): string {
+/** API Gateway replaces variables in the template and evaluates nothing else. */
+function template({ status, title, detail }: Answer): string {
   const members = [
     '"type":"about:blank"',
     ...(title ? [`"title":${JSON.stringify(title)}`] : []),
     ...(status ? [`"status":${status}`] : []),
-    // The message comes with its quotes, other variables without.
+    // This variable is already quoted, the others are not.
     `"detail":${detail ? JSON.stringify(detail) : "$context.error.messageString"}`,
     '"request_id":"$context.requestId"',
   ];
   return `{${members.join(",")}}`;
 }
-
-const UNSIGNED = {
-  status: 403,
-  title: "Forbidden",
-  detail: "the request is not signed, or there is nothing at this path",
-};

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { test } from "node:test";
+import { found, Synthesis } from "./support/synthesis.ts";
 
 const DEPLOY = readFileSync(new URL("../../docs/deploy.md", import.meta.url), "utf8");
 const README = readFileSync(new URL("../README.md", import.meta.url), "utf8");
@@ -39,6 +40,58 @@ test("every setting is documented, and passed on by the workflow", () => {
   ]);
   for (const [name] of documented) {
     assert.ok(read.has(name), `nothing reads ${name}`);
+  }
+});
+
+test("main requires ci-pass and a review, and version tags stay", () => {
+  const [main, tags, ...others] = [...DEPLOY.matchAll(/<<'END'\n(.*?)\nEND\n/gs)].map(
+    ([, text = ""]) => JSON.parse(text),
+  );
+  assert.deepEqual(others, []);
+  const rules = new Map<string, { parameters: Record<string, unknown> }>(
+    main.rules.map((rule: { type: string }) => [rule.type, rule]),
+  );
+  const checks = rules.get("required_status_checks")?.parameters;
+  assert.deepEqual(checks?.["required_status_checks"], [{ context: "ci-pass" }]);
+  const review = rules.get("pull_request")?.parameters;
+  assert.equal(review?.["required_approving_review_count"], 1);
+  assert.equal(review?.["require_last_push_approval"], true);
+  assert.ok(rules.has("non_fast_forward") && rules.has("deletion"));
+  assert.deepEqual(tags.conditions.ref_name.include, ["refs/tags/v*"]);
+  assert.deepEqual(
+    tags.rules.map(({ type }: { type: string }) => type),
+    ["deletion", "update"],
+  );
+});
+
+test("nobody approves the deployment that they started", () => {
+  const [, branches = ""] = /^\$ BRANCHES='(.*)'$/m.exec(DEPLOY) ?? [];
+  const environments = [...DEPLOY.matchAll(/^\$ environment (\w+) <<<"(.*)"$/gm)].map(
+    ([, name, text = ""]) => [
+      name,
+      JSON.parse(
+        text.replaceAll('\\"', '"').replace("$BRANCHES", branches).replace("$REVIEWERS", "7"),
+      ),
+    ],
+  );
+  const deployment_branch_policy = { protected_branches: false, custom_branch_policies: true };
+  assert.deepEqual(Object.fromEntries(environments), {
+    plan: { deployment_branch_policy },
+    staging: { deployment_branch_policy },
+    production: {
+      reviewers: [{ type: "User", id: 7 }],
+      prevent_self_review: true,
+      deployment_branch_policy,
+    },
+  });
+});
+
+test("every alarm is explained", () => {
+  const { api } = new Synthesis();
+  const named = [...DEPLOY.matchAll(/^\| (\w+) \|/gm)].map(([, name]) => name);
+  for (const id of Object.keys(found(api, "AWS::CloudWatch::Alarm"))) {
+    const [, alarm] = /^Alarms(\w+)[0-9A-F]{8}$/.exec(id) ?? [];
+    assert.ok(named.includes(alarm), `deploy.md does not explain the alarm ${alarm}`);
   }
 });
 

@@ -12,7 +12,7 @@ use uuid::Uuid;
 /// the function answers 405 to those that it lacks.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) struct Resource<'a> {
-    template: &'static str,
+    pub(crate) template: &'static str,
     id: Option<&'a str>,
 }
 

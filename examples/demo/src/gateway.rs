@@ -1,31 +1,35 @@
-//! An API Gateway in miniature: checks the API key, and turns HTTP into events for the function.
+//! A small API Gateway: checks path, API key and body, and turns requests into events for the
+//! function. It answers what the deployed gateway answers.
+
+mod model;
+mod refusal;
 
 use std::io;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::to_bytes;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::response::Response;
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
+use self::refusal::Refusal;
 use crate::event::{API_KEY, Answer, Resource, event};
 
-/// An event for the function, and where its answer is awaited.
+/// An event for the function, and the channel for its answer.
 #[derive(Debug)]
 pub(crate) struct Invocation {
     pub(crate) event: Value,
-    /// Dropped unanswered when the function failed.
+    /// Dropped without an answer if the function failed.
     pub(crate) answer: oneshot::Sender<Answer>,
 }
 
-/// Serves the API to clients with this key, until its future is dropped. The invocations come in
-/// the order in which the requests came.
+/// Serves the API to clients with this key until its future is dropped. Invocations are sent in the
+/// order of the requests.
 pub(crate) async fn serve(
     listener: TcpListener,
     key: String,
@@ -54,25 +58,28 @@ async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
 
 impl Gateway {
     async fn forward(&self, request: Request, request_id: &str) -> Result<Answer, Refusal> {
-        // Before the key: what does not exist asks for none.
-        Resource::of(&request).ok_or(UNKNOWN_PATH)?;
+        // The path comes before the key: the key is a setting of the paths that exist.
+        Resource::of(&request).ok_or(Refusal::UnknownPath)?;
         if !is_allowed(request.headers(), &self.key) {
-            return Err(INVALID_KEY);
+            return Err(Refusal::InvalidKey);
         }
         let (head, body) = request.into_parts();
         let body = to_bytes(body, LONGEST_BODY).await;
-        let body = body.map_err(|_| TOO_LARGE)?;
+        let body = body.map_err(|_| Refusal::TooLarge)?;
         let body = String::from_utf8_lossy(&body).into_owned();
         let request = Request::from_parts(head, body);
-        let resource = Resource::of(&request).ok_or(UNKNOWN_PATH)?;
+        let resource = Resource::of(&request).ok_or(Refusal::UnknownPath)?;
+        // Any content type: the deployed methods have the model for `$default`, too.
+        model::check(request.method(), resource.template, request.body())
+            .map_err(|errors| Refusal::InvalidBody { errors })?;
         let (answer, answered) = oneshot::channel();
         let invocation = Invocation {
             event: event(&request, &resource, request_id),
             answer,
         };
         let sent = self.invocations.send(invocation);
-        sent.map_err(|_| FUNCTION_FAILED)?;
-        answered.await.map_err(|_| FUNCTION_FAILED)
+        sent.map_err(|_| Refusal::FunctionFailed)?;
+        answered.await.map_err(|_| Refusal::FunctionFailed)
     }
 }
 
@@ -81,75 +88,13 @@ fn is_allowed(headers: &HeaderMap, key: &str) -> bool {
     matches!((keys.next(), keys.next()), (Some(only), None) if only.as_bytes() == key.as_bytes())
 }
 
-/// Why a request does not reach the function, by the name that API Gateway has for it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct Refusal(&'static str);
-
-impl Refusal {
-    /// Returns the answer that the table of the deployed gateway has for it.
-    fn into_response(self, request_id: &str) -> Response {
-        let Self(kind) = self;
-        let answer = ANSWERS
-            .iter()
-            .find(|answer| answer.kind == kind)
-            .expect("a test looks all of them up");
-        let mut headers = HeaderMap::new();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(seconds) = answer.retry_after {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        let body = json!({
-            "type": "about:blank",
-            "title": answer.title,
-            "status": answer.status,
-            "detail": answer.detail,
-            "request_id": request_id,
-        });
-        (answer.status(), headers, body.to_string()).into_response()
-    }
-}
-
-const UNKNOWN_PATH: Refusal = Refusal("MISSING_AUTHENTICATION_TOKEN");
-const INVALID_KEY: Refusal = Refusal("INVALID_API_KEY");
-const TOO_LARGE: Refusal = Refusal("REQUEST_TOO_LARGE");
-const FUNCTION_FAILED: Refusal = Refusal("INTEGRATION_FAILURE");
-
-/// A line of the table of the gateway's own answers, from which the deployed gateway is made, too.
-/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html>
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct GatewayAnswer {
-    #[serde(rename = "type")]
-    kind: String,
-    status: Option<u16>,
-    title: Option<String>,
-    detail: Option<String>,
-    retry_after: Option<u64>,
-}
-
-impl GatewayAnswer {
-    fn status(&self) -> StatusCode {
-        let status = self.status.and_then(|status| status.try_into().ok());
-        status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
-    }
-}
-
-static ANSWERS: LazyLock<Vec<GatewayAnswer>> = LazyLock::new(|| {
-    let table = include_str!("../../generate-game/gateway-responses.json");
-    serde_json::from_str(table).expect("the table is well formed")
-});
-
 /// Returns what the function answered, if it can be sent.
 fn response(answer: Answer) -> Result<Response, Refusal> {
     let mut headers = HeaderMap::new();
     for (name, value) in &answer.headers {
         let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), value.parse::<HeaderValue>())
         else {
-            return Err(FUNCTION_FAILED);
+            return Err(Refusal::FunctionFailed);
         };
         headers.append(name, value);
     }
@@ -159,13 +104,15 @@ fn response(answer: Answer) -> Result<Response, Refusal> {
     Ok(response)
 }
 
-/// What an API Gateway takes.
+/// API Gateway's limit.
 const LONGEST_BODY: usize = 10 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests {
     use std::net::{Ipv4Addr, SocketAddr};
 
+    use serde::Deserialize;
+    use serde_json::json;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
 
@@ -193,36 +140,62 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn requests_without_key_or_path_do_not_reach_the_function() {
-        let (address, mut invocations) = started().await;
-        for (request, status) in [
-            ("POST /games HTTP/1.1", 403),
-            ("GET /games HTTP/1.1\r\nx-api-key: wrong", 403),
-            ("GET /game HTTP/1.1\r\nx-api-key: secret", 404),
-            ("GET / HTTP/1.1", 404),
-        ] {
-            let response = exchange(address, request, "").await;
-            let line = format!("HTTP/1.1 {status} ");
-            assert!(response.starts_with(&line), "{response}");
-            let (head, body) = response.split_once("\r\n\r\n").unwrap();
-            let content_type = "content-type: application/problem+json";
-            assert!(head.contains(content_type), "{response}");
-            let problem: Value = serde_json::from_str(body).unwrap();
-            assert_eq!(problem["status"], status);
-            assert!(problem["detail"].is_string(), "{response}");
-            assert!(problem["request_id"].is_string(), "{response}");
-        }
-        assert!(invocations.try_recv().is_err());
+    /// A request and who answers it. The wiring tests in `infra` derive the same answers from the
+    /// deployed configuration.
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Case {
+        method: String,
+        path: String,
+        /// The only valid one is `secret`.
+        api_key: Option<String>,
+        content_type: Option<String>,
+        #[serde(default)]
+        body: String,
+        /// The type of the gateway's response, or `function`.
+        answer: String,
     }
 
-    #[test]
-    fn every_refusal_is_in_the_table() {
-        for refusal in [UNKNOWN_PATH, INVALID_KEY, TOO_LARGE, FUNCTION_FAILED] {
-            let answer = ANSWERS.iter().find(|answer| answer.kind == refusal.0);
-            let answer = answer.unwrap_or_else(|| panic!("{refusal:?} is not"));
-            assert_eq!(refusal.into_response("7").status(), answer.status());
-            assert!(answer.detail.is_some() && answer.title.is_some());
+    #[tokio::test]
+    async fn requests_get_the_answer_of_the_deployed_gateway() {
+        let (address, mut invocations) = started().await;
+        tokio::spawn(async move {
+            let answer = json!({ "statusCode": 200, "body": "the function" });
+            while let Some(invocation) = invocations.recv().await {
+                let answer = Answer::parse(&answer).unwrap();
+                invocation.answer.send(answer).unwrap();
+            }
+        });
+        let table = include_str!("../../generate-game/gateway-requests.json");
+        for case in serde_json::from_str::<Vec<Case>>(table).unwrap() {
+            let key = case
+                .api_key
+                .iter()
+                .map(|key| format!("\r\nx-api-key: {key}"));
+            let content_type = case.content_type.iter();
+            let content_type = content_type.map(|value| format!("\r\ncontent-type: {value}"));
+            let headers: String = key.chain(content_type).collect();
+            let head = format!("{} {} HTTP/1.1{headers}", case.method, case.path);
+            let response = exchange(address, &head, &case.body).await;
+            let (head, body) = response.split_once("\r\n\r\n").unwrap();
+            if case.answer == "function" {
+                assert_eq!(body, "the function", "{case:?}");
+                continue;
+            }
+            let expected = refusal::answer_of(&case.answer);
+            let status = format!("HTTP/1.1 {} ", expected.status);
+            assert!(head.starts_with(&status), "{case:?}: {response}");
+            let content_type = "content-type: application/problem+json";
+            assert!(head.contains(content_type), "{case:?}: {response}");
+            let problem: Value = serde_json::from_str(body).unwrap();
+            assert_eq!(problem["title"], json!(expected.title), "{case:?}");
+            assert_eq!(problem["status"], json!(expected.status), "{case:?}");
+            let detail = problem["detail"].as_str().unwrap();
+            assert!(
+                expected.detail.starts_with('$') || detail == expected.detail,
+                "{case:?}: {detail}"
+            );
+            assert!(problem["request_id"].is_string(), "{case:?}: {response}");
         }
     }
 

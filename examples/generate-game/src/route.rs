@@ -1,15 +1,21 @@
-//! What a request asks for: method, path, query, headers and body become a [`Route`] or a
-//! [`Refusal`].
+//! Parses a request: method, path, query, headers and body become a [`Route`] or a [`Refusal`].
 //!
-//! Pure, so that every wrong request is refused before a connection is taken from the pool.
+//! No I/O: a wrong request is refused before a connection is checked out.
+
+mod body;
+mod headers;
+mod query;
+mod refusal;
 
 use lambda_http::http::Method;
-use lambda_http::http::header::CONTENT_TYPE;
-use lambda_http::request::{LambdaRequest, RequestContext};
+use lambda_http::request::RequestContext;
 use lambda_http::{Request, RequestExt};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use uuid::Uuid;
+
+pub use self::headers::with_repeated_headers;
+use self::query::expect_parameters;
+pub use self::refusal::Refusal;
 
 use crate::etag::IfMatch;
 use crate::game::GameUpdate;
@@ -67,7 +73,10 @@ impl Route {
         let path = path(request);
         let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
         match (segments.as_slice(), request.method()) {
-            (["games"], &Method::GET) => newest(request),
+            (["games"], &Method::GET) => {
+                let (limit, after) = query::page(request)?;
+                Ok(Self::Newest { limit, after })
+            }
             (["games"], &Method::POST) => {
                 #[derive(Deserialize, Default)]
                 #[serde(deny_unknown_fields)]
@@ -76,7 +85,7 @@ impl Route {
                 }
 
                 expect_parameters(request, &[])?;
-                let Body { title } = body(request)?.unwrap_or_default();
+                let Body { title } = body::read(request)?.unwrap_or_default();
                 let key = IdempotencyKey::of(request);
                 let key = key.map_err(|error| Refusal::bad(error.to_string()))?;
                 Ok(Self::Generate { title, key })
@@ -89,7 +98,8 @@ impl Route {
             (["games", id], &Method::PUT) => {
                 expect_parameters(request, &[])?;
                 let id = parse_id(id)?;
-                let update = body(request)?.ok_or_else(|| Refusal::bad("the body is missing"))?;
+                let update = body::read(request)?;
+                let update = update.ok_or_else(|| Refusal::bad("the body is missing"))?;
                 let condition = condition(request)?;
                 Ok(Self::Replace {
                     id,
@@ -132,47 +142,6 @@ impl Route {
     }
 }
 
-/// Leaves a REST API's event with its `multiValueHeaders` only. To those lambda_http adds the
-/// `headers`, where each one's last value replaces all of them: a header that was sent twice
-/// would look as if it had been sent once.
-pub fn with_repeated_headers(mut event: LambdaRequest) -> LambdaRequest {
-    if let LambdaRequest::ApiGatewayV1(request) = &mut event
-        && !request.multi_value_headers.is_empty()
-    {
-        request.headers.clear();
-    }
-    event
-}
-
-/// Why a request is not carried out; the texts are for the client.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum Refusal {
-    /// Answered with 400.
-    #[error("{0}")]
-    BadRequest(String),
-    /// Answered with 404.
-    #[error("there is nothing at this path")]
-    NotFound,
-    /// Answered with 405.
-    #[error("this path takes {allow} only")]
-    MethodNotAllowed {
-        /// The value of the `Allow` header.
-        allow: &'static str,
-    },
-    /// Answered with 415.
-    #[error("the body must be application/json")]
-    UnsupportedMediaType,
-    /// Answered with 428.
-    #[error("If-Match is missing: send the ETag of the game that you want to change, or *")]
-    PreconditionRequired,
-}
-
-impl Refusal {
-    fn bad(message: impl Into<String>) -> Self {
-        Self::BadRequest(message.into())
-    }
-}
-
 /// Returns the path without the stage.
 fn path(request: &Request) -> &str {
     let path = request.raw_http_path();
@@ -193,69 +162,6 @@ fn parse_id(id: &str) -> Result<Uuid, Refusal> {
     parsed.ok_or_else(|| Refusal::bad("the id of a game is a UUID"))
 }
 
-fn newest(request: &Request) -> Result<Route, Refusal> {
-    expect_parameters(request, &["limit", "cursor"])?;
-    let query = request.query_string_parameters_ref();
-    let first = |name| query.and_then(|query| query.first(name));
-    let limit = match first("limit") {
-        None => 20,
-        Some(limit) => match limit.parse() {
-            Ok(number @ 1..=100_u8) if !limit.starts_with('+') => number,
-            _ => return Err(Refusal::bad("limit is a number from 1 to 100")),
-        },
-    };
-    let after = first("cursor").map(str::parse).transpose();
-    let after = after.map_err(|error: crate::page::CursorError| Refusal::bad(error.to_string()))?;
-    Ok(Route::Newest { limit, after })
-}
-
-/// Refuses parameters of the query that are unknown or repeated. A misspelt one would otherwise
-/// look as if it worked.
-fn expect_parameters(request: &Request, known: &[&str]) -> Result<(), Refusal> {
-    let Some(query) = request.query_string_parameters_ref() else {
-        return Ok(());
-    };
-    for (name, _) in query.iter() {
-        if !known.contains(&name) {
-            return Err(Refusal::bad(match known {
-                [] => "this path takes no query parameters".to_owned(),
-                known => format!(
-                    "unknown query parameter, this path takes {}",
-                    known.join(", ")
-                ),
-            }));
-        }
-        if query.all(name).is_some_and(|values| values.len() > 1) {
-            return Err(Refusal::bad(format!("{name} is there more than once")));
-        }
-    }
-    Ok(())
-}
-
-/// Reads a body of JSON, if there is one.
-fn body<T: DeserializeOwned>(request: &Request) -> Result<Option<T>, Refusal> {
-    let body: &[u8] = request.body();
-    if body.is_empty() {
-        return Ok(None);
-    }
-    if !is_json(request) {
-        return Err(Refusal::UnsupportedMediaType);
-    }
-    match serde_json::from_slice(body) {
-        Ok(body) => Ok(Some(body)),
-        Err(error) => Err(Refusal::bad(format!(
-            "the body is not what is expected: {error}"
-        ))),
-    }
-}
-
-fn is_json(request: &Request) -> bool {
-    let media_type = request.headers().get(CONTENT_TYPE);
-    let media_type = media_type.and_then(|value| value.to_str().ok());
-    let essence = media_type.and_then(|value| value.split(';').next());
-    essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
-}
-
 fn condition(request: &Request) -> Result<IfMatch, Refusal> {
     match IfMatch::of(request) {
         Ok(Some(condition)) => Ok(condition),
@@ -268,6 +174,7 @@ fn condition(request: &Request) -> Result<IfMatch, Refusal> {
 mod tests {
     use lambda_http::aws_lambda_events::encodings::Body;
     use lambda_http::aws_lambda_events::query_map::QueryMap;
+    use lambda_http::http::header::CONTENT_TYPE;
     use lambda_http::{http, request};
     use serde_json::json;
 
@@ -363,29 +270,6 @@ mod tests {
     }
 
     #[test]
-    fn body_of_another_media_type_is_refused() {
-        for (media_type, refused) in [
-            (Some("application/json"), false),
-            (Some("application/json; charset=utf-8"), false),
-            (Some("Application/JSON"), false),
-            (Some("text/plain"), true),
-            (Some("application/x-www-form-urlencoded"), true),
-            (Some("application/jsonp"), true),
-            (None, true),
-        ] {
-            let mut request = event("POST", "/games", "{}");
-            request.headers_mut().clear();
-            if let Some(media_type) = media_type {
-                let value = media_type.parse().unwrap();
-                request.headers_mut().insert(CONTENT_TYPE, value);
-            }
-            let refusal = Route::of(&request).err();
-            let expected = refused.then_some(Refusal::UnsupportedMediaType);
-            assert_eq!(refusal, expected, "{media_type:?}");
-        }
-    }
-
-    #[test]
     fn conditions_are_read() {
         let id = ID.trim_start_matches("/games/").parse().unwrap();
         for (tag, condition) in [("*", IfMatch::Any), ("\"7\"", IfMatch::Version(7))] {
@@ -441,26 +325,6 @@ mod tests {
                 "{stage}"
             );
         }
-    }
-
-    #[test]
-    fn base64_body_of_a_rest_api_is_decoded() {
-        let event = json!({
-            "resource": "/games",
-            "path": "/games",
-            "httpMethod": "POST",
-            "headers": { "content-type": "application/json" },
-            "multiValueHeaders": {},
-            "requestContext": { "stage": "prod", "httpMethod": "POST" },
-            "body": "eyJ0aXRsZSI6IkdvIn0=",
-            "isBase64Encoded": true,
-        });
-        let request = request::from_str(&event.to_string()).unwrap();
-        let title = "Go".parse().ok();
-        assert_eq!(
-            Route::of(&request),
-            Ok(Route::Generate { title, key: None })
-        );
     }
 
     fn event(method: &str, target: &str, body: &str) -> Request {

@@ -1,7 +1,7 @@
-"""Deploys the stacks to a fake control plane, and follows the cluster to where it is used.
+"""Deploys the stacks to a fake control plane and checks where the cluster's values arrive.
 
-moto does not make all that is in the stacks, nor in the order that they ask for, nor refuse what AWS
-would. What is shown is that the values reach each other when they are resolved, across stacks.
+moto creates only some of the resources, in its own order, and accepts what AWS would refuse. The
+tests show that values resolve across stacks, not that a deployment succeeds.
 """
 
 import ast
@@ -16,12 +16,14 @@ from moto import mock_aws
 from moto.iam.access_control import IAMPolicy, PermissionResult
 
 from wiring import control_plane
+from wiring.gateway import Gateway
 
-# It says of every resource that it does not make: alarms, the stage, keys, secrets.
+# moto logs each resource type that it cannot create: alarms, the stage, keys, secrets.
 logging.disable(logging.WARNING)
 
 REGION = "us-east-1"
 TEMPLATES = Path(os.environ["TEMPLATES"])
+EXAMPLE = Path(__file__).parents[3] / "examples/generate-game"
 
 
 class Wiring(unittest.TestCase):
@@ -33,7 +35,7 @@ class Wiring(unittest.TestCase):
         control_plane.Cluster.policies.clear()
         control_plane.Permission.granted.clear()
         control_plane.Bootstrap.runs.clear()
-        # What `cdk bootstrap` leaves in an account.
+        # `cdk bootstrap` creates this parameter.
         client("ssm").put_parameter(
             Name="/cdk-bootstrap/hnb659fds/version", Value="30", Type="String"
         )
@@ -107,6 +109,22 @@ class Wiring(unittest.TestCase):
         for method in methods.values():
             self.assertTrue(method["apiKeyRequired"])
             self.assertTrue(method["methodIntegration"]["uri"].endswith(live), method)
+
+    def test_the_gateway_answers_as_the_gateway_of_the_demo(self):
+        (template,) = TEMPLATES.glob("*-Api.template.json")
+        gateway = Gateway(json.loads(template.read_text()), keys={"secret"})
+        requests = json.loads((EXAMPLE / "gateway-requests.json").read_text())
+        for request in requests:
+            with self.subTest(request=request):
+                self.assertEqual(gateway.answer(request), request["answer"])
+        answers = {request["answer"] for request in requests} - {"function"}
+        rows = {row["type"]: row for row in json.loads((EXAMPLE / "gateway-responses.json").read_text())}
+        for answer in answers:
+            with self.subTest(answer=answer):
+                row, response = rows[answer], gateway.responses[answer]
+                self.assertEqual(response["StatusCode"], str(row["status"]))
+                body = json.loads(response["ResponseTemplates"]["application/problem+json"])
+                self.assertEqual((body["title"], body["detail"]), (row["title"], row["detail"]))
 
     def test_the_alias_points_to_the_version_of_the_output(self):
         (alias,) = control_plane.Alias.made
