@@ -12,7 +12,7 @@ use crate::conflict::{Registry, Schema, SchemaConflicts};
 use crate::engine::{Engine, EngineError};
 use crate::faults::Faults;
 use crate::iam::clock::Clock;
-use crate::iam::identity::{ACCOUNT, Action, Directory, Identity};
+use crate::iam::identity::{ACCOUNT, Action, Identity};
 use crate::local::LocalCluster;
 use crate::random;
 use crate::saved::Saved;
@@ -22,7 +22,6 @@ use crate::server::cluster::Cluster;
 use crate::server::host::Hosts;
 use crate::server::listener;
 use crate::server::log::Log;
-use crate::server::uptime::Uptime;
 
 /// The settings of a cluster. Obtained from [`LocalCluster::builder`].
 #[derive(Debug, Clone)]
@@ -31,6 +30,8 @@ pub struct Builder {
     listen: IpAddr,
     port: u16,
     region: Option<String>,
+    peer_region: Option<String>,
+    peer_port: u16,
     id: Option<String>,
     data_dir: Option<PathBuf>,
     private_link: Option<String>,
@@ -67,6 +68,8 @@ impl Default for Builder {
             listen: Ipv4Addr::LOCALHOST.into(),
             port: 0,
             region: None,
+            peer_region: None,
+            peer_port: 0,
             id: None,
             data_dir: None,
             private_link: None,
@@ -96,6 +99,20 @@ impl Builder {
     /// `us-east-1`.
     pub fn region(mut self, region: impl Into<String>) -> Self {
         self.region = Some(region.into());
+        self
+    }
+
+    /// Makes it a multi-Region cluster: another server for this Region, on the same engine. It has
+    /// its own endpoint, port, faults and counters, and the same certificate authority, identities
+    /// and clocks. Obtained from [`LocalCluster::peer`]. Defaults to one Region.
+    pub fn peer_region(mut self, region: impl Into<String>) -> Self {
+        self.peer_region = Some(region.into());
+        self
+    }
+
+    /// Sets the port of the [`peer_region`](Self::peer_region). Defaults to a free one.
+    pub fn peer_port(mut self, port: u16) -> Self {
+        self.peer_port = port;
         self
     }
 
@@ -227,18 +244,18 @@ impl Builder {
                     source,
                 })?;
         }
-        let cluster = Arc::new(Cluster {
-            arn: format!("arn:aws:dsql:{region}:{ACCOUNT}:cluster/{cluster_id}"),
+        let cluster = Cluster {
+            arn: arn(&region, &cluster_id),
             region,
             login_deadline: self.login_deadline,
             tls: certificates.server_config(&hosts),
             clock: Clock::default(),
-            uptime: Uptime::default(),
+            uptime: Arc::default(),
             transaction_age: self.transaction_age,
-            schema: Schema::new(self.schema_conflicts),
+            schema: Arc::new(Schema::new(self.schema_conflicts)),
             session_limit: self.session_limit,
-            admission: Admission::new(self.quotas),
-            directory: Directory::default(),
+            admission: Admission::new(self.quotas.clone()),
+            directory: Arc::default(),
             faults: Faults::default(),
             conflicts: Registry::default(),
             log: Arc::new(Log::default()),
@@ -247,28 +264,108 @@ impl Builder {
             socket: engine.socket(),
             engine_ended: engine.ended(),
             hosts,
-        });
+        };
         let both = [Action::DbConnect, Action::DbConnectAdmin];
         cluster.directory.put(admin.clone(), &both);
 
+        let engine = Arc::new(engine);
+        let peer = match &self.peer_region {
+            Some(region) if *region == cluster.region => {
+                return Err(StartError::PeerRegion {
+                    region: region.clone(),
+                });
+            }
+            Some(region) => {
+                let hosts = Hosts::new(peer_id(&cluster_id), region, None);
+                let certificates = Certificates::for_hosts(&hosts, Some(&certificates.authority))?;
+                let peer = self.peer_of(&cluster, region, hosts, &certificates);
+                let address = SocketAddr::new(self.listen, self.peer_port);
+                let engine = Arc::clone(&engine);
+                let peer = listen(peer, certificates, admin.clone(), address, engine, None)?;
+                Some(Box::new(peer))
+            }
+            None => None,
+        };
         let address = SocketAddr::new(self.listen, self.port);
-        let listen = |source| StartError::Listen { address, source };
-        let listener = std::net::TcpListener::bind(address).map_err(listen)?;
-        listener.set_nonblocking(true).map_err(listen)?;
-        let address = listener.local_addr().map_err(listen)?;
-        // The listener must be registered with the engine's runtime, not with the caller's.
-        let _runtime = engine.runtime().enter();
-        let listener = TcpListener::from_std(listener).map_err(listen)?;
-        let accepting = tokio::spawn(listener::listen(listener, cluster.clone())).abort_handle();
-        Ok(LocalCluster {
-            cluster,
-            certificates,
-            admin,
-            address,
-            listener: accepting,
-            engine,
-        })
+        listen(cluster, certificates, admin, address, engine, peer)
     }
+
+    /// Returns the server of the cluster's other Region, with the same data and identities.
+    fn peer_of(
+        &self,
+        home: &Cluster,
+        region: &str,
+        hosts: Hosts,
+        certificates: &Certificates,
+    ) -> Cluster {
+        Cluster {
+            arn: arn(region, &hosts.id),
+            region: region.to_owned(),
+            login_deadline: self.login_deadline,
+            tls: certificates.server_config(&hosts),
+            clock: home.clock.clone(),
+            uptime: Arc::clone(&home.uptime),
+            transaction_age: self.transaction_age,
+            schema: Arc::clone(&home.schema),
+            session_limit: self.session_limit,
+            admission: Admission::new(self.quotas.clone()),
+            directory: Arc::clone(&home.directory),
+            faults: Faults::default(),
+            conflicts: home.conflicts.clone(),
+            log: Arc::new(Log::default()),
+            disruption: watch::Sender::default(),
+            superuser: Arc::clone(&home.superuser),
+            socket: home.socket.clone(),
+            engine_ended: home.engine_ended.clone(),
+            hosts,
+        }
+    }
+}
+
+/// Starts to accept connections.
+fn listen(
+    cluster: Cluster,
+    certificates: Certificates,
+    admin: Identity,
+    address: SocketAddr,
+    engine: Arc<Engine>,
+    peer: Option<Box<LocalCluster>>,
+) -> Result<LocalCluster, StartError> {
+    let cluster = Arc::new(cluster);
+    let failed = |source| StartError::Listen { address, source };
+    let listener = std::net::TcpListener::bind(address).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    // The listener must be registered with the engine's runtime, not with the caller's.
+    let accepting = {
+        let _runtime = engine.runtime().enter();
+        let listener = TcpListener::from_std(listener).map_err(failed)?;
+        tokio::spawn(listener::listen(listener, cluster.clone())).abort_handle()
+    };
+    Ok(LocalCluster {
+        cluster,
+        certificates,
+        admin,
+        address,
+        listener: accepting,
+        peer,
+        engine,
+    })
+}
+
+fn arn(region: &str, cluster_id: &str) -> String {
+    format!("arn:aws:dsql:{region}:{ACCOUNT}:cluster/{cluster_id}")
+}
+
+/// The ID of the cluster in its other Region. It follows from the first, so that it stays the same
+/// with the same data folder.
+fn peer_id(id: &str) -> String {
+    let next = |c: u8| match c {
+        b'z' => 'a',
+        b'9' => '0',
+        c => char::from(c + 1),
+    };
+    id.bytes().map(next).collect()
 }
 
 /// Why a cluster did not start.
@@ -291,6 +388,12 @@ pub enum StartError {
     Id {
         /// The ID.
         id: String,
+    },
+    /// The peer is in the Region of the cluster itself.
+    #[error("the peer Region is {region}, as the cluster's own; choose another one")]
+    PeerRegion {
+        /// The Region.
+        region: String,
     },
     /// The data folder belongs to another cluster.
     #[error(

@@ -28,7 +28,9 @@ pub struct LocalCluster {
     pub(crate) admin: Identity,
     pub(crate) address: SocketAddr,
     pub(crate) listener: AbortHandle,
-    pub(crate) engine: Engine,
+    /// The server of the other Region.
+    pub(crate) peer: Option<Box<LocalCluster>>,
+    pub(crate) engine: Arc<Engine>,
 }
 
 impl LocalCluster {
@@ -51,6 +53,12 @@ impl LocalCluster {
     /// Returns the Region.
     pub fn region(&self) -> &str {
         &self.cluster.region
+    }
+
+    /// Returns the cluster in its other Region, if it has a
+    /// [`peer_region`](crate::Builder::peer_region).
+    pub fn peer(&self) -> Option<&LocalCluster> {
+        self.peer.as_deref()
     }
 
     /// Returns the cluster's ARN.

@@ -20,6 +20,12 @@ pub(crate) struct ClusterOptions {
     /// Region in the endpoint's name [default: us-east-1].
     #[arg(long)]
     region: Option<String>,
+    /// Another Region of the cluster, with an endpoint of its own and the same data.
+    #[arg(long, value_name = "REGION")]
+    peer_region: Option<String>,
+    /// Port of the other Region; 0 takes a free one.
+    #[arg(long, default_value_t = 0, requires = "peer_region")]
+    peer_port: u16,
     /// The 26 characters that the endpoint begins with [default: random].
     #[arg(long)]
     id: Option<String>,
@@ -97,6 +103,9 @@ impl ClusterOptions {
             .wake_up(WakeUp::Refusals(self.wake_up_after));
         if let Some(region) = &self.region {
             builder = builder.region(region);
+        }
+        if let Some(region) = &self.peer_region {
+            builder = builder.peer_region(region).peer_port(self.peer_port);
         }
         if let Some(id) = &self.id {
             builder = builder.id(id);

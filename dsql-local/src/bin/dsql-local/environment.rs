@@ -38,7 +38,7 @@ impl Files {
     /// Returns dsql-local's own variables and the administrator's credentials.
     pub(crate) fn printed(&self, cluster: &LocalCluster) -> Variables {
         let admin = cluster.admin();
-        vec![
+        let mut variables = vec![
             ("DSQL_ENDPOINT", cluster.endpoint().to_owned()),
             ("DSQL_HOSTADDR", address(cluster).to_string()),
             ("DSQL_PORT", cluster.address().port().to_string()),
@@ -53,7 +53,15 @@ impl Files {
                 "AWS_SESSION_TOKEN",
                 admin.session_token().unwrap_or_default().to_owned(),
             ),
-        ]
+        ];
+        if let Some(peer) = cluster.peer() {
+            variables.extend([
+                ("DSQL_PEER_ENDPOINT", peer.endpoint().to_owned()),
+                ("DSQL_PEER_HOSTADDR", address(peer).to_string()),
+                ("DSQL_PEER_PORT", peer.address().port().to_string()),
+            ]);
+        }
+        variables
     }
 
     /// Returns all variables, including those that libpq, Node, OpenSSL and AWS's examples read.
@@ -90,7 +98,12 @@ impl Files {
 
 /// Returns the cluster's line for `/etc/hosts`.
 pub(crate) fn hosts_line(cluster: &LocalCluster) -> String {
-    format!("{} {}", address(cluster), cluster.endpoint())
+    let mut line = format!("{} {}", address(cluster), cluster.endpoint());
+    if let Some(peer) = cluster.peer() {
+        line.push(' ');
+        line.push_str(peer.endpoint());
+    }
+    line
 }
 
 /// Returns the address to connect to. The listening address may be unspecified, such as 0.0.0.0.
