@@ -1,48 +1,40 @@
 //! A cluster of two Regions: which one serves, and when.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use dsql_conn::{Builder, Config, ConfigError, Peer, Pool, Reason, RetryPolicy};
-use dsql_local::{Action, Direction, Effect, Fault, LocalCluster, Refusal, Stage};
+use dsql_conn::{Builder, Config, ConfigError, Outcomes, Peer, Pool, Reason, RetryPolicy};
+use dsql_local::{Direction, Effect, Fault, LocalCluster, Refusal, Stage};
 
 use crate::support::{self, Clock};
 
 const EAST: &str = "us-east-1";
 const WEST: &str = "us-west-2";
 
-/// Two clusters that stand for the Regions of one. They share no data.
+/// A cluster of two Regions, and the clock of its clients.
 struct Regions {
     home: LocalCluster,
-    peer: LocalCluster,
     clock: Clock,
 }
 
 impl Regions {
     async fn start() -> Self {
-        let start = async |region| {
-            LocalCluster::builder()
-                .region(region)
-                .start()
-                .await
-                .unwrap()
-        };
-        let (home, peer) = (start(EAST).await, start(WEST).await);
-        peer.register(home.admin().clone(), &[Action::DbConnectAdmin]);
+        let builder = LocalCluster::builder().region(EAST).peer_region(WEST);
         Self {
-            home,
-            peer,
+            home: builder.start().await.unwrap(),
             clock: Clock::default(),
         }
     }
 
+    fn peer(&self) -> &LocalCluster {
+        self.home.peer().unwrap()
+    }
+
     fn config(&self) -> Config {
-        let roots = [&self.home, &self.peer].map(|cluster| cluster.ca_der().clone());
-        let peer = Peer::new(self.peer.endpoint().parse().unwrap())
-            .address(self.peer.address().ip())
-            .port(self.peer.address().port());
+        let peer = Peer::new(self.peer().endpoint().parse().unwrap())
+            .address(self.peer().address().ip())
+            .port(self.peer().address().port());
         support::config(&self.home)
-            .root_certificates(roots)
-            .unwrap()
             .peer(peer)
             .unwrap()
             .failover_after(Duration::from_secs(60))
@@ -52,10 +44,8 @@ impl Regions {
     /// Time passes for both Regions and the client.
     fn pass_time(&self, by: Duration) {
         self.clock.advance(by);
-        for cluster in [&self.home, &self.peer] {
-            cluster.clock().advance(by);
-            cluster.pass_time(by);
-        }
+        self.home.clock().advance(by);
+        self.home.pass_time(by);
     }
 
     fn builder(&self) -> Builder {
@@ -82,7 +72,7 @@ async fn the_home_region_serves_alone_while_it_can() {
     let regions = Regions::start().await;
     let pool = regions.builder().build();
     assert_eq!(region(&pool).await, EAST);
-    assert_eq!(regions.peer.counts().accepted, 0);
+    assert_eq!(regions.peer().counts().accepted, 0);
     assert_eq!(pool.stats().failovers, 0);
 }
 
@@ -101,7 +91,7 @@ async fn the_peer_serves_when_the_home_region_fails() {
         assert_eq!(region(&pool).await, WEST, "{fault:?}");
         let stats = pool.stats();
         assert_eq!((stats.failovers, stats.opened), (1, 1));
-        assert_eq!(regions.peer.counts().accepted, 1);
+        assert_eq!(regions.peer().counts().accepted, 1);
     }
 }
 
@@ -109,12 +99,12 @@ async fn the_peer_serves_when_the_home_region_fails() {
 async fn the_peer_serves_when_the_home_name_is_gone() {
     let regions = Regions::start().await;
     let gone = |_, _| async { Err(std::io::Error::other("no such name")) };
-    let peer = Peer::new(regions.peer.endpoint().parse().unwrap())
-        .address(regions.peer.address().ip())
-        .port(regions.peer.address().port());
+    let peer = Peer::new(regions.peer().endpoint().parse().unwrap())
+        .address(regions.peer().address().ip())
+        .port(regions.peer().address().port());
     let config = Config::new(regions.home.endpoint().parse().unwrap())
         .resolver(gone)
-        .root_certificates([regions.peer.ca_der().clone()])
+        .root_certificates([regions.peer().ca_der().clone()])
         .unwrap()
         .credentials(support::credentials(regions.home.admin()))
         .peer(peer)
@@ -139,20 +129,20 @@ async fn a_refusal_of_the_login_is_returned() {
     regions.home.forget(regions.home.admin());
     let error = regions.builder().build().get().await.unwrap_err();
     assert_eq!(error.reason(), Some(Reason::AccessDenied));
-    assert_eq!(regions.peer.counts().accepted, 0);
+    assert_eq!(regions.peer().counts().accepted, 0);
 }
 
 #[tokio::test]
 async fn an_error_names_both_regions() {
     let regions = Regions::start().await;
-    for cluster in [&regions.home, &regions.peer] {
+    for cluster in [&regions.home, regions.peer()] {
         cluster.inject(Fault::at(Stage::Accept, Effect::Cut).always());
     }
     let config = regions.config().connect_timeout(Duration::from_millis(500));
     let error = config.connect().await.unwrap_err();
     assert_eq!(error.reason(), Some(Reason::Interrupted));
     let text = error.to_string();
-    for cluster in [&regions.home, &regions.peer] {
+    for cluster in [&regions.home, regions.peer()] {
         assert!(text.contains(cluster.endpoint()), "{text}");
     }
 }
@@ -180,18 +170,14 @@ async fn the_pool_returns_home_within_a_minute() {
     assert_eq!((stats.failovers, stats.returns_home), (1, 1));
     // One connection to find out, and one to use.
     assert_eq!(regions.home.counts().logins, 2);
-    assert_eq!(regions.peer.counts().logins, 1);
+    assert_eq!(regions.peer().counts().logins, 1);
 }
 
 #[tokio::test]
 async fn a_transaction_runs_again_at_the_peer() {
     let regions = Regions::start().await;
-    for cluster in [&regions.home, &regions.peer] {
-        cluster
-            .run_script("CREATE TABLE note (text text)")
-            .await
-            .unwrap();
-    }
+    let create = "CREATE TABLE note (text text)";
+    regions.home.run_script(create).await.unwrap();
     let pool = regions.builder().build();
     assert_eq!(region(&pool).await, EAST);
     let served = pool.transaction(async |tx| {
@@ -206,8 +192,38 @@ async fn a_transaction_runs_again_at_the_peer() {
         Ok(tx.endpoint().region().to_owned())
     });
     assert_eq!(served.await.unwrap(), WEST);
-    assert_eq!(support::notes(&regions.home).await, 0);
-    assert_eq!(support::notes(&regions.peer).await, 2);
+    assert_eq!(support::notes(&regions.home).await, 2);
+}
+
+/// The outcome table is one, in both Regions.
+#[tokio::test]
+async fn a_commit_lost_with_its_region_is_settled_by_the_peer() {
+    const OUTCOMES: Outcomes = Outcomes::table("outcomes");
+
+    for (fault, runs) in [
+        (Fault::lose_commit_reply(), 1),
+        (Fault::at(Stage::Commit, Effect::Cut), 2),
+    ] {
+        let regions = Regions::start().await;
+        let create = format!("CREATE TABLE note (text text); {}", OUTCOMES.create_table());
+        regions.home.run_script(&create).await.unwrap();
+        let pool = regions.builder().build();
+        assert_eq!(region(&pool).await, EAST);
+        regions.home.inject(fault);
+        let gone = Fault::at(Stage::Accept, Effect::Cut);
+        regions.home.inject(gone.always());
+        let ran = AtomicU32::new(0);
+        let policy = RetryPolicy::new().outcomes(OUTCOMES);
+        pool.transaction_with(policy, async |tx| {
+            ran.fetch_add(1, Ordering::SeqCst);
+            tx.execute("INSERT INTO note VALUES ('one')", &[]).await
+        })
+        .await
+        .unwrap();
+        assert_eq!(ran.into_inner(), runs);
+        assert_eq!(support::notes(&regions.home).await, 1);
+        assert_eq!(pool.stats().failovers, 1);
+    }
 }
 
 #[test]
