@@ -25,7 +25,7 @@ class WithJdbc {
         try (var one = connect(); var two = connect()) {
             run(one, "CREATE TABLE notes (id int PRIMARY KEY, note text)");
             try (var insert = one.prepareStatement("INSERT INTO notes VALUES (?, ?)")) {
-                // Prepared on the server from the fifth on.
+                // The driver prepares the statement on the server at the fifth execution.
                 for (int id = 1; id <= 8; id++) {
                     insert.setInt(1, id);
                     insert.setString(2, "first");
@@ -35,7 +35,7 @@ class WithJdbc {
             try {
                 run(two, "SELECT 1 FROM notes");
             } catch (SQLException stale) {
-                // The session had seen the catalog before the table was created: OC001, once.
+                // OC001, once: the session cached the catalog before the table was created.
                 run(two, "SELECT 1 FROM notes");
             }
             one.setAutoCommit(false);
@@ -49,7 +49,7 @@ class WithJdbc {
                     one.commit();
                 }
                 two.commit();
-                throw new IllegalStateException("the second writer was told nothing");
+                throw new IllegalStateException("the second writer got no error");
             } catch (SQLException error) {
                 if (!"40001".equals(error.getSQLState())) {
                     throw error;

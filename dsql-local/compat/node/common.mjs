@@ -1,4 +1,4 @@
-// What the clients share: where the cluster is, and what a conflict is.
+// Shared by the clients: the cluster's address, and the SQLSTATE of a conflict.
 import { readFileSync } from "node:fs";
 
 export const { PGHOST: host, PGPASSWORD: password } = process.env;
@@ -9,14 +9,14 @@ export function expect(condition, what) {
   if (!condition) throw new Error(what);
 }
 
-// Runs something that has to fail with a conflict.
+// Runs a function that must fail with a conflict.
 export async function conflictOf(run) {
-  let told;
+  let conflict;
   try {
     await run();
   } catch (error) {
-    told = error;
+    conflict = error;
   }
-  expect(told, "the second writer was told nothing");
-  expect((told.code ?? told.cause?.code) === "40001", `told ${told} instead of a conflict`);
+  expect(conflict, "the second writer got no error");
+  expect((conflict.code ?? conflict.cause?.code) === "40001", `got ${conflict} instead of a conflict`);
 }

@@ -9,16 +9,16 @@ expect(row.note === "first", "no row came back");
 await conflictOf(() =>
   sql.begin(async (one) => {
     await one`UPDATE notes SET note = 'one'`;
-    let told;
+    let conflict;
     await sql
       .begin(async (two) => {
         await two`UPDATE notes SET note = 'two'`;
       })
       .catch((error) => {
-        told = error;
+        conflict = error;
       });
-    // Either writer may be the one that is told.
-    if (told) throw told;
+    // Either writer may get the conflict.
+    if (conflict) throw conflict;
   }),
 );
 await sql.end();

@@ -1,4 +1,4 @@
-// As an article has it: `synchronize`, one entity, save.
+// Like AWS's article: `synchronize`, one entity, save.
 import "reflect-metadata";
 import { DataSource, EntitySchema } from "typeorm";
 import { expect, host, password, port, ssl } from "./common.mjs";

@@ -14,7 +14,7 @@ async def main():
     one, two = await connect(), await connect()
     await one.execute("CREATE TABLE notes (id int PRIMARY KEY, note text)")
     await one.executemany("INSERT INTO notes VALUES ($1, $2)", [(1, "first"), (2, "second")])
-    # The type of an array is looked up with set_config('jit', 'off', false).
+    # asyncpg reads the array type after set_config('jit', 'off', false).
     rows = await one.fetch("SELECT note FROM notes WHERE id = ANY($1::int[]) ORDER BY id", [1, 2])
     expect([row["note"] for row in rows] == ["first", "second"], rows)
     await two.fetch("SELECT 1 FROM notes")
@@ -30,9 +30,9 @@ async def main():
             await first.commit()
         await second.commit()
     except asyncpg.PostgresError as error:
-        expect(error.sqlstate == CONFLICT, f"told {error!r} instead of a conflict")
+        expect(error.sqlstate == CONFLICT, f"got {error!r} instead of a conflict")
     else:
-        raise SystemExit("Error: the second writer was told nothing")
+        raise SystemExit("Error: the second writer got no error")
 
 
 asyncio.run(main())

@@ -1,4 +1,4 @@
-"""Ten warm sessions of AWS's pool, a definition made elsewhere, and its own retry: three attempts."""
+"""AWS's pool with ten idle sessions, a definition of another session, and AWS's retry with three attempts."""
 
 import asyncio
 

@@ -5,7 +5,7 @@ one, two = psycopg.connect(autocommit=True), psycopg.connect(autocommit=True)
 one.execute("CREATE TABLE notes (id int PRIMARY KEY, note text)")
 with one.cursor() as cursor:
     cursor.executemany("INSERT INTO notes VALUES (%s, %s)", [(1, "first"), (2, "second")])
-for _ in range(8):  # Prepared on the server from the fifth on.
+for _ in range(8):  # psycopg prepares the statement on the server at the fifth execution.
     row = one.execute("SELECT note FROM notes WHERE id = %s", (1,)).fetchone()
     expect(row == ("first",), row)
 two.execute("SELECT 1 FROM notes")

@@ -9,16 +9,17 @@ use super::class::Class;
 use super::flight::{self, Segment, Statements};
 use super::internal::{self, Answer, EngineConnection, Failure, Tap};
 use super::registry::{Member, MoveToken, Registry, Request};
-use super::rename::Copied;
-use super::writes::Writes;
 use crate::protocol::ending::Ending;
 use crate::protocol::exchange::SharedExchange;
 use crate::protocol::frame::{self, Frame};
 use crate::refusal::Refusal;
 
+use self::transaction::{Place, Transaction};
+
 mod aside;
 mod commit;
 mod statement;
+mod transaction;
 
 /// Stands between a session's frames and its engine.
 pub(crate) struct Guard<'a> {
@@ -39,27 +40,6 @@ pub(crate) struct Guard<'a> {
     status: u8,
     /// Bytes were sent that may have changed the status.
     is_uncertain: bool,
-}
-
-/// An explicit transaction.
-#[derive(Debug)]
-struct Transaction {
-    place: Place,
-    /// The transaction has its savepoint [`PIN`].
-    is_pinned: bool,
-    /// The transaction locked rows by SELECT while it was the only session.
-    has_unnoted_locks: bool,
-}
-
-/// Where a transaction's writes are.
-#[derive(Debug)]
-enum Place {
-    /// In the engine's tables.
-    Tables,
-    /// In memory, since the transaction was moved aside.
-    Aside(Writes),
-    /// In copies of the tables.
-    Copies(Copied),
 }
 
 /// Why the engine failed a statement of a transaction that meets another one.
@@ -236,63 +216,6 @@ impl<'a> Guard<'a> {
         Ok(())
     }
 
-    async fn begin(&mut self, segment: &Segment) -> Result<bool, Ending> {
-        let mut out = BytesMut::new();
-        segment.put(&mut out);
-        flight::put_query(&mut out, PIN);
-        // Before the snapshot is taken: commits after this point count as later.
-        self.member.begin();
-        let answer = self.round_trip(&out).await?;
-        let pinned = self.engine.answer().await?;
-        if answer.status == b'T' {
-            self.transaction_began(pinned.error.is_none());
-        } else {
-            self.member.end();
-        }
-        Ok(self.accept(answer, 0, segment))
-    }
-
-    fn transaction_began(&mut self, is_pinned: bool) {
-        self.member.begin();
-        self.transaction = Some(Transaction {
-            place: Place::Tables,
-            is_pinned,
-            has_unnoted_locks: false,
-        });
-    }
-
-    fn transaction_ended(&mut self) {
-        self.transaction = None;
-        self.member.end();
-    }
-
-    /// Waits until no reply is pending for what was sent.
-    async fn quiesce(&mut self) {
-        loop {
-            let replied = self.replied.notified();
-            {
-                let exchange = self.exchange.lock();
-                if exchange.pending.ready_count() <= self.unsent {
-                    if std::mem::take(&mut self.is_uncertain) {
-                        self.status = exchange.status;
-                    }
-                    break;
-                }
-            }
-            replied.await;
-        }
-        self.follow_status();
-    }
-
-    /// Adopts a transaction that began or ended by a text that the guard did not recognize.
-    fn follow_status(&mut self) {
-        match (&self.transaction, self.status) {
-            (Some(_), b'I') => self.transaction_ended(),
-            (None, b'T' | b'E') => self.transaction_began(false),
-            _ => {}
-        }
-    }
-
     /// Sends bytes when nothing is in flight, and returns the engine's answer.
     async fn round_trip(&mut self, bytes: &[u8]) -> Result<Answer, Ending> {
         self.flush().await?;
@@ -368,9 +291,6 @@ fn is_true(rows: internal::Rows) -> bool {
     rows.into_iter().flatten().flatten().any(|cell| cell == "t")
 }
 
-/// Takes the snapshot, and sets the savepoint that keeps it through rollbacks of statements.
-const PIN: &str = "SELECT;SAVEPOINT dsql_local_begin";
-const UNPIN: &str = "ROLLBACK TO SAVEPOINT dsql_local_begin";
 /// How often a statement is tried while it meets locks. An attempt waits for the engine's
 /// `lock_timeout`, so that the last one comes seconds after the first.
 const ATTEMPTS: u32 = 200;

@@ -66,8 +66,17 @@ impl PendingReplies {
             // Outside of COPY no reply removes it, so a second one must not add up.
             Pending::CopyEnd if self.frames.back() == Some(&Pending::CopyEnd) => return,
             Pending::CopyEnd => self.copying = false,
-            _ if self.skipping => return,
-            _ => {}
+            Pending::Query(_)
+            | Pending::Call
+            | Pending::Parse(_)
+            | Pending::Bind(_)
+            | Pending::Describe
+            | Pending::Execute(_)
+            | Pending::Close => {
+                if self.skipping {
+                    return;
+                }
+            }
         }
         self.frames.push_back(pending);
     }
@@ -87,18 +96,18 @@ impl PendingReplies {
 
     /// Takes the reply that completed a statement.
     pub(crate) fn completed(&mut self) -> Reply {
-        match self.front() {
-            Some(Pending::Query(replies)) => replies.pop_front().unwrap_or_default(),
-            _ => self.pop(),
+        if let Some(Pending::Query(replies)) = self.front() {
+            return replies.pop_front().unwrap_or_default();
         }
+        self.pop()
     }
 
     /// Takes the reply to a parse, bind, describe or close.
     pub(crate) fn replied(&mut self) -> Reply {
-        match self.front() {
-            Some(Pending::Query(_)) => Reply::AsIs,
-            _ => self.pop(),
+        if let Some(Pending::Query(_)) = self.front() {
+            return Reply::AsIs;
         }
+        self.pop()
     }
 
     /// Takes the engine's request for copied data.
@@ -164,7 +173,15 @@ impl PendingReplies {
             .pop_front_if(|pending| !pending.ends_with_ready())
         {
             Some(Pending::Parse(reply) | Pending::Bind(reply) | Pending::Execute(reply)) => reply,
-            _ => Reply::AsIs,
+            Some(
+                Pending::Query(_)
+                | Pending::Call
+                | Pending::Describe
+                | Pending::Close
+                | Pending::CopyEnd
+                | Pending::Sync,
+            )
+            | None => Reply::AsIs,
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::sql::rules::{Checked, Kind, Verdict};
 use crate::sql::statement::{self, Statement, Token};
 
 /// Runs a statement that controls the local cluster. Returns `None` for any other statement.
-pub(crate) fn check(cluster: &Cluster, statement: &Statement<'_>) -> Option<Checked> {
+pub(crate) fn run(cluster: &Cluster, statement: &Statement<'_>) -> Option<Checked> {
     let call = Call::parse(statement)?;
     let verdict = match call.run(cluster) {
         Ok(Outcome::Done) => Verdict::Translate {

@@ -125,7 +125,11 @@ impl<'a> Replies<'a> {
                 let reply = exchange.pending.completed();
                 let tag = match reply {
                     Reply::Tag(tag) => tag.into(),
-                    _ => String::from_utf8_lossy(
+                    Reply::AsIs
+                    | Reply::Refuse(_)
+                    | Reply::Instead(_)
+                    | Reply::Committed(_)
+                    | Reply::Swallow => String::from_utf8_lossy(
                         frame.body().split_last().map_or(&[], |(_, tag)| tag),
                     ),
                 };

@@ -227,7 +227,7 @@ impl<'a> Requests<'a> {
 
     fn check(&self, statement: &Statement<'_>) -> Checked {
         self.control
-            .then(|| control::check(self.cluster, statement))
+            .then(|| control::run(self.cluster, statement))
             .flatten()
             .unwrap_or_else(|| rules::check(statement))
     }

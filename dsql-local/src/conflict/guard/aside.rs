@@ -3,8 +3,9 @@
 
 use bytes::BytesMut;
 
+use super::Guard;
 use super::statement::savepoint;
-use super::{Guard, Place, Transaction, UNPIN};
+use super::transaction::{Place, Transaction, UNPIN};
 use crate::conflict::flight::{self, Segment};
 use crate::conflict::internal::Failure;
 use crate::conflict::rename::Copied;

@@ -2,7 +2,8 @@
 
 use bytes::BytesMut;
 
-use super::{ATTEMPTS, Guard, Place, is_true};
+use super::transaction::Place;
+use super::{ATTEMPTS, Guard, is_true};
 use crate::conflict::flight::Segment;
 use crate::conflict::writes::{Change, Origins, Writes};
 use crate::protocol::ending::Ending;

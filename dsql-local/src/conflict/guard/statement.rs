@@ -2,7 +2,8 @@
 
 use bytes::BytesMut;
 
-use super::{ATTEMPTS, Contention, Guard, Place, is_true};
+use super::transaction::Place;
+use super::{ATTEMPTS, Contention, Guard, is_true};
 use crate::conflict::class::Class;
 use crate::conflict::flight::{self, Segment};
 use crate::conflict::internal::Answer;
