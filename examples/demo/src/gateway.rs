@@ -1,4 +1,4 @@
-//! An API Gateway in miniature: checks the API key, and turns HTTP into events for the function.
+//! A minimal API Gateway: checks the API key, and turns HTTP requests into events for the function.
 
 use std::io;
 use std::sync::{Arc, LazyLock};
@@ -16,16 +16,16 @@ use uuid::Uuid;
 
 use crate::event::{API_KEY, Answer, Resource, event};
 
-/// An event for the function, and where its answer is awaited.
+/// An event for the function, and the channel for its response.
 #[derive(Debug)]
 pub(crate) struct Invocation {
     pub(crate) event: Value,
-    /// Dropped unanswered when the function failed.
+    /// Dropped without a response if the function failed.
     pub(crate) answer: oneshot::Sender<Answer>,
 }
 
-/// Serves the API to clients with this key, until its future is dropped. The invocations come in
-/// the order in which the requests came.
+/// Serves the API to clients with this key, until its future is dropped. Events are sent in the
+/// order of the requests.
 pub(crate) async fn serve(
     listener: TcpListener,
     key: String,
@@ -54,7 +54,7 @@ async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
 
 impl Gateway {
     async fn forward(&self, request: Request, request_id: &str) -> Result<Answer, Refusal> {
-        // Before the key: what does not exist asks for none.
+        // Before the key: unknown paths need no key.
         Resource::of(&request).ok_or(UNKNOWN_PATH)?;
         if !is_allowed(request.headers(), &self.key) {
             return Err(INVALID_KEY);
@@ -81,12 +81,12 @@ fn is_allowed(headers: &HeaderMap, key: &str) -> bool {
     matches!((keys.next(), keys.next()), (Some(only), None) if only.as_bytes() == key.as_bytes())
 }
 
-/// Why a request does not reach the function, by the name that API Gateway has for it.
+/// Why a request does not reach the function, by API Gateway's own name.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct Refusal(&'static str);
 
 impl Refusal {
-    /// Returns the answer that the table of the deployed gateway has for it.
+    /// Returns the gateway's response for it.
     fn into_response(self, request_id: &str) -> Response {
         let Self(kind) = self;
         let answer = ANSWERS
@@ -118,7 +118,7 @@ const INVALID_KEY: Refusal = Refusal("INVALID_API_KEY");
 const TOO_LARGE: Refusal = Refusal("REQUEST_TOO_LARGE");
 const FUNCTION_FAILED: Refusal = Refusal("INTEGRATION_FAILURE");
 
-/// A line of the table of the gateway's own answers, from which the deployed gateway is made, too.
+/// A gateway response. The deployed gateway is made from the same file.
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html>
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -143,7 +143,7 @@ static ANSWERS: LazyLock<Vec<GatewayAnswer>> = LazyLock::new(|| {
     serde_json::from_str(table).expect("the table is well formed")
 });
 
-/// Returns what the function answered, if it can be sent.
+/// Turns the function's response into an HTTP response.
 fn response(answer: Answer) -> Result<Response, Refusal> {
     let mut headers = HeaderMap::new();
     for (name, value) in &answer.headers {
@@ -159,7 +159,7 @@ fn response(answer: Answer) -> Result<Response, Refusal> {
     Ok(response)
 }
 
-/// What an API Gateway takes.
+/// API Gateway's limit for a body.
 const LONGEST_BODY: usize = 10 * 1024 * 1024;
 
 #[cfg(test)]
