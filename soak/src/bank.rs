@@ -6,34 +6,34 @@ use dsql_conn::{Connection, Error};
 use dsql_local::LocalCluster;
 use tokio::try_join;
 
-/// Money that goes from one account to another, under a number of its own.
+/// A transfer of money between two accounts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Transfer {
-    /// The number, which no other transfer has.
+    /// The transfer's unique number.
     pub id: i64,
-    /// The account debited.
+    /// The account to debit.
     pub from: i64,
-    /// The account credited, another one.
+    /// The account to credit; never the same.
     pub to: i64,
-    /// How much.
+    /// The amount.
     pub amount: i64,
 }
 
-/// How a bank opens: accounts with the numbers from 1 on, with as much on each.
+/// The accounts at the start: their number, counted from 1, and the balance of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Opening {
-    /// How many accounts.
+    /// The number of accounts.
     pub accounts: i64,
-    /// What is on each.
+    /// The balance of each.
     pub balance: i64,
 }
 
-/// What is written, once everything has come to rest.
+/// What the database holds at the end of a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Books {
-    /// A row for each time that a transfer was applied.
+    /// The ledger: one row each time a transfer was applied.
     pub ledger: Vec<Transfer>,
-    /// Accounts and what is on them.
+    /// The accounts and their balances.
     pub balances: Vec<(i64, i64)>,
 }
 
@@ -42,7 +42,7 @@ impl Opening {
     ///
     /// # Errors
     ///
-    /// What the cluster said.
+    /// The cluster's error.
     pub async fn write(&self, connection: &Connection) -> Result<(), Error> {
         for statement in SCHEMA {
             connection.batch_execute(statement).await?;
@@ -60,11 +60,11 @@ impl Opening {
 }
 
 impl Books {
-    /// Reads the books past everything that was tested.
+    /// Reads the final state directly from the engine, without the tested path.
     ///
     /// # Errors
     ///
-    /// What PostgreSQL said.
+    /// PostgreSQL's error.
     pub async fn read(cluster: &LocalCluster) -> Result<Self, tokio_postgres::Error> {
         let ledger = numbers(
             cluster,
@@ -91,10 +91,10 @@ impl Books {
 }
 
 impl Transfer {
-    /// Moves the money and enters it in the ledger, one statement after the other.
+    /// Moves the money and adds a ledger row, one statement after the other.
     ///
-    /// The new balances are computed here: a statement that runs outside of its transaction shows
-    /// in the sums.
+    /// The client computes the new balances, so a statement that runs outside its transaction
+    /// changes the sums.
     ///
     /// # Errors
     ///
@@ -107,8 +107,8 @@ impl Transfer {
         self.record(connection).await
     }
 
-    /// Does what [`book`](Self::book) does, with as many statements under way at once as can be.
-    /// When one fails, the others are given up where they are.
+    /// Like [`book`](Self::book), with as many concurrent statements as possible. When one fails,
+    /// the others are cancelled.
     ///
     /// # Errors
     ///
@@ -123,8 +123,7 @@ impl Transfer {
         Ok(())
     }
 
-    /// Does what [`book`](Self::book) does, unless that was done before: may be run as often as one
-    /// likes.
+    /// Like [`book`](Self::book), unless the transfer was applied before: safe to repeat.
     ///
     /// # Errors
     ///
@@ -136,7 +135,7 @@ impl Transfer {
         }
     }
 
-    /// Does what [`book`](Self::book) does, and fails if that was done before.
+    /// Like [`book`](Self::book), and fails if the transfer was applied before.
     ///
     /// # Errors
     ///
@@ -146,11 +145,11 @@ impl Transfer {
         self.book(connection).await
     }
 
-    /// Enters it in the ledger, and moves no money.
+    /// Adds a ledger row without moving money.
     ///
     /// # Errors
     ///
-    /// That of the statement.
+    /// The statement's error.
     pub async fn record(&self, connection: &Connection) -> Result<(), Error> {
         let row: [&(dyn ToSql + Sync); 4] = [&self.id, &self.from, &self.to, &self.amount];
         connection.execute(RECORD, &row).await?;
@@ -185,20 +184,20 @@ async fn numbers<const COLUMNS: usize>(
     Ok(rows.into_iter().map(row).collect())
 }
 
-/// What is on an account.
+/// Reads an account's balance.
 pub const BALANCE: &str = "SELECT balance FROM account WHERE id = $1";
-/// Puts so much on an account.
+/// Sets an account's balance.
 pub const SET_BALANCE: &str = "UPDATE account SET balance = $2 WHERE id = $1";
-/// Enters a transfer in the ledger, which takes it as often as it comes.
+/// Adds a ledger row. The ledger accepts the same transfer any number of times.
 pub const RECORD: &str =
     "INSERT INTO ledger (transfer, debited, credited, amount) VALUES ($1, $2, $3, $4)";
-/// Claims a transfer's number: changes a row for the first who does.
+/// Claims a transfer's number. Only the first claim changes a row.
 const CLAIM: &str = "INSERT INTO claim (transfer) VALUES ($1) ON CONFLICT DO NOTHING";
 const CLAIM_FIRST: &str = "INSERT INTO claim (transfer) VALUES ($1)";
-/// Fails: the word is taken.
+/// Fails: the word exists.
 pub const COLLIDE: &str = "INSERT INTO word (word) VALUES ('taken')";
 
-/// The ledger has no key on purpose: what is written twice must be there to be seen.
+/// The ledger has no primary key on purpose: rows written twice must be visible.
 const SCHEMA: [&str; 5] = [
     "CREATE TABLE account (id bigint PRIMARY KEY, balance bigint NOT NULL)",
     "CREATE TABLE ledger (transfer bigint NOT NULL, debited bigint NOT NULL, \
@@ -208,5 +207,5 @@ const SCHEMA: [&str; 5] = [
     COLLIDE,
 ];
 
-/// Well below the 3,000 rows that a transaction may change.
+/// Below the service's limit of 3,000 changed rows per transaction.
 const ROWS_AT_ONCE: usize = 1_000;

@@ -1,4 +1,4 @@
-//! Lets one hazard after the other befall the cluster, in an order that a seed decides.
+//! Injects one hazard after another into the cluster, in an order that the seed determines.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,23 +11,23 @@ use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use tokio::time::{sleep, timeout};
 
-use crate::floor::Floor;
 use crate::hazard::Hazard;
+use crate::progress::Progress;
 
-/// The source of all trouble.
+/// Injects the hazards of a run.
 #[derive(Debug)]
 pub(crate) struct Chaos {
     pub(crate) cluster: Arc<LocalCluster>,
-    /// How a session next door connects, which the workers' pool knows nothing of.
-    pub(crate) next_door: Config,
+    /// The configuration of sessions outside the workers' pool.
+    pub(crate) other_session: Config,
     /// The longest pause between two hazards.
     pub(crate) pause: Duration,
-    pub(crate) floor: Arc<Floor>,
+    pub(crate) progress: Arc<Progress>,
     pub(crate) definitions: AtomicU64,
 }
 
 impl Chaos {
-    /// Goes on until it is dropped. Every hazard comes once before one comes again.
+    /// Runs until it is dropped. Each hazard occurs once before any occurs again.
     pub(crate) async fn reign(&self, seed: u64) {
         let mut rng = StdRng::seed_from_u64(seed);
         let mut deck = Hazard::ALL;
@@ -40,18 +40,18 @@ impl Chaos {
                 }
                 sleep(self.pause.mul_f64(rng.random())).await;
                 if hazard.lasts() {
-                    // Longer than a ping may take, now and then.
+                    // Sometimes longer than a ping's timeout.
                     sleep(self.pause.mul_f64(3.0 * rng.random::<f64>())).await;
                 }
-                // What stalls, and what stalled since an earlier hazard without being seen to.
+                // The stall, and earlier stalls that nothing has released yet.
                 self.cluster.release();
-                // A machine that is slow has more time for the work in between.
-                let _ = timeout(BREATH, self.floor.answers(BREATHS)).await;
+                // On a slow machine, the workers get more time between hazards.
+                let _ = timeout(RESULTS_TIMEOUT, self.progress.results(RESULTS)).await;
             }
         }
     }
 
-    /// Returns how often each hazard was seen to happen.
+    /// Returns how often each hazard was observed.
     pub(crate) fn seen(&self) -> Vec<(Hazard, u64)> {
         let counts = self.cluster.counts();
         let seen = |hazard| match hazard {
@@ -61,26 +61,26 @@ impl Chaos {
         Hazard::ALL.map(|hazard| (hazard, seen(hazard))).into()
     }
 
-    /// Defines something in a session of its own. The next hazards may have come too early for it.
+    /// Runs DDL in its own session. An earlier hazard may still make it fail.
     async fn define(&self) {
         let define = async {
-            let connection = self.next_door.connect().await?;
+            let connection = self.other_session.connect().await?;
             for statement in [
-                "CREATE TABLE IF NOT EXISTS next_door (id bigint)",
-                "DROP TABLE next_door",
+                "CREATE TABLE IF NOT EXISTS other_session (id bigint)",
+                "DROP TABLE other_session",
             ] {
                 connection.batch_execute(statement).await?;
                 self.definitions.fetch_add(1, Ordering::Relaxed);
             }
             Ok::<_, Error>(())
         };
-        // Whatever keeps it from that is a hazard of its own.
-        let _ = timeout(PATIENCE, define).await;
+        // Any error here is the effect of another hazard.
+        let _ = timeout(DDL_TIMEOUT, define).await;
     }
 }
 
-/// Stalls are released by the one who would wait here.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// How many answers come between two hazards, if they come in time.
-const BREATHS: u64 = 10;
-const BREATH: Duration = Duration::from_secs(1);
+/// Stalls are released after this time.
+const DDL_TIMEOUT: Duration = Duration::from_secs(2);
+/// How many results the workers get between two hazards, unless time runs out.
+const RESULTS: u64 = 10;
+const RESULTS_TIMEOUT: Duration = Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! What can befall the bank's cluster, and how to tell that it did.
+//! The kinds of fault in a run, and how to tell whether each occurred.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,61 +7,61 @@ use dsql_local::{Counts, Direction, Effect, Fault, LocalCluster, Refusal, Stage}
 use rand::RngExt;
 use rand::rngs::StdRng;
 
-/// One kind of fault.
+/// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hazard {
     /// All sockets close.
     CutAll,
     /// All sockets are reset.
     ResetAll,
-    /// All sockets stay open and say nothing more, for a while.
+    /// All sockets stay open and silent for a while.
     BlackHole,
-    /// A login is cut, reset, garbled or stalled at one of its stages.
+    /// A login is cut, reset, corrupted or stalled at one of its stages.
     BrokenLogin,
     /// A socket closes at a statement.
     CutStatement,
     /// A socket is reset at a statement.
     ResetStatement,
-    /// Nothing more comes after a statement, for a while.
+    /// The server is silent after a statement, for a while.
     StalledStatement,
-    /// A socket closes over a `COMMIT` that was not applied.
+    /// A socket closes after `COMMIT`, which was not applied.
     CutCommit,
-    /// Nothing more comes after a `COMMIT` that was not applied, for a while.
+    /// The server is silent after `COMMIT`, which was not applied, for a while.
     StalledCommit,
-    /// A `COMMIT` was applied, and the socket closes instead of an answer.
+    /// A socket closes instead of the reply to a `COMMIT` that was applied.
     LostCommitReply,
-    /// A `COMMIT` was applied, and the answer is that the server is unavailable.
+    /// A `COMMIT` was applied, and the reply says that the server is unavailable.
     MisreportedCommit,
-    /// A `COMMIT` was not applied, and the answer is that the server is unavailable.
+    /// A `COMMIT` was not applied, and the reply says that the server is unavailable.
     UnavailableCommit,
-    /// Two workers changed the same accounts. Comes by itself.
+    /// A real conflict between two workers. Nothing injects it.
     RealConflict,
-    /// A conflict at `COMMIT` that the script made up.
+    /// An injected conflict at `COMMIT`.
     InjectedConflict,
-    /// A conflict at a statement that the script made up.
+    /// An injected conflict at a statement.
     InjectedStatementConflict,
-    /// Another session commits a definition.
+    /// Another session commits DDL.
     Definition,
-    /// A session is told that its catalog is old.
+    /// A session gets the error of an outdated catalog.
     StaleCatalog,
-    /// Sessions come to the end of their hour.
+    /// Sessions reach the limit of one hour.
     SessionLimit,
-    /// A transaction has been open for more than five minutes.
+    /// A transaction was open for more than five minutes.
     TransactionAge,
     /// The cluster sleeps.
     WakingUp,
-    /// Too many connections came at once.
+    /// Too many connections were opened in a short time.
     Throttling,
     /// Too many connections are open.
     TooManyConnections,
-    /// A token is refused as too old.
+    /// A token is refused as expired.
     ExpiredToken,
-    /// Bytes take longer.
+    /// Bytes arrive with a delay.
     Delay,
 }
 
 impl Hazard {
-    /// All of them.
+    /// All hazards.
     pub const ALL: [Self; 24] = [
         Self::CutAll,
         Self::ResetAll,
@@ -89,8 +89,7 @@ impl Hazard {
         Self::Delay,
     ];
 
-    /// Lets it befall the cluster. What needs a client for it is due at the next one that gets
-    /// there.
+    /// Injects it. A hazard that needs a client strikes the next one that reaches that point.
     pub(crate) fn befall(self, cluster: &LocalCluster, rng: &mut StdRng) {
         match self {
             Self::CutAll => cluster.cut_all(),
@@ -100,7 +99,7 @@ impl Hazard {
             Self::SessionLimit => cluster.pass_time(SESSION_LIMIT),
             Self::TransactionAge => cluster.pass_time(TRANSACTION_AGE),
             Self::WakingUp => cluster.sleep(),
-            // The one comes by itself, the other by a session next door.
+            // The workers cause the first, and another session the second.
             Self::RealConflict | Self::Definition => {}
             Self::BrokenLogin => {
                 let which = rng.random_range(0..LOGIN_STAGES.len() * LOGIN_EFFECTS.len());
@@ -115,8 +114,7 @@ impl Hazard {
         }
     }
 
-    /// Returns how often it was seen to happen: what the cluster did or told, not what it was asked
-    /// to do.
+    /// Returns how often the cluster observed it: what it did or answered, not what was requested.
     pub(crate) fn seen(self, cluster: &LocalCluster, counts: &Counts) -> u64 {
         match self {
             Self::CutAll => counts.cut,
@@ -137,7 +135,7 @@ impl Hazard {
                 counts.refused(|refusal| *refusal == Refusal::TooManyConnections)
             }
             Self::ExpiredToken => counts.refused(|refusal| matches!(refusal, Refusal::Token(_))),
-            // Not the cluster's to count.
+            // The cluster does not count these.
             Self::Definition => 0,
             Self::BrokenLogin => (0..LOGIN_STAGES.len() * LOGIN_EFFECTS.len())
                 .map(|which| cluster.struck(&broken_login(which)))
@@ -157,7 +155,7 @@ impl Hazard {
         )
     }
 
-    /// What to inject for it.
+    /// The faults to inject for it.
     fn faults(self) -> Vec<Fault> {
         match self {
             Self::CutStatement => vec![Fault::at(Stage::Statement, Effect::Cut)],
@@ -202,12 +200,12 @@ impl fmt::Display for Hazard {
             Self::CutCommit => "cut at COMMIT, not applied",
             Self::StalledCommit => "stall at COMMIT, not applied",
             Self::LostCommitReply => "COMMIT applied, reply lost",
-            Self::MisreportedCommit => "COMMIT applied, told unavailable",
-            Self::UnavailableCommit => "COMMIT not applied, told unavailable",
+            Self::MisreportedCommit => "COMMIT applied, answered as unavailable",
+            Self::UnavailableCommit => "COMMIT not applied, answered as unavailable",
             Self::RealConflict => "conflict, real",
             Self::InjectedConflict => "conflict at COMMIT, injected",
             Self::InjectedStatementConflict => "conflict at a statement, injected",
-            Self::Definition => "definition next door",
+            Self::Definition => "DDL in another session",
             Self::StaleCatalog => "schema changed",
             Self::SessionLimit => "session limit",
             Self::TransactionAge => "transaction too old",
@@ -220,7 +218,7 @@ impl fmt::Display for Hazard {
     }
 }
 
-/// A conflict in the service's words, with a hint that tells it from a real one.
+/// A conflict in the service's own words. The hint distinguishes it from a real one.
 fn injected_conflict() -> Refusal {
     Refusal::Custom {
         fatal: false,
@@ -249,8 +247,8 @@ const LOGIN_STAGES: [Stage; 5] = [
 ];
 const LOGIN_EFFECTS: [Effect; 4] = [Effect::Cut, Effect::Reset, Effect::Garbage, Effect::Stall];
 
-/// The cluster's own, unless it was told otherwise.
+/// The cluster's default.
 const SESSION_LIMIT: Duration = Duration::from_secs(3_600);
-/// More than a transaction may last, unless the cluster was told otherwise.
+/// More than the cluster's default limit of a transaction.
 const TRANSACTION_AGE: Duration = Duration::from_secs(301);
 const DELAY: Duration = Duration::from_millis(20);

@@ -1,4 +1,4 @@
-//! What a worker was told about each of its transfers.
+//! The result that a worker got for each of its transfers.
 
 use std::borrow::Cow;
 
@@ -6,75 +6,75 @@ use dsql_conn::Error;
 
 use crate::bank::Transfer;
 
-/// A transfer, and what its worker was told of it.
+/// A transfer and its result.
 #[derive(Debug, Clone)]
 pub struct Entry {
     /// The transfer.
     pub transfer: Transfer,
-    /// How it was made.
-    pub manner: &'static str,
-    /// The answer.
-    pub answer: Answer,
+    /// The usage pattern.
+    pub usage: &'static str,
+    /// The result.
+    pub answer: CallResult,
 }
 
-/// An answer to a worker.
+/// The result of a call.
 #[derive(Debug, Clone)]
-pub struct Answer {
+pub struct CallResult {
     /// What it promises.
-    pub told: Told,
-    /// Its kind, to be counted by.
+    pub outcome: Outcome,
+    /// Its kind, for counting.
     pub kind: Cow<'static, str>,
-    /// Its words, for whoever looks for the cause of a broken promise.
+    /// The error's message, to analyse a broken promise.
     pub words: String,
 }
 
-/// What an answer promises.
+/// What a result promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Told {
-    /// It was applied, once.
+pub enum Outcome {
+    /// The transfer was applied, exactly once.
     Committed,
-    /// It was not applied, and will not be.
+    /// The transfer was not applied, and never will be.
     NotCommitted,
-    /// It was applied once or not at all.
+    /// The transfer was applied once or not at all.
     Unknown,
 }
 
-impl Answer {
-    /// Makes an answer without words.
-    pub fn new(told: Told, kind: &'static str) -> Self {
+impl CallResult {
+    /// A result without a message.
+    pub fn new(outcome: Outcome, kind: &'static str) -> Self {
         Self {
-            told,
+            outcome,
             kind: kind.into(),
             words: String::new(),
         }
     }
 
-    /// Reads what a transaction returned.
+    /// Classifies what a transaction returned.
     pub fn of(result: &Result<(), Error>) -> Self {
         let Err(error) = result else {
-            return Self::new(Told::Committed, "committed");
+            return Self::new(Outcome::Committed, "committed");
         };
-        let (told, kind) = match error {
-            Error::CommitUnknown { .. } => (Told::Unknown, "commit unknown"),
-            Error::Conflict { .. } => (Told::NotCommitted, "conflict, given up"),
-            Error::RolledBack { .. } => (Told::NotCommitted, "rolled back"),
-            Error::TransactionTimedOut { .. } => (Told::NotCommitted, "past its deadline"),
-            Error::TransactionEnded => (Told::NotCommitted, "ended by its body"),
-            Error::TransactionEscaped => (Told::NotCommitted, "handle escaped"),
+        let (outcome, kind) = match error {
+            Error::CommitUnknown { .. } => (Outcome::Unknown, "commit unknown"),
+            Error::Conflict { .. } => (Outcome::NotCommitted, "conflict after all attempts"),
+            Error::RolledBack { .. } => (Outcome::NotCommitted, "rolled back"),
+            Error::TransactionTimedOut { .. } => (Outcome::NotCommitted, "deadline passed"),
+            Error::TransactionEnded => (Outcome::NotCommitted, "ended by its body"),
+            Error::TransactionEscaped => (Outcome::NotCommitted, "handle escaped"),
             Error::Query(error) if error.as_db_error().is_none() => {
-                (Told::NotCommitted, "connection lost")
+                (Outcome::NotCommitted, "connection lost")
             }
-            Error::Query(_) => (Told::NotCommitted, "statement refused"),
-            Error::Connect(_) => (Told::NotCommitted, "no connection opened"),
-            Error::CheckoutTimeout { .. } => (Told::NotCommitted, "no connection in time"),
-            _ => (Told::NotCommitted, "another error"),
+            Error::Query(_) => (Outcome::NotCommitted, "statement refused"),
+            Error::Connect(_) => (Outcome::NotCommitted, "no connection opened"),
+            Error::CheckoutTimeout { .. } => (Outcome::NotCommitted, "checkout timed out"),
+            _ => (Outcome::NotCommitted, "another error"),
         };
         let kind = match error.code() {
             Some(state) => format!("{kind}, {}", state.code()).into(),
             None => kind.into(),
         };
         Self {
-            told,
+            outcome,
             kind,
             words: error.to_string(),
         }

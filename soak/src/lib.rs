@@ -1,48 +1,48 @@
-//! A bank under faults: what dsql-conn answers, reconciled with what was written.
+//! Transfers between accounts under injected faults; the final ledger is compared with each
+//! worker's results.
 //!
 //! ```console
 //! $ cargo run --release -p soak -- --minutes 10
 //! ```
 //!
-//! Workers transfer money between accounts, each transfer in a transaction of `dsql-conn`'s,
-//! against a cluster of `dsql-local`'s that is cut, stalled, put to sleep, throttled and lied about
-//! at random. A transfer reads two balances, writes both, and adds a row with its number to a
-//! ledger that takes the same number twice. The worker notes what it was told: it is committed, it
-//! is not, or that is unknown. At the end the pool is closed, the last session of the engine
-//! awaited, and [`reconcile`] holds the journals against the ledger and the accounts:
+//! Workers transfer money between accounts, each transfer in a transaction of `dsql-conn`. The
+//! cluster is `dsql-local`, which closes and stalls connections, sleeps, throttles and sends wrong
+//! replies at random. A transfer reads two balances, writes both, and adds a row with its number to
+//! a ledger without a primary key. The worker records the result: committed, not committed, or
+//! unknown. At the end the pool is closed, the engine's last session is awaited, and [`reconcile`]
+//! compares the journals with the ledger and the accounts:
 //!
-//! - what was told to be committed is there, once: else it is *lost*, or *doubled*;
-//! - what was told to have failed is not there: else it was *applied in spite of an error*;
-//! - what was told to be unknown is there once or not at all;
-//! - every account holds what it opened with and what the ledger adds, so that the total is
-//!   unchanged.
+//! - a transfer reported as committed is in the ledger once; otherwise it is *lost* or *doubled*;
+//! - one reported as failed is not in the ledger; otherwise it was *applied in spite of an error*;
+//! - one reported as unknown is in the ledger at most once;
+//! - every account has its initial balance plus what the ledger adds, so the total is unchanged.
 //!
-//! Not all workers are good users. Some bodies return an error after their writes, some keep a
-//! failed statement to themselves, some let their handle out, some callers drop the call halfway or
-//! give a connection back in the middle of a transaction. None of these may leave anything behind.
+//! Some workers misuse the crate on purpose: bodies return an error after their writes, ignore a
+//! failed statement, or leak their handle; callers cancel the call halfway, or return a connection
+//! with an open transaction. None of this may leave anything behind.
 //!
-//! A [`Hazard`] counts as seen when the cluster did it or told a client so, not when it was asked
-//! for. A run goes on until all were seen. Its seed decides what is drawn, but not who comes first:
-//! two runs with one seed are alike, not equal.
+//! A [`Hazard`] counts once the cluster has done it or answered with it, not when it was requested.
+//! A run continues until each was observed. The seed determines all random choices, but not the
+//! scheduling: two runs with the same seed are similar, not identical.
 //!
-//! That the reconciliation finds what it looks for is shown by workers on the driver alone that are
-//! wrong in the two usual ways, in `tests/wrong_workers.rs`.
+//! `tests/wrong_workers.rs` shows that the reconciliation finds errors: its workers use the driver
+//! alone, in the two usual wrong ways.
 
 mod bank;
 mod chaos;
-mod floor;
 mod hazard;
 mod journal;
-mod manner;
+mod progress;
 mod reconcile;
 mod report;
 mod retries;
 mod soak;
+mod usage;
 mod worker;
 
 pub use bank::{BALANCE, Books, COLLIDE, Opening, RECORD, SET_BALANCE, Transfer};
 pub use hazard::Hazard;
-pub use journal::{Answer, Entry, Told};
+pub use journal::{CallResult, Entry, Outcome};
 pub use reconcile::{Verdict, reconcile};
 pub use report::Report;
 pub use retries::Cause;

@@ -1,4 +1,4 @@
-//! Runs a soak and prints what it came to.
+//! Runs a soak and prints its report.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -6,26 +6,26 @@ use std::time::Duration;
 use clap::Parser;
 use soak::{Failure, Length, Opening, Soak};
 
-/// Runs a bank under faults, and reconciles what its workers were told with what was written.
+/// Transfers money under injected faults, and compares the ledger with each worker's results.
 ///
-/// Exits with 1 when a promise was broken, a connection was not given back, or a fault never
-/// happened; with 2 when nobody got on any more; with 3 when it could not start.
+/// Exits with 1 if a promise was broken, a connection was not returned or a fault never occurred;
+/// with 2 if the workers made no progress; with 3 if the run could not start.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Args {
-    /// Minutes to go on for, and until every kind of fault was seen
+    /// Minutes to run; longer until every kind of fault was observed
     #[arg(long, default_value_t = 1.0, value_parser = minutes)]
     minutes: f64,
-    /// Workers, each with one transfer at a time
+    /// Number of workers, each with one transfer at a time
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(2..))]
     workers: u16,
-    /// Accounts; the fewer, the more conflicts
+    /// Number of accounts; the fewer, the more conflicts
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(i64).range(2..=100_000))]
     accounts: i64,
-    /// Connections that the workers share
+    /// Number of connections that the workers share
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(2..=200))]
     connections: u32,
-    /// What decides all that is left to chance; drawn and printed if not given
+    /// Seed of all random choices; drawn and printed if absent
     #[arg(long)]
     seed: Option<u64>,
 }
@@ -56,7 +56,7 @@ async fn main() -> ExitCode {
         Err(failure) => {
             eprintln!("soak: {failure}");
             match failure {
-                Failure::Wedged(_) => ExitCode::from(2),
+                Failure::NoProgress(_) => ExitCode::from(2),
                 Failure::Setup(_) => ExitCode::from(3),
             }
         }

@@ -1,32 +1,32 @@
-//! Holds what the workers were told against what is written.
+//! Compares the workers' results with the ledger and the accounts.
 
 use std::collections::{BTreeMap, HashMap};
 
 use crate::bank::{Books, Opening, Transfer};
-use crate::journal::{Entry, Told};
+use crate::journal::{Entry, Outcome};
 
-/// What came out. Transfers and accounts by their numbers.
+/// The result, with the numbers of transfers and accounts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Verdict {
-    /// How many were told to be committed, and are there once.
+    /// Reported as committed, and in the ledger once.
     pub committed: u64,
-    /// How many were told to be not committed, and are not there.
+    /// Reported as not committed, and not in the ledger.
     pub not_committed: u64,
-    /// How many of unknown outcome are there once.
+    /// Reported as unknown, and in the ledger once.
     pub unknown_applied: u64,
-    /// How many of unknown outcome are not there.
+    /// Reported as unknown, and not in the ledger.
     pub unknown_absent: u64,
-    /// Told to be committed, and not there.
+    /// Reported as committed, and not in the ledger.
     pub lost: Vec<i64>,
-    /// There more than once, whatever was told.
+    /// In the ledger more than once, whatever was reported.
     pub doubled: Vec<i64>,
-    /// Told to be not committed, and there.
+    /// Reported as not committed, and in the ledger.
     pub phantom: Vec<i64>,
-    /// There, and no worker's; or there with other accounts or another amount than the worker's.
+    /// In the ledger, but no worker's transfer, or with other accounts or another amount.
     pub foreign: Vec<i64>,
-    /// Accounts that hold something else than the ledger says, or that are missing.
+    /// Accounts whose balance differs from the ledger's, or that are missing.
     pub off_balance: Vec<i64>,
-    /// By how much the sum of all accounts changed.
+    /// The change of the sum of all accounts.
     pub total_change: i64,
 }
 
@@ -44,7 +44,8 @@ impl Verdict {
     }
 }
 
-/// Reconciles the books with the journals of all workers, which have one entry for each transfer.
+/// Compares the final state with the journals of all workers, which have one entry for each
+/// transfer.
 pub fn reconcile(journal: &[Entry], books: &Books, opening: Opening) -> Verdict {
     let mut verdict = Verdict::default();
 
@@ -63,14 +64,14 @@ pub fn reconcile(journal: &[Entry], books: &Books, opening: Opening) -> Verdict 
         if applied.len() > 1 {
             verdict.doubled.push(transfer.id);
         }
-        match (answer.told, applied.len()) {
-            (Told::Committed, 0) => verdict.lost.push(transfer.id),
-            (Told::NotCommitted, 0) => verdict.not_committed += 1,
-            (Told::Unknown, 0) => verdict.unknown_absent += 1,
-            (Told::Committed, 1) => verdict.committed += 1,
-            (Told::NotCommitted, _) => verdict.phantom.push(transfer.id),
-            (Told::Unknown, 1) => verdict.unknown_applied += 1,
-            (Told::Committed | Told::Unknown, _) => {}
+        match (answer.outcome, applied.len()) {
+            (Outcome::Committed, 0) => verdict.lost.push(transfer.id),
+            (Outcome::NotCommitted, 0) => verdict.not_committed += 1,
+            (Outcome::Unknown, 0) => verdict.unknown_absent += 1,
+            (Outcome::Committed, 1) => verdict.committed += 1,
+            (Outcome::NotCommitted, _) => verdict.phantom.push(transfer.id),
+            (Outcome::Unknown, 1) => verdict.unknown_applied += 1,
+            (Outcome::Committed | Outcome::Unknown, _) => {}
         }
     }
     verdict.foreign.extend(rows.into_keys());
@@ -101,18 +102,19 @@ mod tests {
     use proptest::sample::Index;
 
     use super::*;
-    use crate::journal::Answer;
+    use crate::journal::CallResult;
 
     const OPENING: Opening = Opening {
         accounts: 5,
         balance: 100,
     };
 
-    /// A journal, and the books of a bank where each transfer was applied as often as is said.
-    fn bank(applied: &[(Told, usize)]) -> (Vec<Entry>, Books) {
+    /// A journal, and the final state of a bank in which each transfer was applied as often as
+    /// stated.
+    fn bank(applied: &[(Outcome, usize)]) -> (Vec<Entry>, Books) {
         let mut journal = Vec::new();
         let mut ledger = Vec::new();
-        for (index, (told, times)) in applied.iter().enumerate() {
+        for (index, (outcome, times)) in applied.iter().enumerate() {
             let id = i64::try_from(index).unwrap();
             let transfer = Transfer {
                 id,
@@ -122,8 +124,8 @@ mod tests {
             };
             journal.push(Entry {
                 transfer,
-                manner: "test",
-                answer: Answer::new(*told, "test"),
+                usage: "test",
+                answer: CallResult::new(*outcome, "test"),
             });
             ledger.extend(std::iter::repeat_n(transfer, *times));
         }
@@ -146,15 +148,15 @@ mod tests {
     #[test]
     fn every_promise_has_its_own_breach() {
         let (journal, books) = bank(&[
-            (Told::Committed, 0),
-            (Told::Committed, 1),
-            (Told::Committed, 2),
-            (Told::NotCommitted, 0),
-            (Told::NotCommitted, 1),
-            (Told::NotCommitted, 2),
-            (Told::Unknown, 0),
-            (Told::Unknown, 1),
-            (Told::Unknown, 2),
+            (Outcome::Committed, 0),
+            (Outcome::Committed, 1),
+            (Outcome::Committed, 2),
+            (Outcome::NotCommitted, 0),
+            (Outcome::NotCommitted, 1),
+            (Outcome::NotCommitted, 2),
+            (Outcome::Unknown, 0),
+            (Outcome::Unknown, 1),
+            (Outcome::Unknown, 2),
         ]);
         let verdict = reconcile(&journal, &books, OPENING);
         let expected = Verdict {
@@ -173,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_row_that_no_worker_wrote_is_foreign() {
-        let (journal, mut books) = bank(&[(Told::Committed, 1), (Told::Committed, 1)]);
+        let (journal, mut books) = bank(&[(Outcome::Committed, 1), (Outcome::Committed, 1)]);
         books.ledger[0].id = 77;
         books.ledger[1].amount += 1;
         books.balances = balances(&books.ledger);
@@ -184,7 +186,7 @@ mod tests {
 
     #[test]
     fn money_that_moved_without_a_row_shows_on_its_accounts() {
-        let (journal, mut books) = bank(&[(Told::Committed, 1)]);
+        let (journal, mut books) = bank(&[(Outcome::Committed, 1)]);
         books.balances[2].1 -= 7;
         let verdict = reconcile(&journal, &books, OPENING);
         assert_eq!((verdict.off_balance, verdict.total_change), (vec![3], -7));
@@ -193,11 +195,11 @@ mod tests {
         assert_eq!(verdict.off_balance, [3, 5]);
     }
 
-    fn kept_promise() -> impl Strategy<Value = (Told, usize)> {
+    fn kept_promise() -> impl Strategy<Value = (Outcome, usize)> {
         prop_oneof![
-            Just((Told::Committed, 1)),
-            Just((Told::NotCommitted, 0)),
-            (0..=1_usize).prop_map(|times| (Told::Unknown, times)),
+            Just((Outcome::Committed, 1)),
+            Just((Outcome::NotCommitted, 0)),
+            (0..=1_usize).prop_map(|times| (Outcome::Unknown, times)),
         ]
     }
 
@@ -218,7 +220,7 @@ mod tests {
             which: Index,
             adds: bool,
         ) {
-            let (told, times) = applied[which.index(applied.len())];
+            let (outcome, times) = applied[which.index(applied.len())];
             let number = vec![i64::try_from(which.index(applied.len())).unwrap()];
             prop_assume!(adds || times > 0);
             let mut broken = applied.clone();
@@ -226,11 +228,11 @@ mod tests {
             let (journal, books) = bank(&broken);
             let Verdict { lost, doubled, phantom, .. } = reconcile(&journal, &books, OPENING);
             let none = Vec::new;
-            let expected = match (told, times, adds) {
-                (Told::Committed, _, false) => (number, none(), none()),
-                (Told::NotCommitted, _, _) => (none(), none(), number),
+            let expected = match (outcome, times, adds) {
+                (Outcome::Committed, _, false) => (number, none(), none()),
+                (Outcome::NotCommitted, _, _) => (none(), none(), number),
                 (_, 1, true) => (none(), number, none()),
-                // Unknown may be either.
+                // Unknown allows both.
                 _ => (none(), none(), none()),
             };
             prop_assert_eq!((lost, doubled, phantom), expected);

@@ -1,4 +1,4 @@
-//! What a run came to.
+//! The report of a run.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,41 +10,41 @@ use crate::hazard::Hazard;
 use crate::reconcile::Verdict;
 use crate::retries::Cause;
 
-/// What a run came to.
+/// The report of a run.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Report {
-    /// What the run began with.
+    /// The settings of the run.
     pub seed: u64,
-    /// How long the workers worked.
+    /// How long the workers ran.
     pub worked: Duration,
-    /// What the reconciliation said.
+    /// The result of the comparison.
     pub verdict: Verdict,
-    /// How many answers of each kind the workers got.
+    /// The number of results of each kind.
     pub answers: BTreeMap<String, u64>,
-    /// What was answered to the transfers whose promise was broken.
+    /// The results whose promise was broken.
     pub broken: Vec<String>,
-    /// How often bodies ran.
+    /// The number of attempts.
     pub runs: u64,
-    /// How often bodies ran again, by cause.
+    /// The number of retries, by cause.
     pub retries: Vec<(Cause, u64)>,
-    /// How often each hazard was seen to happen.
+    /// How often each hazard was observed.
     pub seen: Vec<(Hazard, u64)>,
-    /// How many of the pool's places could be lent at once when all was over.
+    /// How many connections could be checked out at the same time at the end.
     pub lendable: u32,
-    /// How many sockets were still open after the pool was closed.
+    /// How many sockets stayed open after the pool was closed.
     pub left_open: u64,
-    /// The pool's own count.
+    /// The pool's own statistics.
     pub pool: Stats,
 }
 
 impl Report {
-    /// Whether every promise was kept, the pool is whole and nothing was left behind.
+    /// Whether every promise was kept, all slots are free and nothing was left over.
     pub fn is_sound(&self) -> bool {
         self.verdict.is_sound() && self.lendable == self.pool.max_size && self.left_open == 0
     }
 
-    /// Which hazards were not seen to happen.
+    /// The hazards that were not observed.
     pub fn unseen(&self) -> Vec<Hazard> {
         let unseen = self.seen.iter().filter(|(_, times)| *times == 0);
         unseen.map(|(hazard, _)| *hazard).collect()
@@ -67,7 +67,7 @@ impl fmt::Display for Report {
         }
 
         let retries: u64 = self.retries.iter().map(|(_, times)| times).sum();
-        writeln!(f, "retries: {retries} of {} runs of a body", self.runs)?;
+        writeln!(f, "retries: {retries} of {} attempts", self.runs)?;
         for (cause, times) in &self.retries {
             writeln!(f, "{times:>9}  {cause}")?;
         }
@@ -80,7 +80,7 @@ impl fmt::Display for Report {
         writeln!(f, "{:?}", self.pool)?;
         writeln!(
             f,
-            "places lent at once at the end: {} of {}; sockets left open: {}",
+            "connections checked out at the same time at the end: {} of {}; sockets left open: {}",
             self.lendable, self.pool.max_size, self.left_open
         )?;
 
@@ -96,7 +96,7 @@ impl fmt::Display for Report {
             off_balance,
             total_change,
         } = &self.verdict;
-        writeln!(f, "committed, and there once: {committed}")?;
+        writeln!(f, "committed, in the ledger once: {committed}")?;
         writeln!(f, "not committed, and absent: {not_committed}")?;
         writeln!(
             f,
@@ -106,15 +106,15 @@ impl fmt::Display for Report {
         writeln!(f, "lost: {}", lost.len())?;
         writeln!(f, "doubled: {}", doubled.len())?;
         writeln!(f, "applied in spite of an error: {}", phantom.len())?;
-        writeln!(f, "in the ledger, and nobody's: {}", foreign.len())?;
-        writeln!(f, "accounts off balance: {}", off_balance.len())?;
+        writeln!(f, "in the ledger, and no worker's: {}", foreign.len())?;
+        writeln!(f, "accounts with a wrong balance: {}", off_balance.len())?;
         writeln!(f, "total changed by: {total_change}")?;
         for broken in &self.broken {
             writeln!(f, "broken: {broken}")?;
         }
         let unseen: Vec<_> = self.unseen().iter().map(Hazard::to_string).collect();
         if !unseen.is_empty() {
-            writeln!(f, "faults never seen: {}", unseen.join(", "))?;
+            writeln!(f, "faults never observed: {}", unseen.join(", "))?;
         }
         write!(f, "seed: {}", self.seed)
     }

@@ -1,4 +1,4 @@
-//! Counts how often bodies were run again, and after what.
+//! Counts retries by cause.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,46 +7,46 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use dsql_conn::Error;
 use dsql_conn::tokio_postgres::error::SqlState;
 
-use crate::floor::{Stand, Step};
+use crate::progress::{Step, WorkerProgress};
 
-/// After what a body was run again.
+/// The cause of a retry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
-    /// A statement of it met another transaction's change.
+    /// A statement met a data conflict.
     DataConflict,
-    /// A statement of it met a change of the schema.
+    /// A statement met a schema conflict.
     SchemaConflict,
-    /// Its connection was lost.
+    /// The connection was lost.
     LostConnection,
-    /// Its own end was well: what failed came later, at `COMMIT`.
+    /// The body returned `Ok`; the failure came at `COMMIT`.
     Commit,
-    /// Something else.
+    /// Another cause.
     Other,
 }
 
-/// How often bodies ran again, over all workers.
+/// The retries of all workers.
 #[derive(Debug, Default)]
 pub(crate) struct Retries {
     runs: AtomicU64,
     again: [AtomicU64; Cause::ALL.len()],
 }
 
-/// The runs of one call's body.
+/// The attempts of one call.
 #[derive(Debug)]
 pub(crate) struct Runs<'a> {
     retries: &'a Retries,
-    stand: &'a Stand,
-    /// How the last run ended. Nothing while one is under way.
+    worker_progress: &'a WorkerProgress,
+    /// The end of the last attempt. `None` while one runs.
     ended: Mutex<Option<Cause>>,
 }
 
 impl Retries {
-    /// How often bodies ran.
+    /// The number of attempts.
     pub(crate) fn runs(&self) -> u64 {
         self.runs.load(Ordering::Relaxed)
     }
 
-    /// How often bodies were run again, by cause.
+    /// The number of retries, by cause.
     pub(crate) fn by_cause(&self) -> Vec<(Cause, u64)> {
         Cause::ALL
             .iter()
@@ -57,15 +57,15 @@ impl Retries {
 }
 
 impl<'a> Runs<'a> {
-    pub(crate) fn of(retries: &'a Retries, stand: &'a Stand) -> Self {
+    pub(crate) fn of(retries: &'a Retries, worker_progress: &'a WorkerProgress) -> Self {
         Self {
             retries,
-            stand,
+            worker_progress,
             ended: Mutex::default(),
         }
     }
 
-    /// Runs a body.
+    /// Runs one attempt.
     pub(crate) async fn run(
         &self,
         body: impl Future<Output = Result<(), Error>>,
@@ -74,14 +74,14 @@ impl<'a> Runs<'a> {
         if let Some(cause) = self.ended().take() {
             self.retries.again[cause as usize].fetch_add(1, Ordering::Relaxed);
         }
-        self.stand.at(Step::Body);
+        self.worker_progress.at(Step::Body);
         let result = body.await;
         *self.ended() = Some(Cause::of(&result));
-        self.stand.at(Step::End);
+        self.worker_progress.at(Step::End);
         result
     }
 
-    /// Whether a `COMMIT` may be under way: the last run has ended, and well.
+    /// Whether `COMMIT` may be in flight: the last attempt returned `Ok`.
     pub(crate) fn may_commit(&self) -> bool {
         *self.ended() == Some(Cause::Commit)
     }
@@ -108,8 +108,8 @@ impl Cause {
         };
         match error.as_db_error() {
             None => Self::LostConnection,
-            Some(told) if *told.code() != SqlState::T_R_SERIALIZATION_FAILURE => Self::Other,
-            Some(told) if told.message().contains("OC001") => Self::SchemaConflict,
+            Some(outcome) if *outcome.code() != SqlState::T_R_SERIALIZATION_FAILURE => Self::Other,
+            Some(outcome) if outcome.message().contains("OC001") => Self::SchemaConflict,
             Some(_) => Self::DataConflict,
         }
     }
@@ -122,7 +122,7 @@ impl fmt::Display for Cause {
             Self::SchemaConflict => "schema conflict at a statement",
             Self::LostConnection => "connection lost in the body",
             Self::Commit => "conflict or loss at COMMIT",
-            Self::Other => "something else, such as a statement behind the one that failed",
+            Self::Other => "another cause, such as a statement after the failed one",
         })
     }
 }

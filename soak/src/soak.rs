@@ -1,4 +1,4 @@
-//! One run: the cluster, the pool, the workers and the chaos, and the reconciliation at the end.
+//! A run: starts the cluster, the pool, the workers and the hazards, and compares at the end.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,54 +14,54 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::bank::{Books, Opening};
 use crate::chaos::Chaos;
-use crate::floor::Floor;
 use crate::journal::Entry;
+use crate::progress::Progress;
 use crate::reconcile::{Verdict, reconcile};
 use crate::report::Report;
 use crate::retries::Retries;
 use crate::worker::Worker;
 
-/// What a run is told before it starts.
+/// The settings of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct Soak {
-    /// How long the workers work.
+    /// How long the workers run.
     pub length: Length,
-    /// How many they are.
+    /// The number of workers.
     pub workers: usize,
-    /// How many connections they share.
+    /// The number of connections that they share.
     pub connections: u32,
-    /// How the bank opens.
+    /// The accounts at the start.
     pub opening: Opening,
     /// The longest pause between two hazards.
     pub pause: Duration,
-    /// What decides all that is left to chance, but for who comes first.
+    /// The seed of all random choices, except the scheduling.
     pub seed: u64,
 }
 
-/// How long the workers work: at least so long, and until every hazard was seen to happen.
+/// How long the workers run: at least this long, and until every hazard was observed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Length {
-    /// So much time.
+    /// For this time.
     Time(Duration),
-    /// So many transfers committed.
+    /// Until this many transfers are committed.
     Committed(u64),
 }
 
-/// Why a run came to no report.
+/// Why a run has no report.
 #[derive(Debug)]
 pub enum Failure {
-    /// Nobody got on any more. With where everything stands.
-    Wedged(String),
-    /// The cluster or the bank could not be set up, or the books not be read.
+    /// The workers made no progress. Has the state of each.
+    NoProgress(String),
+    /// The cluster or the bank could not be set up, or the final state not be read.
     Setup(Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl Soak {
-    /// Runs it.
+    /// Runs the soak.
     ///
     /// # Errors
     ///
-    /// [`Failure`]. Broken promises are none, but in the report.
+    /// [`Failure`]. Broken promises are no error; the report has them.
     ///
     /// # Cancel safety
     ///
@@ -89,21 +89,21 @@ impl Soak {
             .ping_timeout(Duration::from_millis(500))
             .settle_timeout(Duration::from_millis(100))
             .build();
-        let floor = Arc::new(Floor::new(self.workers));
+        let progress = Arc::new(Progress::new(self.workers));
         let chaos = Chaos {
             cluster: Arc::clone(&cluster),
-            next_door: config,
+            other_session: config,
             pause: self.pause,
-            floor: Arc::clone(&floor),
+            progress: Arc::clone(&progress),
             definitions: 0.into(),
         };
         let stuck = async {
-            floor.stuck_for(PATIENCE).await;
+            progress.stuck_for(NO_PROGRESS).await;
             let pool = pool.stats();
-            Failure::Wedged(format!("{floor}{pool:?}\n{:?}", cluster.counts()))
+            Failure::NoProgress(format!("{progress}{pool:?}\n{:?}", cluster.counts()))
         };
         tokio::select! {
-            report = self.work(&cluster, &pool, &chaos, &floor) => report,
+            report = self.work(&cluster, &pool, &chaos, &progress) => report,
             failure = stuck => Err(failure),
         }
     }
@@ -113,7 +113,7 @@ impl Soak {
         cluster: &LocalCluster,
         pool: &Pool,
         chaos: &Chaos,
-        floor: &Arc<Floor>,
+        progress: &Arc<Progress>,
     ) -> Result<Report, Failure> {
         let begun = Instant::now();
         let retries = Arc::new(Retries::default());
@@ -124,21 +124,21 @@ impl Soak {
                 pool: pool.clone(),
                 opening: self.opening,
                 seed: self.seed,
-                floor: Arc::clone(floor),
+                progress: Arc::clone(progress),
                 retries: Arc::clone(&retries),
             };
             workers.spawn(worker.work());
         }
         tokio::select! {
             () = chaos.reign(self.seed) => {}
-            () = self.is_over(chaos, floor, begun) => {}
+            () = self.is_over(chaos, progress, begun) => {}
         }
 
-        floor.close();
+        progress.close();
         cluster.clear_faults();
         let journals = tokio::select! {
             journals = workers.join_all() => journals,
-            // What struck while the faults were cleared may stall after any one release.
+            // A fault that struck while the faults were cleared may stall after any release.
             never = release(cluster) => match never {},
         };
         let journal: Vec<Entry> = journals.into_iter().flatten().collect();
@@ -170,13 +170,13 @@ impl Soak {
     }
 
     /// Returns once the workers may stop.
-    async fn is_over(&self, chaos: &Chaos, floor: &Floor, begun: Instant) {
+    async fn is_over(&self, chaos: &Chaos, progress: &Progress, begun: Instant) {
         let mut is_long_enough = None;
         loop {
             sleep(LOOK).await;
             let enough = match self.length {
                 Length::Time(time) => begun.elapsed() >= time,
-                Length::Committed(transfers) => floor.committed() >= transfers,
+                Length::Committed(transfers) => progress.committed() >= transfers,
             };
             if enough {
                 let since = is_long_enough.get_or_insert_with(Instant::now);
@@ -189,8 +189,7 @@ impl Soak {
     }
 }
 
-/// Returns how to reach the cluster, with short deadlines: what is silent here will not speak
-/// again.
+/// The configuration, with short timeouts: a silent connection never recovers here.
 fn config(cluster: &LocalCluster) -> Result<Config, Failure> {
     let endpoint = cluster.endpoint().parse().map_err(Failure::setup)?;
     let admin = cluster.admin();
@@ -211,16 +210,19 @@ fn config(cluster: &LocalCluster) -> Result<Config, Failure> {
         .max_lifetime(Duration::from_secs(30)))
 }
 
-/// Returns how many connections the pool lends at once, now that nothing goes wrong any more.
+/// Returns how many connections can be checked out at the same time, now that no fault is injected.
 async fn lendable(pool: &Pool) -> u32 {
-    let places = pool.stats().max_size;
+    let slots = pool.stats().max_size;
     let deadline = std::time::SystemTime::now() + RECOVERY;
-    let lent = join_all((0..places).map(|_| pool.get_until(deadline))).await;
-    lent.iter().map(|lent| u32::from(lent.is_ok())).sum()
+    let checked_out = join_all((0..slots).map(|_| pool.get_until(deadline))).await;
+    checked_out
+        .iter()
+        .map(|checked_out| u32::from(checked_out.is_ok()))
+        .sum()
 }
 
-/// Waits until the cluster has closed every socket and the engine has ended every session of a
-/// client, and returns how many sockets are open all the same.
+/// Waits until the cluster has closed every socket and the engine has ended every client session.
+/// Returns how many sockets stay open.
 async fn come_to_rest(cluster: &LocalCluster) -> Result<u64, Failure> {
     let closed = async {
         while cluster.counts().open > 0 {
@@ -228,11 +230,11 @@ async fn come_to_rest(cluster: &LocalCluster) -> Result<u64, Failure> {
             sleep(LOOK).await;
         }
     };
-    // Reported below.
+    // The report shows it.
     let _ = timeout(CLOSING, closed).await;
     let left_open = cluster.counts().open;
     cluster.cut_all();
-    // A backend that was left may still be about to commit.
+    // An abandoned backend may still be committing.
     while !cluster
         .query(SESSIONS)
         .await
@@ -251,7 +253,7 @@ async fn release(cluster: &LocalCluster) -> std::convert::Infallible {
     }
 }
 
-/// Names the answers behind broken promises, the first of them.
+/// Lists the results behind broken promises, up to a limit.
 fn broken(journal: &[Entry], verdict: &Verdict) -> Vec<String> {
     let Verdict {
         lost,
@@ -282,7 +284,11 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Wedged(stand) => write!(f, "nobody got on for {} s\n{stand}", PATIENCE.as_secs()),
+            Self::NoProgress(worker_progress) => write!(
+                f,
+                "no progress for {} s\n{worker_progress}",
+                NO_PROGRESS.as_secs()
+            ),
             Self::Setup(error) => write!(f, "{error}"),
         }
     }
@@ -290,18 +296,18 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// How long nobody may get an answer. Far above every deadline of the configuration.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// How long hazards that were not seen yet are waited for.
+/// How long the workers may make no progress. Far above every timeout of the configuration.
+const NO_PROGRESS: Duration = Duration::from_secs(60);
+/// How long a run waits for hazards that were not observed yet.
 const OVERTIME: Duration = Duration::from_secs(120);
-/// How long the pool may take to be whole again.
+/// How long the pool may take to recover.
 const RECOVERY: Duration = Duration::from_secs(40);
 /// How long the pool, and then the sockets, may take to close.
 const CLOSING: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(50);
 const MOST_NAMED: usize = 20;
 
-/// The sessions in the cluster's database, but for the one that asks.
+/// The sessions in the cluster's database, except the one that asks.
 const SESSIONS: &str = "SELECT pid FROM pg_stat_activity \
      WHERE datname = current_database() AND backend_type = 'client backend' \
      AND pid <> pg_backend_pid()";

@@ -1,4 +1,4 @@
-//! A short soak keeps every promise, and sees every hazard.
+//! A short soak keeps every promise, and observes every hazard.
 
 use std::time::Duration;
 

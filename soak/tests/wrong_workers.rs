@@ -1,4 +1,5 @@
-//! Workers on the driver alone that are wrong in the two usual ways: the reconciliation finds them.
+//! Workers that use the driver alone, in the two usual wrong ways: the comparison finds their
+//! errors.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -8,8 +9,8 @@ use dsql_conn::tokio_postgres::config::{SslMode, SslNegotiation};
 use dsql_conn::tokio_postgres::{Client, Config, Error};
 use dsql_local::{Action, Fault, LocalCluster, sign};
 use soak::{
-    Answer, BALANCE, Books, COLLIDE, Entry, Opening, RECORD, SET_BALANCE, Told, Transfer, Verdict,
-    reconcile,
+    BALANCE, Books, COLLIDE, CallResult, Entry, Opening, Outcome, RECORD, SET_BALANCE, Transfer,
+    Verdict, reconcile,
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -51,7 +52,7 @@ async fn bank() -> LocalCluster {
     cluster
 }
 
-/// Connects as a program does that has no help.
+/// Connects as a program without this crate does.
 async fn connect(cluster: &LocalCluster) -> Client {
     let mut roots = RootCertStore::empty();
     roots.add(cluster.ca_der().clone()).unwrap();
@@ -104,12 +105,12 @@ async fn write(client: &Client) -> Result<(), Error> {
     Ok(())
 }
 
-/// Reconciles the books with a worker that says that the transfer was committed.
+/// Compares the final state with a worker that reports the transfer as committed.
 async fn verdict(cluster: &LocalCluster) -> Verdict {
     let entry = Entry {
         transfer: TRANSFER,
-        manner: "wrong",
-        answer: Answer::new(Told::Committed, "committed"),
+        usage: "wrong",
+        answer: CallResult::new(Outcome::Committed, "committed"),
     };
     reconcile(&[entry], &Books::read(cluster).await.unwrap(), OPENING)
 }

@@ -1,11 +1,18 @@
 //! Checkouts that fail: which error the caller gets, and when.
 
+use std::io;
 use std::net::TcpListener;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use dsql_conn::{Error, Pool, Reason};
+use dsql_conn::{Config, Error, Pool, PooledConnection, Reason};
+use dsql_local::LocalCluster;
+use futures_util::FutureExt;
+use tokio::time::{advance, pause, sleep};
 
-use crate::support::{cluster, config, pool};
+use crate::support::{builder, cluster, config, credentials, pool};
 
 /// A port on which nothing listens.
 pub(crate) fn closed_port() -> u16 {
@@ -54,4 +61,71 @@ async fn timeout_with_all_in_use_has_no_cause() {
     assert!(!error.to_string().contains("idle"), "{error}");
     drop(connection);
     assert_eq!((pool.stats().idle, pool.stats().in_use), (1, 0));
+}
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A pool with one connection in use. From now on, name servers do not answer.
+async fn pool_without_name_server(
+    cluster: &LocalCluster,
+    max_size: u32,
+) -> (Pool, PooledConnection) {
+    let is_up = Arc::new(AtomicBool::new(true));
+    let (resolver, address) = (Arc::clone(&is_up), cluster.address());
+    let endpoint = cluster.endpoint().parse().unwrap();
+    let config = Config::new(endpoint)
+        .resolver(move |_, _| {
+            let is_up = resolver.load(Ordering::SeqCst);
+            async move {
+                match is_up {
+                    true => Ok(vec![address]),
+                    false => Err(io::ErrorKind::TimedOut.into()),
+                }
+            }
+        })
+        .root_certificates([cluster.ca_der().clone()])
+        .unwrap()
+        .credentials(credentials(cluster.admin()))
+        .connect_timeout(CONNECT_TIMEOUT);
+    let pool = builder(config)
+        .max_size(max_size)
+        .checkout_timeout(Duration::from_secs(24 * 3_600))
+        .build();
+    let connection = pool.get().await.unwrap();
+    is_up.store(false, Ordering::SeqCst);
+    (pool, connection)
+}
+
+#[tokio::test]
+async fn known_cause_is_returned_before_a_late_opening_ends() {
+    let cluster = cluster().await;
+    let (pool, connection) = pool_without_name_server(&cluster, 1).await;
+    connection.batch_execute("BEGIN").await.unwrap();
+    pause();
+    let mut checkout = pin!(pool.get());
+    assert!(checkout.as_mut().now_or_never().is_none());
+    advance(CONNECT_TIMEOUT * 9 / 10).await;
+    assert!(checkout.as_mut().now_or_never().is_none());
+    // The checkout closes it because of its transaction, and opens another one only now.
+    drop(connection);
+    let error = checkout.await.unwrap_err();
+    assert!(matches!(error, Error::Connect(_)), "{error}");
+    assert_eq!(error.reason(), Some(Reason::NameServer), "{error}");
+    assert_eq!((pool.stats().opening, pool.stats().failed), (1, 0));
+}
+
+#[tokio::test]
+async fn known_cause_fails_no_waiter_while_a_connection_is_in_use() {
+    let cluster = cluster().await;
+    let (pool, connection) = pool_without_name_server(&cluster, 2).await;
+    pause();
+    let mut checkout = pin!(pool.get());
+    tokio::select! {
+        result = &mut checkout => panic!("{result:?}"),
+        () = sleep(3 * CONNECT_TIMEOUT) => {}
+    }
+    assert!(pool.stats().failed > 0);
+    drop(connection);
+    checkout.await.unwrap();
+    assert_eq!(cluster.counts().logins, 1);
 }

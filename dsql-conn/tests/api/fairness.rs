@@ -1,13 +1,16 @@
 //! Checkouts are served in order, also while connections are being opened.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use dsql_conn::{Error, PooledConnection};
 use dsql_local::{Effect, Fault, LocalCluster, Stage};
 use futures_util::future::join_all;
 use futures_util::{FutureExt, pin_mut};
 use tokio::sync::Semaphore;
+use tokio::task::yield_now;
 
-use crate::support::{builder, cluster, config, pool, select};
+use crate::support::{builder, clocked_pool, cluster, config, pool, select};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sixty_four_tasks_share_ten_connections_fairly() {
@@ -116,4 +119,55 @@ async fn returned_connection_goes_to_the_first_in_the_queue() {
     drop(second.await.unwrap());
     third.await.unwrap();
     assert_eq!(cluster.counts().logins, 1);
+}
+
+/// Awaits two checkouts, and returns the numbers of both in the order in which they were served.
+async fn order_served(
+    first: impl Future<Output = Result<PooledConnection, Error>>,
+    second: impl Future<Output = Result<PooledConnection, Error>>,
+) -> Vec<u32> {
+    let served = Mutex::new(Vec::new());
+    let note = |number| served.lock().unwrap().push(number);
+    tokio::join!(async { drop((first.await.unwrap(), note(1))) }, async {
+        drop((second.await.unwrap(), note(2)))
+    },);
+    served.into_inner().unwrap()
+}
+
+#[tokio::test]
+async fn waiter_that_gets_a_slot_keeps_its_place() {
+    let cluster = cluster().await;
+    let pool = pool(&cluster, 1);
+    let connection = pool.get().await.unwrap();
+    let (first, second) = (pool.get(), pool.get());
+    pin_mut!(first, second);
+    assert!(first.as_mut().now_or_never().is_none());
+    assert!(second.as_mut().now_or_never().is_none());
+    cluster.cut_all();
+    while !connection.is_closed() {
+        yield_now().await;
+    }
+    // The first waiter gets the slot of the lost connection, and opens another one.
+    drop(connection);
+    assert_eq!(order_served(first, second).await, [1, 2]);
+    assert_eq!(cluster.counts().logins, 2);
+}
+
+#[tokio::test]
+async fn waiter_that_gets_an_expired_connection_keeps_its_place() {
+    let cluster = cluster().await;
+    let (clock, pool) = clocked_pool(&cluster);
+    let connection = pool.get().await.unwrap();
+    let (first, second) = (pool.get(), pool.get());
+    pin_mut!(first, second);
+    assert!(first.as_mut().now_or_never().is_none());
+    assert!(second.as_mut().now_or_never().is_none());
+    // Handed to the first waiter. It expires before the waiter validates it, and its slot goes to
+    // the second one.
+    drop(connection);
+    let age = Duration::from_secs(3_600);
+    clock.advance(age);
+    cluster.clock().advance(age);
+    assert_eq!(order_served(first, second).await, [1, 2]);
+    assert_eq!(cluster.counts().logins, 2);
 }

@@ -22,8 +22,8 @@ impl Binaries {
     /// Runs cargo with the profile `lambda`; its progress goes to standard error.
     pub(crate) async fn build() -> Result<Self, Box<dyn Error>> {
         let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        // What `cargo run` says of this package would make build scripts that read it run again,
-        // and with them everything that depends on them.
+        // The variables that `cargo run` sets for this package would make build scripts rerun that
+        // read them, and everything that depends on those.
         for (name, _) in env::vars_os() {
             let name = name.to_string_lossy();
             if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
@@ -43,7 +43,7 @@ impl Binaries {
             .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            // A group of its own, so that an interrupted demo ends the compilers too.
+            // Its own process group: an interrupted demo ends the compilers as well.
             .process_group(0)
             .spawn()
             .map_err(|error| format!("cannot run cargo, is it on the PATH? {error}"))?;
@@ -91,7 +91,7 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         if let Some(group) = self.0 {
-            // It fails only for a group that ended by itself.
+            // Fails only for a group that has ended.
             kill_process_group(group, Signal::TERM).ok();
         }
     }

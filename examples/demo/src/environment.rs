@@ -1,4 +1,4 @@
-//! What a program finds in its environment: the cluster and credentials, and nothing of ours.
+//! The environment of a program: the cluster and credentials, and none of the demo's own variables.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -30,10 +30,10 @@ impl Environment {
         })
     }
 
-    /// Prepares a program that connects with this identity's credentials. It ends when its
-    /// process handle is dropped.
+    /// Prepares a program that connects with this identity's credentials. Dropping its handle ends
+    /// the process.
     ///
-    /// Nothing is inherited: keys, profiles or settings of whoever runs the demo stay outside.
+    /// Inherits nothing: keys, profiles and settings of the demo's user stay outside.
     pub(crate) fn command(&self, program: &Path, identity: &Identity) -> Command {
         let mut command = Command::new(program);
         command

@@ -1,4 +1,4 @@
-//! The events that an API Gateway of kind REST sends to a Lambda, and the answers it expects.
+//! The events that an API Gateway sends to a Lambda for a REST API, and the responses it expects.
 //! <https://docs.aws.amazon.com/lambda/latest/dg/services-apigateway.html>
 
 use std::collections::BTreeMap;
@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use url::form_urlencoded;
 use uuid::Uuid;
 
-/// What the API has at a path; other paths do not reach the function. It has every method there:
-/// the function answers 405 to those that it lacks.
+/// A resource of the API. Other paths do not reach the function. All methods do: the function
+/// answers 405 to those it lacks.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) struct Resource<'a> {
     pub(crate) template: &'static str,
@@ -33,8 +33,8 @@ impl<'a> Resource<'a> {
     }
 }
 
-/// Builds the event of a request to this resource, as behind a domain name of one's own: the
-/// path has no stage.
+/// Builds the event of a request to this resource, as behind a custom domain name: the path has no
+/// stage.
 pub(crate) fn event(request: &Request<String>, resource: &Resource<'_>, request_id: &str) -> Value {
     let (uri, headers) = (request.uri(), headers(request.headers()));
     let mut query: BTreeMap<_, Vec<_>> = BTreeMap::new();
@@ -85,7 +85,7 @@ pub(crate) fn post(target: &str, body: &str) -> Value {
     own("POST", target, body)
 }
 
-/// Builds the event of a request to save a game that may be sent again under its key.
+/// Builds the event of a request to save a game, which is safe to repeat under its key.
 pub(crate) fn post_once(key: &str, body: &str) -> Value {
     made("POST", "/games", body, &[("idempotency-key", key)])
 }
@@ -107,8 +107,8 @@ fn made(method: &str, target: &str, body: &str, headers: &[(&str, &str)]) -> Val
             request.header(*name, *value)
         })
         .body(body.to_owned())
-        .expect("the demo writes its requests well");
-    let resource = Resource::of(&request).expect("the demo asks for what the API has");
+        .expect("the requests of the demo are well formed");
+    let resource = Resource::of(&request).expect("the demo only uses paths of the API");
     event(&request, &resource, &Uuid::new_v4().to_string())
 }
 
@@ -128,7 +128,7 @@ fn last_of_each(values: &BTreeMap<String, Vec<String>>) -> Value {
         .collect()
 }
 
-/// What the API Gateway is to send to the client.
+/// The response that the API Gateway sends to the client.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -137,7 +137,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// Reads the function's response, which wraps status, headers and body in JSON of its own.
+    /// Reads the function's response, which holds status, headers and body as JSON.
     pub(crate) fn parse(response: &Value) -> Option<Self> {
         let status = response.get("statusCode")?.as_u64()?.try_into().ok()?;
         let single = response["headers"].as_object().into_iter().flatten();
@@ -158,7 +158,7 @@ impl Answer {
         Some(Self {
             status: StatusCode::from_u16(status).ok()?,
             headers,
-            // Null where the answer has none, such as 204.
+            // Null if the response has none, as 204.
             body: match response.get("body") {
                 None | Some(Value::Null) => String::new(),
                 Some(body) => body.as_str()?.to_owned(),
@@ -166,7 +166,7 @@ impl Answer {
         })
     }
 
-    /// Returns the value of a header, whose name is in lower case, if there is one.
+    /// Returns the value of a header, by its name in lower case.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut headers = self.headers.iter();
         headers
@@ -174,16 +174,16 @@ impl Answer {
             .map(|(_, value)| value.as_str())
     }
 
-    /// Returns the body, or null where it is no JSON.
+    /// Returns the body, or null if it is not JSON.
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_default()
     }
 }
 
-/// The header that a client names its API key in.
+/// The header that holds the client's API key.
 pub(crate) const API_KEY: &str = "x-api-key";
 
-/// The gateway's name of the key, which is no secret.
+/// The key's ID at the gateway, which is not secret.
 const API_KEY_ID: &str = "d3m0k3y1d0";
 
 #[cfg(test)]

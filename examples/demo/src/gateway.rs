@@ -20,15 +20,15 @@ use uuid::Uuid;
 use self::refusal::Refusal;
 use crate::event::{API_KEY, Answer, Resource, event};
 
-/// An event for the function, and the channel for its answer.
+/// An event for the function, and the channel for its response.
 #[derive(Debug)]
 pub(crate) struct Invocation {
     pub(crate) event: Value,
-    /// Dropped without an answer if the function failed.
+    /// Dropped without a response if the function failed.
     pub(crate) answer: oneshot::Sender<Answer>,
 }
 
-/// Serves the API to clients with this key until its future is dropped. Invocations are sent in the
+/// Serves the API to clients with this key, until its future is dropped. Events are sent in the
 /// order of the requests.
 pub(crate) async fn serve(
     listener: TcpListener,
@@ -88,7 +88,7 @@ fn is_allowed(headers: &HeaderMap, key: &str) -> bool {
     matches!((keys.next(), keys.next()), (Some(only), None) if only.as_bytes() == key.as_bytes())
 }
 
-/// Returns what the function answered, if it can be sent.
+/// Turns the function's response into an HTTP response.
 fn response(answer: Answer) -> Result<Response, Refusal> {
     let mut headers = HeaderMap::new();
     for (name, value) in &answer.headers {
@@ -104,7 +104,7 @@ fn response(answer: Answer) -> Result<Response, Refusal> {
     Ok(response)
 }
 
-/// API Gateway's limit.
+/// API Gateway's limit for a body.
 const LONGEST_BODY: usize = 10 * 1024 * 1024;
 
 #[cfg(test)]

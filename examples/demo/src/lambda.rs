@@ -1,4 +1,4 @@
-//! One execution environment of the Lambda: its real process under a Runtime API of its own.
+//! An execution environment of the Lambda: its real process, with a Runtime API of its own.
 
 use std::error::Error;
 use std::process::ExitStatus;
@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use crate::event::Answer;
 use crate::runtime_api::RuntimeApi;
 
-/// A running function. Its process ends with it.
+/// A running function. Dropping it ends the process.
 #[derive(Debug)]
 pub(crate) struct Lambda {
     process: Child,
@@ -24,7 +24,7 @@ pub(crate) struct Lambda {
 }
 
 impl Lambda {
-    /// Starts the process with the variables that Lambda adds to the function's own.
+    /// Starts the process, with the variables that Lambda adds.
     pub(crate) async fn start(mut command: Command, echo: bool) -> Result<Self, Box<dyn Error>> {
         let api = RuntimeApi::start().await?;
         let mut process = command
@@ -57,13 +57,13 @@ impl Lambda {
         }
     }
 
-    /// Sends an API Gateway's event and returns the function's answer. After an error the
-    /// environment is of no more use.
+    /// Sends an API Gateway event and returns the function's response. After an error the
+    /// environment is unusable.
     pub(crate) async fn invoke(&mut self, event: Value) -> Result<Answer, Box<dyn Error>> {
         self.invoke_within(event, Self::TIMEOUT).await
     }
 
-    /// Sends an API Gateway's event to a function that has less time.
+    /// Sends an API Gateway event to a function with a shorter timeout.
     pub(crate) async fn invoke_within(
         &mut self,
         event: Value,
@@ -74,7 +74,7 @@ impl Lambda {
             .ok_or_else(|| format!("not an answer to an API Gateway: {response}").into())
     }
 
-    /// Sends any event and returns what the function makes of it within its time.
+    /// Sends an event and returns the function's result, within the timeout.
     pub(crate) async fn call(
         &mut self,
         event: Value,
@@ -90,30 +90,30 @@ impl Lambda {
         }
     }
 
-    /// Tells whether the process is gone.
+    /// Returns whether the process has ended.
     pub(crate) fn has_ended(&mut self) -> bool {
         !matches!(self.process.try_wait(), Ok(None))
     }
 
-    /// Stops the process, as Lambda does between two invocations, and waits until it stands still.
+    /// Stops the process, as Lambda does between two invocations, and waits until it is stopped.
     pub(crate) async fn freeze(&self) -> Result<(), Box<dyn Error>> {
         let pid = self.pid()?;
         kill_process(pid, Signal::STOP)?;
-        // What is only looked at is left to the process handle to reap.
+        // Only looks: the process handle reaps the process.
         let changes = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
         let seen = spawn_blocking(move || waitid(WaitId::Pid(pid), changes)).await??;
         match seen.is_some_and(|status| status.stopped()) {
             true => Ok(()),
-            false => Err("the function ended instead of standing still".into()),
+            false => Err("the function ended instead of stopping".into()),
         }
     }
 
-    /// Lets the process go on.
+    /// Continues the process.
     pub(crate) fn thaw(&self) -> Result<(), Box<dyn Error>> {
         Ok(kill_process(self.pid()?, Signal::CONT)?)
     }
 
-    /// Waits for the line of the log in which the search finds something.
+    /// Waits for the line of the log that the search accepts.
     pub(crate) async fn logged<T>(&self, search: impl Fn(&str) -> Option<T>) -> T {
         let found = |lines: &Vec<String>| lines.iter().find_map(|line| search(line));
         let mut log = self.log.subscribe();
@@ -121,7 +121,7 @@ impl Lambda {
         found(&lines.expect("the sender is ours")).expect("it was found just now")
     }
 
-    /// Ends the function as Lambda does: SIGTERM, and SIGKILL when the grace period is over.
+    /// Ends the function as Lambda does: SIGTERM, and SIGKILL after the grace period.
     pub(crate) async fn shut_down(mut self) -> Result<ExitStatus, Box<dyn Error>> {
         kill_process(self.pid()?, Signal::TERM)?;
         match timeout(Self::GRACE, self.process.wait()).await {
@@ -144,14 +144,14 @@ impl Lambda {
         format!("the function ended with {status}, its log: {log}").into()
     }
 
-    /// The function's own time limit.
+    /// The function's timeout.
     pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 
-    /// What Lambda gives a function with an internal extension.
+    /// The grace period of a function with an internal extension.
     pub(crate) const GRACE: Duration = Duration::from_millis(500);
 }
 
-/// Keeps what the function writes; the task ends with the process.
+/// Collects the function's output; the task ends with the process.
 fn collect(
     output: impl AsyncRead + Send + Unpin + 'static,
     log: &watch::Sender<Vec<String>>,

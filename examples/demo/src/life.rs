@@ -1,4 +1,4 @@
-//! The steps of the Lambda's life: what is done in each, and what it proves.
+//! The steps of the demo.
 
 mod bootstrap;
 mod conflict;
@@ -31,11 +31,11 @@ pub(crate) struct Life {
     pub(crate) echo: bool,
 }
 
-/// What a step leaves behind and what it proved, or why it could not.
+/// A step's result and proof, or its error.
 pub(crate) type Outcome<T> = Result<(T, Proof), Box<dyn Error>>;
 
 impl Life {
-    /// Starts a Lambda whose connections carry a name, with settings besides those of all.
+    /// Starts a Lambda whose connections have this name, with further settings.
     pub(crate) async fn lambda(
         &self,
         name: &str,
@@ -53,14 +53,14 @@ impl Life {
         Lambda::start(command, self.echo).await
     }
 
-    /// Returns what the cluster saw of the connections of this name, the oldest first.
+    /// Returns the cluster's log of the connections with this name, the oldest first.
     fn connections(&self, name: &str) -> Vec<ConnectionLog> {
         let mut connections = self.cluster.connections();
         connections.retain(|connection| connection.application_name.as_deref() == Some(name));
         connections
     }
 
-    /// Returns the one connection that the Lambda of this name is to have.
+    /// Returns the only connection of the Lambda with this name.
     fn connection(&self, name: &str) -> Result<ConnectionLog, String> {
         match <[ConnectionLog; 1]>::try_from(self.connections(name)) {
             Ok([connection]) => Ok(connection),
@@ -69,7 +69,7 @@ impl Life {
     }
 }
 
-/// Returns the body of an answer that has to have this status.
+/// Returns the body of a response, which must have this status.
 fn expect(answer: &Answer, status: u16) -> Result<Value, String> {
     if answer.status != status {
         return Err(format!("{status} was expected, not {answer:?}"));
@@ -77,12 +77,12 @@ fn expect(answer: &Answer, status: u16) -> Result<Value, String> {
     Ok(answer.json())
 }
 
-/// Returns a text of a body that has to hold it.
+/// Returns a text field of a body.
 fn text<'a>(body: &'a Value, field: &str) -> Result<&'a str, String> {
     body[field]
         .as_str()
         .ok_or_else(|| format!("{field} is no text in {body}"))
 }
 
-/// The application name of the Lambda that lives from the cold start to SIGTERM.
+/// The application name of the Lambda that runs from the cold start to SIGTERM.
 const WARM: &str = "demo-warm";

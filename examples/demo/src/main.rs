@@ -1,8 +1,8 @@
 //! The life of the generate-game Lambda on this machine, step by step.
 //!
-//! Nothing is played: the Lambda and its bootstrap are the programs that would be deployed, the
-//! Runtime API hands them API Gateway events, and every connection goes through TLS and a
-//! verified IAM token to a real PostgreSQL behind dsql-local.
+//! Nothing is mocked except AWS: the Lambda and its bootstrap are the deployed programs, the
+//! Runtime API sends them API Gateway events, and every connection uses TLS and a verified IAM
+//! token, to a real PostgreSQL behind dsql-local.
 
 mod binaries;
 mod environment;
@@ -30,22 +30,22 @@ use crate::step::{Form, Steps, chain};
 
 /// Runs the generate-game Lambda on this machine, from its bootstrap to its end.
 ///
-/// Builds the Lambda's programs first, with the profile `lambda`. Prints one line a step: what it
-/// proved and how long it took. Exits with 1 when a step failed, and with 128 and its number
-/// when a signal ended it.
+/// Builds the programs first, with the profile `lambda`. Prints one line per step: what it proved
+/// and how long it took. Exits with 1 if a step failed, and with 128 plus its number if a signal
+/// ended the demo.
 #[derive(Debug, Parser)]
 #[command(version, after_long_help = NOTES)]
 struct Args {
-    /// Print one JSON object a step, and nothing else, on standard output
+    /// Print one JSON object per step, and nothing else, on standard output
     #[arg(long)]
     json: bool,
-    /// Instead of the whole life: bootstrap, cold start, and an HTTP port for curl until Ctrl-C
+    /// Instead of all steps: bootstrap, cold start, and an HTTP port for curl until Ctrl-C
     #[arg(long)]
     serve: bool,
-    /// Port on 127.0.0.1 for --serve; 0 takes a free one
+    /// Port on 127.0.0.1 for --serve; 0 selects a free one
     #[arg(long, default_value_t = 0, requires = "serve")]
     port: u16,
-    /// Show what the Lambda logs, on standard error
+    /// Show the Lambda's log on standard error
     #[arg(long)]
     log: bool,
 }
@@ -53,25 +53,25 @@ struct Args {
 const NOTES: &str = "\
 The fields of --json:
   step    the step's name
-  ok      whether it proved what it is there for
+  ok      whether it succeeded
   ms      how long it took
-  proves  in words, what it proved; not there if it failed
-  error   why it failed; not there if it did not
+  proves  what it proved, in words; absent if it failed
+  error   why it failed; absent if it succeeded
 and what was measured: numbers of invocations, connections, statements (flights: the client's
-messages up to each one that asks for an answer), .. and times, in _ms and _us. For --serve: url,
+messages up to each one that wants a reply), .. and times, in _ms and _us. For --serve: url,
 api_key, curl (ready commands).
 
 The freeze:
-  SIGSTOP stops the process for real seconds while the network swallows everything. Its clocks go
-  on meanwhile. Lambda may stop the guest's monotonic clock as well, and with it every timer: that
-  is not imitated here, but covered by dsql-conn's tests, which move the clock.";
+  SIGSTOP stops the process for real seconds while the network drops everything. Its clocks
+  continue. Lambda may also stop the guest's monotonic clock, and with it every timer. The demo
+  does not imitate that; dsql-conn's tests, which move the clock, cover it.";
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let args = Args::parse();
-    // What is dropped when a signal ends the wait ends its processes and removes its files.
+    // A signal drops the steps, which ends their processes and removes their files.
     let result = tokio::select! {
-        // Listens before there is anything to clean up.
+        // Installed before there is anything to clean up.
         biased;
         signal = told_to_end() => match signal {
             Ok(signal) => {
@@ -126,7 +126,7 @@ async fn demo(args: &Args) -> Result<usize, Box<dyn Error>> {
         .await;
     steps.run("conflict", life.conflict(started.as_mut())).await;
     steps.run("SIGTERM", life.shut_down(started)).await;
-    // These after the end of the environment above: it would lose its network too.
+    // After the environment above has ended: this step cuts its network as well.
     steps
         .run("SIGTERM after a stall", life.shut_down_stalled())
         .await;
@@ -140,7 +140,7 @@ async fn demo(args: &Args) -> Result<usize, Box<dyn Error>> {
     Ok(steps.failed())
 }
 
-/// Runs the steps up to the open port and serves there. Returns only when one of them failed.
+/// Runs the steps up to the open port, then serves. Returns only if a step failed.
 async fn serve(life: &Life, form: Form, port: u16) -> Result<usize, Box<dyn Error>> {
     let mut steps = Steps::new(form, 3);
     steps.run("bootstrap as admin", life.bootstrap()).await;
@@ -154,7 +154,7 @@ async fn serve(life: &Life, form: Form, port: u16) -> Result<usize, Box<dyn Erro
     Ok(steps.failed())
 }
 
-/// Returns the number of the signal that asks the demo to end.
+/// Returns the number of the signal that ends the demo.
 async fn told_to_end() -> io::Result<u8> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;

@@ -1,6 +1,6 @@
-//! The Lambda Runtime API, as one execution environment sees it: hands out events, takes answers.
+//! The Lambda Runtime API of one execution environment: sends events, takes responses.
 //!
-//! The function asks for each event and blocks until there is one, so the server decides when an
+//! The function requests each event and blocks until there is one, so the server decides when an
 //! invocation starts. <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
 
 use std::collections::HashMap;
@@ -73,7 +73,7 @@ impl RuntimeApi {
         self.address
     }
 
-    /// Waits until the function asks for its first event, which ends the init phase.
+    /// Waits until the function requests its first event, which ends the init phase.
     pub(crate) async fn initialized(&mut self) {
         self.polled
             .wait_for(|polled| *polled)
@@ -81,7 +81,7 @@ impl RuntimeApi {
             .expect("the server lives as long as we do");
     }
 
-    /// Sends an event and waits for the function's answer.
+    /// Sends an event and waits for the function's response.
     pub(crate) async fn invoke(&self, event: Value, timeout: Duration) -> Result<Value, String> {
         let (answer, answered) = oneshot::channel();
         let invocation = Invocation {
@@ -103,7 +103,7 @@ impl Drop for RuntimeApi {
 }
 
 struct Environment {
-    /// Held across an await by the one request that waits for an event.
+    /// Held across an await by the single request that waits for an event.
     waiting: tokio::sync::Mutex<mpsc::UnboundedReceiver<Invocation>>,
     running: Mutex<HashMap<String, oneshot::Sender<Result<Value, String>>>>,
     polled: watch::Sender<bool>,
@@ -173,7 +173,7 @@ async fn error(
     environment.settle(&id, Err(format!("the function failed: {body}")))
 }
 
-/// Answers the extension by which a function asks for SIGTERM.
+/// Serves the Extensions API, by which a function registers for SIGTERM.
 async fn register(headers: HeaderMap) -> Response {
     if !headers.contains_key("lambda-extension-name") {
         return StatusCode::BAD_REQUEST.into_response();

@@ -1,4 +1,4 @@
-//! `--serve`: keeps the Lambda behind an HTTP port, for curl, with one execution environment.
+//! `--serve`: serves the Lambda on an HTTP port, for curl, with a single execution environment.
 
 use std::error::Error;
 use std::io;
@@ -14,17 +14,17 @@ use crate::lambda::Lambda;
 use crate::life::{Life, Outcome, Started};
 use crate::step::{Proof, chain};
 
-/// A port that is open, and the Lambda that is to answer there.
+/// An open port, and the Lambda behind it.
 pub(crate) struct Open {
     listener: TcpListener,
     key: String,
     lambda: Lambda,
-    /// Commands for people to try.
+    /// Commands to try.
     pub(crate) lines: Vec<String>,
 }
 
 impl Life {
-    /// Opens the port and says how to use it.
+    /// Opens the port and prints how to use it.
     pub(crate) async fn open(&self, port: u16, started: Option<Started>) -> Outcome<Open> {
         let started = started.ok_or("there is no Lambda, the cold start failed")?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
@@ -49,7 +49,7 @@ impl Life {
         Ok((open, proof))
     }
 
-    /// Answers requests for as long as it is polled.
+    /// Serves requests while it is polled.
     pub(crate) async fn serve(&self, open: Open) -> io::Result<()> {
         let (sender, invocations) = mpsc::unbounded_channel();
         tokio::select! {
@@ -58,9 +58,9 @@ impl Life {
         }
     }
 
-    /// Hands one event at a time to the one environment, which a new one follows when it fails.
-    /// Lambda would start more of them instead of letting requests wait, up to the concurrency
-    /// that it is allowed.
+    /// Sends one event at a time to the only environment, and replaces it after a failure. Lambda
+    /// itself would start more environments instead of letting requests wait, up to the concurrency
+    /// limit.
     async fn work(&self, lambda: Lambda, mut invocations: mpsc::UnboundedReceiver<Invocation>) {
         let mut environment = Some(lambda);
         while let Some(Invocation { event, answer }) = invocations.recv().await {
@@ -75,7 +75,7 @@ impl Life {
                 lambda.invoke(event).await
             };
             match answered.await {
-                // Who asked may have left.
+                // The client may have disconnected.
                 Ok(answered) => drop(answer.send(answered)),
                 Err(error) => {
                     eprintln!(
@@ -95,7 +95,7 @@ impl Life {
     }
 }
 
-/// Writes commands that can be copied to a shell as they are.
+/// Returns commands that can be pasted into a shell.
 fn curl_lines(address: SocketAddr, key: &str, game: &str) -> Vec<String> {
     let url = format!("http://{address}/games");
     let key = format!("-H 'x-api-key: {key}'");

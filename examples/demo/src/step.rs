@@ -1,4 +1,4 @@
-//! The steps of the demo: each is one line that says what it proved, or why it did not.
+//! The steps of the demo: each prints one line, with its proof or its error.
 
 use std::error::Error;
 use std::fmt::Write;
@@ -8,25 +8,25 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::time::timeout;
 
-/// What a step found out.
+/// What a step proved.
 #[derive(Debug)]
 pub(crate) struct Proof {
     /// In words, on one line.
     pub(crate) words: String,
-    /// In numbers: an object, whose fields become fields of the step's line in JSON.
+    /// In numbers: an object, whose fields become fields of the JSON line.
     pub(crate) numbers: Value,
 }
 
-/// How the lines are written.
+/// The format of the lines.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Form {
     /// For people.
     Text,
-    /// For scripts: one object a line.
+    /// For scripts: one object per line.
     Json,
 }
 
-/// Counts the steps and remembers whether one failed.
+/// Counts the steps and the failures.
 #[derive(Debug)]
 pub(crate) struct Steps {
     form: Form,
@@ -45,7 +45,7 @@ impl Steps {
         }
     }
 
-    /// Runs a step and prints its line. What the step leaves behind is there only if it went well.
+    /// Runs a step and prints its line. Returns the step's result unless it failed.
     pub(crate) async fn run<T>(
         &mut self,
         name: &str,
@@ -76,7 +76,7 @@ impl Steps {
         self.failed
     }
 
-    /// Prints how it went; scripts count for themselves.
+    /// Prints the summary; scripts count for themselves.
     pub(crate) fn sum_up(&self, time: Duration) {
         let time = time.as_secs_f32();
         let (failed, total) = (self.failed, self.total);
@@ -126,7 +126,7 @@ impl<'a> Line<'a> {
     }
 }
 
-/// Joins an error and its sources in one line.
+/// Joins an error and its sources into one line.
 pub(crate) fn chain(error: &dyn Error) -> String {
     let mut line = error.to_string();
     let mut source = error.source();
@@ -137,7 +137,7 @@ pub(crate) fn chain(error: &dyn Error) -> String {
     line.replace('\n', " ")
 }
 
-/// Far more than a step needs on a busy machine; it only keeps the demo from hanging.
+/// Far more than a step needs on a busy machine; it prevents a hanging demo.
 const LIMIT: Duration = Duration::from_secs(30);
 
 #[cfg(test)]

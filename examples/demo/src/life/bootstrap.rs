@@ -7,8 +7,8 @@ use crate::lambda::Lambda;
 use crate::step::Proof;
 
 impl Life {
-    /// The deployment's custom resource prepares the cluster; a second one finds nothing to do, and
-    /// the end of the resource takes nothing away.
+    /// The deployment's custom resource prepares the cluster; a second run changes nothing, and
+    /// deleting the resource removes nothing.
     pub(crate) async fn bootstrap(&self) -> Outcome<()> {
         let mut command = self
             .environment

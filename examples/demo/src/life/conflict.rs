@@ -1,4 +1,4 @@
-//! A statement that loses against another transaction.
+//! A statement that conflicts with another transaction.
 
 use dsql_local::{Fault, Refusal};
 use serde_json::json;
@@ -8,7 +8,7 @@ use crate::event::post;
 use crate::step::Proof;
 
 impl Life {
-    /// A conflict is no failure of the invocation, and nothing is saved twice.
+    /// A conflict does not fail the invocation, and nothing is saved twice.
     pub(crate) async fn conflict(&self, started: Option<&mut Started>) -> Outcome<()> {
         let lambda = &mut Started::or_missing(started)?.lambda;
         let before = self.connection(WARM)?.flights.len();
@@ -38,7 +38,7 @@ impl Life {
         }
         let proof = Proof {
             words: format!(
-                "the statement met 40001 {conflicts} times (OC000, OC001), was run again on the \
+                "the statement met 40001 {conflicts} times (OC000, OC001), was retried on the \
                  same connection, and answered 201; 1 row saved"
             ),
             numbers: json!({

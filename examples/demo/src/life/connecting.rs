@@ -1,4 +1,4 @@
-//! Cold starts whose connection is refused: for now, or for good.
+//! Cold starts whose connection is refused, temporarily or permanently.
 
 use std::time::Instant;
 
@@ -11,13 +11,13 @@ use crate::lambda::Lambda;
 use crate::step::Proof;
 
 impl Life {
-    /// A cluster that had gone to sleep is waited for.
+    /// A sleeping cluster is waited for.
     pub(crate) async fn waking(&self) -> Outcome<()> {
         self.refused_for_now("demo-waking", &Refusal::WakingUp, 4)
             .await
     }
 
-    /// A connect that comes in a rush is repeated a little later.
+    /// A throttled connect is retried after a short time.
     pub(crate) async fn throttled(&self) -> Outcome<()> {
         self.refused_for_now("demo-throttled", &Refusal::RateExceeded, 2)
             .await
@@ -45,8 +45,8 @@ impl Life {
         }
         let proof = Proof {
             words: format!(
-                "{times} connects refused ({} {:?}), the one after a growing pause each let in, \
-                 all during {} ms of init; the first invocation was answered 201",
+                "{times} connects refused ({} {:?}) and retried after growing pauses, the next \
+                 one accepted, all during {} ms of init; the first invocation was answered 201",
                 refusal.sqlstate(),
                 refusal.message(),
                 initialized.as_millis(),
@@ -63,10 +63,10 @@ impl Life {
         Ok(((), proof))
     }
 
-    /// IAM refuses the connection, and the caller hears of it at once instead of at a timeout.
+    /// IAM refuses the connection, and the caller gets the error at once instead of a timeout.
     pub(crate) async fn denied(&self) -> Outcome<()> {
-        let stranger = self.cluster.identity("no-permission", &[]);
-        let mut lambda = self.lambda(DENIED, &stranger, &[]).await?;
+        let unauthorized = self.cluster.identity("no-permission", &[]);
+        let mut lambda = self.lambda(DENIED, &unauthorized, &[]).await?;
         lambda.initialized().await?;
         let connects = self.connections(DENIED).len();
         let start = Instant::now();
@@ -83,7 +83,7 @@ impl Life {
             );
         }
         let cause = lambda.logged(cause_of_failure).await;
-        if !(cause.contains(stranger.arn()) && cause.contains("perform: dsql:DbConnect ")) {
+        if !(cause.contains(unauthorized.arn()) && cause.contains("perform: dsql:DbConnect ")) {
             return Err(format!("the log does not name who lacks which action: {cause}").into());
         }
         let proof = Proof {
@@ -92,7 +92,7 @@ impl Life {
                  names {} and the missing dsql:DbConnect",
                 time.as_millis(),
                 Lambda::TIMEOUT.as_millis(),
-                stranger.arn(),
+                unauthorized.arn(),
             ),
             numbers: json!({
                 "status": 503,
@@ -105,7 +105,7 @@ impl Life {
     }
 }
 
-/// Reads the cause out of the line that the function logs for a failed request.
+/// Reads the cause from the log line of a failed request.
 fn cause_of_failure(line: &str) -> Option<String> {
     let line: Value = serde_json::from_str(line).ok()?;
     if line.get("message")? != "request failed" {

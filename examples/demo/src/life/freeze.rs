@@ -1,4 +1,4 @@
-//! The freeze between two invocations, in which the network forgets the connection.
+//! A freeze between two invocations, during which the network drops the connection.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::event::{get, post};
 use crate::step::Proof;
 
 impl Life {
-    /// The invocation after a thaw is answered, on a new connection.
+    /// The invocation after the freeze is served, on a new connection.
     pub(crate) async fn freeze(&self) -> Outcome<()> {
         let settings = [("DSQL_PING_AFTER_SECONDS", "1")];
         let mut lambda = self.lambda(NAME, &self.function, &settings).await?;
@@ -28,7 +28,7 @@ impl Life {
         expect(&answer, 201)?;
         expect(&lambda.invoke(get("/games")).await?, 200)?;
         let connections = self.connections(NAME);
-        // Lets the cluster close the socket that nobody holds any more.
+        // Lets the cluster close the abandoned socket.
         self.cluster.release();
 
         let [_lost, new] = connections.as_slice() else {
@@ -40,8 +40,8 @@ impl Life {
         let proof = Proof {
             words: format!(
                 "after {} s of SIGSTOP and a dead network the next invocation was answered 201 in \
-                 {} ms: no answer to a ping for 1 s, 1 new connection, used by the one after too; \
-                 what SIGSTOP does not imitate: --help",
+                 {} ms, on a connection opened beside the unanswered ping; the invocation after \
+                 it used the same one; what SIGSTOP does not imitate: --help",
                 FROZEN.as_secs(),
                 first.as_millis(),
             ),
@@ -58,5 +58,5 @@ impl Life {
 
 const NAME: &str = "demo-freeze";
 
-/// Longer than this function's connections may be idle without being asked for a sign of life.
+/// Longer than this function's connections may be idle without a ping.
 const FROZEN: Duration = Duration::from_secs(2);

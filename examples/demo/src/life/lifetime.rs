@@ -1,4 +1,4 @@
-//! A connection that comes to its age, which the service would end in its 60th minute.
+//! A connection past its maximum lifetime, which the service would end after 60 minutes.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use crate::event::post;
 use crate::step::Proof;
 
 impl Life {
-    /// A connection past its lifetime is replaced before it is lent.
+    /// An expired connection is replaced before it is checked out.
     pub(crate) async fn lifetime(&self) -> Outcome<()> {
         let seconds = LIFETIME.as_secs().to_string();
         let settings = [("DSQL_MAX_LIFETIME_SECONDS", seconds.as_str())];
@@ -25,11 +25,11 @@ impl Life {
         let answered = start.elapsed();
         expect(&answer, 201)?;
 
-        // Its goodbye may still be on its way to the cluster's book.
+        // Its Terminate may reach the cluster later.
         let used = loop {
             let mut used = self.connections(NAME);
             used.retain(|connection| statements(connection) > 0);
-            if used.first().is_some_and(said_goodbye) {
+            if used.first().is_some_and(sent_terminate) {
                 break used;
             }
             sleep(Duration::from_millis(1)).await;
@@ -42,8 +42,8 @@ impl Life {
         }
         let proof = Proof {
             words: format!(
-                "{} s after the first invocation its connection was past its lifetime: it got a \
-                 goodbye and no statement, the next invocation was answered 201 in {} ms on \
+                "{} s after the first invocation its connection was past its lifetime: it was \
+                 closed by Terminate, and the next invocation was answered 201 in {} ms on \
                  another",
                 LIFETIME.as_secs(),
                 answered.as_millis(),
@@ -64,7 +64,7 @@ fn statements(connection: &ConnectionLog) -> usize {
     flights.filter(|flight| *flight != "X").count()
 }
 
-fn said_goodbye(connection: &ConnectionLog) -> bool {
+fn sent_terminate(connection: &ConnectionLog) -> bool {
     connection
         .flights
         .last()
@@ -73,5 +73,5 @@ fn said_goodbye(connection: &ConnectionLog) -> bool {
 
 const NAME: &str = "demo-lifetime";
 
-/// What production has is 55 minutes.
+/// In production it is 55 minutes.
 const LIFETIME: Duration = Duration::from_secs(1);

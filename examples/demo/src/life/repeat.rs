@@ -1,4 +1,4 @@
-//! A client that asks again for what may have been saved.
+//! A client that repeats a request that may have been applied.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use crate::event::post_once;
 use crate::step::Proof;
 
 impl Life {
-    /// A game whose answer was lost is saved once, though the function and its client ask again.
+    /// A game whose response was lost is saved once, although the function and its client retry.
     pub(crate) async fn lost_answer(&self) -> Outcome<()> {
         let mut lambda = self.lambda(NAME, &self.function, &[]).await?;
         lambda.initialized().await?;
@@ -24,14 +24,14 @@ impl Life {
         let reason = text(&refusal, "reason")?;
         let retry_after = unanswered.header("retry-after");
         let (Some(retry_after), true) = (retry_after, reason == "outcome_unknown") else {
-            return Err(format!("leave to ask again was expected, not {unanswered:?}").into());
+            return Err(format!("a retryable error was expected, not {unanswered:?}").into());
         };
         let start = Instant::now();
         let answer = lambda.invoke(request()).await?;
         let answered = start.elapsed();
         let game = expect(&answer, 201)?;
         if answer.header("idempotency-replayed") != Some("true") {
-            return Err(format!("the game of before was expected, not {answer:?}").into());
+            return Err(format!("the same game was expected, not {answer:?}").into());
         }
 
         let sql = format!("SELECT id::text FROM games.games WHERE title = '{TITLE}'");
@@ -41,8 +41,8 @@ impl Life {
         }
         let proof = Proof {
             words: format!(
-                "the cluster saved the game, and its answers to {LOST} attempts were lost: 503 \
-                 {reason} with Retry-After: {retry_after}; asked again with the same \
+                "the cluster saved the game, and its replies to {LOST} attempts were lost: 503 \
+                 {reason} with Retry-After: {retry_after}; the request repeated with the same \
                  Idempotency-Key: 201 with that game in {} ms, {} row saved",
                 answered.as_millis(),
                 rows.len(),
@@ -58,7 +58,7 @@ impl Life {
         Ok(((), proof))
     }
 
-    /// Lets the cluster apply statements, and cuts the connection before it can say so.
+    /// Lets the cluster apply statements, and cuts the connection before it replies.
     async fn lose_answers(&self) {
         let lost = Fault::delay(Direction::ToClient, FOREVER);
         for struck in 0..LOST {
@@ -76,8 +76,8 @@ const NAME: &str = "demo-lost-answer";
 
 const TITLE: &str = "Lost answer";
 
-/// As often as the function tries.
+/// The number of the function's attempts.
 const LOST: u64 = 4;
 
-/// Until the connection is cut.
+/// Longer than until the connection is cut.
 const FOREVER: Duration = Duration::from_secs(3_600);

@@ -1,4 +1,4 @@
-//! What clients ask for: games that are there, and things that cannot be had.
+//! Valid and invalid requests of clients.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use crate::event::{get, post};
 use crate::step::Proof;
 
 impl Life {
-    /// A saved game is the same in the answer, by its id, in the list and in the cluster.
+    /// A saved game is the same in the response, by its id, in the list and in the cluster.
     pub(crate) async fn read_back(&self, started: Option<&mut Started>) -> Outcome<()> {
         let lambda = &mut Started::or_missing(started)?.lambda;
         let body = json!({ "title": TITLE }).to_string();
@@ -42,7 +42,7 @@ impl Life {
         Ok(((), proof))
     }
 
-    /// What cannot be answered is told why, and costs the cluster no more than it must.
+    /// An invalid request is refused with the reason, and costs no more than one statement.
     pub(crate) async fn bad_requests(&self, started: Option<&mut Started>) -> Outcome<()> {
         let lambda = &mut Started::or_missing(started)?.lambda;
         let before = self.connection(WARM)?.flights.len();
@@ -69,7 +69,7 @@ impl Life {
         let proof = Proof {
             words: format!(
                 "{} requests answered 400 without a statement, an unknown id 404 after one; each \
-                 says why, with its request id",
+                 names the reason and the request id",
                 requests - 1,
             ),
             numbers: json!({
@@ -80,5 +80,5 @@ impl Life {
     }
 }
 
-/// Not only letters that ASCII has.
+/// With letters outside ASCII.
 const TITLE: &str = "Schach für zwei ♟";

@@ -12,7 +12,7 @@ use crate::lambda::Lambda;
 use crate::step::Proof;
 
 impl Life {
-    /// Lambda takes the environment away.
+    /// Lambda ends the environment.
     pub(crate) async fn shut_down(&self, started: Option<Started>) -> Outcome<()> {
         let started = started.ok_or("there is no Lambda, the cold start failed")?;
         let start = Instant::now();
@@ -21,17 +21,17 @@ impl Life {
         if status.code() != Some(0) {
             return Err(format!("the function ended with {status}").into());
         }
-        // What the process sent last may still be on its way to the cluster's book.
+        // The last messages may reach the cluster later.
         while self.connection(WARM)?.outcome == Fate::Open {
             sleep(Duration::from_millis(1)).await;
         }
         let last = self.connection(WARM)?.flights.pop();
         if last.as_deref() != Some("X") {
-            return Err(format!("the connection ended without a goodbye, after {last:?}").into());
+            return Err(format!("the connection ended without Terminate, after {last:?}").into());
         }
         let proof = Proof {
             words: format!(
-                "drained: the connection said goodbye, exit 0 in {} ms of Lambda's {} ms",
+                "drained: the connection sent Terminate, exit 0 in {} ms of Lambda's {} ms",
                 time.as_millis(),
                 Lambda::GRACE.as_millis(),
             ),
@@ -40,8 +40,7 @@ impl Life {
         Ok(((), proof))
     }
 
-    /// Lambda takes the environment away after a freeze, with a statement that nobody ever
-    /// answered.
+    /// Lambda ends the environment after a freeze, with a statement whose reply never comes.
     pub(crate) async fn shut_down_stalled(&self) -> Outcome<()> {
         let mut lambda = self.lambda("demo-stalled", &self.function, &[]).await?;
         lambda.initialized().await?;
@@ -78,7 +77,7 @@ impl Life {
     }
 }
 
-/// The function's own time limit.
+/// The function's own limit for a response.
 const LIMIT: Duration = Duration::from_millis(800);
 
 const FREEZE: Duration = Duration::from_millis(500);

@@ -1,4 +1,4 @@
-//! The cold start, and what every invocation after it may rely on.
+//! The cold start, and what later invocations rely on.
 
 use std::time::{Duration, Instant};
 
@@ -9,14 +9,14 @@ use crate::event::{get, post};
 use crate::lambda::Lambda;
 use crate::step::Proof;
 
-/// A Lambda that answered, and the game that it saved.
+/// A Lambda after its first response, and the game that it saved.
 pub(crate) struct Started {
     pub(crate) lambda: Lambda,
     pub(crate) game: Value,
 }
 
 impl Started {
-    /// Returns the environment of the cold start, for the steps that go on with it.
+    /// Returns the environment of the cold start, for the next steps.
     pub(crate) fn or_missing(started: Option<&mut Self>) -> Result<&mut Self, &'static str> {
         started.ok_or("there is no Lambda, the cold start failed")
     }
@@ -56,7 +56,7 @@ impl Life {
         Ok((Started { lambda, game }, proof))
     }
 
-    /// Requests of each kind use the connection of the cold start, and only for their statement.
+    /// Requests of each kind use the connection of the cold start, one statement each.
     pub(crate) async fn warm(&self, started: Option<&mut Started>) -> Outcome<()> {
         let started = Started::or_missing(started)?;
         let find = started.path()?;
@@ -85,16 +85,16 @@ impl Life {
             return Err(format!("the log's line of the request is {line}").into());
         }
         let flights = self.connection(WARM)?.flights.split_off(before);
-        // Closing a statement is told to the server along the way; nobody waits for the answer.
+        // `Close` of a statement goes with the next message; nobody waits for its reply.
         let statements = flights.iter().filter(|flight| *flight != "CS").count();
         let Some(of_checkouts @ 0) = statements.checked_sub(INVOCATIONS) else {
             return Err(format!("{INVOCATIONS} flights were expected, not {flights:?}").into());
         };
         let proof = Proof {
             words: format!(
-                "{INVOCATIONS} statements in {statements} flights on the same connection, so \
-                 round trips of the checkout: {of_checkouts}; {} us on average, {} us at most; one \
-                 line of the log each, with the gateway's request ID",
+                "{INVOCATIONS} statements in {statements} round trips on the same connection, so \
+                 {of_checkouts} for checkouts; {} us on average, {} us at most; one log line \
+                 each, with the gateway's request ID",
                 average.as_micros(),
                 slowest.as_micros(),
             ),
@@ -110,7 +110,7 @@ impl Life {
     }
 }
 
-/// Reads the line that the function logs for a request.
+/// Reads the log line of the request.
 fn answered(line: &str, request_id: &str) -> Option<Value> {
     let line: Value = serde_json::from_str(line).ok()?;
     let is_it = line["message"] == "request answered" && line["request_id"] == request_id;

@@ -78,8 +78,8 @@ async fn unknown_game_is_404() {
 #[tokio::test]
 async fn missing_permission_is_503_and_says_so() {
     let account = Account::bootstrapped().await;
-    let stranger = account.cluster.identity("stranger", &[]);
-    let config = config(&account.cluster, &stranger).user("game");
+    let unauthorized = account.cluster.identity("unauthorized", &[]);
+    let config = config(&account.cluster, &unauthorized).user("game");
     let games = Games(Pool::lambda(config).build());
 
     let answer = games.call("POST", "/games", "").await;
@@ -492,8 +492,8 @@ async fn conflict_under_a_key_is_repeated_and_told_when_it_stays() {
 #[tokio::test]
 async fn missing_permission_is_met_once_under_a_key_too() {
     let account = Account::bootstrapped().await;
-    let stranger = account.cluster.identity("stranger", &[]);
-    let config = config(&account.cluster, &stranger).user("game");
+    let unauthorized = account.cluster.identity("unauthorized", &[]);
+    let config = config(&account.cluster, &unauthorized).user("game");
     let games = Games(Pool::lambda(config).build());
 
     let answer = games.post("client", &["7"], "").await;

@@ -1,4 +1,4 @@
-//! The manners in which a transfer is made: how a transaction is used, and how it is misused.
+//! The ways to make a transfer: correct uses of a transaction, and misuses.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -11,71 +11,70 @@ use rand::rngs::StdRng;
 use tokio::time::timeout;
 
 use crate::bank::{COLLIDE, Transfer};
-use crate::journal::{Answer, Told};
+use crate::journal::{CallResult, Outcome};
 use crate::retries::Runs;
 
-/// How a transfer is made.
+/// A way to make a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Manner {
+pub(crate) enum Usage {
     /// One statement after the other.
     Plain,
-    /// As many statements at once as can be, and more patience with conflicts.
+    /// As many concurrent statements as possible, and more attempts at conflicts.
     AtOnce,
-    /// Under a key, by a policy that says so.
+    /// With a unique key and an idempotent policy.
     Idempotent,
-    /// Under a key that a second run stumbles over, by a policy that says that it changes nothing
-    /// then.
+    /// With a unique key that makes a second attempt fail, and an idempotent policy.
     Stumbling,
-    /// Under a key, by a caller who asks again until the outcome is known.
+    /// With a unique key, by a caller who repeats the call until the outcome is known.
     Keyed,
-    /// A row in the ledger and no money, by one statement without a transaction. It is lost if
-    /// another borrower's transaction is open on its connection.
+    /// A single statement without a transaction that adds a ledger row. It is lost if the
+    /// connection still has another user's open transaction.
     Single,
-    /// The body writes, and then returns an error of its own.
+    /// The body writes, then returns an error of its own.
     Refusing,
-    /// The body keeps the failure of a statement to itself.
+    /// The body ignores the error of a statement.
     Swallowing,
-    /// The caller drops the call after a while.
+    /// The caller cancels the call after a while.
     Impatient,
-    /// The policy allows little time.
+    /// The policy has a short deadline.
     Hurried,
-    /// By hand on a connection that is given back with the transaction open.
+    /// By hand on a connection that is returned with its transaction open.
     Abandoning,
-    /// By a single statement, just after a connection was given back with a `BEGIN` in the driver's
+    /// A single statement, right after a connection was returned with `BEGIN` in the driver's
     /// queue.
     Beginning,
-    /// The body lets its handle out, which then tries to commit.
+    /// The body leaks its handle, which then tries to commit.
     Escaping,
-    /// The body commits itself, which must not be run again.
+    /// The body itself commits, so it must not be retried.
     Committing,
-    /// The body rolls back itself.
+    /// The body itself rolls back.
     RollingBack,
 }
 
-/// One transfer that is to be made.
+/// One transfer to make.
 #[derive(Debug)]
 pub(crate) struct Call<'a> {
     pub(crate) pool: &'a Pool,
     pub(crate) transfer: &'a Transfer,
     pub(crate) runs: Runs<'a>,
-    /// How long it is waited for, by those who do not wait for the end.
-    pub(crate) patience: Duration,
+    /// When callers who cancel the call do so.
+    pub(crate) limit: Duration,
 }
 
-/// An error type of the caller's, as `transaction_with` allows.
+/// An error type of the caller, as `transaction_with` allows.
 #[derive(Debug)]
 enum BodyError {
     OnPurpose,
     Database(Error),
 }
 
-impl Manner {
-    /// Draws a manner, the usual ones more often.
+impl Usage {
+    /// Draws one; correct uses are more frequent.
     pub(crate) fn draw(rng: &mut StdRng) -> Self {
         let mut drawn = rng.random_range(0..WEIGHTS.iter().map(|(_, weight)| weight).sum());
-        for (manner, weight) in WEIGHTS {
+        for (usage, weight) in WEIGHTS {
             if drawn < weight {
-                return manner;
+                return usage;
             }
             drawn -= weight;
         }
@@ -108,36 +107,36 @@ impl Manner {
 }
 
 impl Call<'_> {
-    /// Makes the transfer, or tries to, and returns what it was told.
-    pub(crate) async fn make(&self, manner: Manner) -> Answer {
-        match manner {
-            Manner::Plain => self.plain().await,
-            Manner::AtOnce => self.at_once().await,
-            Manner::Idempotent => self.idempotent().await,
-            Manner::Stumbling => self.stumbling().await,
-            Manner::Keyed => self.keyed().await,
-            Manner::Single => self.single().await,
-            Manner::Refusing => self.refusing().await,
-            Manner::Swallowing => self.swallowing().await,
-            Manner::Impatient => self.impatient().await,
-            Manner::Hurried => self.hurried().await,
-            Manner::Abandoning => self.abandoning().await,
-            Manner::Beginning => self.beginning().await,
-            Manner::Escaping => self.escaping().await,
-            Manner::Committing => self.committing().await,
-            Manner::RollingBack => self.rolling_back().await,
+    /// Tries to make the transfer, and returns the result.
+    pub(crate) async fn make(&self, usage: Usage) -> CallResult {
+        match usage {
+            Usage::Plain => self.plain().await,
+            Usage::AtOnce => self.at_once().await,
+            Usage::Idempotent => self.idempotent().await,
+            Usage::Stumbling => self.stumbling().await,
+            Usage::Keyed => self.keyed().await,
+            Usage::Single => self.single().await,
+            Usage::Refusing => self.refusing().await,
+            Usage::Swallowing => self.swallowing().await,
+            Usage::Impatient => self.impatient().await,
+            Usage::Hurried => self.hurried().await,
+            Usage::Abandoning => self.abandoning().await,
+            Usage::Beginning => self.beginning().await,
+            Usage::Escaping => self.escaping().await,
+            Usage::Committing => self.committing().await,
+            Usage::RollingBack => self.rolling_back().await,
         }
     }
 
-    async fn plain(&self) -> Answer {
+    async fn plain(&self) -> CallResult {
         let result = self
             .pool
             .transaction(async |tx| self.runs.run(self.transfer.book(&tx)).await)
             .await;
-        Answer::of(&result)
+        CallResult::of(&result)
     }
 
-    async fn at_once(&self) -> Answer {
+    async fn at_once(&self) -> CallResult {
         let policy = RetryPolicy::new().max_attempts(30);
         let result = self
             .pool
@@ -145,10 +144,10 @@ impl Call<'_> {
                 self.runs.run(self.transfer.book_at_once(&tx)).await
             })
             .await;
-        Answer::of(&result)
+        CallResult::of(&result)
     }
 
-    async fn idempotent(&self) -> Answer {
+    async fn idempotent(&self) -> CallResult {
         let policy = RetryPolicy::new().idempotent();
         let result = self
             .pool
@@ -156,10 +155,10 @@ impl Call<'_> {
                 self.runs.run(self.transfer.book_once(&tx)).await
             })
             .await;
-        Answer::of(&result)
+        CallResult::of(&result)
     }
 
-    async fn stumbling(&self) -> Answer {
+    async fn stumbling(&self) -> CallResult {
         let policy = RetryPolicy::new().idempotent();
         let result = self
             .pool
@@ -167,32 +166,32 @@ impl Call<'_> {
                 self.runs.run(self.transfer.book_first(&tx)).await
             })
             .await;
-        Answer::of(&result)
+        CallResult::of(&result)
     }
 
-    /// Asks again by hand: the key makes a second run harmless, if the first one was applied.
-    async fn keyed(&self) -> Answer {
+    /// Repeats the call by hand: the key makes a second attempt harmless if the first was applied.
+    async fn keyed(&self) -> CallResult {
         let mut is_doubtful = false;
         for _ in 0..KEYED_CALLS {
             let result = self
                 .pool
                 .transaction(async |tx| self.runs.run(self.transfer.book_once(&tx)).await)
                 .await;
-            let answer = Answer::of(&result);
-            match answer.told {
-                Told::Unknown => is_doubtful = true,
-                Told::Committed if is_doubtful => {
-                    return Answer::new(Told::Committed, "committed, found out by its key");
+            let answer = CallResult::of(&result);
+            match answer.outcome {
+                Outcome::Unknown => is_doubtful = true,
+                Outcome::Committed if is_doubtful => {
+                    return CallResult::new(Outcome::Committed, "committed, proved by its key");
                 }
-                // What a failed run says of itself, it does not say of the one in doubt.
-                Told::NotCommitted if is_doubtful => {}
+                // The failure of a later attempt does not tell whether the first one was applied.
+                Outcome::NotCommitted if is_doubtful => {}
                 _ => return answer,
             }
         }
-        Answer::new(Told::Unknown, "still unknown by its key")
+        CallResult::new(Outcome::Unknown, "still unknown by its key")
     }
 
-    async fn single(&self) -> Answer {
+    async fn single(&self) -> CallResult {
         let result = retry(RetryPolicy::new(), async || {
             let connection = self.pool.get().await?;
             self.runs.run(self.transfer.record(&connection)).await
@@ -200,13 +199,13 @@ impl Call<'_> {
         .await;
         match &result {
             Err(error) if error.may_have_applied() => {
-                Answer::new(Told::Unknown, "single statement lost")
+                CallResult::new(Outcome::Unknown, "single statement lost")
             }
-            _ => Answer::of(&result),
+            _ => CallResult::of(&result),
         }
     }
 
-    async fn refusing(&self) -> Answer {
+    async fn refusing(&self) -> CallResult {
         let result = self
             .pool
             .transaction_with(RetryPolicy::default(), async |tx| {
@@ -215,75 +214,77 @@ impl Call<'_> {
             })
             .await;
         match result {
-            Err(BodyError::OnPurpose) => Answer::new(Told::NotCommitted, "refused by its body"),
-            Err(BodyError::Database(error)) => Answer::of(&Err(error)),
-            Ok(()) => Answer::of(&Ok(())),
+            Err(BodyError::OnPurpose) => {
+                CallResult::new(Outcome::NotCommitted, "failed by its body")
+            }
+            Err(BodyError::Database(error)) => CallResult::of(&Err(error)),
+            Ok(()) => CallResult::of(&Ok(())),
         }
     }
 
-    async fn swallowing(&self) -> Answer {
+    async fn swallowing(&self) -> CallResult {
         let result = self
             .pool
             .transaction(async |tx| {
                 let body = async {
                     self.transfer.book(&tx).await?;
-                    // The mistake that drivers answer with a success.
+                    // Drivers report this mistake as success.
                     let _ = tx.execute(COLLIDE, &[]).await;
                     Ok(())
                 };
                 self.runs.run(body).await
             })
             .await;
-        Answer::of(&result)
+        CallResult::of(&result)
     }
 
-    async fn impatient(&self) -> Answer {
+    async fn impatient(&self) -> CallResult {
         let call = self
             .pool
             .transaction(async |tx| self.runs.run(self.transfer.book(&tx)).await);
-        match timeout(self.patience, call).await {
-            Ok(result) => Answer::of(&result),
+        match timeout(self.limit, call).await {
+            Ok(result) => CallResult::of(&result),
             Err(_) if self.runs.may_commit() => {
-                Answer::new(Told::Unknown, "dropped after its body")
+                CallResult::new(Outcome::Unknown, "cancelled after its body")
             }
-            Err(_) => Answer::new(Told::NotCommitted, "dropped in its body"),
+            Err(_) => CallResult::new(Outcome::NotCommitted, "cancelled in its body"),
         }
     }
 
-    async fn hurried(&self) -> Answer {
-        let policy = RetryPolicy::new().timeout(self.patience);
+    async fn hurried(&self) -> CallResult {
+        let policy = RetryPolicy::new().timeout(self.limit);
         let result = self
             .pool
             .transaction_with(policy, async |tx| {
                 self.runs.run(self.transfer.book(&tx)).await
             })
             .await;
-        Answer::of(&result)
+        CallResult::of(&result)
     }
 
-    async fn abandoning(&self) -> Answer {
+    async fn abandoning(&self) -> CallResult {
         let by_hand = async {
             let connection = self.pool.get().await?;
             connection.batch_execute("BEGIN").await?;
             self.transfer.book(&connection).await
         };
-        let kind = match timeout(self.patience, by_hand).await {
+        let kind = match timeout(self.limit, by_hand).await {
             Ok(Ok(())) => "abandoned after its statements",
             Ok(Err(_)) => "abandoned after a failure",
             Err(_) => "abandoned in between",
         };
-        Answer::new(Told::NotCommitted, kind)
+        CallResult::new(Outcome::NotCommitted, kind)
     }
 
-    async fn beginning(&self) -> Answer {
+    async fn beginning(&self) -> CallResult {
         if let Ok(connection) = self.pool.get().await {
             let _ = connection.batch_execute("BEGIN").now_or_never();
         }
-        // At once, before the driver had a chance to send it.
+        // At once, before the driver sends it.
         self.single().await
     }
 
-    async fn escaping(&self) -> Answer {
+    async fn escaping(&self) -> CallResult {
         let handle = Mutex::new(None);
         let result = self
             .pool
@@ -300,10 +301,10 @@ impl Call<'_> {
         if let Some(handle) = handle {
             let _ = handle.batch_execute("COMMIT").await;
         }
-        Answer::of(&result)
+        CallResult::of(&result)
     }
 
-    async fn committing(&self) -> Answer {
+    async fn committing(&self) -> CallResult {
         let sent = AtomicBool::new(false);
         let result = self
             .pool
@@ -318,13 +319,15 @@ impl Call<'_> {
             })
             .await;
         match (result, sent.into_inner()) {
-            (Err(Error::TransactionEnded), _) => Answer::new(Told::Unknown, "ended by its body"),
-            (Err(_), true) => Answer::new(Told::Unknown, "its body's own COMMIT failed"),
-            (result, _) => Answer::of(&result),
+            (Err(Error::TransactionEnded), _) => {
+                CallResult::new(Outcome::Unknown, "ended by its body")
+            }
+            (Err(_), true) => CallResult::new(Outcome::Unknown, "its body's own COMMIT failed"),
+            (result, _) => CallResult::of(&result),
         }
     }
 
-    async fn rolling_back(&self) -> Answer {
+    async fn rolling_back(&self) -> CallResult {
         let result = self
             .pool
             .transaction(async |tx| {
@@ -336,7 +339,7 @@ impl Call<'_> {
                 self.runs.run(body).await
             })
             .await;
-        Answer::of(&result)
+        CallResult::of(&result)
     }
 }
 
@@ -346,24 +349,24 @@ impl From<Error> for BodyError {
     }
 }
 
-/// How often each manner comes, among all.
-const WEIGHTS: [(Manner, u32); 15] = [
-    (Manner::Plain, 30),
-    (Manner::Stumbling, 4),
-    (Manner::AtOnce, 15),
-    (Manner::Idempotent, 10),
-    (Manner::Keyed, 4),
-    (Manner::Single, 8),
-    (Manner::Refusing, 5),
-    (Manner::Swallowing, 5),
-    (Manner::Impatient, 6),
-    (Manner::Hurried, 2),
-    (Manner::Abandoning, 2),
-    (Manner::Beginning, 3),
-    (Manner::Escaping, 2),
-    (Manner::Committing, 2),
-    (Manner::RollingBack, 2),
+/// The relative frequency of each.
+const WEIGHTS: [(Usage, u32); 15] = [
+    (Usage::Plain, 30),
+    (Usage::Stumbling, 4),
+    (Usage::AtOnce, 15),
+    (Usage::Idempotent, 10),
+    (Usage::Keyed, 4),
+    (Usage::Single, 8),
+    (Usage::Refusing, 5),
+    (Usage::Swallowing, 5),
+    (Usage::Impatient, 6),
+    (Usage::Hurried, 2),
+    (Usage::Abandoning, 2),
+    (Usage::Beginning, 3),
+    (Usage::Escaping, 2),
+    (Usage::Committing, 2),
+    (Usage::RollingBack, 2),
 ];
 
-/// How often a keyed transfer is asked for.
+/// How often a transfer with a key is repeated.
 const KEYED_CALLS: usize = 50;
