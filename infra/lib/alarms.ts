@@ -24,17 +24,17 @@ export interface AlarmsProps {
   readonly api: RestApi;
   readonly game: GameFunction;
   readonly cluster: ClusterReference;
-  /** Who is told from the start. Others subscribe to the topic. */
+  /** Subscribed to the topic from the start. */
   readonly email?: string;
   /** A key whose policy lets CloudWatch use it. The topic is not encrypted unless given. */
   readonly encryptionKey?: IKey;
 }
 
 /**
- * What should wake somebody up.
+ * Alarms, and the topic that they notify.
  *
- * No traffic is no fault: every alarm is quiet without data. A share of few requests says nothing
- * either, so that shares count from a minimum of requests on.
+ * An alarm without data stays OK. Percentages of a few requests mean nothing, so an alarm on a
+ * percentage needs a minimum of requests.
  */
 export class Alarms extends Construct {
   readonly topic: Topic;
@@ -53,7 +53,7 @@ export class Alarms extends Construct {
     if (email) {
       this.topic.addSubscription(new EmailSubscription(email));
     }
-    // A topic with a policy of its own, such as TLS only, has to let the alarms in, too.
+    // `enforceSSL` adds a policy to the topic, which then must also allow the alarms.
     this.topic.grantPublish(
       new ServicePrincipal("cloudwatch.amazonaws.com", {
         conditions: { StringEquals: { "aws:SourceAccount": Stack.of(this).account } },
@@ -62,14 +62,14 @@ export class Alarms extends Construct {
 
     this.alarm("ServerErrors", api.metricServerError({ statistic: Stats.SUM, period: PERIOD }), {
       alarmDescription:
-        "Callers got 5xx answers. The function's log says why: filter it by level ERROR.",
-      // A single one is a copy that died, or a cluster that woke up too slowly.
+        "Callers got 5xx answers. Filter the function's log by level ERROR for the cause.",
+      // A single error can be a crashed copy, or a cluster that woke up too slowly.
       threshold: 3,
       evaluationPeriods: 1,
     });
     this.alarm("ClientErrors", clientErrorShare(api), {
       alarmDescription:
-        "More than half of the requests got 4xx answers for 15 minutes: a client or its key is broken. The access log's fields `status` and `error` say which.",
+        "More than half of the requests got 4xx answers for 15 minutes: a client or its key is broken. See the fields `status` and `error` of the access log.",
       threshold: 50,
       evaluationPeriods: 3,
     });
@@ -81,31 +81,31 @@ export class Alarms extends Construct {
     });
     this.alarm("Throttles", game.function.metricThrottles({ period: PERIOD }), {
       alarmDescription:
-        "Lambda turned requests away: more at once than the reserved concurrency, or than the account has.",
+        "Lambda throttled requests: the reserved concurrency or the account's limit was reached.",
       threshold: 1,
       evaluationPeriods: 1,
     });
     this.alarm("Refusals", game.refusals.with({ period: PERIOD }), {
       alarmDescription:
-        "The cluster refused connections for a cause that stays. The field `reason` of the function's log names it, `error` says what to do.",
+        "The cluster refused connections for a permanent cause. The function's log has it in `reason`, and what to do in `error`.",
       threshold: 1,
       evaluationPeriods: 1,
     });
     this.alarm("QueryTimeouts", clusterMetric(cluster, "QueryTimeouts", PERIOD), {
       alarmDescription:
-        "The cluster gave up statements that took too long: a missing index, or a table that has grown.",
+        "The cluster stopped statements that took too long: a missing index, or a table that has grown.",
       threshold: 1,
       evaluationPeriods: 1,
     });
     this.alarm("Conflicts", conflictShare(cluster), {
       alarmDescription:
-        "More than a tenth of the transactions lost to another one for 15 minutes: callers write the same rows.",
+        "More than a tenth of the transactions conflicted for 15 minutes: callers write the same rows.",
       threshold: 10,
       evaluationPeriods: 3,
     });
     this.alarm("DatabaseCost", clusterMetric(cluster, "TotalDPU", Duration.hours(1)), {
       alarmDescription:
-        "The cluster used more than 10,000 DPU in an hour: more traffic than meant, or a statement that reads a whole table.",
+        "The cluster used more than 10,000 DPU in an hour: more traffic than expected, or a statement that reads a whole table.",
       threshold: 10_000,
       evaluationPeriods: 1,
     });

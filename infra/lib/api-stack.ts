@@ -24,7 +24,7 @@ export interface ApiStackProps extends StackProps {
   readonly kmsKeyArn?: string;
 }
 
-/** What callers see, and what tells the operator how they fare. */
+/** The API with its keys, and its alarms, budget and dashboard. */
 export class ApiStack extends Stack {
   constructor(scope: Construct, id: string, props: ApiStackProps) {
     super(scope, id, props);

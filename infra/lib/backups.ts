@@ -19,8 +19,8 @@ export interface BackupsProps {
 }
 
 /**
- * A backup of the cluster each day. A restore makes a new cluster, which the app adopts by
- * GAME_CLUSTER_ENDPOINT: docs/deploy.md.
+ * Backs the cluster up each day. A restore creates a new cluster, which the app adopts with
+ * GAME_CLUSTER_ENDPOINT: docs/deploy.md, Restore.
  * https://docs.aws.amazon.com/aurora-dsql/latest/userguide/backup-aurora-dsql.html
  */
 export class Backups extends Construct {
@@ -36,7 +36,7 @@ export class Backups extends Construct {
 
     const vault = new BackupVault(this, "Vault", {
       encryptionKey: key,
-      // Backups are there for the day on which somebody deleted too much.
+      // Backups protect against deleting too much, so they outlive the stack.
       removalPolicy: RemovalPolicy.RETAIN,
     });
     acknowledgeCheckov(vault, key ? {} : { CKV_AWS_166: SERVICE_KEY });
@@ -53,7 +53,7 @@ export class Backups extends Construct {
       ],
     });
     const role = new Role(this, "Role", {
-      description: "What AWS Backup reads the cluster with",
+      description: "Lets AWS Backup read the cluster",
       assumedBy: new ServicePrincipal("backup.amazonaws.com"),
       managedPolicies: [
         ManagedPolicy.fromAwsManagedPolicyName("service-role/AWSBackupServiceRolePolicyForBackup"),
@@ -62,7 +62,7 @@ export class Backups extends Construct {
     Validations.of(role).acknowledge({
       id: "AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/AWSBackupServiceRolePolicyForBackup]",
       reason:
-        "AWS Backup's own policy: AWS adds the actions that backups come to need. Only AWS Backup can assume the role.",
+        "AWS's policy for AWS Backup: AWS adds actions when backups need them. Only AWS Backup can assume the role.",
     });
     new BackupSelection(this, "Selection", {
       backupPlan: plan,

@@ -14,20 +14,20 @@ export interface BootstrapProps {
   readonly code: Code;
   readonly architecture: Architecture;
   readonly cluster: ClusterReference;
-  /** The database role to make. */
+  /** The database role to create. */
   readonly databaseRole: string;
-  /** Who may take it on. */
+  /** The IAM role that may use the database role. */
   readonly grantee: IRole;
   readonly network?: FunctionNetwork;
   readonly logKey?: IKey;
 }
 
 /**
- * Prepares the cluster in each deployment that changes the schema or who is let in. What depends on
- * it waits for its success; its failure is the deployment's, which is rolled back.
+ * Prepares the cluster in each deployment that changes the schema or the granted role. Dependent
+ * resources wait until it succeeds. If it fails, CloudFormation rolls the deployment back.
  *
- * A custom resource, not `aws-cdk-lib/triggers`: the function that invokes a trigger is out of reach
- * there, and has AWSLambdaBasicExecutionRole, and a log group that is kept for ever.
+ * A custom resource instead of `aws-cdk-lib/triggers`: the function that invokes a trigger cannot
+ * be configured. It has AWSLambdaBasicExecutionRole and a log group without retention.
  */
 export class Bootstrap extends Construct {
   readonly execution: Execution;
@@ -59,13 +59,13 @@ export class Bootstrap extends Construct {
       },
       memorySize: 256,
       timeout: TIMEOUT,
-      // No concurrency is reserved: two runs that race do no harm, and small accounts have none to give.
+      // No reserved concurrency: concurrent runs are safe, and small accounts have none to reserve.
     });
 
     const caller = new Execution(this, "Caller", {
       statements: [
         new PolicyStatement({
-          // It asks for the function to wait until it is active.
+          // GetFunction: the caller polls until the function is active.
           actions: ["lambda:GetFunction", "lambda:InvokeFunction"],
           resources: [bootstrap.functionArn],
         }),
@@ -80,33 +80,33 @@ export class Bootstrap extends Construct {
     });
 
     acknowledgeCheckov(provider.node.findChild("framework-onEvent"), {
-      CKV_AWS_115: "CloudFormation calls it once in a deployment.",
+      CKV_AWS_115: "CloudFormation calls it once per deployment.",
       CKV_AWS_116: "CloudFormation waits for its answer.",
-      CKV_AWS_117: "It calls Lambda, and nothing in a VPC.",
+      CKV_AWS_117: "It calls only Lambda, which is not in a VPC.",
       CKV_AWS_173: "Its variable is the name of a function.",
     });
 
     new CustomResource(this, "Run", {
       resourceType: "Custom::Bootstrap",
       serviceToken: provider.serviceToken,
-      // CloudFormation would wait an hour for a caller that died.
+      // By default CloudFormation waits an hour for a caller that crashed.
       serviceTimeout: TIMEOUT.plus(Duration.minutes(1)),
       properties: {
-        // Any change of these is what makes it run again. The version changes with the program, which
-        // holds the schema, and with the settings.
+        // It runs again when one of these changes. The version changes with the program, which
+        // contains the schema, and with the settings.
         version: bootstrap.currentVersion.version,
         endpoint: cluster.endpoint,
         grantee: grantee.roleArn,
       },
-      // There is nothing to delete: the schema stays with the cluster. So the function is not run
-      // when the stack goes, when its cluster may be gone already.
+      // Nothing to delete: the schema stays in the cluster. RETAIN keeps the function from running
+      // when the stack is deleted, possibly after its cluster.
       removalPolicy: RemovalPolicy.RETAIN,
     });
   }
 }
 
 /**
- * New permissions take more than a minute to be effective, and a cluster wakes up; the rest is for indexes
- * of tables that have grown. The framework that calls the function has 15 minutes itself.
+ * New permissions take more than a minute to become effective, and the cluster may have to wake up.
+ * The rest is for indexes of large tables. The function that calls this one has 15 minutes.
  */
 const TIMEOUT = Duration.minutes(13);

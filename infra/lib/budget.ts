@@ -10,10 +10,11 @@ export interface BudgetProps {
 }
 
 /**
- * Tells when the month gets expensive.
+ * Notifies the topic when the costs of a month exceed a limit.
  *
- * Counts what carries the tag `stage`, once the tag is activated for cost allocation in the account
- * that pays: https://docs.aws.amazon.com/awsaccountbilling/latest/aboutv2/activating-tags.html
+ * Counts resources with the tag `stage`. The tag must be activated for cost allocation in the
+ * account that pays:
+ * https://docs.aws.amazon.com/awsaccountbilling/latest/aboutv2/activating-tags.html
  */
 export class Budget extends Construct {
   constructor(scope: Construct, id: string, { monthlyLimit, stage, topic }: BudgetProps) {

@@ -8,28 +8,27 @@ import { acknowledgeCheckov, SERVICE_KEY } from "./checkov.ts";
 
 export interface CallerKeysProps {
   /**
-   * The keys that are valid, by number; the last one is the newest. During a rotation that is two.
-   * Defaults to 1.
+   * The numbers of the valid keys, the newest last. Two during a rotation. Defaults to 1.
    */
   readonly generations?: readonly number[];
   /** A role of this account that may read the newest key's value. Defaults to none. */
   readonly readerRoleArn?: string;
-  /** Secrets Manager's own key unless given. */
+  /** Defaults to the key of Secrets Manager. */
   readonly encryptionKey?: IKey;
 }
 
 /**
  * The API keys of one caller.
  *
- * Their values are made by Secrets Manager and read by CloudFormation: they are in no template,
+ * Secrets Manager generates their values and CloudFormation reads them. They are in no template,
  * output or log.
  */
 export class CallerKeys extends Construct {
   readonly keyId: string;
   readonly secretArn: string;
   /**
-   * Tells the function that these keys are one caller: an Idempotency-Key of a caller outlives the
-   * rotation of its API key. The program looks for variables that begin with `caller_`.
+   * Tells the function that these keys belong to one caller, so that an Idempotency-Key stays valid
+   * when the API key is rotated. The program reads variables that begin with `caller_`.
    */
   readonly stageVariables: Record<string, string>;
   private readonly keys: readonly ApiKey[];
@@ -59,15 +58,15 @@ export class CallerKeys extends Construct {
     this.stageVariables = { caller_game: this.keys.map(({ keyId }) => keyId).join(",") };
   }
 
-  /** Lets the caller in, and says how much it may ask. */
+  /** Gives the caller access to the API, with a quota and a throttle. */
   admitTo(api: RestApi): void {
     const plan = api.addUsagePlan("Plan", {
-      description: "What one caller may ask",
+      description: "The limits of one caller",
       apiStages: [{ stage: api.deploymentStage }],
-      // A caller who asks one after the other needs no more; the functions that are reserved by
-      // default answer a burst of it at once.
+      // Enough for a caller that sends one request after the other. The default reserved
+      // concurrency serves a burst at once.
       throttle: { rateLimit: 10, burstLimit: 20 },
-      // Mostly bounds what a stolen key costs in a day: quotas are best effort, a budget is what tells.
+      // Limits the daily cost of a stolen key. Quotas are best effort; a budget notifies.
       // https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-api-usage-plans.html
       quota: { limit: 10_000, period: Period.DAY },
     });
@@ -80,18 +79,18 @@ export class CallerKeys extends Construct {
     generation: number,
     encryptionKey: IKey | undefined,
   ): { key: ApiKey; secret: Secret } {
-    // CloudFormation reads a secret when what refers to it is new, so that a new value in an old
-    // secret would not become the key's.
+    // CloudFormation reads a secret only when the resource that refers to it changes. A new value
+    // in an old secret would not reach the key.
     const secret = new Secret(this, `Secret${generation}`, {
       description: "The value of the API key of the game API",
       encryptionKey,
-      // An API key takes 20 to 128 characters, and travels in a header.
+      // An API key has 20 to 128 characters and is sent in a header.
       generateSecretString: { passwordLength: 40, excludePunctuation: true, includeSpace: false },
     });
     Validations.of(secret).acknowledge({
       id: "AwsSolutions-SMG4",
       reason:
-        "The key is in its callers' hands, so that rotating it behind their backs would lock them out. GAME_API_KEY_GENERATIONS rotates it with an overlap.",
+        "Callers hold the key, so an automatic rotation would lock them out. GAME_API_KEY_GENERATIONS rotates it with an overlap.",
     });
     acknowledgeCheckov(secret, encryptionKey ? {} : { CKV_AWS_149: SERVICE_KEY });
     const key = new ApiKey(this, `Key${generation}`, {

@@ -2,7 +2,8 @@ import { CfnResource } from "aws-cdk-lib";
 import type { IConstruct } from "constructs";
 
 /**
- * Tells checkov, which `npm run lint:templates` runs, why a rule does not apply to a resource.
+ * Acknowledges a rule of checkov that does not apply to a resource. `npm run lint:templates` runs
+ * checkov.
  * https://www.checkov.io/2.Basics/Suppressing%20and%20Skipping%20Policies.html
  */
 export function acknowledgeCheckov(construct: IConstruct, reasons: Record<string, string>): void {
@@ -15,6 +16,6 @@ export function acknowledgeCheckov(construct: IConstruct, reasons: Record<string
   }
 }
 
-/** For what is encrypted by a key of the service unless GAME_KMS_KEY_ARN names one. */
+/** The reason for resources that the service's key encrypts unless GAME_KMS_KEY_ARN is set. */
 export const SERVICE_KEY =
-  "The service's own key encrypts it. GAME_KMS_KEY_ARN names one of your own.";
+  "The key of the service encrypts it. GAME_KMS_KEY_ARN replaces that key.";

@@ -2,35 +2,37 @@ import { Aws, RemovalPolicy, Stack, Token } from "aws-cdk-lib";
 import { CfnCluster } from "aws-cdk-lib/aws-dsql";
 import { Construct } from "constructs";
 
-/** A cluster that spans Regions. Its peers are clusters of the same shape, one a Region. */
+/** Settings of a cluster that spans Regions, with one peer per Region. */
 export interface MultiRegion {
-  /** Keeps the log without an endpoint, in a third Region. */
+  /** A third Region, which stores the log and has no endpoint. */
   readonly witnessRegion: string;
   /**
-   * The clusters of the group, with or without this stack's own. None for the first cluster of a
-   * group: it waits in PENDING_SETUP until it is told its peer.
+   * The clusters of the group, with or without the cluster of this stack. Empty for the first
+   * cluster, which stays in PENDING_SETUP until it gets its peer.
    */
   readonly clusterArns: readonly string[];
 }
 
-/** A cluster that another stack made, or that was restored from a backup. */
+/** A cluster of another stack, or one that was restored from a backup. */
 export interface ExistingCluster {
   readonly endpoint: string;
   readonly arn: string;
 }
 
 export interface ClusterProps {
-  /** The service's own key unless given, which costs nothing and needs no key policy. */
+  /** Defaults to the key of the service, which is free and needs no key policy. */
   readonly kmsKeyArn?: string;
   readonly multiRegion?: MultiRegion;
-  /** Connections from elsewhere are refused if given. */
+  /** If set, the cluster refuses connections from outside this VPC. */
   readonly onlyFromVpcId?: string;
 }
 
-/** Where to connect to, and what to name in policies, metrics and alarms. */
+/** The names of a cluster for connections, policies, metrics and alarms. */
 export interface ClusterReference {
   readonly arn: string;
-  /** The host name as the service tells it. Its form is the service's to change. */
+  /**
+   * The host name from the service. It is never built from parts, because its format may change.
+   */
   readonly endpoint: string;
   readonly identifier: string;
 }
@@ -38,14 +40,14 @@ export interface ClusterReference {
 /**
  * An Aurora DSQL cluster that outlives its stack.
  *
- * L1, because the L2 (`@aws-cdk/aws-dsql-alpha`) is experimental: its API may break in any
- * release, and it takes neither a key nor peers nor a policy.
+ * L1, because the L2 (`@aws-cdk/aws-dsql-alpha`) is experimental: its API may change in any
+ * release, and it has no properties for a key, peers or a policy.
  */
 export class Cluster extends Construct implements ClusterReference {
   readonly arn: string;
   readonly endpoint: string;
   readonly identifier: string;
-  /** The host name for connections through PrivateLink. What the service tells here was not seen. */
+  /** The host name for PrivateLink. Unverified: the value that the service returns here. */
   readonly privateEndpoint: string;
   readonly endpointServiceName: string;
 
@@ -75,7 +77,7 @@ export class Cluster extends Construct implements ClusterReference {
   }
 }
 
-/** Returns a cluster that is not this app's, after a look at its names. */
+/** Checks and returns the names of a cluster that this app does not manage. */
 export function existing({ endpoint, arn }: ExistingCluster): ClusterReference {
   const identifier = CLUSTER_ARN.exec(arn)?.[2];
   if (!identifier) {
@@ -92,8 +94,8 @@ export function existing({ endpoint, arn }: ExistingCluster): ClusterReference {
 }
 
 /**
- * Permissions come from the roles; the cluster's own policy keeps other accounts out whatever their
- * roles allow. https://docs.aws.amazon.com/aurora-dsql/latest/userguide/rbp-examples.html
+ * Roles grant the permissions. The cluster's policy denies principals of other accounts, whatever
+ * their roles allow. https://docs.aws.amazon.com/aurora-dsql/latest/userguide/rbp-examples.html
  */
 function policy(onlyFromVpcId: string | undefined): unknown {
   const deny = (Sid: string, Condition: unknown) => ({
@@ -108,13 +110,13 @@ function policy(onlyFromVpcId: string | undefined): unknown {
     deny("OtherAccounts", { StringNotEquals: { "aws:PrincipalAccount": Aws.ACCOUNT_ID } }),
   ];
   if (onlyFromVpcId) {
-    // Also true of a connection from the internet, which has no VPC.
+    // Also denies connections from the internet, which have no VPC.
     statements.push(deny("OtherNetworks", { StringNotEquals: { "aws:SourceVpc": onlyFromVpcId } }));
   }
   return { Version: "2012-10-17", Statement: statements };
 }
 
-/** The service would refuse these too, minutes later. */
+/** The service would also refuse these, but minutes later. */
 function check({ witnessRegion, clusterArns }: MultiRegion, region: string): void {
   if (!REGION.test(witnessRegion)) {
     throw new Error(`the witness ${witnessRegion} is no Region: write it like us-west-2`);
@@ -128,7 +130,7 @@ function check({ witnessRegion, clusterArns }: MultiRegion, region: string): voi
     }
     return region;
   });
-  // The list may hold this stack's own cluster, as the list in its peer's stack does.
+  // The list may contain the cluster of this stack: both stacks can use the same list.
   if (!Token.isUnresolved(region) && !regions.includes(region)) {
     regions.push(region);
   }

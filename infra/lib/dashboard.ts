@@ -11,7 +11,7 @@ export interface GameDashboardProps {
   readonly cluster: ClusterReference;
 }
 
-/** A request's way on one page: what callers see, the functions and their connections, the cluster. */
+/** One page for the API, the functions with their connections, and the cluster. */
 export class GameDashboard extends Construct {
   readonly name: string;
 

@@ -12,21 +12,20 @@ import { Construct } from "constructs";
 import { acknowledgeCheckov, SERVICE_KEY } from "./checkov.ts";
 
 export interface ExecutionProps {
-  /** What it may do besides writing its log. */
+  /** The permissions in addition to writing its log. */
   readonly statements: readonly PolicyStatement[];
   readonly tracing: boolean;
-  /** Whether the function runs in a VPC, for which Lambda makes its network interfaces. */
+  /** Whether the function runs in a VPC, where Lambda creates its network interfaces. */
   readonly inVpc?: boolean;
-  /** CloudWatch's own key unless given. */
+  /** Defaults to the key of CloudWatch. */
   readonly logKey?: IKey;
 }
 
-/** What a function may do, and where it writes what it did. */
+/** The role and the log group of a function. */
 export class Execution extends Construct {
   /**
-   * Immutable, so that what is written here is all that the function may do: CDK cannot add to it,
-   * as it would by itself with the managed AWSLambdaBasicExecutionRole, which allows every log group
-   * of the account.
+   * Immutable, so that the CDK cannot add permissions. By default it adds the managed policy
+   * AWSLambdaBasicExecutionRole, which allows every log group of the account.
    */
   readonly role: IRole;
   readonly logGroup: ILogGroup;
@@ -38,8 +37,8 @@ export class Execution extends Construct {
   ) {
     super(scope, id);
 
-    // Kept with the stack gone: it tells why a first deployment failed, and what a deleted function
-    // had done. CloudWatch empties it by its retention.
+    // Outlives the stack: it shows why a first deployment failed, and what a deleted function did.
+    // Its lines expire by the retention.
     this.logGroup = new LogGroup(this, "Log", {
       encryptionKey: logKey,
       retention: RetentionDays.ONE_MONTH,
@@ -49,7 +48,7 @@ export class Execution extends Construct {
 
     const role = new Role(this, "Role", {
       assumedBy: new ServicePrincipal("lambda.amazonaws.com"),
-      // In the role itself, so that the role never exists without them.
+      // Inline, so that the role never exists without its permissions.
       inlinePolicies: {
         Execution: new PolicyDocument({
           statements: [
@@ -68,12 +67,12 @@ export class Execution extends Construct {
       Validations.of(role).acknowledge({
         id: "AwsSolutions-IAM5[Resource::*]",
         reason:
-          "X-Ray has no resources to name for what sends traces, and Lambda's network interfaces have no names before they are made: https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html",
+          "X-Ray has no resources for senders of traces, and network interfaces have no names before Lambda creates them: https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html",
       });
     }
     if (inVpc) {
       acknowledgeCheckov(role, {
-        CKV_AWS_111: "Lambda's network interfaces have no names before they are made.",
+        CKV_AWS_111: "Network interfaces have no names before Lambda creates them.",
       });
     }
     this.role = role.withoutPolicyUpdates();

@@ -11,9 +11,9 @@ import type { FunctionNetwork } from "./network.ts";
 
 export interface FunctionsStackProps extends StackProps {
   readonly cluster: ClusterReference;
-  /** No VPC unless given. */
+  /** Defaults to no VPC. */
   readonly network?: FunctionNetwork;
-  /** CloudWatch's own key for the logs unless given. */
+  /** Encrypts the logs. Defaults to the key of CloudWatch. */
   readonly kmsKeyArn?: string;
   /** Built programs. */
   readonly code: { readonly game: Code; readonly bootstrap: Code };
@@ -26,7 +26,7 @@ export interface FunctionsStackProps extends StackProps {
   readonly reservedConcurrency?: number | "none";
 }
 
-/** What runs: the Lambda, and before it the bootstrap that lets it in. */
+/** The Lambda, and the bootstrap that grants it access before. */
 export class FunctionsStack extends Stack {
   readonly game: GameFunction;
 
@@ -36,7 +36,7 @@ export class FunctionsStack extends Stack {
       props;
     const logKey = props.kmsKeyArn ? Key.fromKeyArn(this, "LogKey", props.kmsKeyArn) : undefined;
 
-    // Apart from the function: the bootstrap has to know the role before the function may exist.
+    // A separate construct: the bootstrap needs the role before the function exists.
     const execution = new Execution(this, "GameExecution", {
       statements: [new PolicyStatement({ actions: ["dsql:DbConnect"], resources: [cluster.arn] })],
       tracing: true,

@@ -25,23 +25,23 @@ import { acknowledgeCheckov, SERVICE_KEY } from "./checkov.ts";
 import { addGatewayResponses, gatewayAnswers } from "./gateway-responses.ts";
 import { OpenApi } from "./openapi.ts";
 
-/** Who may call, beside the API key, which then only meters. */
+/** Authenticates callers. The API key then only meters. */
 export type Authorizer = "iam" | { readonly userPoolArn: string };
 
 export interface GameApiProps {
   readonly handler: IFunction;
   readonly stageName: string;
-  /** The API key alone unless given. */
+  /** Defaults to the API key alone. */
   readonly authorizer?: Authorizer;
-  /** Variables of the stage, which the function finds in its events. */
+  /** Variables of the stage. The function gets them in its events. */
   readonly variables?: Record<string, string>;
-  /** CloudWatch's own key unless given. */
+  /** Defaults to the key of CloudWatch. */
   readonly logKey?: IKey;
-  /** Whether a web ACL stands before the stage. */
+  /** Whether the stage has a web ACL. */
   readonly webAcl?: boolean;
 }
 
-/** The routes of the Lambda, for callers with a key. No CORS: a key has no place in a browser. */
+/** The REST API before the Lambda. No CORS: a browser would expose the key. */
 export class GameApi extends Construct {
   readonly api: RestApi;
 
@@ -50,13 +50,13 @@ export class GameApi extends Construct {
     const { handler, stageName, authorizer, logKey } = props;
 
     this.api = new RestApi(this, "Api", {
-      // Metrics go by it: two stages of one account must not share one.
+      // The dimension of the metrics, so two stages of one account need different names.
       restApiName: `generate-game-${stageName}`,
       description: "Makes up games and keeps them",
       endpointTypes: [EndpointType.REGIONAL],
-      // What is added later is closed, too.
+      // Methods that are added later also require a key.
       defaultMethodOptions: { apiKeyRequired: true, ...authorization(this, authorizer) },
-      // The role that API Gateway logs with is a setting of the whole account: api-gateway-logs.yaml.
+      // API Gateway's role for logs is a setting of the account: api-gateway-logs.yaml.
       cloudWatchRole: false,
       deployOptions: {
         stageName,
@@ -64,15 +64,15 @@ export class GameApi extends Construct {
         tracingEnabled: true,
         accessLogDestination: new LogGroupLogDestination(this.accessLog(logKey)),
         accessLogFormat: ACCESS_LOG,
-        // Execution logs hold headers and bodies, so also keys.
+        // Execution logs contain headers and bodies, so also keys.
         loggingLevel: MethodLoggingLevel.OFF,
         dataTraceEnabled: false,
-        // Above a key's own throttle: what all keys together may ask of the functions.
+        // For all keys together, above the throttle of one key.
         throttlingRateLimit: 50,
         throttlingBurstLimit: 100,
       },
     });
-    // The stack has an output of its own for it, with a name that others can rely on.
+    // The stack has its own output for the URL, with a stable name.
     this.api.node.tryRemoveChild("Endpoint");
     modernTls(this.api.node.defaultChild as CfnRestApi);
     addGatewayResponses(this.api, gatewayAnswers(file("gateway-responses.json")), {
@@ -82,17 +82,18 @@ export class GameApi extends Construct {
 
     acknowledge(this, props);
     acknowledgeCheckov(this.api.deploymentStage, {
-      CKV_AWS_120: "Games change, and ETags say whether they did. A cache costs by the hour.",
+      CKV_AWS_120:
+        "Games change, and clients revalidate with ETags. A cache is billed by the hour.",
     });
   }
 
   /**
-   * Adds the operations of the document. Other methods on their paths also reach the function, which
-   * answers 405.
+   * Adds the operations of the document. Other methods on their paths also reach the function,
+   * which answers 405.
    */
   private addOperations(handler: IFunction, document: OpenApi, hasAuthorizer: boolean): void {
     const integration = new LambdaIntegration(handler, {
-      // The console's test button would be a caller without a key.
+      // The console's test button would call without a key.
       allowTestInvoke: false,
     });
     const requestValidator = new RequestValidator(this, "Validator", {
@@ -110,8 +111,8 @@ export class GameApi extends Construct {
             required,
           ]),
         ),
-        // Also for other content types, which the function refuses with 415: without `$default` a
-        // body would pass the model under another name.
+        // `$default`: without it a body of another content type would skip the model. The function
+        // answers 415 to other content types.
         requestModels: model && { "application/json": model, $default: model },
       });
     }
@@ -119,8 +120,9 @@ export class GameApi extends Construct {
       this.api.root.resourceForPath(path).addMethod("ANY", integration, { requestValidator });
     }
     if (hasAuthorizer) {
-      // With an `Authorization` header API Gateway answers 403 on unknown paths, and a request without
-      // a signature gets the same response type as an unknown path. So the function answers 404.
+      // With an `Authorization` header API Gateway answers 403 on unknown paths, and a request
+      // without a signature gets the same response type as an unknown path. So the function answers
+      // 404.
       // https://repost.aws/questions/QU4P9tucybRzG52U5OhwaT0A
       this.api.root.addMethod("ANY", integration, { requestValidator });
       this.api.root.addResource("{proxy+}").addMethod("ANY", integration, { requestValidator });
@@ -139,7 +141,7 @@ export class GameApi extends Construct {
     const log = new LogGroup(this, "AccessLog", {
       retention: RetentionDays.THREE_MONTHS,
       encryptionKey,
-      // Who asked for what has to be known also of an API that was taken down.
+      // An audit may need the log of a deleted API.
       removalPolicy: RemovalPolicy.RETAIN,
     });
     acknowledgeCheckov(log, encryptionKey ? {} : { CKV_AWS_158: SERVICE_KEY });
@@ -147,7 +149,7 @@ export class GameApi extends Construct {
   }
 }
 
-/** Returns what every method wants beside the key. */
+/** Returns the settings that every method has in addition to the key. */
 function authorization(scope: Construct, authorizer: Authorizer | undefined): MethodOptions {
   if (authorizer === undefined) {
     return {};
@@ -169,7 +171,7 @@ function file(name: string): string {
 }
 
 /**
- * By itself the endpoint takes TLS 1.0, and ciphers without forward secrecy.
+ * By default the endpoint accepts TLS 1.0, and ciphers without forward secrecy.
  * https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-security-policies.html
  */
 function modernTls(api: CfnRestApi): void {
@@ -178,8 +180,9 @@ function modernTls(api: CfnRestApi): void {
 }
 
 /**
- * No headers, no query, no body: those may hold a key. The key's ID is not a secret. `requestId` is
- * the one in the answer and in the function's log; the function's own and the trace's lead to X-Ray.
+ * No headers, query or body: they may contain a key. The ID of the key is not secret. `requestId`
+ * is also in the answer and in the function's log. The other two IDs find Lambda's own lines and
+ * X-Ray.
  */
 const ACCESS_LOG = AccessLogFormat.custom(
   JSON.stringify({
@@ -204,26 +207,26 @@ function acknowledge(scope: GameApi, { authorizer, webAcl }: GameApiProps): void
   Validations.of(scope).acknowledge({
     id: "AwsSolutions-APIG6",
     reason:
-      "Execution logs hold headers and bodies, so also keys. Access logs, X-Ray and the function's own log tell what happened.",
+      "Execution logs contain headers and bodies, so also keys. Access logs, X-Ray and the function's log replace them.",
   });
   if (!webAcl) {
     Validations.of(scope).acknowledge({
       id: "AwsSolutions-APIG3",
       reason:
-        "GAME_WEB_ACL=on adds one, which costs by the month. Without it nothing passes without a key, and the stage's throttle and the function's reserved concurrency limit the pace of all.",
+        "GAME_WEB_ACL=on adds one, for a monthly price. Without it every request needs a key, and the stage's throttle and the function's reserved concurrency limit the rate.",
     });
   }
   if (authorizer === undefined) {
     Validations.of(scope).acknowledge({
       id: "AwsSolutions-APIG4",
       reason:
-        "GAME_AUTHORIZER adds one. Without it callers are programs of one owner, told apart by API keys, and every caller may read every game.",
+        "GAME_AUTHORIZER adds one. Without it all callers are programs of one owner, and every caller may read every game.",
     });
   }
   if (authorizer === undefined || authorizer === "iam") {
     Validations.of(scope).acknowledge({
       id: "AwsSolutions-COG4",
-      reason: "There are no users to sign in: callers are programs with an API key or an IAM role.",
+      reason: "No users sign in: callers are programs with an API key or an IAM role.",
     });
   }
 }

@@ -14,22 +14,22 @@ export interface GameFunctionProps {
   readonly cluster: ClusterReference;
   readonly execution: Execution;
   readonly network?: FunctionNetwork;
-  /** The database role that the bootstrap makes. */
+  /** The database role that the bootstrap creates. */
   readonly databaseRole: string;
   /**
-   * Defaults to 256 MB. CPU comes with memory, and a connection that is opened after a freeze
-   * pays for a TLS handshake. The start itself has a full CPU anyway.
+   * Defaults to 256 MB. CPU is proportional to memory, and a connection that is opened after a
+   * freeze needs a TLS handshake. The init phase has a full CPU at any size.
    */
   readonly memorySize?: number;
   /**
-   * Defaults to 10 s. The program answers within ANSWER_WITHIN whatever the cluster does; the rest is
-   * for a start that Lambda repeats in the first invocation.
+   * Defaults to 10 s. The program answers within ANSWER_WITHIN. The rest is for an init phase that
+   * Lambda repeats in the first invocation.
    */
   readonly timeout?: Duration;
   /**
-   * How many copies may run at once, each with one connection; with "none", as many as the account has.
-   * Defaults to 20, the burst that the API lets through: a fifth of the 100 connections a second that
-   * a cluster opens, so that not even a start of all at once is refused.
+   * The maximum number of copies at once, each with one connection. "none" uses the account's
+   * limit. Defaults to 20, the burst of the API. A cluster accepts 100 new connections a second, so
+   * it accepts 20 copies that start at once.
    * https://docs.aws.amazon.com/aurora-dsql/latest/userguide/CHAP_quotas.html
    */
   readonly reservedConcurrency?: number | "none";
@@ -39,11 +39,13 @@ export interface GameFunctionProps {
 export class GameFunction extends Construct {
   readonly function: RustFunction;
   readonly version: IVersion;
-  /** What callers get. Another version is one call away, without a build: docs/deploy.md, Rollback. */
+  /**
+   * The version that callers get. A rollback switches it without a build: docs/deploy.md, Rollback.
+   */
   readonly live: Alias;
-  /** How often a connection was refused for a cause that does not go away by itself. */
+  /** Connections that were refused for a permanent cause. */
   readonly refusals: Metric;
-  /** How many requests needed more than one attempt at the database. */
+  /** Requests that needed more than one attempt. */
   readonly retried: Metric;
 
   constructor(scope: Construct, id: string, props: GameFunctionProps) {
@@ -62,13 +64,13 @@ export class GameFunction extends Construct {
         DSQL_USER: props.databaseRole,
         DSQL_SEARCH_PATH: "games",
         DSQL_APPLICATION_NAME: "generate-game",
-        // In an outage each request would hold a copy of the function for as long as it may, and the
-        // copies run out. The cause is known in a second.
+        // Short: in an outage, requests that wait would occupy all copies. The cause is known in a
+        // second.
         DSQL_CONNECT_TIMEOUT_SECONDS: "2",
         DSQL_CHECKOUT_TIMEOUT_SECONDS: "3",
         GAME_ANSWER_WITHIN_MILLIS: ANSWER_WITHIN.toMilliseconds().toString(),
       },
-      // Versions stay, so that there is one to go back to.
+      // Old versions remain for a rollback.
       currentVersionOptions: { removalPolicy: RemovalPolicy.RETAIN },
       memorySize,
       timeout,
@@ -125,17 +127,17 @@ function check(timeout: Duration, memorySize: number, reservedConcurrency: numbe
     reservedConcurrency > 1000
   ) {
     throw new Error(
-      `a reserved concurrency of ${reservedConcurrency}: choose 1 to 1000, what a cluster lets in at once, or none`,
+      `a reserved concurrency of ${reservedConcurrency}: choose 1 to 1000, the connections of a cluster, or none`,
     );
   }
 }
 
-/** A new connection takes some 100 ms, a conflict as much again. */
+/** A new connection takes about 100 ms, a conflict another 100 ms. */
 const ANSWER_WITHIN = Duration.seconds(3);
 
 /**
- * `Reason::code` of what a human has to look into: permissions, roles, certificates, quotas. Others,
- * such as a cluster that wakes up, pass, and show in the API's 5xx if they do not.
+ * The `Reason` codes that need a human: permissions, roles, certificates, quotas. Other reasons,
+ * such as a cluster that wakes up, are transient; if they persist, the alarm on 5xx fires.
  */
 export const REFUSALS = [
   "access_denied",

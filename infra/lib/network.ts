@@ -9,21 +9,21 @@ import type { Cluster } from "./cluster.ts";
 
 export interface NetworkProps {
   readonly vpcId: string;
-  /** Private subnets, one an Availability Zone. */
+  /** Private subnets, one per Availability Zone. */
   readonly subnetIds: readonly string[];
 }
 
-/** Where functions run that have no way to the internet. */
+/** The network of functions without internet access. */
 export interface FunctionNetwork {
   readonly subnetIds: readonly string[];
   readonly securityGroupId: string;
 }
 
 /**
- * A way from a VPC to the cluster by PrivateLink.
+ * A PrivateLink endpoint from a VPC to the cluster.
  *
- * L1 of EC2, because the L2 looks the VPC up in the account during synthesis, which has no
- * credentials here. https://docs.aws.amazon.com/aurora-dsql/latest/userguide/privatelink-managing-clusters.html
+ * L1, because the L2 looks up the VPC in the account, and the synthesis has no credentials.
+ * https://docs.aws.amazon.com/aurora-dsql/latest/userguide/privatelink-managing-clusters.html
  */
 export class Network extends Construct implements FunctionNetwork {
   readonly subnetIds: readonly string[];
@@ -41,7 +41,7 @@ export class Network extends Construct implements FunctionNetwork {
     const functions = new CfnSecurityGroup(this, "Functions", {
       groupDescription: "The functions of generate-game: to the cluster only",
       vpcId,
-      // Without a rule of one's own EC2 adds one that lets everything out.
+      // Without an explicit rule EC2 adds one that allows all outgoing traffic.
       securityGroupEgress: [NOWHERE],
     });
     const interfaces = new CfnSecurityGroup(this, "Interfaces", {
@@ -76,7 +76,7 @@ export class Network extends Construct implements FunctionNetwork {
   }
 }
 
-/** What CDK writes for a group that lets nothing out. */
+/** The CDK's rule for a group without outgoing traffic. */
 const NOWHERE = {
   cidrIp: "255.255.255.255/32",
   description: "Disallow all traffic",

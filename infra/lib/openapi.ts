@@ -10,7 +10,9 @@ export interface Operation {
   readonly body: string | undefined;
 }
 
-/** The document that clients read and the function is tested against: one description of the API. */
+/**
+ * The API's description, for clients, for the models of the gateway, and for tests of the function.
+ */
 export class OpenApi {
   private readonly document: Document;
 
@@ -32,10 +34,10 @@ export class OpenApi {
   }
 
   /**
-   * Returns a schema as the gateway takes it, which is JSON Schema draft 4.
+   * Returns a schema for the gateway, which reads JSON Schema draft 4.
    *
-   * Without the patterns: which dialect of regular expressions the gateway has is not documented,
-   * and a title that it refused by mistake would never reach the function, which checks it anyway.
+   * Removes the patterns: AWS does not document the gateway's dialect of regular expressions, and
+   * it might refuse valid titles. The function checks titles anyway.
    */
   schema(name: string): unknown {
     const { [name]: schema } = this.document.components.schemas;
@@ -51,7 +53,7 @@ export class OpenApi {
       throw new Error(`the document has no parameter ${$ref}`);
     }
     const place = parameter.in === "query" ? "querystring" : parameter.in;
-    // Of a missing header the function says more than the gateway: 428, and what to send.
+    // The function's answer to a missing header is better: 428, and what to send.
     return [`${place}.${parameter.name}`, parameter.required && place === "path"];
   }
 }

@@ -5,8 +5,8 @@ import { Architecture, Code } from "aws-cdk-lib/aws-lambda";
 /**
  * Returns a built Rust program as a Lambda's code.
  *
- * It was built before: a deployment must not depend on what a compiler does during synthesis. What
- * Lambda would only find out when it starts the program is checked here.
+ * The program is built before the synthesis. This checks for mistakes that Lambda reports only when
+ * it starts the program.
  */
 export function rustAsset(folder: string, architecture: Architecture): Code {
   const program = join(folder, "bootstrap");
@@ -23,14 +23,17 @@ export function rustAsset(folder: string, architecture: Architecture): Code {
       `${program} is ${found ? `for ${found}` : "no Linux program for Lambda"}, but the function is ${architecture.name}: ${build}, or set GAME_ARCHITECTURE`,
     );
   }
-  // Artifacts that travel between the jobs of a workflow lose this.
+  // Artifacts of a workflow lose the executable bit.
   if ((status.mode & 0o111) === 0) {
     throw new Error(`${program} is not executable, so Lambda could not start it: chmod +x it`);
   }
   return Code.fromAsset(folder);
 }
 
-/** Returns `e_machine` of a 64-bit little-endian ELF file: https://man7.org/linux/man-pages/man5/elf.5.html */
+/**
+ * Returns `e_machine` of a 64-bit little-endian ELF file:
+ * https://man7.org/linux/man-pages/man5/elf.5.html
+ */
 function elfMachine(file: Buffer): number | undefined {
   const isElf = file.length >= 20 && file.subarray(0, 6).equals(ELF64_LITTLE_ENDIAN);
   return isElf ? file.readUInt16LE(18) : undefined;

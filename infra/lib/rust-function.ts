@@ -26,17 +26,17 @@ export interface RustFunctionProps {
   readonly timeout: Duration;
   readonly reservedConcurrentExecutions?: number;
   readonly currentVersionOptions?: VersionOptions;
-  /** No VPC unless given. */
+  /** Defaults to no VPC. */
   readonly network?: FunctionNetwork;
 }
 
-/** A program that brings its own runtime, and logs a JSON object a line. */
+/** A function with its own runtime that logs one JSON object per line. */
 export class RustFunction extends LambdaFunction {
   constructor(scope: Construct, id: string, { execution, network, ...props }: RustFunctionProps) {
     super(scope, id, {
       ...props,
       runtime: Runtime.PROVIDED_AL2023,
-      // Lambda starts the file `bootstrap`, whatever is written here.
+      // Lambda ignores this and starts the file `bootstrap`.
       handler: "bootstrap",
       role: execution.role,
       logGroup: execution.logGroup,
@@ -47,18 +47,17 @@ export class RustFunction extends LambdaFunction {
       tracing: Tracing.ACTIVE,
     });
     acknowledgeCheckov(this, {
-      CKV_AWS_116: "It is called by callers that wait for its answer, so that no event is lost.",
-      CKV_AWS_173: "Its variables are names. The cluster takes a token, which the role signs.",
+      CKV_AWS_116: "All callers are synchronous, so no event is lost.",
+      CKV_AWS_173: "Its variables are not secret. The password is a token that the role signs.",
       ...(network
         ? {}
         : {
-            CKV_AWS_117:
-              "GAME_VPC_ID puts it into a VPC. Without one it has no network of its own.",
+            CKV_AWS_117: "GAME_VPC_ID puts it into a VPC. By default it uses the public endpoint.",
           }),
       ...(props.reservedConcurrentExecutions === undefined
         ? {
             CKV_AWS_115:
-              "Reserved where GAME_RESERVED_CONCURRENCY says so; the bootstrap runs once.",
+              "GAME_RESERVED_CONCURRENCY is none, or this is the bootstrap, which runs once.",
           }
         : {}),
     });

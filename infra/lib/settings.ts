@@ -3,10 +3,10 @@ import type { ExistingCluster, MultiRegion } from "./cluster.ts";
 import type { Authorizer } from "./game-api.ts";
 import type { NetworkProps } from "./network.ts";
 
-/** What a deployment can choose. */
+/** The settings of a deployment. */
 export interface Settings {
   readonly region: string;
-  /** Filled in by CloudFormation where it is not known. */
+  /** CloudFormation fills it in if it is unknown. */
   readonly account: string | undefined;
   readonly stage: string;
   readonly architecture: Architecture;
@@ -19,7 +19,7 @@ export interface Settings {
   readonly kmsKeyArn: string | undefined;
   readonly multiRegion: MultiRegion | undefined;
   readonly existingCluster: ExistingCluster | undefined;
-  /** None without backups. */
+  /** Undefined without backups. */
   readonly backupRetentionDays: number | undefined;
   readonly permissionsBoundary: string | undefined;
   readonly network: NetworkProps | undefined;
@@ -29,8 +29,8 @@ export interface Settings {
 }
 
 /**
- * Reads the settings from the environment: see README.md. A variable that is set and empty, as a
- * workflow passes one that its repository lacks, counts as not set.
+ * Reads the settings from the environment: see README.md. An empty variable counts as not set,
+ * because a workflow passes a missing variable as an empty one.
  */
 export function settings(environment: Environment): Settings {
   const read = new Variables(environment);
@@ -116,8 +116,8 @@ class Variables {
 }
 
 /**
- * The CDK CLI always sets CDK_DEFAULT_REGION, to us-east-1 if it finds nothing else. So that alone
- * names no Region: a forgotten one would put a cluster that stays into the wrong Region.
+ * Ignores CDK_DEFAULT_REGION alone: the CDK CLI sets it to us-east-1 if it finds no Region. A
+ * forgotten Region would create a cluster that is retained in the wrong Region.
  */
 function regionOf(read: Variables): string {
   const region = read.text("AWS_REGION") ?? read.text("AWS_DEFAULT_REGION");
@@ -127,7 +127,7 @@ function regionOf(read: Variables): string {
   const ofCli = read.text("CDK_DEFAULT_REGION");
   if (ofCli && ofCli !== region) {
     throw new Error(
-      `AWS_REGION is ${region}, but the CDK CLI was told ${ofCli}: let both name the same Region`,
+      `AWS_REGION is ${region}, but the CDK CLI uses ${ofCli}: set both to the same Region`,
     );
   }
   return region;
@@ -157,7 +157,8 @@ function multiRegion(read: Variables): MultiRegion | undefined {
     }
     return undefined;
   }
-  // Where all Regions are known, their clusters are, too: leaving them out would part the peers.
+  // If all Regions are named, all clusters must be, too. A template without one separates the
+  // peers.
   const missing = regions.length > 1 ? regions.filter((region) => !has(clusterArns, region)) : [];
   if (missing.length > 0) {
     throw new Error(
@@ -225,5 +226,5 @@ function authorizer(read: Variables): Authorizer | undefined {
   return authorizer === "iam" ? "iam" : { userPoolArn: authorizer };
 }
 
-/** Where cargo-lambda writes, beside this folder's own place in the repository. */
+/** The output folder of cargo-lambda in docs/deploy.md. */
 const BUILT = new URL("../../target/functions", import.meta.url).pathname;

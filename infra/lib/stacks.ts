@@ -8,14 +8,14 @@ import { rustAsset } from "./rust-asset.ts";
 import type { Settings } from "./settings.ts";
 import { StorageStack } from "./storage-stack.ts";
 
-/** The game's stacks, each fed by the one before it. Of an existing cluster, Storage comes last. */
+/** The stacks. Each uses values of the one before it. With an existing cluster, Storage is last. */
 export interface Stacks {
   readonly storage: StorageStack;
   readonly functions: FunctionsStack;
   readonly api: ApiStack;
 }
 
-/** Puts the stacks of a deployment into the app. What cdk-nag objects to is not synthesized. */
+/** Adds the stacks of a deployment to the app. A finding of cdk-nag fails the synthesis. */
 export function addStacks(app: App, settings: Settings): Stacks {
   const { stage, architecture, assets, region, account } = settings;
   const of = (layer: string) => `GenerateGame-${stage}-${layer}`;
@@ -58,8 +58,8 @@ export function addStacks(app: App, settings: Settings): Stacks {
     kmsKeyArn: settings.kmsKeyArn,
   });
   if (settings.existingCluster) {
-    // The stack may have had a cluster before, whose endpoint the others import. CloudFormation
-    // takes an export away only when nobody imports it any more.
+    // Storage may have exported the endpoint of its own cluster before. CloudFormation removes an
+    // export only after no stack imports it.
     storage.addStackDependency(api);
   }
 

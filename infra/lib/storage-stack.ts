@@ -12,15 +12,15 @@ import {
 import { type FunctionNetwork, Network, type NetworkProps } from "./network.ts";
 
 export interface StorageStackProps extends StackProps, Omit<ClusterProps, "onlyFromVpcId"> {
-  /** Used instead of a cluster of the stack's own. */
+  /** Used instead of creating a cluster. */
   readonly existingCluster?: ExistingCluster;
-  /** No backups unless given. */
+  /** Defaults to no backups. */
   readonly backupRetentionDays?: number;
-  /** The functions reach the cluster by the internet unless given. */
+  /** Defaults to the public endpoint. */
   readonly network?: NetworkProps;
 }
 
-/** What holds data. It is apart from the rest so that the rest can be torn down and built again. */
+/** The cluster and its backups. The other stacks can be deleted and created again without it. */
 export class StorageStack extends Stack {
   readonly cluster: ClusterReference;
   readonly network: FunctionNetwork | undefined;
@@ -32,7 +32,7 @@ export class StorageStack extends Stack {
     if (existingCluster) {
       if (network) {
         throw new Error(
-          "GAME_VPC_ID goes with a cluster of the stack's own: an existing one has its own endpoint",
+          "GAME_VPC_ID needs a cluster of this stack: an existing cluster has its own endpoint",
         );
       }
       this.cluster = existing(existingCluster);
@@ -52,7 +52,7 @@ export class StorageStack extends Stack {
       });
       new CfnOutput(this, "BackupVaultName", { value: backups.vaultName });
     } else if (existingCluster) {
-      // A stack without a resource is none. This one costs nothing.
+      // A stack needs at least one resource. This one is free.
       new CfnWaitConditionHandle(this, "Nothing");
     }
 

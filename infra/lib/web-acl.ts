@@ -2,14 +2,14 @@ import type { RestApi } from "aws-cdk-lib/aws-apigateway";
 import { CfnWebACL, CfnWebACLAssociation } from "aws-cdk-lib/aws-wafv2";
 import { Construct } from "constructs";
 
-/** A web ACL before the API: AWS's common rules, and a limit for each address. */
+/** A web ACL for the API: AWS's common rules, and a rate limit per address. */
 export class WebAcl extends Construct {
   constructor(scope: Construct, id: string, { api }: { readonly api: RestApi }) {
     super(scope, id);
 
     const acl = new CfnWebACL(this, "Resource", {
       scope: "REGIONAL",
-      description: "Stands before the game API",
+      description: "Filters requests to the game API",
       defaultAction: { allow: {} },
       visibilityConfig: visible("WebAcl"),
       rules: [
@@ -20,7 +20,7 @@ export class WebAcl extends Construct {
           name: "RateByAddress",
           priority: 3,
           action: { block: {} },
-          // In five minutes; a key's own throttle is 3,000.
+          // In five minutes. The throttle of a key allows the same number.
           statement: { rateBasedStatement: { limit: 3_000, aggregateKeyType: "IP" } },
           visibilityConfig: visible("RateByAddress"),
         },
@@ -43,7 +43,7 @@ function managed(name: string, priority: number): CfnWebACL.RuleProperty {
   };
 }
 
-/** Samples show headers, so also keys. */
+/** No samples: they contain headers, so also keys. */
 function visible(metricName: string): CfnWebACL.VisibilityConfigProperty {
   return { cloudWatchMetricsEnabled: true, sampledRequestsEnabled: false, metricName };
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs cfn-lint and checkov on the templates of every variant, and on those that a human deploys.
+# Runs cfn-lint and checkov on the templates of every variant, and on those that are deployed by hand.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -7,11 +7,11 @@ templates=$(mktemp -d)
 trap 'rm -rf "$templates"' EXIT
 node --import tsx test/support/write-templates.ts "$templates"
 
-# W3005: CDK writes a DependsOn also where a reference says the same.
+# W3005: the CDK adds a DependsOn also where a reference implies it.
 scripts/python.sh scripts/requirements-lint.txt cfn-lint --ignore-checks W3005 -- "$templates"/*/*.template.json ./*.yaml
 echo "cfn-lint: $(ls "$templates"/*/*.template.json ./*.yaml | wc -l) templates are clean"
 
-# What does not apply is acknowledged beside its resource, in its metadata.
+# Findings that do not apply are acknowledged in the metadata of their resource.
 cp ./*.yaml "$templates"
 scripts/python.sh scripts/requirements-checkov.txt checkov --directory "$templates" --framework cloudformation \
     --skip-download --compact --quiet

@@ -1,7 +1,7 @@
-"""Looks for faults in every policy of the templates: policies.py template..
+"""Runs parliament on every policy of the templates: policies.py template..
 
-parliament knows the actions of all services and the resources that they take. What CloudFormation fills in
-later is replaced by an example of the same form.
+parliament knows the actions of all services and their resources. References of CloudFormation are
+replaced by examples of the same format.
 """
 
 import json
@@ -19,7 +19,7 @@ class Templates:
         self.templates = {path: json.loads(Path(path).read_text()) for path in paths}
 
     def policies(self):
-        """Yields each policy with where it is."""
+        """Yields each policy with its location."""
         for path, template in self.templates.items():
             for name, resource in template.get("Resources", {}).items():
                 properties = resource.get("Properties", {})
@@ -76,7 +76,7 @@ def main():
     for where, policy in templates.policies():
         count += 1
         for statement in policy["Statement"]:
-            # Of a resource's own policy parliament knows the actions only.
+            # parliament checks only the actions of a resource policy.
             if "Principal" in statement:
                 del statement["Principal"]
                 statement["Resource"] = "*"
@@ -92,7 +92,7 @@ def main():
 DOCUMENTS = ("PolicyDocument", "ResourcePolicy", "KeyPolicy")
 
 def is_newer(finding):
-    """Returns whether an action is younger than parliament's list, and known to cfn-lint's."""
+    """Returns whether cfn-lint knows the action and the older list of parliament does not."""
     return finding.issue == "UNKNOWN_ACTION" and finding.location["string"] in NEWER
 
 
@@ -101,7 +101,7 @@ PSEUDO = {
     "AWS::NoValue": "",
     "AWS::Partition": "aws",
     "AWS::Region": "us-east-1",
-    # Of execution-policy.yaml.
+    # The parameter of execution-policy.yaml.
     "Boundary": f"arn:aws:iam::{ACCOUNT}:policy/boundary",
 }
 
@@ -114,7 +114,7 @@ EXAMPLES = {
 }
 
 ACKNOWLEDGED = {
-    # X-Ray and Lambda's network interfaces have no resources to name.
+    # X-Ray has no resources, and network interfaces have no names before they exist.
     "RESOURCE_STAR",
     # IAM's own examples compare the boundary of a role as a string.
     "MISMATCHED_TYPE_BUT_USABLE",

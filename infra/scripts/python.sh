@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs a program of a requirements file, in an environment of its own that is made once:
+# Runs a program of a requirements file in its own virtual environment, which is created once:
 #   scripts/python.sh requirements.txt program arguments..
 set -euo pipefail
 requirements=$1 program=$2

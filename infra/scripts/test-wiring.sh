@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Deploys the templates to moto, a fake control plane, and checks what the values resolve to.
+# Deploys the templates to moto, a fake control plane, and checks the resolved values.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -7,6 +7,6 @@ templates=$(mktemp -d)
 trap 'rm -rf "$templates"' EXIT
 node --import tsx test/support/write-templates.ts "$templates"
 
-# The variant whose account is moto's. moto reads the name of a model's package, so that there is one.
+# The variant with moto's account. moto reads the package name of a model, so the models are in a package.
 TEMPLATES=$templates/account PYTHONPATH=test PYTHONDONTWRITEBYTECODE=1 \
     scripts/python.sh test/wiring/requirements.txt python -W ignore -m unittest wiring.test_wiring "$@"

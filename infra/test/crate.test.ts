@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { REFUSALS } from "../lib/game-function.ts";
 import { BOOTSTRAP, functionOf, GAME, Synthesis } from "./support/synthesis.ts";
 
-// Two languages meet here by names alone, which no compiler checks.
+// The stacks and the programs share names that no compiler checks.
 
 test("every reason that the alarm looks for is one that the crate logs", () => {
   const reasons = words(source("dsql-conn/src/reason.rs"));

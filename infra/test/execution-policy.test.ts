@@ -57,7 +57,7 @@ test("the role of the service may be made for these services alone", () => {
 
 test("IAM takes the policies", () => {
   for (const { Properties } of policies) {
-    // Without blanks, which IAM does not count either. What stands for variables is longer.
+    // IAM does not count white space. The placeholders are longer than their values.
     const { length } = JSON.stringify(Properties.PolicyDocument);
     assert.ok(length < 6_144, `one has ${length} characters, IAM takes 6,144`);
   }
@@ -89,13 +89,13 @@ const of = (service: string, ...actions: string[]) => actions.map((one) => `${se
 const TAGS = ["ListTagsForResource", "TagResource", "UntagResource"];
 const KEY_USE = of("kms", "CreateGrant", "Decrypt", "DescribeKey", "GenerateDataKey");
 const GATEWAY: Needs = {
-  // Tags are PUT and DELETE of /tags.
+  // PUT and DELETE of /tags change tags.
   always: of("apigateway", "DELETE", "GET", "PATCH", "POST", "PUT"),
 };
 
 /**
- * What the handlers of each type call, from the schemas of the CloudFormation registry. Written by
- * hand: a type without a line fails.
+ * The actions of each type's handlers, from the schemas of the CloudFormation registry. Maintained by
+ * hand: a type without an entry fails the test.
  */
 const NEEDS: Readonly<Record<string, Needs>> = {
   "AWS::ApiGateway::ApiKey": GATEWAY,
@@ -146,7 +146,7 @@ const NEEDS: Readonly<Record<string, Needs>> = {
     always: [
       ...of("dsql", "CreateCluster", "DeleteCluster", "GetCluster", "UpdateCluster", ...TAGS),
       "dsql:GetVpcEndpointServiceName",
-      // Its first one makes the service's role: the policy that the docs had before lacked it.
+      // The first cluster of an account creates the role of the service.
       "iam:CreateServiceLinkedRole",
     ],
     when: [
@@ -299,5 +299,5 @@ const NEEDS: Readonly<Record<string, Needs>> = {
   "Custom::Bootstrap": { always: ["lambda:InvokeFunction"] },
 };
 
-/** The version of the CDK's bootstrap, which each template asks for. */
+/** Each template reads the version of the CDK bootstrap. */
 const OF_THE_DEPLOYMENT = ["ssm:GetParameters"];

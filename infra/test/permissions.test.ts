@@ -12,7 +12,7 @@ import {
 
 const SMOKE_TEST = "arn:aws:iam::123456789012:role/deploy";
 
-// With all that a deployment may switch on, so that nothing is seen by no test.
+// With the settings that add permissions.
 const synthesis = new Synthesis({
   GAME_ALARM_EMAIL: "ops@example.com",
   GAME_SMOKE_TEST_ROLE_ARN: SMOKE_TEST,

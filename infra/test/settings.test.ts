@@ -41,7 +41,7 @@ test("the CLI's default names no Region", () => {
   assert.equal(settings(agreed).region, "eu-west-1");
   assert.throws(
     () => settings({ CDK_DEFAULT_REGION: "eu-west-1", AWS_REGION: "us-east-1" }),
-    /AWS_REGION is us-east-1, but the CDK CLI was told eu-west-1/,
+    /AWS_REGION is us-east-1, but the CDK CLI uses eu-west-1/,
   );
 });
 

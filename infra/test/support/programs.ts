@@ -7,12 +7,12 @@ export const X86_64 = 62;
 
 export interface Programs {
   readonly machine?: number;
-  /** What tells one build from another. */
+  /** Different texts make different builds. */
   readonly bootstrap?: string;
   readonly game?: string;
 }
 
-/** Returns a folder like `target/functions`, of programs that are nothing but the head of one. */
+/** Returns a folder like `target/functions`, with programs that consist of an ELF header. */
 export function programs({ machine = AARCH64, bootstrap = "", game = "" }: Programs = {}): string {
   const folder = mkdtempSync(join(tmpdir(), "programs-"));
   for (const [name, build] of [

@@ -15,7 +15,7 @@ export interface Resource {
   readonly UpdateReplacePolicy?: string;
 }
 
-/** What the app makes of an environment. */
+/** The stacks and templates of an environment. */
 export class Synthesis {
   readonly stacks: Stacks;
   readonly storage: Template;
@@ -38,7 +38,7 @@ export class Synthesis {
     return this.templates.flatMap((template) => Object.values(found(template, type)));
   }
 
-  /** Follows a value that one stack exports and another one imports. */
+  /** Returns the exported value of an import. */
   imported(value: unknown): unknown {
     const name = (value as { "Fn::ImportValue"?: string })["Fn::ImportValue"];
     for (const template of this.templates) {
@@ -52,7 +52,7 @@ export class Synthesis {
   }
 }
 
-/** Returns the app of an environment, with programs that were never built. */
+/** Returns the app of an environment, with stand-ins for the programs. */
 export function appOf(environment: Record<string, string>, outdir?: string) {
   const app = new App({ context: CONTEXT, outdir });
   const stacks = addStacks(
@@ -90,7 +90,7 @@ export const GAME = /^Makes up games/;
 export const BOOTSTRAP = /^Prepares the cluster/;
 export const FRAMEWORK = /^AWS CDK resource provider framework/;
 
-/** The CLI would pass these on. */
+/** The CLI passes this context to the app. */
 const CONTEXT = JSON.parse(
   readFileSync(new URL("../../cdk.json", import.meta.url), "utf8"),
 ).context;

@@ -1,9 +1,9 @@
 import { programs, X86_64 } from "./programs.ts";
 
-/** Environments that between them switch on everything, for what checks whole templates. */
+/** Environments that together turn on every setting, for checks of whole templates. */
 export const VARIANTS: Readonly<Record<string, Record<string, string>>> = {
   default: {},
-  // For the wiring tests: moto's account, and nothing that moto cannot make.
+  // For the wiring tests: moto's account, without resources that moto cannot create.
   account: {
     CDK_DEFAULT_ACCOUNT: "123456789012",
     GAME_API_KEY_GENERATIONS: "1,2",

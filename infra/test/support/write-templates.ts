@@ -5,8 +5,8 @@ import { included } from "./included.ts";
 import { appOf } from "./synthesis.ts";
 import { VARIANTS } from "./variants.ts";
 
-// Writes the templates of every variant, for validators that read files: <folder>/<variant>/*.template.json.
-// Those that a human deploys are there once more as JSON: <folder>/by-hand/*.template.json.
+// Writes the templates of every variant, for validators of files: <folder>/<variant>/*.template.json.
+// Also writes those that are deployed by hand, as JSON: <folder>/by-hand/*.template.json.
 const [folder] = process.argv.slice(2);
 if (!folder) {
   throw new Error("name the folder to write to");

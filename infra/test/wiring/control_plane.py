@@ -1,4 +1,4 @@
-"""What moto lacks of CloudFormation for these stacks: the cluster, the alias, and the run of the bootstrap."""
+"""The resources of these stacks that moto lacks: the cluster, the alias, and the run of the bootstrap."""
 
 from unittest import mock
 
@@ -9,7 +9,7 @@ from moto.dsql.models import dsql_backends
 
 
 class Cluster(CloudFormationModel):
-    """AWS::DSQL::Cluster, on moto's control plane of the service, which has no policies."""
+    """AWS::DSQL::Cluster. moto has the service, but no policies of clusters."""
 
     policies = []
 
@@ -35,7 +35,7 @@ class Cluster(CloudFormationModel):
             tags={tag["Key"]: tag["Value"] for tag in properties["Tags"]},
             client_token=None,
         )
-        # moto's own lacks the service's label.
+        # moto's endpoint lacks `.dsql.`.
         cluster.endpoint = f"{cluster.identifier}.dsql.{region_name}.on.aws"
         return cls(cluster, properties["PolicyDocument"])
 
@@ -48,7 +48,7 @@ class Cluster(CloudFormationModel):
 
 
 class Alias(CloudFormationModel):
-    """AWS::Lambda::Alias, which notes what it was given."""
+    """AWS::Lambda::Alias, which records its properties."""
 
     made = []
 
@@ -73,7 +73,7 @@ class Alias(CloudFormationModel):
 
 
 class Permission(CloudFormationModel):
-    """AWS::Lambda::Permission of an alias, which moto would look for among its own."""
+    """AWS::Lambda::Permission of an alias. moto would look the alias up among its own."""
 
     granted = []
 
@@ -93,7 +93,7 @@ class Permission(CloudFormationModel):
 
 
 class Bootstrap(CloudFormationModel):
-    """Custom::Bootstrap, which notes what it was given."""
+    """Custom::Bootstrap, which records its properties."""
 
     runs = []
 
@@ -117,16 +117,16 @@ class Bootstrap(CloudFormationModel):
 
 
 def installed():
-    """Returns a context in which moto knows the resources above."""
+    """Returns a context in which moto uses the resources above."""
     known = parsing.resource_class_from_type
 
     def resource_class_from_type(resource_type):
-        # moto runs the functions of custom resources in Docker, which is not wanted here.
+        # moto would run the functions of custom resources in Docker.
         ours = {Bootstrap.cloudformation_type(): Bootstrap, "AWS::Lambda::Permission": Permission}
         return ours.get(resource_type) or known(resource_type)
 
     parsing.get_model_map.cache_clear()
-    # moto's versions do not tell their number.
+    # moto's versions have no attribute for their number.
     LambdaVersion.get_cfn_attribute = lambda version, _: str(version.version)
     return mock.patch.object(parsing, "resource_class_from_type", resource_class_from_type)
 
