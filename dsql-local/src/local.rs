@@ -29,7 +29,7 @@ pub struct LocalCluster {
     pub(crate) address: SocketAddr,
     pub(crate) listener: AbortHandle,
     /// The server of the other Region.
-    pub(crate) peer: Option<Box<LocalCluster>>,
+    pub(crate) peer: Option<Box<Self>>,
     pub(crate) engine: Arc<Engine>,
 }
 
@@ -57,7 +57,7 @@ impl LocalCluster {
 
     /// Returns the cluster in its other Region, if it has a
     /// [`peer_region`](crate::Builder::peer_region).
-    pub fn peer(&self) -> Option<&LocalCluster> {
+    pub fn peer(&self) -> Option<&Self> {
         self.peer.as_deref()
     }
 
