@@ -109,10 +109,16 @@ pub use sqlstate::ServerError;
 pub use tokio_postgres;
 pub use transaction::{Rollback, Transaction};
 
-/// The README's code, compiled.
+/// The code of the README and of the pages in `docs`, compiled.
 #[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct Readme;
+mod pages {
+    #[doc = include_str!("../../README.md")]
+    struct Readme;
+    #[doc = include_str!("../../docs/lost-commits.md")]
+    struct LostCommits;
+    #[doc = include_str!("../../docs/two-regions.md")]
+    struct TwoRegions;
+}
 
 #[cfg(test)]
 #[path = "../tests/corpus/mod.rs"]
