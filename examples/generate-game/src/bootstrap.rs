@@ -91,6 +91,7 @@ pub async fn bootstrap(
     for privilege in [
         "USAGE ON SCHEMA games",
         "SELECT, INSERT, UPDATE, DELETE ON games.games",
+        "SELECT, INSERT, UPDATE, DELETE ON games.outcomes",
     ] {
         progress
             .repeat(
@@ -307,7 +308,7 @@ impl Progress<'_> {
 }
 
 /// In the order in which they are applied; a name is never used again.
-const MIGRATIONS: [(&str, &str); 3] = [
+const MIGRATIONS: [(&str, &str); 4] = [
     (
         "0001_games",
         include_str!("../schema/migrations/0001_games.sql"),
@@ -319,6 +320,10 @@ const MIGRATIONS: [(&str, &str); 3] = [
     (
         "0003_games_version",
         include_str!("../schema/migrations/0003_games_version.sql"),
+    ),
+    (
+        "0004_games_outcomes",
+        include_str!("../schema/migrations/0004_games_outcomes.sql"),
     ),
 ];
 

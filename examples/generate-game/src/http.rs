@@ -18,6 +18,7 @@ use crate::page::Page;
 use crate::problem::Failure;
 use crate::route::Route;
 use crate::store::{self, Changed, Once};
+use crate::title::Title;
 
 /// Answers one event. Whatever goes wrong becomes a response that hides the internals, and a
 /// line in the log that tells them.
@@ -107,11 +108,31 @@ impl Work<'_> {
     /// the last statement of this session, which the next statement already knows. After an unknown
     /// outcome only what is idempotent is run again.
     async fn carry_out(&self) -> Result<Response<Body>, Failure> {
+        if let Route::Generate { title, key: None } = self.route {
+            return self.create(title.clone()).await;
+        }
         let policy = match self.route.is_idempotent() {
             true => RETRIES.idempotent(),
             false => RETRIES,
         };
         retry(policy.timeout(left(self.deadline)), || self.attempt()).await
+    }
+
+    /// Saves a game for which the client chose no key. If the reply to `COMMIT` is lost, the outcome
+    /// table tells whether the game was saved.
+    async fn create(&self, title: Option<Title>) -> Result<Response<Body>, Failure> {
+        let game = NewGame::random(title, &mut rand::rng());
+        let policy = RETRIES
+            .timeout(left(self.deadline))
+            .outcomes(store::OUTCOMES);
+        let saved = self.pool.transaction_with(policy, async |tx| {
+            self.attempts.fetch_add(1, Ordering::Relaxed);
+            store::insert(&tx, &game).await
+        });
+        match saved.await {
+            Ok(game) => Ok(self.created(&game)),
+            Err(error) => Err(Failure::of_transaction(error)),
+        }
     }
 
     /// Checks out a connection and runs the route on it, both until the deadline. Another attempt

@@ -65,6 +65,34 @@ impl Failure {
         }
     }
 
+    /// Classifies the error of a transaction that saves a game without a key.
+    pub fn of_transaction(error: Error) -> Self {
+        match error {
+            Error::Config(_)
+            | Error::Connect(_)
+            | Error::CheckoutTimeout { .. }
+            | Error::PoolClosed => Self::Unreachable(error),
+            Error::Conflict { .. } => Self::Conflict(error),
+            Error::CommitUnknown { .. } => Self::NoAnswer {
+                write: true,
+                idempotent: false,
+                cause: Some(error),
+            },
+            Error::RolledBack(_) | Error::TransactionTimedOut { .. } => Self::not_saved(error),
+            _ if error.is_connection_lost() => Self::not_saved(error),
+            _ => Self::Statement(error),
+        }
+    }
+
+    /// No answer, and nothing was saved.
+    fn not_saved(error: Error) -> Self {
+        Self::NoAnswer {
+            write: false,
+            idempotent: true,
+            cause: Some(error),
+        }
+    }
+
     /// The failure of a statement that was not answered.
     pub fn no_answer(route: &Route, cause: Option<Error>) -> Self {
         Self::NoAnswer {

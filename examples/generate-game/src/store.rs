@@ -9,7 +9,7 @@
 
 use dsql_conn::tokio_postgres::Row;
 use dsql_conn::tokio_postgres::types::Type;
-use dsql_conn::{Connection, Error};
+use dsql_conn::{Connection, Error, Outcomes};
 use uuid::Uuid;
 
 use crate::etag::IfMatch;
@@ -17,6 +17,9 @@ use crate::game::{Game, GameUpdate, NewGame};
 use crate::idempotency::{self, IdempotencyKey};
 use crate::page::Cursor;
 use crate::title::Title;
+
+/// Settles the commits of games that have no key.
+pub const OUTCOMES: Outcomes = Outcomes::table("outcomes");
 
 /// Saves the game and returns its row.
 pub async fn insert(connection: &Connection, game: &NewGame) -> Result<Game, Error> {

@@ -95,8 +95,9 @@ impl Account {
     /// Returns what there is after one bootstrap that was left alone.
     pub(crate) fn one_of_each(&self) -> Vec<Vec<Option<String>>> {
         let trust = format!("game {}", self.function.arn());
-        let privileges = "DELETE, INSERT, SELECT, UPDATE";
-        let made = ["1", "2", "1", "3", "1", &trust, privileges, "t", "t"];
+        // Of games and of outcomes.
+        let privileges = "DELETE, DELETE, INSERT, INSERT, SELECT, SELECT, UPDATE, UPDATE";
+        let made = ["1", "3", "1", "4", "1", &trust, privileges, "t", "t"];
         vec![made.map(|text| Some(text.to_owned())).to_vec()]
     }
 
