@@ -1,7 +1,6 @@
-//! What a request asks for: method, path, query, headers and body become a [`Route`] or a
-//! [`Refusal`].
+//! Parses a request: method, path, query, headers and body become a [`Route`] or a [`Refusal`].
 //!
-//! Pure, so that every wrong request is refused before a connection is taken from the pool.
+//! Pure functions, so that a wrong request is refused before it checks out a connection.
 
 use lambda_http::http::Method;
 use lambda_http::http::header::CONTENT_TYPE;
@@ -52,13 +51,13 @@ pub enum Route {
     Newest {
         /// 1 to 100.
         limit: u8,
-        /// The page before ended here.
+        /// The end of the page before.
         after: Option<Cursor>,
     },
 }
 
 impl Route {
-    /// Reads an event of an API Gateway, of a REST API as well as of an HTTP API.
+    /// Parses an API Gateway event, of a REST API or an HTTP API.
     ///
     /// # Errors
     ///
@@ -110,12 +109,12 @@ impl Route {
         }
     }
 
-    /// Returns whether a second run changes nothing if the first one was applied.
+    /// Returns whether a second attempt changes nothing if the first was applied.
     pub fn is_idempotent(&self) -> bool {
         !matches!(self, Self::Generate { key: None, .. })
     }
 
-    /// Returns whether the route changes something.
+    /// Returns whether the route writes.
     pub fn is_write(&self) -> bool {
         !matches!(self, Self::Find { .. } | Self::Newest { .. })
     }
@@ -144,7 +143,7 @@ pub fn with_repeated_headers(mut event: LambdaRequest) -> LambdaRequest {
     event
 }
 
-/// Why a request is not carried out; the texts are for the client.
+/// Why a request is refused. The texts are for the client.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Refusal {
     /// Answered with 400.
@@ -176,7 +175,7 @@ impl Refusal {
 /// Returns the path without the stage.
 fn path(request: &Request) -> &str {
     let path = request.raw_http_path();
-    // An HTTP API puts the name of its stage before the path, a REST API does not.
+    // An HTTP API puts its stage before the path, a REST API does not.
     let stage = match request.request_context_ref() {
         Some(RequestContext::ApiGatewayV2(context)) => context.stage.as_deref(),
         _ => None,
@@ -188,7 +187,7 @@ fn path(request: &Request) -> &str {
 }
 
 fn parse_id(id: &str) -> Result<Uuid, Refusal> {
-    // The parser takes other forms as well, such as one in braces.
+    // The parser also accepts other forms, such as one in braces.
     let parsed = id.parse().ok().filter(|_| id.len() == 36);
     parsed.ok_or_else(|| Refusal::bad("the id of a game is a UUID"))
 }
@@ -209,8 +208,7 @@ fn newest(request: &Request) -> Result<Route, Refusal> {
     Ok(Route::Newest { limit, after })
 }
 
-/// Refuses parameters of the query that are unknown or repeated. A misspelt one would otherwise
-/// look as if it worked.
+/// Refuses unknown and repeated query parameters. Otherwise a typo would be ignored.
 fn expect_parameters(request: &Request, known: &[&str]) -> Result<(), Refusal> {
     let Some(query) = request.query_string_parameters_ref() else {
         return Ok(());
