@@ -43,7 +43,7 @@ impl Worker {
                 pool: &self.pool,
                 transfer: &transfer,
                 runs: Runs::of(&self.retries, worker_progress),
-                patience: Duration::from_micros(rng.random_range(0..30_000)),
+                limit: Duration::from_micros(rng.random_range(0..30_000)),
             };
             let answer = call.make(usage).await;
             self.progress.finished(answer.outcome == Outcome::Committed);

@@ -96,9 +96,9 @@ impl Life {
         };
         let proof = Proof {
             words: format!(
-                "{INVOCATIONS} requests in {statements} round trips on the same connection: one for \
-                 a read, two for a write, {of_checkouts} for checkouts; {} us on average, {} us at most; one log line \
-                 each, with the gateway's request ID",
+                "{INVOCATIONS} requests in {statements} round trips on the same connection: one \
+                 for a read, two for a write, {of_checkouts} for checkouts; {} us on average, \
+                 {} us at most; one log line each, with the gateway's request ID",
                 average.as_micros(),
                 slowest.as_micros(),
             ),

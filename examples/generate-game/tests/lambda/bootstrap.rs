@@ -1,4 +1,4 @@
-//! What prepares the cluster: once, again, at once, and after it was killed.
+//! The bootstrap: once, repeated, concurrent, and after it was killed.
 
 use std::time::{Duration, SystemTime};
 
@@ -60,10 +60,10 @@ async fn programs_at_once_and_another_leave_one_of_each() {
 }
 
 #[tokio::test]
-async fn program_killed_at_any_statement_is_made_up_for_by_the_next() {
+async fn next_run_completes_a_program_killed_at_any_statement() {
     for statements in 1.. {
         let account = Account::new().await;
-        // Leaves time to be killed between a statement and the next.
+        // Leaves time to kill the program between two statements.
         let slow = Fault::delay(Direction::ToClient, Duration::from_millis(2));
         account.cluster.inject(slow.always());
         let mut killed = account.start_bootstrap();
@@ -153,7 +153,7 @@ async fn index_whose_construction_failed_is_built_again() {
 }
 
 #[tokio::test]
-async fn admin_who_is_not_let_in_yet_is_awaited() {
+async fn bootstrap_waits_until_the_admin_is_admitted() {
     let account = Account::new().await;
     let denied = Refusal::NotAuthorized {
         arn: account.cluster.admin().arn().to_owned(),
@@ -166,7 +166,7 @@ async fn admin_who_is_not_let_in_yet_is_awaited() {
     let generous = SystemTime::now() + Duration::from_secs(60);
     admitted(&config, generous).await.unwrap();
 
-    // Awake only after the time of one connect.
+    // Awake only after one connect has timed out.
     let asleep = Fault::refuse(Refusal::WakingUp).always();
     account.cluster.inject(asleep.clone());
     let hasty = config.clone().connect_timeout(Duration::from_millis(50));

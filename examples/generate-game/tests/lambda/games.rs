@@ -1,4 +1,4 @@
-//! The Lambda's answers.
+//! The Lambda's responses.
 
 use std::time::{Duration, SystemTime};
 
@@ -163,7 +163,7 @@ async fn migration_behind_an_open_connection_is_not_noticed() {
 }
 
 #[tokio::test]
-async fn conflict_is_repeated_and_told_when_it_stays() {
+async fn conflict_is_retried_and_reported_if_it_persists() {
     let account = Account::bootstrapped().await;
     let games = account.games();
     let conflict = Fault::refuse(Refusal::SchemaChanged);
@@ -232,7 +232,7 @@ async fn commit_lost_in_an_outage_is_an_unknown_outcome() {
 }
 
 #[tokio::test]
-async fn lost_answer_under_a_key_is_asked_for_again() {
+async fn lost_reply_under_a_key_is_retried() {
     let account = Account::bootstrapped().await;
     let games = account.games();
 
@@ -242,12 +242,12 @@ async fn lost_answer_under_a_key_is_asked_for_again() {
     assert_eq!(answer.status(), StatusCode::CREATED);
     assert!(is_replayed(&answer));
     assert_eq!(json!(account.saved().await), json!([body(answer)["id"]]));
-    // The insert, and on a connection of its own the one that did nothing and the select.
+    // The insert; then, on another connection, the insert that changes nothing and the select.
     assert_eq!(account.flights(), [1, 2]);
 }
 
 #[tokio::test]
-async fn outcome_that_stays_unknown_under_a_key_may_be_asked_for_again() {
+async fn unknown_outcome_under_a_key_may_be_repeated() {
     let account = Account::bootstrapped().await;
     let games = account.games();
 
@@ -266,7 +266,7 @@ async fn outcome_that_stays_unknown_under_a_key_may_be_asked_for_again() {
 }
 
 #[tokio::test]
-async fn connect_that_fails_after_a_lost_answer_leaves_the_outcome_unknown() {
+async fn failed_connect_after_a_lost_reply_is_an_unknown_outcome() {
     let account = Account::bootstrapped().await;
     let games = account.games();
 
@@ -349,7 +349,7 @@ async fn same_key_answers_the_same_game() {
         }
     }
     assert_eq!(account.saved().await.len(), 2);
-    // One for a game that is saved, two for one that is found.
+    // One for a new game, two for an existing one.
     assert_eq!(account.flights(), [2 * (1 + 2 + 2)]);
 }
 
@@ -439,7 +439,7 @@ async fn requests_at_once_with_the_same_key_answer_the_same_game() {
 }
 
 #[tokio::test]
-async fn whoever_commits_first_decides_the_game_of_a_key() {
+async fn first_commit_decides_the_game_of_a_key() {
     let account = Account::bootstrapped().await;
     let (one, other) = (account.games(), account.games());
     let slow = account.admin().await;
@@ -485,7 +485,7 @@ async fn bad_key_is_400_and_says_why() {
 }
 
 #[tokio::test]
-async fn conflict_under_a_key_is_repeated_and_told_when_it_stays() {
+async fn conflict_under_a_key_is_retried_and_reported() {
     let account = Account::bootstrapped().await;
     let games = account.games();
     let conflict = Fault::refuse(Refusal::Conflict);
