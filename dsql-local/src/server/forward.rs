@@ -44,7 +44,6 @@ pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
             Ending::Expired
         }
         ending = idle_fault(cluster, &pace, &exchange, &replied) => ending,
-        () = engine_ended(cluster) => Ending::EngineClosed,
     }
 }
 
@@ -239,6 +238,9 @@ async fn relay<S: AsyncRead + AsyncWrite + Unpin>(
             },
             Err(ending) => ending,
         },
+        // A session without a backend learns it from its first statement instead: an error before
+        // any statement could reach the client as a closed connection.
+        () = engine_ended(cluster) => Ending::EngineClosed,
     };
     if matches!(ending, Ending::Stalled) {
         // The backend stays open while the session stalls, and keeps its locks.
