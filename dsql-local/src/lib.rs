@@ -54,8 +54,8 @@
 //! - Deferrable constraints that another session's commit violates fail with 23503 or 23505.
 //! - Unique indexes with expressions or conditions conflict only while the key exists.
 //! - The locks and keys of a statement are not registered while its session is the only one. A
-//!   second session that begins a transaction while that statement is in flight still conflicts over
-//!   changed rows, but may miss a conflict over FOR UPDATE, FOR KEY SHARE or a unique key.
+//!   second session that begins a transaction while that statement is in flight still conflicts
+//!   over changed rows, but may miss a conflict over FOR UPDATE, FOR KEY SHARE or a unique key.
 //! - A transaction whose current statement takes longer than 5 seconds is not moved aside. The
 //!   statement that waits for its lock is tried 200 times, and then fails with OC000.
 //!

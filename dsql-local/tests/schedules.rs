@@ -1,6 +1,7 @@
 //! Random schedules of sessions, compared with a model: which transactions commit or fail with
 //! OC000, what each statement returns, and the final rows. `DSQL_LOCAL_SCHEDULES` sets the number
-//! of schedules, `DSQL_LOCAL_FIRST_SCHEDULE` the first one; `DSQL_LOCAL_SCHEDULE` runs a single one.
+//! of schedules, `DSQL_LOCAL_FIRST_SCHEDULE` the first one; `DSQL_LOCAL_SCHEDULE` runs a single
+//! one.
 
 #[path = "schedules/model.rs"]
 mod model;
