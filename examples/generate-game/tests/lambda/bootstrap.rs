@@ -107,7 +107,7 @@ async fn migration_without_its_record_is_applied_again() {
 }
 
 #[tokio::test]
-async fn index_that_a_killed_run_left_under_construction_is_waited_for() {
+async fn index_that_a_killed_run_left_unfinished_is_waited_for() {
     let account = Account::bootstrapped().await;
     let index = account.index().await;
     account.forget_index("processing").await;
