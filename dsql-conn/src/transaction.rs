@@ -5,6 +5,8 @@
 //! control](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/working-with-concurrency-control.html).
 
 mod attempt;
+mod failed;
+mod mode;
 mod rollback;
 mod run;
 

@@ -4,17 +4,18 @@
 //! a success, and the body may have swallowed an error. So the server's own replies decide, as the
 //! connection's watch has seen them.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::time::{Instant, timeout_at};
 use tokio_postgres::Client;
 
 use super::Transaction;
+use super::failed::{Failed, lost};
+use super::mode::Mode;
 use crate::connection::Connection;
 use crate::error::{Error, RollbackCause};
-use crate::outcomes::{OutcomeId, Outcomes};
-use crate::retry::{Cause, RetryPolicy};
+use crate::retry::Cause;
 use crate::sqlstate::ServerError;
 use crate::wire::{Status, Watch};
 
@@ -23,63 +24,6 @@ pub(super) struct Attempt<'a> {
     connection: &'a mut Connection,
     mode: Mode,
     ended: bool,
-}
-
-/// What an attempt does for the case that the reply to its `COMMIT` is lost.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Mode {
-    /// Nothing: the outcome is unknown then.
-    Plain,
-    /// It cannot write, so that it may run again.
-    ReadOnly,
-    /// It inserts a row with this ID.
-    Recorded(Outcomes, OutcomeId),
-}
-
-impl Mode {
-    /// Chooses for the next attempt, each of which has an ID of its own.
-    pub(super) fn of(policy: RetryPolicy, now: SystemTime) -> Self {
-        match policy.outcomes {
-            _ if policy.read_only => Self::ReadOnly,
-            Some(table) => Self::Recorded(table, OutcomeId::new(now)),
-            None => Self::Plain,
-        }
-    }
-
-    /// The ID that settles the attempt.
-    pub(super) fn id(self) -> Option<OutcomeId> {
-        match self {
-            Self::Recorded(_, id) => Some(id),
-            Self::Plain | Self::ReadOnly => None,
-        }
-    }
-}
-
-/// Why an attempt did not commit.
-pub(super) enum Failed<T, E> {
-    /// Permanent.
-    Permanent(E),
-    /// The deadline passed before `COMMIT` was sent.
-    TimedOut { unread_rows: bool },
-    /// `COMMIT` was sent and its outcome never arrived.
-    Unknown {
-        /// What the body returned.
-        value: T,
-        source: Option<tokio_postgres::Error>,
-    },
-    /// A conflict with another transaction. Nothing was applied.
-    Conflict {
-        error: ServerError,
-        cause: Cause,
-        /// Whether the connection may serve the next attempt.
-        reusable: bool,
-    },
-    /// Transient. Carries the error to return when attempts run out.
-    Transient {
-        cause: Cause,
-        error: E,
-        reusable: bool,
-    },
 }
 
 impl<'a> Attempt<'a> {
@@ -362,20 +306,6 @@ impl Drop for Attempt<'_> {
             true => self.connection.abort(),
             false => drop(self.client().batch_execute("ROLLBACK").now_or_never()),
         }
-    }
-}
-
-impl<T, E: From<Error>> From<Error> for Failed<T, E> {
-    fn from(error: Error) -> Self {
-        Self::Permanent(error.into())
-    }
-}
-
-fn lost<T, E: From<Error>>(error: Error) -> Failed<T, E> {
-    Failed::Transient {
-        cause: Cause::Lost,
-        error: error.into(),
-        reusable: false,
     }
 }
 

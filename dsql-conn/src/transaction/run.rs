@@ -8,7 +8,9 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Transaction;
-use super::attempt::{Attempt, Failed, Mode};
+use super::attempt::Attempt;
+use super::failed::Failed;
+use super::mode::Mode;
 use crate::backoff::Backoff;
 use crate::connection::{Connection, Opener};
 use crate::error::{Error, RollbackCause};

@@ -2,29 +2,26 @@
 //! checks the client's frames, `conflict` sends them to the engine, and `reply` rewrites the
 //! engine's.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
-use bytes::{BufMut, BytesMut};
+use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::UnixStream;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
 
 use crate::conflict::{Guard, SharedCatalog};
-use crate::faults::{Direction, Late, Stage};
+use crate::faults::{Direction, Stage};
 use crate::protocol::ending::Ending;
 use crate::protocol::exchange::SharedExchange;
-use crate::protocol::frame::{self, Frame, Malformed};
-use crate::refusal::Refusal;
+use crate::protocol::frame;
 use crate::server::cluster::Cluster;
-use crate::server::effect;
 use crate::server::log::Recorder;
 use crate::server::login::Session;
 use crate::server::reply::Replies;
 use crate::server::request::{Next, Requests};
 use crate::server::socket::Pace;
 use crate::server::wire::{READ_AHEAD, Wire};
+use crate::server::{backend, effect, late};
 
 /// Runs a session until it ends.
 pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
@@ -115,7 +112,7 @@ async fn relay<S: AsyncRead + AsyncWrite + Unpin>(
         Err(ending) => return ending,
     }
     let _counted = recorder.backend();
-    let (backend, corrections) = match open(cluster, session).await {
+    let (backend, corrections) = match backend::open(cluster, session).await {
         Ok(opened) => opened,
         Err(ending) => return ending,
     };
@@ -145,7 +142,7 @@ async fn relay<S: AsyncRead + AsyncWrite + Unpin>(
             let next = requests.take(unread, &mut out);
             if let Some(late) = requests.late() {
                 hang_up.notify_one();
-                let delivery = delivered(cluster, late);
+                let delivery = late::due(cluster, late);
                 tokio::pin!(delivery);
                 loop {
                     tokio::select! {
@@ -274,20 +271,6 @@ async fn relay<S: AsyncRead + AsyncWrite + Unpin>(
     ending
 }
 
-/// Waits until a late delivery is due.
-async fn delivered(cluster: &Cluster, late: Late) {
-    match late {
-        Late::By(time) => tokio::time::sleep(time).await,
-        Late::ByStatements(statements) => {
-            // The session that is late sends none meanwhile.
-            let due = cluster.log.counts().statements + statements;
-            while cluster.log.counts().statements < due {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-        }
-    }
-}
-
 /// Waits until no reply is pending.
 async fn all_replied(exchange: &SharedExchange, replied: &Notify) {
     while exchange.lock().pending.awaits_ready() {
@@ -312,65 +295,6 @@ async fn first_statement<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-/// Opens a backend as the session's user. Also returns the `ParameterStatus` messages whose values
-/// differ from those that the login reported.
-async fn open(cluster: &Cluster, session: &Session) -> Result<(UnixStream, BytesMut), Ending> {
-    let mut stream = UnixStream::connect(&cluster.socket)
-        .await
-        .map_err(|_| Ending::EngineClosed)?;
-    let mut out = BytesMut::new();
-    frame::put_counted(&mut out, |out| {
-        out.put_i32(3 << 16);
-        for (name, value) in &session.parameters {
-            frame::put_string(out, name.as_bytes());
-            frame::put_string(out, value.as_bytes());
-        }
-        out.put_u8(0);
-    });
-    stream.write_all(&out).await?;
-
-    let mut corrections = BytesMut::new();
-    let mut unread = BytesMut::new();
-    loop {
-        while let Some(frame) = Frame::cut(&mut unread, LONGEST_GREETING)? {
-            match frame.tag() {
-                b'Z' => return Ok((stream, corrections)),
-                b'E' => return Err(refused_by_engine(frame.body()).into()),
-                b'S' => correct(session, &frame, &mut corrections)?,
-                _ => {}
-            }
-        }
-        if stream.read_buf(&mut unread).await? == 0 {
-            return Err(Ending::EngineClosed);
-        }
-    }
-}
-
-fn correct(session: &Session, frame: &Frame, out: &mut BytesMut) -> Result<(), Malformed> {
-    let mut body = frame.body();
-    let name = frame::take_string(&mut body)?;
-    let value = frame::take_string(&mut body)?;
-    let reported = session
-        .reported
-        .iter()
-        .find(|(reported, _)| reported.as_bytes() == name);
-    if reported
-        .is_some_and(|(name, reported)| name != "server_version" && reported.as_bytes() != value)
-    {
-        out.put_slice(frame.bytes());
-    }
-    Ok(())
-}
-
-fn refused_by_engine(body: &[u8]) -> Refusal {
-    Refusal::Custom {
-        fatal: true,
-        sqlstate: frame::field(body, b'C').into(),
-        message: frame::field(body, b'M').into(),
-        hint: Some(frame::field(body, b'H').into()).filter(|hint: &Cow<'_, str>| !hint.is_empty()),
-    }
-}
-
 async fn delay(cluster: &Cluster, direction: Direction) {
     if let Some(by) = cluster.faults.delay(direction) {
         tokio::time::sleep(by).await;
@@ -379,4 +303,3 @@ async fn delay(cluster: &Cluster, direction: Direction) {
 
 /// How long the engine may take to reply before a session closes without its replies.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(2);
-const LONGEST_GREETING: usize = 64 * 1024;
