@@ -31,6 +31,7 @@
 mod bank;
 mod chaos;
 mod hazard;
+pub mod isolation;
 mod journal;
 mod progress;
 mod reconcile;
