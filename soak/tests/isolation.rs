@@ -202,6 +202,12 @@ fn an_unknown_transaction_may_be_read_or_not() {
             (Committed, vec![read(1, &seen)]),
         ]));
     }
+    // Not applied, with a snapshot before the commits of others.
+    accepts(&concurrent([
+        (Unknown, vec![read(1, &[]), append(2, 1)]),
+        (Committed, vec![append(1, 2), append(2, 3)]),
+        (Committed, vec![read(1, &[2]), read(2, &[3])]),
+    ]));
     // Applied only in part.
     finds(
         "G-single-item",

@@ -33,3 +33,13 @@ pub enum Op {
         item: i64,
     },
 }
+
+impl Attempt {
+    /// The items that it appended.
+    pub(super) fn appended(&self) -> impl Iterator<Item = i64> {
+        self.ops.iter().filter_map(|op| match op {
+            Op::Append { item, .. } => Some(*item),
+            Op::Read { .. } => None,
+        })
+    }
+}
