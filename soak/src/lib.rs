@@ -28,23 +28,32 @@
 //! `tests/wrong_workers.rs` shows that the reconciliation finds errors: its workers use the driver
 //! alone, in the two usual wrong ways.
 
+mod access;
 mod bank;
+mod call;
 mod chaos;
 mod hazard;
 pub mod isolation;
 mod journal;
+mod lists;
+mod outage;
 mod progress;
 mod reconcile;
 mod report;
 mod retries;
+mod settle;
 mod soak;
+mod tally;
 mod usage;
 mod worker;
 
+pub use access::config;
 pub use bank::{BALANCE, Books, COLLIDE, Opening, RECORD, SET_BALANCE, Transfer};
 pub use hazard::Hazard;
 pub use journal::{CallResult, Entry, Outcome};
 pub use reconcile::{Verdict, reconcile};
 pub use report::Report;
 pub use retries::Cause;
+pub use settle::OUTCOMES;
 pub use soak::{Failure, Length, Soak};
+pub use tally::{Count, Tally};
