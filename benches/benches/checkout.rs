@@ -1,7 +1,7 @@
-//! What a checkout and its return cost, beside the peers'.
+//! The cost of a checkout and its return, compared with the peers'.
 //!
-//! A connection that nobody used since it was last lent is known to be clean. One that was used is
-//! asked about first, which takes its driver a turn, and no round trip.
+//! A connection that was not used since the last checkout is known to be clean. After use, the pool
+//! waits for one run of the connection task, without a round trip.
 
 #[expect(dead_code, reason = "every measurement uses a part of it")]
 mod support;
@@ -18,14 +18,14 @@ use support::samples::{Samples, nanos};
 use support::{Target, cluster, runtime};
 use tokio::runtime::{Builder, Runtime};
 
-/// What one program costs in one case.
+/// The cost of one program in one case.
 #[derive(Serialize)]
 struct Row {
     program: &'static str,
-    /// Whether the connection was used since it was last lent.
+    /// Whether the connection was used since the last checkout.
     used: bool,
     threads: usize,
-    /// How often a checkout asks the cluster for something, and waits for it.
+    /// Round trips of a checkout.
     round_trips: usize,
     min_ns: f64,
     p50_ns: f64,
@@ -47,7 +47,7 @@ fn main() -> io::Result<()> {
         .enable_all()
         .build()?;
     for (runtime, threads) in [(&runtime(), 1), (&many, 2)] {
-        // Pools start tasks as they are made.
+        // Some pools start tasks when they are made.
         let _context = runtime.enter();
         let mut bench = Bench {
             cluster: &cluster,
@@ -86,8 +86,8 @@ impl Bench<'_> {
         self.case(&peer, round_trips, true, used);
     }
 
-    /// How often a client has asked for an answer so far, and waited for it: a driver's forgetting
-    /// of a statement is not waited for.
+    /// The number of round trips of a client so far. A driver does not wait for the `Close` of a
+    /// statement.
     fn flights(&self) -> usize {
         let connections = self.cluster.connections();
         let flights = connections
@@ -107,14 +107,14 @@ impl Bench<'_> {
         } = *self;
         let mut samples = Samples::default();
         let group = match used {
-            true => "checkout of what was used",
-            false => "checkout of what was not used",
+            true => "checkout after use",
+            false => "checkout without use",
         };
         let name = format!("{}, {threads} threads", peer.program());
         let mut group = self.criterion.benchmark_group(group);
         group.bench_function(name, |bencher| {
             bencher.iter_custom(|times| {
-                // A task: the thread that blocks on a runtime is none of its workers.
+                // In a task: the thread that blocks on a runtime is not one of its workers.
                 let task = runtime.spawn(measure(peer.clone(), times));
                 let took = runtime.block_on(task).expect("it does not panic");
                 if times >= ENOUGH {
@@ -144,8 +144,8 @@ async fn unused<P: Peer>(peer: P, times: u64) -> Duration {
     start.elapsed()
 }
 
-/// Uses all connections, which is not timed, and then gives them back and lends them again. A few
-/// times at most, for the many that were asked for: those queries would take hours.
+/// Uses all connections, untimed, then times their return and checkout. At most a few times,
+/// because the queries of many repetitions would take hours.
 async fn used<P: Peer>(peer: P, times: u64) -> Duration {
     let rounds = times.div_ceil(SIZE.into()).min(MOST_ROUNDS);
     let mut took = Duration::ZERO;
@@ -168,6 +168,6 @@ async fn used<P: Peer>(peer: P, times: u64) -> Duration {
 }
 
 const SIZE: u32 = 10;
-/// From how many at once a mean is worth something.
+/// From this number of checkouts on, a mean is meaningful.
 const ENOUGH: u64 = 50;
 const MOST_ROUNDS: u64 = 40;

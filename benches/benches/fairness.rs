@@ -1,9 +1,9 @@
-//! How long tasks wait that share too few connections.
+//! How long tasks wait when they share too few connections.
 //!
-//! A pool that lets newcomers overtake those who wait looks quick by the waits that end: the few
-//! that are served again and again outnumber those who wait all the while. So who waits is counted
-//! as often as they would have been served in a fair pool (what HdrHistogram calls the correction
-//! for coordinated omission).
+//! A pool that lets new checkouts overtake looks fast by the waits that end: the few tasks that are
+//! served repeatedly outnumber those that starve. So a wait that has not ended counts as often as
+//! it would have been served in a fair pool (HdrHistogram calls this the correction for coordinated
+//! omission).
 
 #[expect(dead_code, reason = "every measurement uses a part of it")]
 mod support;
@@ -47,7 +47,7 @@ fn main() -> io::Result<()> {
         .worker_threads(2)
         .enable_all()
         .build()?;
-    // Pools start tasks as they are made.
+    // Some pools start tasks when they are made.
     let _context = runtime.enter();
     let ours = Ours::new(&target, CONNECTIONS);
     let tested = Bb8::new(&target, CONNECTIONS, Test::Each);
@@ -68,8 +68,7 @@ fn main() -> io::Result<()> {
     record("fairness", &least(rounds))
 }
 
-/// Of each program's runs the one with the shortest tail: what else the machine does only makes it
-/// longer.
+/// The run with the lowest 99 % of each program: other load on the machine only makes it higher.
 fn least<const N: usize>(rounds: Vec<[Row; N]>) -> Vec<Row> {
     let mut rounds = rounds.into_iter();
     let mut rows: Vec<_> = rounds.next().into_iter().flatten().collect();
@@ -135,7 +134,7 @@ fn run<P: Peer>(runtime: &Runtime, peer: &P) -> Row {
 /// The waits of one task.
 struct Waits {
     ended: Vec<Duration>,
-    /// How long it had waited when the run was over.
+    /// How long it had waited at the end of the run.
     unended: Option<Duration>,
 }
 

@@ -1,4 +1,4 @@
-//! What a warm query costs with its checkout, beside the peers'.
+//! The cost of a warm query with its checkout, compared with the peers'.
 
 #[expect(dead_code, reason = "every measurement uses a part of it")]
 mod support;

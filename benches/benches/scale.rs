@@ -1,7 +1,7 @@
-//! How cost grows: with the connections of a pool, and with the tasks that wait for one.
+//! How cost grows with the connections of a pool, and with the number of waiting tasks.
 //!
-//! Each size is measured in a process of its own, so that memory is what it took and not what
-//! another one left; the cluster is this process's. Whatever grew faster than its number, is told.
+//! Each size is measured in a process of its own, so that memory is its own; the cluster runs in
+//! this process. Anything that grows faster than its number is reported.
 
 #[expect(dead_code, reason = "every measurement uses a part of it")]
 mod support;
@@ -22,14 +22,14 @@ struct Row {
     program: String,
     connections: u32,
     waiters: u32,
-    /// What an idle connection adds to the process, by its resident set; none for the first, which
-    /// brings code with it.
+    /// The memory of an idle connection, by the resident set. None for the first one, which also
+    /// loads code.
     kib_per_connection: Option<f64>,
-    /// What a task that waits adds, the task included.
+    /// The memory of a waiting task, the task included.
     kib_per_waiter: Option<f64>,
-    /// What a checkout and its return take when nobody waits: the least of several runs.
+    /// A checkout and its return with no waiters: the minimum of several runs.
     ns_per_checkout: Option<f64>,
-    /// What it takes to serve one of those who wait: all of it by how many.
+    /// The time to serve a waiter: the total divided by their number.
     ns_per_waiter: Option<f64>,
 }
 
@@ -64,7 +64,7 @@ fn main() -> io::Result<()> {
     record("scale", &rows)
 }
 
-/// What the processes are told by the environment.
+/// The environment variables of the processes.
 struct Parent {
     target: String,
     folder: PathBuf,
@@ -89,7 +89,7 @@ fn child(program: &str, connections: u32, waiters: u32) -> io::Result<()> {
     let target = env::var(TARGET).map_err(io::Error::other)?;
     let target: Target = serde_json::from_str(&target)?;
     let runtime = runtime();
-    // The pool is as large as what is held of it, so that nobody is served while they gather.
+    // All connections are held, so that no waiter is served before all wait.
     let size = connections;
     let row = runtime.block_on(async {
         match program {
@@ -153,7 +153,7 @@ async fn measure<P: Peer>(peer: P, waiters: u32, size: u32) -> io::Result<Row> {
             let peer = peer.clone();
             tasks.spawn(async move { drop(checked_out(&peer).await) });
         }
-        // All of them get to where they wait.
+        // All tasks reach their wait.
         for _ in 0..10 {
             tokio::task::yield_now().await;
         }
@@ -171,7 +171,7 @@ async fn measure<P: Peer>(peer: P, waiters: u32, size: u32) -> io::Result<Row> {
     Ok(row)
 }
 
-/// What costs more for each the more there are: by more than half again from a hundred on.
+/// What costs more per item with more items: more than 1.5 times as much, from a hundred on.
 fn growth(rows: &[Row]) -> Vec<String> {
     let mut found = Vec::new();
     for program in PROGRAMS {

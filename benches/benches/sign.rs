@@ -1,5 +1,5 @@
-//! What it takes to sign a token, beside the way of the SDK's documentation: the first in a
-//! process, and those after it.
+//! The cost of signing a token, compared with the SDK's documented way: the first in a process, and
+//! later ones.
 
 use std::process::{Command, ExitCode};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,7 +24,7 @@ mod samples;
 #[derive(Serialize)]
 struct Row {
     program: &'static str,
-    /// Of as many processes as `processes`.
+    /// As many processes as `processes`.
     first_min_us: f64,
     first_p50_us: f64,
     processes: usize,
@@ -35,7 +35,7 @@ struct Row {
 fn main() -> io::Result<ExitCode> {
     let arguments: Vec<_> = env::args().skip(1).collect();
     if env::var("AWS_ACCESS_KEY_ID").as_deref() != Ok(KEY_ID) {
-        // Once more, with an environment that is known.
+        // Runs itself again, with a known environment.
         let status = itself()?.args(arguments).status()?;
         return Ok(ExitCode::from(status.code().map_or(1, |code| code as u8)));
     }
@@ -124,9 +124,8 @@ async fn sdk() {
     signing.expect("a token");
 }
 
-/// Times what the library does for a token, which it hands to nobody: from the look at the clock
-/// that begins an attempt to connect, through finding the keys and signing, to the question for the
-/// host's addresses.
+/// Times the signing inside the library, which has no public API: from reading the clock at the
+/// start of an attempt, through finding the keys and signing, to the resolver's call.
 #[derive(Debug, Clone, Default)]
 struct Stopwatch(Arc<Mutex<Times>>);
 
@@ -173,7 +172,7 @@ fn generator() -> AuthTokenGenerator {
     AuthTokenGenerator::new(config.expect("all that is needed"))
 }
 
-/// This program, in an environment without the machine's own configuration.
+/// This program, without the machine's AWS configuration.
 fn itself() -> io::Result<Command> {
     let mut command = Command::new(env::current_exe()?);
     command
@@ -192,7 +191,7 @@ fn runtime() -> Runtime {
 }
 
 const HOST: &str = "abcdefghijklmnopqrstuvwx23.dsql.us-east-1.on.aws";
-/// Nobody's.
+/// A made-up key.
 const KEY_ID: &str = "AKIAIOSFODNN7EXAMPLE";
 const FIRST_OF_OURS: &str = "--first-of-ours";
 const FIRST_OF_SDK: &str = "--first-of-sdk";

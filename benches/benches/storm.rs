@@ -1,4 +1,4 @@
-//! What it takes to open many connections at once, beside the peers.
+//! The cost of opening many connections at the same time, compared with the peers'.
 
 #[expect(dead_code, reason = "every measurement uses a part of it")]
 mod support;
@@ -18,9 +18,9 @@ use tokio::task::JoinSet;
 struct Row {
     program: &'static str,
     connects: u32,
-    /// Until the last was there or had failed.
+    /// Until the last one was open or had failed.
     wall_ms: f64,
-    /// What the cluster counted. More than the connects are connections that nobody asked for.
+    /// The cluster's count. A surplus means connections that no checkout asked for.
     logins: u64,
     failures: usize,
 }
@@ -56,7 +56,7 @@ struct Storm<'a> {
 }
 
 impl Storm<'_> {
-    /// The pool is made first: a runtime of its tasks must be there.
+    /// The pool is made first: its tasks need a runtime.
     fn run<P: Peer>(&self, pool: impl FnOnce() -> P) -> Row {
         let before = self.cluster.counts().logins;
         let runtime = self.runtime.enter();
@@ -90,7 +90,7 @@ impl Storm<'_> {
             let peer = peer.clone();
             tasks.spawn(async move { peer.checkout().await });
         }
-        // Held until all are there, so that none is lent twice.
+        // Held until all are open, so that none is checked out twice.
         let loans = tasks.join_all().await;
         let wall = start.elapsed();
         (wall, loans.iter().filter(|loan| loan.is_err()).count())

@@ -1,4 +1,4 @@
-//! What a warm transaction of one statement costs with its checkout, beside the peers'.
+//! The cost of a warm one-statement transaction with its checkout, compared with the peers'.
 
 #[expect(dead_code, reason = "every measurement uses a part of it")]
 mod support;

@@ -1,4 +1,4 @@
-//! The machine and the versions that something was measured with.
+//! The machine and the versions of a measurement.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::{env, fs, thread};
 
 use serde::{Deserialize, Serialize};
 
-/// Where and with what something was measured. What cannot be found out is empty.
+/// Where and with what something was measured. Unknown fields are empty.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Environment {
     /// The model of the CPU.
@@ -20,12 +20,12 @@ pub struct Environment {
     pub rustc: String,
     /// The commit of the sources, with `-dirty` if they differ from it.
     pub commit: String,
-    /// The versions of the crates that make the difference, from `Cargo.lock`.
+    /// The versions of the crates that matter, from `Cargo.lock`.
     pub crates: BTreeMap<String, String>,
 }
 
 impl Environment {
-    /// Reads it of the process and the workspace, now.
+    /// Reads the environment of the process and the workspace.
     pub fn read() -> Self {
         let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let field = |file: &str, name: &str| {
@@ -64,7 +64,7 @@ fn said_by(command: &mut Command) -> String {
         .to_owned()
 }
 
-/// Finds the crates of interest in a lock file. Of two versions, the newer: they are sorted.
+/// Finds the crates in a lock file. Of two versions the newer one: they are sorted.
 fn versions(lock: &str) -> BTreeMap<String, String> {
     let value = |line: &str, key: &str| {
         let value = line.strip_prefix(key)?.strip_prefix(" = ")?;

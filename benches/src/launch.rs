@@ -1,4 +1,4 @@
-//! Runs a program as a process of its own, and tells what it took.
+//! Runs a program as a process of its own, and measures it.
 
 use std::io::{self, Error};
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use serde::Deserialize;
 use crate::peers::executable;
 use crate::site::Site;
 
-/// Starts programs by way of `peers/launch`, which watches over each.
+/// Starts programs through `peers/launch`, which measures them.
 #[derive(Debug)]
 pub struct Launcher(PathBuf);
 
@@ -23,25 +23,25 @@ pub struct Launch<'a> {
     pub program: &'a Path,
     /// Its arguments.
     pub arguments: &'a [&'a str],
-    /// Whether it has to look the cluster's name up.
+    /// Whether it must look up the cluster's name.
     pub looks_up: bool,
-    /// Whose credentials it has.
+    /// The credentials of the program.
     pub identity: &'a Identity,
-    /// Where the cluster seems to be.
+    /// The address at which it finds the cluster.
     pub address: SocketAddr,
     /// The control group that limits it, if any.
     pub group: Option<&'a Path>,
-    /// Whether it goes on until it is ended, where others end by themselves.
+    /// Whether it runs until it is ended; others end by themselves.
     pub goes_on: bool,
 }
 
-/// What a program took.
+/// The measurements of a program.
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub struct Took {
     started_ns: u64,
     first_line_ns: u64,
     cpu_us: u64,
-    /// The most memory it ever had, in KiB.
+    /// The peak memory, in KiB.
     pub peak_kib: u64,
 }
 
@@ -64,7 +64,7 @@ impl Launcher {
         Running(self.command(site, launch, &[]).spawn()?).end()
     }
 
-    /// Starts a program that goes on, with more variables.
+    /// Starts a program that keeps running, with further variables.
     ///
     /// # Errors
     ///
@@ -97,18 +97,18 @@ impl Launcher {
     }
 }
 
-/// A program that runs.
+/// A running program.
 #[derive(Debug)]
 pub struct Running(Child);
 
 impl Running {
-    /// Waits for the program's end, or ends it if it goes on.
+    /// Waits for the program's end; ends it if it keeps running.
     ///
     /// # Errors
     ///
-    /// If it failed; with its words.
+    /// If it failed, with its output.
     pub fn end(self) -> io::Result<Took> {
-        // Standard input ends here, which is what the launcher waits for.
+        // The end of standard input tells the launcher to end.
         let output = self.0.wait_with_output()?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
@@ -124,12 +124,12 @@ impl Took {
         UNIX_EPOCH + Duration::from_nanos(self.started_ns)
     }
 
-    /// When its first line was there.
+    /// When its first line arrived.
     pub fn first_line(&self) -> SystemTime {
         UNIX_EPOCH + Duration::from_nanos(self.first_line_ns)
     }
 
-    /// Its time on the CPU, from start to end.
+    /// Its CPU time, from start to end.
     pub fn cpu(&self) -> Duration {
         Duration::from_micros(self.cpu_us)
     }

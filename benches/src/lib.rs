@@ -1,10 +1,9 @@
-//! What `dsql-conn` costs beside its peers.
+//! The cost of `dsql-conn`, compared with its peers.
 //!
-//! Each measurement [`record`]s its rows with the [`Environment`] that they were taken in. Numbers
-//! without it say nothing.
+//! Each measurement [`record`]s its rows with the [`Environment`] in which they were measured.
 //!
-//! What is measured in whole processes is built by [`Peer`] and [`deployed`], finds its cluster by
-//! a [`Site`], is run by a [`Launcher`], and is as far from the cluster as a [`Relay`] makes it.
+//! Whole processes are built by [`Peer`] and [`deployed`], find their cluster by a [`Site`], are
+//! run by a [`Launcher`], and reach the cluster through a [`Relay`] that adds latency.
 
 mod environment;
 mod launch;

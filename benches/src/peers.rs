@@ -1,4 +1,4 @@
-//! The programs of `peers/`, each built alone and as it would be deployed.
+//! The programs of `peers/`, each built alone and as for a deployment.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -16,23 +16,22 @@ use crate::record::target_directory;
 pub struct Peer {
     /// Its package.
     pub name: &'static str,
-    /// The way in which it is used, if there are more than one.
+    /// How the package is used, if there are several ways.
     pub variant: &'static str,
-    /// What it is started with.
+    /// Its arguments.
     pub arguments: &'static [&'static str],
-    /// Whether it dials the name that it verifies, and can be told no address.
+    /// Whether it connects to the name that it verifies, and takes no address.
     pub looks_up: bool,
-    /// Where it was built to.
+    /// The executable.
     pub path: PathBuf,
     /// The size of the stripped executable.
     pub bytes: u64,
-    /// How many crates are built for it, itself and macros among them.
+    /// The number of crates in the build, including itself and macros.
     pub crates: usize,
 }
 
 impl Peer {
-    /// Builds `dsql-conn`'s programs: one for each way to use it, so that none carries another's
-    /// code.
+    /// Builds `dsql-conn`'s programs: one for each use, so that none contains another's code.
     ///
     /// # Errors
     ///
@@ -55,8 +54,7 @@ impl Peer {
         ways.into_iter().map(built).collect()
     }
 
-    /// Builds the others' programs: AWS's connector, and two pools as they are put together by
-    /// hand.
+    /// Builds the peers: AWS's connector, and two pools assembled by hand.
     ///
     /// # Errors
     ///
@@ -67,7 +65,7 @@ impl Peer {
         names.into_iter().map(built).collect()
     }
 
-    /// Builds the limit: no driver and no pool, and all in one flight that fits there.
+    /// Builds the lower bound: no driver, no pool, everything in one flight that can be.
     ///
     /// # Errors
     ///
@@ -103,9 +101,9 @@ impl Peer {
     }
 }
 
-/// Builds an executable of `peers/` and returns where it is.
+/// Builds an executable of `peers/` and returns its path.
 ///
-/// Each package is built alone, so that none gets a feature that another one asks for.
+/// Each package is built alone, so that features are not unified.
 pub(crate) fn executable(package: &str, name: &str) -> io::Result<PathBuf> {
     let target = target_directory().join("peers");
     let mut build = cargo(&workspace());
@@ -115,8 +113,7 @@ pub(crate) fn executable(package: &str, name: &str) -> io::Result<PathBuf> {
     built(&mut build, name)
 }
 
-/// Builds the executable `name` of the workspace that this crate belongs to, in the profile of a
-/// deployment.
+/// Builds the executable `name` of this workspace, with the profile of a deployment.
 ///
 /// # Errors
 ///
@@ -151,8 +148,8 @@ fn built(build: &mut Command, name: &str) -> io::Result<PathBuf> {
         .ok_or_else(|| Error::other(format!("cargo built no {name}")))
 }
 
-/// Cargo, without what the cargo that runs this process said of its own package: build scripts that
-/// read it would run again.
+/// Cargo, without the variables that cargo set for this process: build scripts that read them would
+/// rerun.
 fn cargo(directory: &Path) -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     for (name, _) in env::vars_os() {

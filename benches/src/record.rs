@@ -1,4 +1,4 @@
-//! Keeps what was measured, for the report.
+//! Stores measurements for the report.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
@@ -7,12 +7,12 @@ use serde::Serialize;
 
 use crate::environment::Environment;
 
-/// Writes `performance/<name>.json` in the target directory: the rows, and the environment that
-/// they were measured in.
+/// Writes `performance/<name>.json` in the target directory: the rows, and the environment in which
+/// they were measured.
 ///
 /// # Errors
 ///
-/// What the system says of the file, or serde of a row.
+/// The error of the file system, or of serialization.
 pub fn record(name: &str, rows: &impl Serialize) -> io::Result<()> {
     let environment = Environment::read();
     let document = serde_json::to_string_pretty(&Document { environment, rows })?;

@@ -1,9 +1,8 @@
-//! A network of a known length between programs and the cluster, which notes what passed when.
+//! A network with a given latency between programs and the cluster, which records what passes.
 //!
-//! It holds back the first bytes for a whole round trip more: that is what TCP's own greeting would
-//! have taken. What is under way holds up nothing behind it, so that what is pipelined takes one
-//! delay. Threads and their sleeps are exact to some 60 us, where a runtime's timers round up to
-//! milliseconds. The records of TLS tell the phases from outside.
+//! It delays the first bytes by another round trip, for the TCP handshake. Bytes in flight do not
+//! delay later ones, so pipelined messages take one delay. Threads and their sleeps are accurate to
+//! about 60 us; a runtime's timers round up to milliseconds. The TLS records reveal the phases.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -30,7 +29,7 @@ type Notes = Arc<Mutex<Vec<Passage>>>;
 #[derive(Debug, Clone)]
 pub struct Passage {
     accepted: SystemTime,
-    /// When the client sent the records of TLS, or its request for it.
+    /// When the client sent its TLS records, or the request for TLS.
     sent: Vec<(SystemTime, Record)>,
 }
 
@@ -38,31 +37,31 @@ pub struct Passage {
 enum Record {
     Request,
     Handshake,
-    /// With TLS 1.3: all that is encrypted. The first is the end of the handshake.
+    /// With TLS 1.3: all encrypted records. The first is the end of the handshake.
     Data(usize),
 }
 
-/// How long each phase took, in the order of a connection's life.
+/// The duration of each phase, in the order of a connection's life.
 #[derive(Debug, Clone, Copy)]
 pub struct Phases {
     /// From the start of the process to its first connection.
     pub start: Duration,
-    /// TCP's greeting.
+    /// The TCP handshake.
     pub tcp: Duration,
     /// The TLS handshake, and the request for it.
     pub tls: Duration,
-    /// Startup and password; all that is left, if the first statement comes along.
+    /// Startup and password; everything that remains if the first statement is sent with them.
     pub login: Duration,
     /// From the end of the login to the first row.
     pub query: Duration,
 }
 
 impl Relay {
-    /// Starts to relay to `target`, in half a round trip each way.
+    /// Relays to `target`, with half a round trip each way.
     ///
     /// # Errors
     ///
-    /// If the loopback interface has no port left, or the folder for temporary files no place.
+    /// If no port is free on the loopback interface, or the folder for temporary files is full.
     pub fn start(target: SocketAddr, round_trip: Duration) -> io::Result<Self> {
         let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = tcp.local_addr()?;
@@ -91,30 +90,31 @@ impl Relay {
         })
     }
 
-    /// Where the cluster seems to be.
+    /// The relay's address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The folder of a Unix socket, as libpq names it, for a driver that can be told no address
-    /// beside the host that it verifies. What passes there is not noted.
+    /// The folder of a Unix socket, as libpq names it, for a driver that takes no address beside
+    /// the host that it verifies. This traffic is not recorded.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// How long it takes there and back.
+    /// The round trip time.
     pub fn round_trip(&self) -> Duration {
         self.round_trip
     }
 
-    /// Takes the notes on the connections since the last time.
+    /// Takes the records of the connections since the last call.
     pub fn take(&self) -> Vec<Passage> {
         mem::take(&mut lock(&self.noted))
     }
 }
 
 impl Passage {
-    /// Takes the time from `started` to `answered` apart, or tells that this was no whole session.
+    /// Splits the time from `started` to `answered` into phases. `None` if this was no whole
+    /// session.
     pub fn phases(
         &self,
         round_trip: Duration,
@@ -131,7 +131,7 @@ impl Passage {
             .filter_map(data)
             .filter(|(at, _)| *at <= answered);
         let (finished, _) = data.next()?;
-        // The password is a token, and longer than anything else before the first statement.
+        // The password is a token, which is longer than anything else before the first statement.
         data.find(|(_, length)| *length >= TOKEN)?;
         let logged_in = data.next().map_or(answered, |(at, _)| at);
         let between = |from: SystemTime, to: SystemTime| to.duration_since(from).ok();
@@ -144,9 +144,9 @@ impl Passage {
         })
     }
 
-    /// Counts how often the client waited for an answer until then, TCP's own among them: what it
-    /// sends within most of a round trip does not wait for what it sent before. Meaningful if round
-    /// trips are longer than the client's own work.
+    /// Counts the client's waits for a reply until then, including the TCP handshake: what it sends
+    /// within most of a round trip did not wait for the reply before. Meaningful if round trips are
+    /// longer than the client's own work.
     pub fn waits(&self, round_trip: Duration, answered: SystemTime) -> usize {
         let sent = self.sent.iter().map(|(at, _)| *at);
         let sent: Vec<_> = sent.take_while(|at| *at <= answered).collect();
@@ -158,7 +158,7 @@ impl Passage {
     }
 }
 
-/// Where connections go.
+/// The target of the relay.
 #[derive(Clone, Copy)]
 struct Route {
     target: SocketAddr,
@@ -204,7 +204,7 @@ impl Route {
 /// A socket that two threads share.
 trait Socket: Read + Write + Send + Sized + 'static {
     fn twin(&self) -> io::Result<Self>;
-    /// Says that nothing more will come.
+    /// Shuts down the writing side.
     fn finish(&self) -> io::Result<()>;
 }
 
@@ -228,7 +228,7 @@ impl Socket for UnixStream {
     }
 }
 
-/// Carries one direction. What comes before the greeting is over arrives as if it were sent at its
+/// Relays one direction. Bytes that arrive during the TCP handshake's delay are forwarded at its
 /// end.
 fn pump(
     mut from: impl Socket,
@@ -246,7 +246,7 @@ fn pump(
                     break;
                 }
             }
-            // It fails if the other side was first, and is done then.
+            // Fails if the other side was first, which has done the same.
             to.finish().ok();
         });
         return;
@@ -273,11 +273,11 @@ fn pump(
     });
 }
 
-/// Cuts what a client sends into records.
+/// Splits a client's bytes into records.
 #[derive(Debug, Default)]
 struct Records {
     header: Vec<u8>,
-    /// How much of the record is to come.
+    /// The remaining bytes of the record.
     rest: usize,
 }
 
@@ -312,7 +312,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 const BUFFER: usize = 16 * 1024;
-/// TLS's content type of what is encrypted.
+/// TLS's content type of encrypted records.
 const DATA: u8 = 23;
-/// A shorter message is no token: they have a signature, a credential and mostly a session token.
+/// A shorter message is no token: a token has a signature, a credential and usually a session
+/// token.
 const TOKEN: usize = 500;

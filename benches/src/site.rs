@@ -1,4 +1,4 @@
-//! A cluster, as programs find it: in their environment, and in files.
+//! A cluster as programs find it: by environment variables and files.
 
 use std::env;
 use std::ffi::OsStr;
@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use dsql_local::{Identity, LocalCluster};
 use tempfile::TempDir;
 
-/// A cluster with the files by which it is found and trusted.
+/// A cluster, with the files that programs use to find and trust it.
 #[derive(Debug)]
 pub struct Site {
     /// The cluster.
@@ -23,19 +23,19 @@ pub struct Site {
 }
 
 impl Site {
-    /// Writes the files, which go when it is dropped.
+    /// Writes the files; dropping the site removes them.
     ///
     /// # Errors
     ///
-    /// What the system says of a file.
+    /// The error of the file system.
     pub fn new(cluster: LocalCluster) -> io::Result<Self> {
-        // Not in the cluster's folder: root of a user namespace is no root there.
+        // Not in the cluster's folder: the root of a user namespace cannot read that.
         let folder = tempfile::tempdir()?;
         let [authority, bundle, hosts] =
             ["ca.pem", "bundle.pem", "hosts"].map(|name| folder.path().join(name));
         fs::write(&authority, cluster.ca_pem())?;
 
-        // Programs that trust the system's certificates read as many as ever, and one more.
+        // For programs that trust the system's certificates: all of those, and one more.
         let system = env::var_os("SSL_CERT_FILE").map(PathBuf::from);
         let known = BUNDLES.iter().map(PathBuf::from);
         if let Some(found) = system.into_iter().chain(known).find(|path| path.exists()) {
@@ -58,8 +58,8 @@ impl Site {
         })
     }
 
-    /// Gives a command this environment and no other: the cluster by way of `address`, and the
-    /// identity's credentials.
+    /// Gives a command exactly this environment: the cluster at `address`, and the identity's
+    /// credentials.
     pub fn furnish(&self, command: &mut Command, identity: &Identity, address: SocketAddr) {
         command
             .env_clear()
@@ -80,17 +80,15 @@ impl Site {
             .env("SSL_CERT_FILE", &self.bundle);
     }
 
-    /// A folder for other files.
+    /// A folder for further files.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Starts the command line of a program, which finds the cluster by its name alone if it
-    /// `looks_up`: the one way for a program that can be told no address beside the name that it
-    /// verifies.
+    /// A command that runs a program. If `looks_up`, the program finds the cluster by its name: the
+    /// only way for programs that take no address beside the name that they verify.
     ///
-    /// It gets a mount namespace, with a file of hosts in the place of the system's; the system's
-    /// own stays as it is.
+    /// It gets a mount namespace with its own hosts file; the system's file is unchanged.
     pub fn command(&self, program: impl AsRef<OsStr>, looks_up: bool) -> Command {
         if !looks_up {
             return Command::new(program);
@@ -110,7 +108,7 @@ impl Site {
     }
 }
 
-/// Where systems keep the certificates that they trust.
+/// Where systems store trusted certificates.
 const BUNDLES: &[&str] = &[
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",

@@ -1,12 +1,12 @@
-//! Says how long to wait before trying again.
+//! Computes how long to wait before a retry.
 
 use std::time::Duration;
 
-/// Exponential backoff with full jitter: a delay drawn between nothing and a limit that doubles
-/// with each attempt.
+/// Exponential backoff with full jitter: a random delay below a limit that doubles with each
+/// attempt.
 ///
-/// Full jitter spreads a crowd that failed together over the whole interval, so that it does not
-/// come back together: [Exponential Backoff And
+/// Full jitter spreads clients that failed together over the whole interval, so that they do not
+/// return together: [Exponential Backoff And
 /// Jitter](https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Backoff {

@@ -66,7 +66,7 @@ impl bb8::ManageConnection for ConnectionManager {
         connection.validate().await.map_err(Error::Discarded)
     }
 
-    /// A statement may still be queued in the driver, so that the next checkout judges whether the
+    /// A statement may still be queued in the driver, so only the next checkout decides whether the
     /// connection is clean.
     fn has_broken(&self, connection: &mut Connection) -> bool {
         connection.is_worn()

@@ -4,8 +4,8 @@ use std::time::{Instant, SystemTime};
 
 use crate::config::Config;
 
-/// A point in time by the wall clock, which goes on while a Lambda function is frozen, and by the
-/// monotonic clock, which nobody sets.
+/// A point in time by both clocks: the wall clock, which continues while a Lambda function is
+/// frozen, and the monotonic clock, which cannot be set.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Moment {
     pub(crate) wall: SystemTime,

@@ -1,4 +1,4 @@
-//! Says how to open a connection: to which cluster, as whom, within which time.
+//! The settings of a connection: the cluster, the user, and the timeouts.
 //!
 //! A [`Config`] is plain data. Nothing is looked up or opened until it is used.
 
@@ -89,7 +89,7 @@ impl Config {
             peer: None,
             failover_after: Duration::from_secs(1),
             user: "admin".to_owned(),
-            // The only database that a cluster has:
+            // A cluster has only this database:
             // https://docs.aws.amazon.com/aurora-dsql/latest/userguide/accessing.html
             database: "postgres".to_owned(),
             application_name: None,
@@ -277,5 +277,5 @@ impl fmt::Debug for Config {
     }
 }
 
-/// Ten years: no clock can hold the longest duration there is.
+/// Ten years: adding `Duration::MAX` to a clock would overflow.
 pub(crate) const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);

@@ -1,7 +1,7 @@
-//! Names the cluster: the host that tokens are signed and certificates verified for, and its
+//! The cluster's endpoint: the host for which tokens are signed and certificates verified, and its
 //! Region.
 //!
-//! First in the flow: every other room takes an [`Endpoint`] and never a string.
+//! First in the flow: all other modules take an [`Endpoint`], never a string.
 
 mod problem;
 #[cfg(test)]

@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fatal_refusal_leaves_the_outcome_open_and_a_fatal_conflict_does_not() {
+    fn only_a_fatal_conflict_excludes_that_it_was_applied() {
         for severity in ["FATAL", "PANIC"] {
             assert_eq!(meaning(severity, "23505", "no"), Meaning::Ambiguous);
             assert_eq!(meaning(severity, "54000", "no"), Meaning::Ambiguous);

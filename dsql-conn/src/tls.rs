@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_provider_matters_only_without_a_configuration_of_the_callers() {
+    fn missing_provider_matters_only_without_a_callers_config() {
         let has_provider = cfg!(any(feature = "ring", feature = "aws-lc-rs"));
         let expected = match has_provider {
             true => Ok(()),

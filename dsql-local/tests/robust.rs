@@ -70,10 +70,10 @@ async fn a_dead_engine_is_reported_to_sessions_and_owner() {
     let client = client.batch_execute("SELECT 1").await;
     assert!(client.is_err());
     let later = connect(&cluster).await.batch_execute("SELECT 1").await;
-    let words = refused(later);
-    assert_eq!(words.severity(), "FATAL");
+    let error = refused(later);
+    assert_eq!(error.severity(), "FATAL");
     assert!(
-        words
+        error
             .message()
             .contains("the engine of this local cluster ended")
     );

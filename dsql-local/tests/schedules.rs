@@ -1,6 +1,7 @@
 //! Random schedules of sessions, compared with a model: which transactions commit or fail with
 //! OC000, what each statement returns, and the final rows. `DSQL_LOCAL_SCHEDULES` sets the number
-//! of schedules; `DSQL_LOCAL_SCHEDULE` runs a single one.
+//! of schedules, `DSQL_LOCAL_FIRST_SCHEDULE` the first one; `DSQL_LOCAL_SCHEDULE` runs a single
+//! one.
 
 #[path = "schedules/model.rs"]
 mod model;
@@ -24,9 +25,11 @@ async fn schedules_match_the_model() {
     };
     let seeds: Vec<u64> = match number("DSQL_LOCAL_SCHEDULE") {
         Some(one) => vec![one],
-        None => (0..number("DSQL_LOCAL_SCHEDULES").unwrap_or(100))
-            .chain(REGRESSIONS)
-            .collect(),
+        None => {
+            let first = number("DSQL_LOCAL_FIRST_SCHEDULE").unwrap_or(0);
+            let count = number("DSQL_LOCAL_SCHEDULES").unwrap_or(100);
+            (first..first + count).chain(REGRESSIONS).collect()
+        }
     };
     let cluster = LocalCluster::start().await.unwrap();
     let mut clients = Vec::new();

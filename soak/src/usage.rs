@@ -57,8 +57,8 @@ impl Usage {
         !matches!(self, Self::Single | Self::Beginning)
     }
 
-    /// Whether an outcome table can settle it. It cannot without a transaction of the policy, with a
-    /// body that commits, and with a caller who does not wait.
+    /// Whether an outcome table can settle it. It cannot without a transaction of the policy, with
+    /// a body that commits, and with a caller who does not wait.
     pub(crate) fn can_be_recorded(self) -> bool {
         !matches!(
             self,

@@ -1,4 +1,4 @@
-//! The example Lambda, from the start of its process to the answer of its first invocation.
+//! The example Lambda, from the start of its process to its first response.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ pub(crate) struct Lambda {
 }
 
 impl Lambda {
-    /// Builds it, and runs its bootstrap.
+    /// Builds the program, and runs its bootstrap.
     pub(crate) fn deploy(runtime: &Runtime, site: &Site) -> Result<Self, Box<dyn Error>> {
         let identity = site.cluster.identity("game", &[Action::DbConnect]);
         let mut bootstrap = Command::new(deployed("generate-game", "bootstrap")?);
@@ -30,7 +30,7 @@ impl Lambda {
         if !output.status.success() {
             return Err(String::from_utf8_lossy(&output.stderr).trim().into());
         }
-        // A list of some length, as a function would answer with.
+        // A list of realistic length.
         let insert = "INSERT INTO games.games (title, genre, players, minutes)
              SELECT 'Go', 'strategy', 2, 60 FROM generate_series(1, 20)";
         runtime.block_on(site.cluster.query(insert))?;
@@ -38,7 +38,7 @@ impl Lambda {
         Ok(Self { program, identity })
     }
 
-    /// Starts it, and asks it for the list of games.
+    /// Starts the function, and requests the list of games.
     pub(crate) fn run(
         &self,
         runtime: &Runtime,
@@ -80,6 +80,6 @@ impl Lambda {
     }
 }
 
-/// What the record calls it.
+/// Its name in the record.
 pub(crate) const VARIANT: &str = "first invocation answered";
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -5,8 +5,8 @@
 //! $ cargo bench -p benches --bench cold_start -- --rounds 20
 //! ```
 //!
-//! All programs take turns, so that what else the machine does hits each of them. Criterion has no
-//! place for that, nor for counts.
+//! The programs run alternately, so that other load on the machine affects all of them. Criterion
+//! supports neither that nor counts.
 
 mod lambda;
 mod observer;
@@ -27,24 +27,24 @@ use crate::observer::Observer;
 use crate::quota::Quota;
 use crate::sample::{Row, Sample, Walls};
 
-/// Starts programs over and over, and records what each took to its first row.
+/// Starts programs repeatedly, and records the time to the first row
 #[derive(Debug, Parser)]
 struct Args {
-    /// How often each is started at each distance
+    /// Starts of each program for each round trip time
     #[arg(long, default_value_t = 20)]
     rounds: usize,
-    /// How often each is started with a sixteenth of a CPU
+    /// Starts of each program with a sixteenth of a CPU
     #[arg(long, default_value_t = 5)]
     rounds_with_quota: usize,
-    /// What cargo tells every benchmark
+    /// Passed by cargo to every benchmark
     #[arg(long, hide = true)]
     bench: bool,
 }
 
-/// A program, and what it took.
-struct Contestant {
+/// A program, and its samples.
+struct Program {
     peer: Peer,
-    /// For each distance.
+    /// For each round trip time.
     samples: [Vec<Sample>; DISTANCES.len()],
     walls_with_quota: Vec<Duration>,
 }
@@ -59,15 +59,15 @@ fn main() -> Result<(), Box<dyn Error>> {
         .map(|distance| Relay::start(site.cluster.address(), *distance))
         .collect::<Result<_, _>>()?;
     let peers = [Peer::ours()?, Peer::others()?, vec![Peer::floor()?]].concat();
-    let mut contestants: Vec<_> = peers.into_iter().map(Contestant::new).collect();
+    let mut programs: Vec<_> = peers.into_iter().map(Program::new).collect();
     let lambda = Lambda::deploy(&runtime, &site)?;
     let mut invocations = [const { Vec::new() }; DISTANCES.len()];
 
     for _ in 0..args.rounds {
         for (at, relay) in relays.iter().enumerate() {
-            for contestant in &mut contestants {
-                let sample = contestant.run(&launcher, &site, relay, None)?;
-                contestant.samples[at].push(sample);
+            for program in &mut programs {
+                let sample = program.run(&launcher, &site, relay, None)?;
+                program.samples[at].push(sample);
             }
             invocations[at].push(lambda.run(&runtime, &launcher, &site, relay)?);
         }
@@ -75,10 +75,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     match Quota::sixteenth_of_a_cpu() {
         Ok(quota) => {
             for _ in 0..args.rounds_with_quota {
-                for contestant in &mut contestants {
+                for program in &mut programs {
                     let relay = &relays[WITH_QUOTA];
-                    let sample = contestant.run(&launcher, &site, relay, Some(quota.path()))?;
-                    contestant.walls_with_quota.push(sample.wall);
+                    let sample = program.run(&launcher, &site, relay, Some(quota.path()))?;
+                    program.walls_with_quota.push(sample.wall);
                 }
             }
         }
@@ -87,16 +87,16 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let mut rows = Vec::new();
     for (at, distance) in DISTANCES.into_iter().enumerate() {
-        for contestant in &contestants {
-            let (peer, samples) = (&contestant.peer, &contestant.samples[at]);
-            // How long a program waits is told best where it waits longest.
-            let farthest = &contestant.samples[DISTANCES.len() - 1];
+        for program in &programs {
+            let (peer, samples) = (&program.peer, &program.samples[at]);
+            // Round trips are most distinct over the slowest network.
+            let farthest = &program.samples[DISTANCES.len() - 1];
             let mut row = Row::new(peer.name, peer.variant, distance, samples);
             row.round_trips = farthest.iter().map(|sample| sample.round_trips).min();
             row.binary_bytes = Some(peer.bytes);
             row.crates = Some(peer.crates);
             if at == WITH_QUOTA {
-                row.wall_us_with_quota = Walls::of(contestant.walls_with_quota.iter().copied());
+                row.wall_us_with_quota = Walls::of(program.walls_with_quota.iter().copied());
             }
             rows.push(row);
         }
@@ -113,7 +113,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-impl Contestant {
+impl Program {
     fn new(peer: Peer) -> Self {
         Self {
             peer,
@@ -147,11 +147,11 @@ impl Contestant {
     }
 }
 
-/// Round trips: none, within a Region, and between near ones.
+/// Round trip times: none, within a Region, and between nearby Regions.
 const DISTANCES: [Duration; 3] = [
     Duration::ZERO,
     Duration::from_millis(1),
     Duration::from_millis(5),
 ];
-/// The distance at which the CPU is limited, too.
+/// The round trip time at which the CPU is limited as well.
 const WITH_QUOTA: usize = 1;

@@ -1,4 +1,4 @@
-//! What cluster and relay see of one program.
+//! What the cluster and the relay observe of one program.
 
 use std::error::Error;
 use std::time::SystemTime;
@@ -8,7 +8,7 @@ use dsql_local::{ConnectionLog, Counts};
 
 use crate::sample::Sample;
 
-/// Watches the cluster and the way to it from before a program starts.
+/// Observes the cluster and the relay from before a program starts.
 pub(crate) struct Observer<'a> {
     site: &'a Site,
     relay: &'a Relay,
@@ -27,7 +27,7 @@ impl<'a> Observer<'a> {
         }
     }
 
-    /// Takes apart what the program took until it had an answer.
+    /// Splits the time until the first row into phases.
     pub(crate) fn sample(self, took: Took, answered: SystemTime) -> Result<Sample, Box<dyn Error>> {
         let passages = self.relay.take();
         let [passage] = &passages[..] else {
@@ -35,8 +35,8 @@ impl<'a> Observer<'a> {
         };
         let round_trip = self.relay.round_trip();
         let phases = passage.phases(round_trip, took.started(), answered);
-        // The cluster knows what was asked, the relay what was waited for: what was asked along
-        // with another question was not, and what the client waited for by itself is no round trip.
+        // The cluster counts requests, the relay counts waits. Requests sent together share one
+        // wait, and the client's own work is no round trip.
         let asked = self.asked();
         let waits = match round_trip.is_zero() {
             true => asked,
@@ -51,8 +51,8 @@ impl<'a> Observer<'a> {
         })
     }
 
-    /// Counts the steps that the cluster saw: TCP, the request for TLS, TLS, startup, password,
-    /// statements.
+    /// Counts the steps that the cluster observed: TCP, the request for TLS, TLS, startup,
+    /// password, statements.
     fn asked(&self) -> usize {
         let counts = self.site.cluster.counts();
         let logins = counts.logins - self.counts.logins;

@@ -1,16 +1,16 @@
-//! A limit on the CPU, as a Lambda of 128 MB has it.
+//! A CPU limit like that of a Lambda with 128 MB.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io, process};
 
-/// A control group whose processes have a sixteenth of a CPU. It goes when it is dropped.
+/// A control group whose processes share a sixteenth of a CPU. Dropping it removes the group.
 pub(crate) struct Quota(PathBuf);
 
 impl Quota {
-    /// Makes the group, by version 2 of control groups or by version 1. It takes the right to.
+    /// Makes the group, with control groups version 2 or 1. Needs the permission to.
     ///
-    /// The period is 20 ms, as Lambda's: in the kernel's default of 100 ms, a short program would
-    /// never meet its limit.
+    /// The period is 20 ms, as in Lambda: with the kernel's default of 100 ms, a short program
+    /// would not reach its limit.
     pub(crate) fn sixteenth_of_a_cpu() -> io::Result<Self> {
         let name = format!("dsql-conn-bench-{}", process::id());
         let unified = Self(Path::new("/sys/fs/cgroup").join(&name));
@@ -36,7 +36,7 @@ impl Quota {
         };
         fs::create_dir(&self.0).map_err(failed)?;
         for (file, limit) in limits {
-            // Not created if the controller is not there: that must fail.
+            // This must fail if the controller is missing: the file does not exist then.
             let file = fs::OpenOptions::new().write(true).open(self.0.join(file));
             let mut file = file.map_err(failed)?;
             io::Write::write_all(&mut file, limit.as_bytes()).map_err(failed)?;
@@ -47,7 +47,7 @@ impl Quota {
 
 impl Drop for Quota {
     fn drop(&mut self) {
-        // It may never have been made.
+        // The group may not exist.
         fs::remove_dir(&self.0).ok();
     }
 }

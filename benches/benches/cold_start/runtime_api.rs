@@ -1,4 +1,4 @@
-//! The Lambda Runtime API of one process: hands out one event, and notes when it was answered.
+//! The Lambda Runtime API of one process: sends one event, and measures the time of the response.
 //! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
 
 use std::future::pending;
@@ -17,21 +17,21 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-/// A server for one Lambda process. It ends when it is dropped.
+/// A server for one Lambda process. Dropping it ends it.
 pub(crate) struct RuntimeApi {
     address: SocketAddr,
     answers: mpsc::UnboundedReceiver<(SystemTime, Value)>,
     server: JoinHandle<()>,
 }
 
-/// The event, until it was handed out, and where its answer goes.
+/// The event until it is sent, and the channel of its response.
 struct Invocation {
     event: Mutex<Option<Value>>,
     answers: mpsc::UnboundedSender<(SystemTime, Value)>,
 }
 
 impl RuntimeApi {
-    /// Starts it with one event, a request for the list of games.
+    /// Starts the server with one event, a request for the list of games.
     pub(crate) async fn start() -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
@@ -67,7 +67,7 @@ impl RuntimeApi {
         self.address
     }
 
-    /// Waits for the function's answer, and tells when it was there.
+    /// Waits for the function's response, and returns its time.
     pub(crate) async fn answer(&mut self) -> Option<(SystemTime, Value)> {
         self.answers.recv().await
     }
@@ -108,12 +108,12 @@ async fn next(State(invocation): State<Arc<Invocation>>) -> Response {
 async fn answer(State(invocation): State<Arc<Invocation>>, body: String) -> StatusCode {
     let now = SystemTime::now();
     let answer = serde_json::from_str(&body).unwrap_or(Value::String(body));
-    // Nobody listens any more if the answer took too long.
+    // The receiver is gone if the response took too long.
     invocation.answers.send((now, answer)).ok();
     StatusCode::ACCEPTED
 }
 
-/// Answers the extension by which a function asks for SIGTERM.
+/// Serves the Extensions API, by which a function registers for SIGTERM.
 async fn register() -> Response {
     let identifier = ("lambda-extension-identifier", "bench");
     let function = json!({
@@ -124,7 +124,7 @@ async fn register() -> Response {
     (AppendHeaders([identifier]), Json(function)).into_response()
 }
 
-/// What an API Gateway of kind REST sends for `GET /games`.
+/// The event of an API Gateway for a REST API, for `GET /games`.
 fn event() -> Value {
     json!({
         "resource": "/games",

@@ -1,4 +1,4 @@
-//! What one start took, and what many come to.
+//! The measurements of one start, and their summary.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ pub(crate) struct Sample {
     pub(crate) phases: Phases,
 }
 
-/// What the starts of one program at one distance come to.
+/// The summary of one program's starts at one round trip time.
 #[derive(Debug, Serialize)]
 pub(crate) struct Row {
     program: &'static str,
@@ -24,7 +24,7 @@ pub(crate) struct Row {
     wall_us: Option<Walls>,
     /// With a sixteenth of a CPU.
     pub(crate) wall_us_with_quota: Option<Walls>,
-    /// The least, user and system.
+    /// The minimum; user and system time.
     cpu_ms: Option<f64>,
     /// The median.
     peak_kib: Option<u64>,

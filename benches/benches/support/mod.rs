@@ -1,5 +1,4 @@
-//! What the measurements share: a cluster, the pools that are compared on it, and what is made of
-//! their times.
+//! What the measurements share: a cluster, the compared pools, and the evaluation of times.
 
 pub(crate) mod peers;
 pub(crate) mod samples;
@@ -12,7 +11,7 @@ use benches::Relay;
 use dsql_local::{Action, LocalCluster, sign};
 use tokio::runtime::{Builder, Runtime};
 
-/// Starts a cluster that admits as many as come. Its threads are its own.
+/// Starts a cluster without limits on connections, on threads of its own.
 pub(crate) fn cluster() -> LocalCluster {
     let starting = LocalCluster::builder()
         .connection_rate(1_000_000, 1_000_000)
@@ -29,7 +28,7 @@ pub(crate) fn runtime() -> Runtime {
     builder.enable_all().build().expect("a runtime")
 }
 
-/// What a client is told of a cluster.
+/// How clients reach a cluster.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Target {
     pub(crate) endpoint: String,
@@ -39,7 +38,7 @@ pub(crate) struct Target {
     pub(crate) access_key_id: String,
     pub(crate) secret_access_key: String,
     pub(crate) session_token: Option<String>,
-    /// For the pools that know a password and no signer.
+    /// For pools that take a password instead of a signer.
     pub(crate) token: String,
 }
 

@@ -1,4 +1,4 @@
-//! The pools that are compared, each as its documentation has it used.
+//! The compared pools, each used as its documentation shows.
 
 use std::fmt::Debug;
 use std::path::Path;
@@ -26,7 +26,7 @@ pub(crate) trait Peer: Clone + Send + Sync + 'static {
 
     fn program(&self) -> &'static str;
 
-    /// Lends a connection, which comes back when it is dropped.
+    /// Checks out a connection; dropping it returns it.
     fn checkout(&self) -> impl Future<Output = Result<Self::Loan, Self::Error>> + Send;
 
     /// Runs `SELECT 1`.
@@ -35,18 +35,18 @@ pub(crate) trait Peer: Clone + Send + Sync + 'static {
     /// Runs `UPDATE` of one row in a transaction of its own, with the checkout.
     fn transaction(&self) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// Closes all connections, where it takes more than dropping the pool.
+    /// Closes all connections, if dropping the pool is not enough.
     fn close(self) -> impl Future<Output = ()> + Send {
         async { drop(self) }
     }
 }
 
-/// How a pool of a peer's is set up.
+/// The setup of a peer's pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Test {
-    /// A connection is lent as it is.
+    /// Connections are checked out without a test.
     Never,
-    /// It is asked for a sign of life at each checkout.
+    /// Each checkout pings the server.
     Each,
 }
 
@@ -57,7 +57,7 @@ pub(crate) const TABLE: [&str; 2] = [
 ];
 const UPDATE: &str = "UPDATE tally SET n = n + 1 WHERE id = 1";
 
-/// This project's.
+/// This crate's pool.
 #[derive(Clone)]
 pub(crate) struct Ours(pub(crate) dsql_conn::Pool);
 
@@ -103,7 +103,7 @@ impl Peer for Ours {
 
 type Bb8Manager = PostgresConnectionManager<MakeRustlsConnect>;
 
-/// `bb8-postgres`. By default it tests each time.
+/// `bb8-postgres`. Tests at each checkout by default.
 #[derive(Clone)]
 pub(crate) struct Bb8 {
     pool: bb8_postgres::bb8::Pool<Bb8Manager>,
@@ -150,8 +150,8 @@ impl Peer for Bb8 {
     }
 }
 
-/// `bb8-postgres` as one uses it who counts round trips: untested, and with the types of parameters
-/// told, so that nothing is prepared.
+/// `bb8-postgres` optimized for round trips: untested, and with given parameter types, so that
+/// nothing is prepared.
 #[derive(Clone)]
 pub(crate) struct Typed(Bb8);
 
@@ -187,7 +187,7 @@ impl Peer for Typed {
     }
 }
 
-/// `deadpool-postgres`. By default it does not test.
+/// `deadpool-postgres`. Does not test by default.
 #[derive(Clone)]
 pub(crate) struct Deadpool {
     pool: deadpool_postgres::Pool,
@@ -244,13 +244,13 @@ impl Peer for Deadpool {
     }
 }
 
-/// AWS's connector, whose pool is sqlx's. By default it tests each time.
+/// AWS's connector, which uses sqlx's pool. Tests at each checkout by default.
 #[derive(Clone)]
 pub(crate) struct Aws(sqlx::PgPool);
 
 impl Aws {
-    /// Goes through the Unix socket in a relay's folder: this driver dials the host name that it
-    /// verifies, and no other address.
+    /// Connects through the Unix socket in a relay's folder: this driver connects to the host name
+    /// that it verifies, and to no other address.
     pub(crate) async fn new(target: &Target, folder: &Path, size: u32) -> Self {
         let options = PgConnectOptions::new_without_pgpass()
             .host(&target.endpoint)
@@ -292,7 +292,7 @@ impl Peer for Aws {
         transaction.commit().await
     }
 
-    /// The task that refreshes tokens keeps a pool that is only dropped.
+    /// Dropping the pool is not enough: the task that refreshes tokens keeps it.
     async fn close(self) {
         self.0.close().await;
     }
@@ -308,7 +308,7 @@ fn credentials(target: &Target) -> Credentials {
     )
 }
 
-/// The driver's settings as tutorials have them.
+/// The driver's settings as tutorials show them.
 fn driver(target: &Target) -> tokio_postgres::Config {
     let mut config = tokio_postgres::Config::new();
     config
@@ -322,7 +322,7 @@ fn driver(target: &Target) -> tokio_postgres::Config {
     config
 }
 
-/// The cryptography of all is ring's, so that the pools are compared and not that.
+/// All use ring, so that the comparison is between pools, not cryptography.
 fn tls(target: &Target) -> MakeRustlsConnect {
     let mut roots = RootCertStore::empty();
     let certificate = CertificateDer::from_pem_slice(target.ca_pem.as_bytes());
@@ -346,11 +346,11 @@ pub(crate) async fn warm<P: Peer>(peer: &P, size: u32) {
         loans.push(loan);
     }
     drop(loans);
-    // What is given back by a task of its own comes back now.
+    // Some pools return connections in a task of their own.
     tokio::time::sleep(Duration::from_millis(50)).await;
 }
 
-/// A checkout that does not fail.
+/// A checkout that must succeed.
 pub(crate) async fn checked_out<P: Peer>(peer: &P) -> P::Loan {
     peer.checkout().await.expect("a connection")
 }

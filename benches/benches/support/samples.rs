@@ -1,8 +1,8 @@
-//! What is made of many measured times.
+//! Statistics of many measured times.
 
 use std::time::Duration;
 
-/// Times of one thing that was done many times.
+/// The times of one repeated operation.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Samples(Vec<Duration>);
 
@@ -19,7 +19,7 @@ impl Samples {
         self.0.len()
     }
 
-    /// Returns the time that this share of them, from 0 to 1, stays within.
+    /// Returns the quantile, for a share from 0 to 1.
     pub(crate) fn quantile(&self, share: f64) -> Duration {
         let mut sorted = self.0.clone();
         sorted.sort_unstable();
@@ -28,8 +28,8 @@ impl Samples {
         sorted.get(index).copied().unwrap_or_default()
     }
 
-    /// Returns the quantiles that draw the distribution, as pairs of the share and microseconds:
-    /// finer towards the tail.
+    /// Returns the quantiles that draw the distribution, as pairs of share and microseconds; finer
+    /// towards the tail.
     pub(crate) fn distribution(&self) -> Vec<(f64, f64)> {
         let mut sorted = self.0.clone();
         sorted.sort_unstable();
@@ -48,12 +48,12 @@ impl Samples {
     }
 }
 
-/// Microseconds with their fraction.
+/// Microseconds, with a fraction.
 pub(crate) fn micros(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e6
 }
 
-/// Nanoseconds with their fraction.
+/// Nanoseconds, with a fraction.
 pub(crate) fn nanos(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e9
 }

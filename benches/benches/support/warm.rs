@@ -1,4 +1,4 @@
-//! Measures what is done on warm connections, and what of it is the network's.
+//! Measures operations on warm connections, and the network's part of their time.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -12,29 +12,29 @@ use super::peers::{Aws, Bb8, Deadpool, Ours, Peer, Test, Typed, warm};
 use super::samples::{Samples, micros};
 use super::{Target, runtime};
 
-/// Something that is done again and again.
+/// A repeated operation.
 pub(crate) trait Operation {
     const NAME: &str;
 
     fn run<P: Peer>(peer: &P) -> impl Future<Output = ()>;
 }
 
-/// What it takes one program over one network.
+/// The measurements of one program over one network.
 #[derive(Serialize)]
 struct Row {
     program: &'static str,
     rtt_us: u64,
-    /// By the time that they take over a network where nothing else takes long.
+    /// Computed from the time over a slow network.
     round_trips: u32,
     times: usize,
     min_us: f64,
     p50_us: f64,
     p99_us: f64,
-    /// Shares, and the microseconds that they stay within.
+    /// Shares, and their quantiles in microseconds.
     distribution: Vec<(f64, f64)>,
 }
 
-/// Measures the operation for all programs, and records it.
+/// Measures the operation for all programs, and records the results.
 pub(crate) fn measure<O: Operation>(target: &Target) -> io::Result<()> {
     let mut criterion = Criterion::default()
         .sample_size(30)
@@ -46,7 +46,7 @@ pub(crate) fn measure<O: Operation>(target: &Target) -> io::Result<()> {
     for rtt in [Duration::ZERO, NEAR] {
         let relay = Relay::start(target.address, rtt)?;
         let runtime = runtime();
-        // Pools start tasks as they are made.
+        // Some pools start tasks when they are made.
         let _context = runtime.enter();
         let mut bench = Bench {
             criterion: &mut criterion,
@@ -81,20 +81,19 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    /// Measures one program on a pool over the network in question, and on one over a network that
-    /// is so slow that round trips can be told from the time.
+    /// Measures one program on a pool over the given network, and on one over a network so slow
+    /// that the time reveals the number of round trips.
     fn run<O: Operation, P: Peer>(&mut self, near: P, far: P) {
         let runtime = self.runtime;
         let round_trips = runtime.block_on(async {
             warm(&far, 1).await;
             let mut samples = Samples::default();
-            // What is prepared once is prepared by the first.
+            // The first run prepares what is prepared once.
             for _ in 0..5 {
                 let start = Instant::now();
                 O::run(&far).await;
                 samples.push(start.elapsed());
-                // What it leaves to be done after it is done, such as a driver's forgetting of a
-                // statement.
+                // Work after the operation, such as a driver's `Close` of a statement.
                 tokio::time::sleep(2 * FAR).await;
             }
             samples.quantile(0.0).div_duration_f64(FAR) as u32
@@ -133,5 +132,5 @@ impl Bench<'_> {
 
 /// Within a Region.
 const NEAR: Duration = Duration::from_millis(1);
-/// Far enough that all else is a fraction of it.
+/// So slow that everything else is negligible.
 const FAR: Duration = Duration::from_millis(20);

@@ -1,13 +1,13 @@
-//! Counts the instructions from a process's start to its first row, beside those of the limit, and
-//! fails when they grow.
+//! Counts the instructions from a process's start to its first row, compared with the lower bound,
+//! and fails when they grow.
 //!
 //! ```console
 //! $ cargo run --release -p benches --bin instructions             # ours and the floor
 //! $ cargo run --release -p benches --bin instructions -- --peers  # and the peers
 //! ```
 //!
-//! Unlike times, they are nearly the same in every run and on a busy machine, so that a continuous
-//! integration can hold them.
+//! Unlike times, they are nearly the same in every run and on a busy machine, so that CI can check
+//! them.
 
 use std::error::Error;
 use std::fs;
@@ -80,7 +80,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The least of a few runs: signatures and numbers differ in length from run to run.
+/// The minimum of a few runs: signatures and numbers differ in length.
 fn instructions(site: &Site, program: &Peer) -> Result<u64, Box<dyn Error>> {
     let counts = (0..RUNS).map(|_| count(site, program));
     let counts: Vec<_> = counts.collect::<Result<_, _>>()?;
@@ -108,7 +108,7 @@ fn count(site: &Site, program: &Peer) -> Result<u64, Box<dyn Error>> {
     Ok(total.ok_or("callgrind wrote no summary")?.trim().parse()?)
 }
 
-/// The row of ours at its best, behind the floor's.
+/// The best row of ours, compared with the floor's.
 const TYPED: usize = 1;
 const RUNS: usize = 3;
 const MOST: f64 = 1.20;

@@ -1,4 +1,4 @@
-//! Says where the AWS credentials come from.
+//! The source of the AWS credentials.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvid
 use super::Config;
 use super::identity::ByIdentity;
 
-/// Where the credentials come from that sign tokens.
+/// The source of the credentials that sign tokens.
 #[derive(Clone, PartialEq)]
 pub(crate) enum Source {
     /// The environment, else the SDK's default chain.

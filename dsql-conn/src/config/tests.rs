@@ -43,7 +43,7 @@ fn clones_are_equal_until_a_setting_differs() {
 }
 
 #[test]
-fn equal_roots_are_equal_and_tls_configurations_only_with_their_clones() {
+fn roots_compare_by_value_and_tls_configurations_by_clone() {
     let pem = crate::corpus::kept("pem");
     let read = |name| {
         let (_, pem) = pem.iter().find(|(kept, _)| kept == name).unwrap();

@@ -1,4 +1,4 @@
-//! Says what the server's certificate is verified against.
+//! The verification of the server's certificate.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -14,7 +14,7 @@ use super::identity::ByIdentity;
 use crate::endpoint::repeatable;
 use crate::error::ConfigError;
 
-/// What the server's certificate is verified against.
+/// How the server's certificate is verified.
 #[derive(Clone)]
 pub(crate) enum Trust {
     /// The roots compiled into this crate.
@@ -141,7 +141,7 @@ fn unreadable(setting: &'static str, origin: &str, problem: impl ToString) -> Co
     }
 }
 
-/// Reads a file up to a limit: it may be another one than was meant, or endless.
+/// Reads a file up to a limit: the path may name the wrong file, or an endless one.
 fn read(file: impl Read) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;

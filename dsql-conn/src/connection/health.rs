@@ -1,4 +1,4 @@
-//! The age of a connection, and when its server was last heard.
+//! The age of a connection, and when its server last replied.
 //!
 //! Ages are read off the wall clock, because the monotonic clock stands still while a Lambda
 //! function is frozen. The monotonic clock gives a second opinion, because the wall clock may be
@@ -8,12 +8,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::clock::Moment;
 
-/// What is known of a connection without asking its server.
+/// The state of a connection that is known without asking its server.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Health {
     opened: Moment,
     lifetime: Duration,
-    /// When the server was last heard, as far as that is certain.
+    /// When the server last replied, as far as that is certain.
     heard: Moment,
     /// The usual round trip; zero if none was measured.
     round_trip: Duration,
@@ -59,7 +59,7 @@ impl Health {
 
     pub(crate) fn is_expired(&self, now: Moment) -> bool {
         let Ok(age) = now.wall.duration_since(self.opened.wall) else {
-            // Opened in what is now the future: the true age is unknown.
+            // The wall clock was set back since: the true age is unknown.
             return true;
         };
         let lived = now
@@ -83,7 +83,7 @@ impl Health {
         self.idle_for(now).is_none_or(|idle| idle >= ping_after)
     }
 
-    /// Whether the server was last heard before this.
+    /// Whether the server last replied before this.
     pub(crate) fn was_heard_before(&self, then: Instant) -> bool {
         self.heard.monotonic <= then
     }
@@ -92,9 +92,9 @@ impl Health {
         self.heard = now;
     }
 
-    /// The connection was used and comes back. That proves it alive, unless the process was frozen
-    /// meanwhile: then nobody knows on which side of the freeze it was used. A freeze shows in the
-    /// wall clock, which went on without the monotonic one.
+    /// The connection was used and is returned. That proves it alive, unless the process was frozen
+    /// meanwhile: the use may have been before the freeze. A freeze shows as a difference between
+    /// the clocks, because only the wall clock continues.
     pub(crate) fn used(&mut self, now: Moment, ping_after: Duration) {
         let lived = now
             .monotonic
@@ -105,8 +105,8 @@ impl Health {
         }
     }
 
-    /// A round trip was measured. One that took far longer than usual counts little: something may
-    /// have blocked this process.
+    /// A round trip was measured. One that took far longer than usual counts little, because
+    /// something may have blocked this process.
     pub(crate) fn measured(&mut self, sample: Duration) {
         self.round_trip = match self.round_trip.is_zero() {
             true => sample,
@@ -120,7 +120,7 @@ impl Health {
         (self.round_trip * PATIENT_ROUND_TRIPS).max(least)
     }
 
-    /// Whether the server was heard a moment ago.
+    /// Whether the server replied a moment ago.
     pub(crate) fn was_just_heard(&self, now: Moment) -> bool {
         now.monotonic
             .saturating_duration_since(self.heard.monotonic)

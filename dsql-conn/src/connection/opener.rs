@@ -25,7 +25,7 @@ pub(crate) struct Opener {
     away_siblings: Siblings,
     /// Cancelled when a pool that closes aborts the connections in use.
     cut_off: CancellationToken,
-    /// How many connections in a row ended before anybody used them.
+    /// How many connections in a row ended before they were used.
     unfit_in_a_row: AtomicU32,
 }
 
@@ -46,7 +46,8 @@ impl Opener {
         self: &Arc<Self>,
         progress: &Progress,
     ) -> Result<Connection, ConnectError> {
-        // A server that closes each connection after its login must not be dialed without end.
+        // Without a pause, a server that closes each connection after its login would be dialed in
+        // a loop.
         let unfit = self.unfit_in_a_row.load(Ordering::Relaxed);
         if unfit > 0 {
             sleep(BACKOFF.delay(unfit, rand::random())).await;
@@ -153,12 +154,12 @@ impl Opener {
         self.config().connect_deadline()
     }
 
-    /// A connection was found unfit although it was just opened.
+    /// A connection could not be used although it was just opened.
     pub(super) fn unfit(&self) {
         self.unfit_in_a_row.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A connection was found fit.
+    /// A connection could be used.
     pub(super) fn proven(&self) {
         if self.unfit_in_a_row.load(Ordering::Relaxed) != 0 {
             self.unfit_in_a_row.store(0, Ordering::Relaxed);

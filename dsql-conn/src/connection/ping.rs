@@ -24,7 +24,8 @@ impl Connection {
 
     /// Queues a ping and waits until it was written: its timeout starts then.
     pub(crate) async fn send_ping(&self) -> Ping<'_> {
-        // Until the answer arrives: a checkout that is dropped meanwhile is no sign of life.
+        // Set until the reply arrives, so that a checkout cancelled meanwhile does not count as a
+        // reply.
         self.session.touched.store(true, Ordering::Relaxed);
         let mut answer: BoxFuture<'_, bool> =
             Box::pin(async { self.session.client.simple_query("").await.is_ok() });

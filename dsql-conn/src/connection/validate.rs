@@ -19,10 +19,10 @@ pub(crate) enum Validity {
     NeedsPing,
 }
 
-/// What one connection tells about the others of its pool.
+/// Failed pings and statements of one connection, for the others of its pool.
 ///
-/// After a freeze or an outage every connection needs a ping, and mostly they are all dead. One
-/// ping without an answer counts for every connection whose server was last heard before it.
+/// After a freeze or an outage every connection needs a ping, and most of them are dead. One
+/// unanswered ping counts for every connection whose server last replied before it.
 #[derive(Debug, Default)]
 pub(crate) struct Siblings(Mutex<Seen>);
 
@@ -108,7 +108,7 @@ impl Connection {
         }
     }
 
-    /// Whether the last user left the connection clean.
+    /// Whether the connection was left clean by its last user.
     async fn check_clean(&self) -> Result<(), Discard> {
         let watch = self.watch();
         if timeout(TASK_TIMEOUT, watch.fence()).await.is_err() || !watch.is_settled() {
@@ -128,7 +128,7 @@ impl Connection {
         Ok(())
     }
 
-    /// The connection comes back from its user.
+    /// The connection is returned by its user.
     pub(crate) fn returned(&self) -> Returned {
         let now = self.now();
         let mut health = self.health();
@@ -176,14 +176,14 @@ impl Connection {
         self.health().is_expired(now).then_some(Discard::Expired)
     }
 
-    /// Waits until nothing is queued, in flight or unread, for as long as a caller's leftovers may
-    /// take. Returns whether that is so.
+    /// Waits until nothing is queued, in flight or unread, up to the settle timeout. Returns
+    /// whether that is so.
     pub(crate) async fn settle(&self) -> bool {
         self.settle_within(self.settle_timeout()).await
     }
 
-    /// Waits, like [`settle`](Self::settle), for a statement of this crate. It takes the server no
-    /// work, so that only the network counts.
+    /// Waits, like [`settle`](Self::settle), for a statement of this crate, which takes the server
+    /// no work: the timeout only has to cover the network.
     pub(crate) async fn settle_own(&self) -> bool {
         let patience = self.health().patience(LEAST_PATIENCE);
         let began = Instant::now();
@@ -213,8 +213,9 @@ impl Connection {
         configured.unwrap_or_else(|| self.health().patience(LEAST_PATIENCE))
     }
 
-    /// Awaits a reply that the connection task has to read. A deadline that passes while the task
-    /// had no turn, because something blocks its thread, counts only after that turn.
+    /// Awaits a reply that the connection task has to read. If the deadline passes while the task
+    /// could not run, because its thread was blocked, the task runs once more before the deadline
+    /// counts.
     pub(crate) async fn replied_within<F: Future>(
         &self,
         patience: Duration,
@@ -238,8 +239,8 @@ pub(crate) enum Returned {
     Discard(Discard),
 }
 
-/// How long the connection task may take for one turn while something blocks its thread. Its
-/// runtime may also be one that nobody runs any more.
+/// How long the connection task may take to run once while its thread is blocked. Nobody may run
+/// its runtime any more.
 pub(super) const TASK_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Beyond that, reconnecting is faster than waiting, unless round trips are slow.

@@ -13,7 +13,7 @@ use crate::config::Source;
 use crate::error::one_line;
 use crate::reason::Reason;
 
-/// Why there are no credentials. Cheap to clone, because all who wait for one fetch get it.
+/// Why there are no credentials. Cheap to clone: every waiter of a fetch gets it.
 #[derive(Clone)]
 pub(crate) struct CredentialsError(Arc<Failed>);
 

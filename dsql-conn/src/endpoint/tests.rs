@@ -106,7 +106,7 @@ fn a_region_that_contradicts_the_host_is_refused_with_both() {
 }
 
 #[test]
-fn an_interface_endpoint_changes_what_is_dialed_and_nothing_else() {
+fn interface_endpoint_changes_only_the_dialed_name() {
     const INTERFACE: &str = "vpce-0a1b2c3d-xyz9.dsql-fnh4.us-east-1.vpce.amazonaws.com";
     let public: Endpoint = format!("{ID}.dsql.us-east-1.on.aws").parse().unwrap();
     assert_eq!(public.dialed(), public.host());

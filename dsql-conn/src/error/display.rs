@@ -102,7 +102,8 @@ fn outcome_table(f: &mut fmt::Formatter<'_>, table: Outcomes, error: &ServerErro
         Some(TableProblem::Missing) => write!(f, "does not exist; run {create}"),
         Some(TableProblem::NotWritable) => write!(
             f,
-            "may not be used: {error}; run GRANT SELECT, INSERT, DELETE ON {table} TO the role"
+            "may not be used: {error}; run GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO the \
+             role"
         ),
         _ => write!(f, "has another shape: {error}; create it by {create}"),
     }

@@ -208,7 +208,7 @@ fn a_certificate_that_is_not_valid_now_blames_the_clock() {
 }
 
 #[test]
-fn a_setting_with_a_bad_value_or_name_is_told_in_the_servers_words() {
+fn bad_settings_are_reported_in_the_servers_words() {
     for (code, message) in [
         (
             "0A000",

@@ -53,7 +53,7 @@ async fn the_two_conflicts_have_their_own_delays() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_an_attempt_may_have_brought_about_is_forgiven_three_times() {
+async fn lost_and_unknown_attempts_are_retried_three_times() {
     let policy = RetryPolicy::new();
     for cause in [Cause::Lost, Cause::StalePlan, Cause::Unavailable] {
         assert_eq!(waits(policy, [cause; 9]).await.len(), 3, "{cause:?}");

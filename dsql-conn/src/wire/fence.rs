@@ -1,46 +1,47 @@
-//! Knows when the driver holds nothing back.
+//! Detects when the driver holds nothing back.
 //!
 //! The wire sees the bytes that pass, not the driver's queue. A statement whose future was polled
-//! once and dropped sits in that queue, and rows that nobody reads keep the driver from reading on.
-//! Only a turn of the connection task that began after the question tells.
+//! once and dropped sits in that queue, and unread rows stop the driver from reading. Only a run of
+//! the connection task that began after the request proves otherwise.
 
-/// Turns of the connection task.
+/// The runs of the connection task.
 #[derive(Debug, Default)]
 pub(super) struct Fence {
     requested: u64,
-    /// The requests that had been made when the turn in progress began.
+    /// The requests that had been made when the current run began.
     seen: u64,
     completed: u64,
-    /// The last write of this turn was flushed.
+    /// The last write of this run was flushed.
     pub(super) flushed: bool,
-    /// Nothing was left to read in this turn.
+    /// Nothing was left to read in this run.
     pub(super) drained: bool,
     outcome: Outcome,
 }
 
-/// How the last turn ended.
+/// The result of the last run.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
-    /// A turn is in progress, or none has been.
+    /// A run is in progress, or there was none.
     #[default]
     Unknown,
     /// Everything was written, and nothing was left to read.
     Clear,
-    /// The driver stopped to read although the connection may have more.
+    /// The driver stopped reading although the connection may have more.
     HeldUp,
     /// The driver could not write its whole queue.
     Writing,
 }
 
 impl Fence {
-    /// Asks for a turn. It is over when [`is_reached`](Self::is_reached) by the returned number.
+    /// Requests a run. It has ended when [`is_reached`](Self::is_reached) is true for the returned
+    /// number.
     pub(super) fn request(&mut self) -> u64 {
         self.requested += 1;
         self.requested
     }
 
-    /// The driver empties its queue first and flushes last, and something may be queued in between:
-    /// a turn answers only the requests from before it began.
+    /// The driver empties its queue first and flushes last, and a statement may be queued in
+    /// between: a run answers only requests from before it began.
     pub(super) fn turn_begins(&mut self) {
         self.seen = self.requested;
         self.flushed = false;
@@ -61,18 +62,18 @@ impl Fence {
         self.completed >= request
     }
 
-    /// Whether the driver had written its whole queue, and read all that had arrived, when its last
-    /// turn ended.
+    /// Whether the driver had written its whole queue, and read everything that had arrived, at the
+    /// end of its last run.
     pub(super) fn is_clear(&self) -> bool {
         self.outcome == Outcome::Clear
     }
 
-    /// Whether the driver could not write its whole queue in its last turn.
+    /// Whether the driver could not write its whole queue in its last run.
     pub(super) fn is_writing(&self) -> bool {
         self.outcome == Outcome::Writing
     }
 
-    /// Whether the driver stopped reading in its last turn because rows wait for their reader.
+    /// Whether the driver stopped reading in its last run because rows are unread.
     pub(super) fn is_held_up(&self) -> bool {
         self.outcome == Outcome::HeldUp
     }

@@ -1,4 +1,4 @@
-//! Counts the replies that the server still owes.
+//! Counts the pending replies of the server.
 
 use std::collections::VecDeque;
 
@@ -54,7 +54,7 @@ impl Flights {
             }
             // A password and Terminate have no reply of their own.
             b'p' | b'X' => return Ok(()),
-            // CopyFail. How many replies are due for it depends on how far the COPY got.
+            // CopyFail. The number of replies to it depends on how far the COPY got.
             b'f' => return Err(OutOfStep),
             _ => {
                 self.incomplete = Incomplete::Work;
@@ -97,13 +97,13 @@ impl Flights {
         }
     }
 
-    /// How many replies are due, without housekeeping.
+    /// The number of pending replies, without those to `Close`.
     pub(super) fn due(&self) -> usize {
         let is_work = |flight: &&Flight| **flight != Flight::Housekeeping;
         self.pending.iter().filter(is_work).count()
     }
 
-    /// Whether no reply is due and no request is incomplete.
+    /// Whether no reply is pending and no request is incomplete.
     pub(super) fn is_settled(&self) -> bool {
         self.incomplete != Incomplete::Work && !self.copying_in && self.due() == 0
     }

@@ -1,4 +1,4 @@
-//! The session state as its messages tell it.
+//! The session state, derived from the messages.
 
 use super::fence::Fence;
 use super::flights::{Flights, OutOfStep};
@@ -165,7 +165,7 @@ impl SessionState {
         self.status
     }
 
-    /// Whether the reply to `BEGIN` is due and no other, nor does a statement wait behind it.
+    /// Whether only the reply to `BEGIN` is pending, and no statement waits behind it.
     pub(super) fn awaits_begin_alone(&self) -> bool {
         self.begin_is_pending && self.flights.due() == 1 && !self.fence.is_writing()
     }
@@ -174,12 +174,12 @@ impl SessionState {
         self.begin_is_pending || self.status != Status::Idle
     }
 
-    /// Whether every statement was answered, and the driver holds back nothing of it.
+    /// Whether every statement was answered, and the driver holds back none.
     pub(super) fn is_settled(&self) -> bool {
         self.flights.is_settled() && self.fence.is_clear()
     }
 
-    /// Whether no reply is due. The driver may hold back more requests.
+    /// Whether no reply is pending. The driver may hold back more requests.
     #[cfg(test)]
     pub(super) fn is_answered(&self) -> bool {
         self.flights.is_settled()

@@ -13,18 +13,18 @@ use crate::corpus::{cut, mistaken, walk};
 use crate::scripted::{error, message};
 use crate::sqlstate::ServerError;
 
-/// What became of a session whose server had its say.
+/// The end of a session with a scripted server.
 struct Ended {
     /// What the driver answered to the first statement, if the login succeeded.
     answer: Option<Result<Vec<SimpleQueryMessage>, tokio_postgres::Error>>,
     watch: Watch,
 }
 
-/// Opens a session on a server that says something at once and something when it is asked, and
-/// waits for the end.
+/// Opens a session with a server that sends `said` at once and `answered` after the first
+/// statement, and waits for its end.
 ///
-/// The clock is paused, so that it only moves when there is nothing left to do: who waits for ever
-/// is told at once.
+/// The clock is paused, so it only advances when nothing else can happen: a wait without end fails
+/// at once.
 fn session(said: &[u8], answered: &[u8]) -> Ended {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -68,7 +68,7 @@ fn session(said: &[u8], answered: &[u8]) -> Ended {
 }
 
 async fn serve(mut stream: DuplexStream, said: Vec<u8>, answered: Vec<u8>) {
-    // The client may be gone at any of these bytes.
+    // The client may close at any of these bytes.
     let _either_way = stream.write_all(&said).await;
     let mut heard = Vec::new();
     let asked = async {
@@ -78,7 +78,7 @@ async fn serve(mut stream: DuplexStream, said: Vec<u8>, answered: Vec<u8>) {
         }
         io::Result::Ok(())
     };
-    // Nobody asks in the middle of a login.
+    // Nothing is asked during a login.
     let _asked_or_not = timeout(Duration::from_secs(1), asked).await;
     let _either_way = stream.write_all(&answered).await;
     let _either_way = stream.shutdown().await;
@@ -98,7 +98,7 @@ fn read(said: &[u8], answered: &[u8]) {
     assert!(words.max(tag) <= 3 * 1024 + 1);
 }
 
-/// The greeting of a server that asks for nothing.
+/// The greeting of a server that wants no password.
 fn greeting() -> Vec<u8> {
     [message(b'R', &[0; 4]), message(b'Z', b"I")].concat()
 }
@@ -125,7 +125,7 @@ proptest! {
         read(&greeting(), &answered);
     }
 
-    /// Both read the same messages, each by itself.
+    /// The driver and the watch read the same messages independently.
     #[test]
     fn an_answer_is_to_the_watch_what_it_is_to_the_driver(
         code in prop_oneof![Just("40001".to_owned()), "[0-9A-Z]{5}"],
@@ -182,7 +182,7 @@ fn what_is_kept_is_read_with_any_mistake() {
     walk("wire", |said| read(said, &[]));
 }
 
-/// Twice what is kept of a message.
+/// Twice the part of a message that is kept.
 #[test]
 fn a_long_error_is_cut_short_and_a_conflict_all_the_same() {
     let text = "\u{e9}".repeat(1024);
@@ -196,7 +196,7 @@ fn a_long_error_is_cut_short_and_a_conflict_all_the_same() {
     assert!(conflict.len() <= 1024 + '\u{fffd}'.len_utf8());
 }
 
-/// What is said in pieces, with the driver's turns in between, is what is said at once.
+/// A reply in pieces, with runs of the driver in between, has the same effect as a whole one.
 #[tokio::test(start_paused = true)]
 async fn an_answer_may_come_byte_by_byte() {
     let said = [

@@ -1,4 +1,4 @@
-//! What is known of the session on a [`Wire`](super::Wire), for the connection and its task.
+//! The state of the session on a [`Wire`](super::Wire), for the connection and its task.
 
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -10,7 +10,7 @@ use futures_util::task::AtomicWaker;
 use super::session_state::{SessionState, Status};
 use crate::sqlstate::ServerError;
 
-/// What is known of the session on a [`Wire`](super::Wire).
+/// The state of the session on a [`Wire`](super::Wire).
 #[derive(Clone, Default)]
 pub(crate) struct Watch {
     pub(super) shared: Arc<Shared>,
@@ -21,16 +21,16 @@ pub(super) struct Shared {
     state: Mutex<SessionState>,
     /// Wakes the connection task.
     task: AtomicWaker,
-    /// Wakes the caller that waits for the state to change. It has one place: who waits has the
-    /// connection to itself, or a deadline.
+    /// Wakes the caller that waits for a change of state. It has a single place: a waiter either
+    /// has the connection to itself, or has a deadline.
     pub(super) changed: AtomicWaker,
     pub(super) first_write: OnceLock<Instant>,
     pub(super) first_reply: OnceLock<Instant>,
 }
 
 impl Watch {
-    /// Waits for one turn of the connection task, which writes what was queued before this call and
-    /// reads what has arrived. [`is_settled`](Self::is_settled) counts only after it.
+    /// Waits for one run of the connection task, which writes what was queued before this call and
+    /// reads what has arrived. [`is_settled`](Self::is_settled) is reliable only after it.
     pub(crate) async fn fence(&self) {
         let request = self.shared.lock().fence.request();
         let mut first_polls = 0..1;
@@ -62,7 +62,7 @@ impl Watch {
         state.is_closed() || state.is_settled()
     }
 
-    /// Waits for the reply to `BEGIN` if no other reply is due. Has no deadline of its own.
+    /// Waits for the reply to `BEGIN` if no other reply is pending. Has no deadline of its own.
     pub(crate) async fn begun(&self) {
         self.until(|state| state.is_closed() || !state.awaits_begin_alone())
             .await;
@@ -150,13 +150,13 @@ impl Watch {
         self.wake_task();
     }
 
-    /// A turn of the connection task begins. `waker` gives it the next one.
+    /// A run of the connection task begins. `waker` schedules the next one.
     pub(crate) fn turn_begins(&self, waker: &Waker) {
         self.shared.task.register(waker);
         self.shared.lock().fence.turn_begins();
     }
 
-    /// A turn of the connection task ends. Returns whether the owner has dropped the connection.
+    /// A run of the connection task ends. Returns whether the owner has dropped the connection.
     pub(crate) fn turn_ends(&self) -> bool {
         let mut state = self.shared.lock();
         state.fence.turn_ends();

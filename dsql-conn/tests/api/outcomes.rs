@@ -243,7 +243,7 @@ async fn a_table_without_a_grant_names_the_grant() {
     let policy = RetryPolicy::new().outcomes(OUTCOMES);
     let error = write(&pool, policy, &AtomicU32::new(0)).await.unwrap_err();
     assert_eq!(error.code(), Some(&SqlState::INSUFFICIENT_PRIVILEGE));
-    let grant = r#"GRANT SELECT, INSERT, DELETE ON "outcomes""#;
+    let grant = r#"GRANT SELECT, INSERT, UPDATE, DELETE ON "outcomes""#;
     assert!(error.to_string().contains(grant), "{error}");
 }
 

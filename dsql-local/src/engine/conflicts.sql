@@ -47,10 +47,13 @@ CREATE FUNCTION pg_toast.dsql_before_locks() RETURNS void LANGUAGE sql AS $$
         (SELECT coalesce(max(id), 0) FROM pg_toast.dsql_transaction_ids() AS id)::text, true)
 $$;
 
+-- The functions below that only read tables wait longer for a lock than the statements of sessions do: VACUUM
+-- holds an exclusive lock for some milliseconds when it truncates a table.
+
 -- Adds the rows that the transaction locked to its log. FOR UPDATE and FOR KEY SHARE leave the id of the
 -- subtransaction in the row; rows that several transactions lock have the id of a list instead.
 CREATE FUNCTION pg_toast.dsql_note_locks(kind text, latest boolean) RETURNS void LANGUAGE plpgsql
-SECURITY DEFINER SET search_path = pg_catalog AS $$
+SECURITY DEFINER SET lock_timeout = '1s' SET search_path = pg_catalog AS $$
 DECLARE
     mine text[];
     relation oid;
@@ -89,7 +92,7 @@ END $$;
 CREATE FUNCTION pg_toast.dsql_writes() RETURNS TABLE (
     at bigint, relation oid, old_id text, new_id text, source oid, base_id text, base_xmin text, image text,
     keys text, lock text
-) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog SET datestyle = 'ISO'
+) LANGUAGE plpgsql SECURITY DEFINER SET lock_timeout = '1s' SET search_path = pg_catalog SET datestyle = 'ISO'
 SET intervalstyle = 'postgres' SET extra_float_digits = 1 SET bytea_output = 'hex' SET timezone = 'UTC' AS $$
 #variable_conflict use_column
 DECLARE
@@ -322,7 +325,7 @@ END $$;
 
 -- Copies tables, as the snapshot shows them, to temporary tables that hide them. Returns the names.
 CREATE FUNCTION pg_toast.dsql_copy_tables(mentioned text, written oid[])
-RETURNS TABLE (schema name, name name, copied name) LANGUAGE plpgsql SECURITY DEFINER AS $$
+RETURNS TABLE (schema name, name name, copied name) LANGUAGE plpgsql SECURITY DEFINER SET lock_timeout = '1s' AS $$
 #variable_conflict use_column
 DECLARE
     class record;
@@ -399,7 +402,7 @@ END $$;
 
 -- Applies net changes to the copies, and adds them to the log again.
 CREATE FUNCTION pg_toast.dsql_apply_to_copies(changes text) RETURNS void LANGUAGE plpgsql
-SECURITY DEFINER SET session_replication_role = replica
+SECURITY DEFINER SET session_replication_role = replica SET lock_timeout = '1s'
 SET datestyle = 'ISO' SET intervalstyle = 'postgres' SET extra_float_digits = 1 SET timezone = 'UTC' AS $$
 DECLARE
     change jsonb;
@@ -481,7 +484,7 @@ UPDATE pg_trigger SET tgisinternal = true, tgconstraint = 0 WHERE tgname = 'conf
 -- Returns whether the transaction sees a violation: two rows with the same unique key, or a row whose foreign key
 -- refers to no row. The engine checks keys against the latest commits, not against the snapshot.
 CREATE FUNCTION pg_toast.dsql_sees_violation() RETURNS boolean LANGUAGE plpgsql
-SECURITY DEFINER SET search_path = pg_catalog AS $$
+SECURITY DEFINER SET lock_timeout = '1s' SET search_path = pg_catalog AS $$
 DECLARE
     entries text[] := string_to_array(rtrim(pg_toast.dsql_written(), ';'), ';');
     checked record;

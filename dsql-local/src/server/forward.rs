@@ -262,6 +262,8 @@ async fn relay<S: AsyncRead + AsyncWrite + Unpin>(
             },
             Err(ending) => ending,
         },
+        // A session without a backend learns it from its first statement instead: an error before
+        // any statement could reach the client as a closed connection.
         () = engine_ended(cluster) => Ending::EngineClosed,
     };
     if matches!(ending, Ending::Stalled) {

@@ -200,6 +200,9 @@ impl<'a> Replies<'a> {
             self.refuse(refusal, out);
         } else if CONFLICTS.contains(&text(b'C').as_str()) {
             self.refuse(&Refusal::Conflict, out);
+        } else if text(b'M').starts_with("tuple concurrently ") {
+            // Two sessions changed the same row of the catalog, by GRANT for example.
+            self.refuse(&Refusal::SchemaChanged, out);
         } else if has_context {
             // The context shows the translation, or a function that enforces the rules. Users have
             // no functions in this language.

@@ -1,8 +1,8 @@
 //! Brings a cluster to the state that the Lambda needs: schema, tables, role and permissions.
 //!
-//! Made to be run again at every deploy, also when the last run was killed half way or another
-//! one is under way. DSQL wants each DDL statement in a transaction of its own, so nothing here
-//! is atomic as a whole: every statement is idempotent and followed by its record instead.
+//! Safe to repeat at every deploy, also after a run that was killed or beside another run. DSQL
+//! wants each DDL statement in a transaction of its own, so nothing here is atomic as a whole:
+//! every statement is idempotent, and recorded afterwards.
 
 mod grantee;
 
@@ -16,12 +16,12 @@ use dsql_conn::{Config, Connection, Error, Reason, RetryPolicy, retry};
 pub use grantee::{Grantee, RoleArn, RoleName};
 use tokio::time::sleep;
 
-/// Connects, and again until then while the cluster does not let the admin in, or wakes up: a
-/// permission that the same deployment has given can take over a minute to be effective.
+/// Connects. Retries until the deadline while the cluster refuses the admin or wakes up: a
+/// permission from the same deployment can take over a minute to take effect.
 ///
 /// # Errors
 ///
-/// What the last attempt failed by.
+/// The error of the last attempt.
 pub async fn admitted(config: &Config, until: SystemTime) -> Result<Connection, Error> {
     loop {
         match config.connect().await {
@@ -41,11 +41,11 @@ fn may_pass(reason: Reason) -> bool {
     reason.is_transient() || matches!(reason, Reason::NotAuthorized | Reason::AccessDenied)
 }
 
-/// Applies what is missing and tells about every step. The connection has to be the admin's.
+/// Applies what is missing, and returns every step. The connection must be the admin's.
 ///
 /// # Errors
 ///
-/// The first statement that failed; those before it stay done, and the next run goes on.
+/// The first statement that failed. Earlier ones stay applied, and the next run continues.
 pub async fn bootstrap(
     connection: &mut Connection,
     grantee: &Grantee,
@@ -91,6 +91,7 @@ pub async fn bootstrap(
     for privilege in [
         "USAGE ON SCHEMA games",
         "SELECT, INSERT, UPDATE, DELETE ON games.games",
+        "SELECT, INSERT, UPDATE, DELETE ON games.outcomes",
     ] {
         progress
             .repeat(
@@ -102,7 +103,7 @@ pub async fn bootstrap(
     Ok(progress.steps)
 }
 
-/// One thing that the cluster needs, and what was done about it.
+/// One thing that the cluster needs, and what the run did about it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Step {
     /// What it is.
@@ -125,11 +126,11 @@ impl fmt::Display for Step {
 /// What a [`Step`] did.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Outcome {
-    /// It was missing.
+    /// It was missing, and was created.
     Created,
-    /// It was there already.
+    /// It existed.
     Present,
-    /// A privilege: given at every run, which changes nothing where it was given before.
+    /// A privilege, granted in every run. Granting it again changes nothing.
     Granted,
 }
 
@@ -146,7 +147,7 @@ pub enum BootstrapError {
     /// Not a [`RoleArn`].
     #[error("{0:?} is not of the form arn:aws:iam::123456789012:role/name")]
     RoleArn(String),
-    /// The cluster refused, or could not be reached any more.
+    /// The cluster refused, or became unreachable.
     #[error("{what} failed, run bootstrap again when the cause is gone")]
     Statement {
         /// The step it belongs to.
@@ -192,7 +193,8 @@ impl Progress<'_> {
         self.note(what, created)
     }
 
-    /// Creates the role without looking first: there is no `IF NOT EXISTS` to win a race with.
+    /// Creates the role without a check: there is no `IF NOT EXISTS`, and a check would race with
+    /// another run.
     async fn create_role(&mut self, role: &RoleName) -> Result<(), BootstrapError> {
         let statement = format!("CREATE ROLE {role} WITH LOGIN");
         let created = match self.define(&statement).await {
@@ -203,8 +205,8 @@ impl Progress<'_> {
         self.note(format!("role {role}"), created)
     }
 
-    /// Applies a migration and records it afterwards, in another transaction: one that was
-    /// killed in between is applied twice, which its `IF NOT EXISTS` allows.
+    /// Applies a migration and records it afterwards, in another transaction. One that was killed
+    /// in between is applied twice, which its `IF NOT EXISTS` allows.
     async fn migrate(&mut self, name: &str, statement: &str) -> Result<(), BootstrapError> {
         const RECORDED: &str = "SELECT FROM games.migrations WHERE name = $1";
         const RECORD: &str =
@@ -228,20 +230,20 @@ impl Progress<'_> {
         self.note(format!("migration {name}"), applied)
     }
 
-    /// Waits for the indexes under construction, whoever began them: `IF NOT EXISTS` finds one that
-    /// an earlier run was killed over, and says nothing of its state. Drops those whose
-    /// construction failed, and returns whether there were none.
+    /// Waits for all indexes under construction, whichever run started them: `IF NOT EXISTS` skips
+    /// an index of an earlier, killed run, whatever its state. Drops those whose construction
+    /// failed, and returns whether there were none.
     async fn finish_indexes(&mut self) -> Result<bool, Error> {
         let unfinished = self.invalid_indexes().await?;
         if unfinished.is_empty() {
             return Ok(true);
         }
-        // Asked for after the indexes, which have their jobs from the start. Some may have ended
-        // long ago.
+        // After the indexes, which have their jobs from the start. Some jobs may have ended long
+        // ago.
         for job in self.query("SELECT job_id FROM sys.jobs", &[]).await? {
             match self.connection.wait_for_job(job.try_get(0)?).await {
                 Ok(()) | Err(Error::JobFailed { .. }) => {}
-                // Ended, and forgotten meanwhile.
+                // The job has ended and was removed since.
                 Err(error) if error.code() == Some(&SqlState::NO_DATA_FOUND) => {}
                 Err(error) => return Err(error),
             }
@@ -255,7 +257,7 @@ impl Progress<'_> {
         Ok(failed.is_empty())
     }
 
-    /// Returns the names of the indexes that queries do not use yet, as SQL takes them.
+    /// Returns the names of the invalid indexes, quoted for SQL.
     async fn invalid_indexes(&self) -> Result<Vec<String>, Error> {
         let rows = self.query(
             "SELECT quote_ident(nspname) || '.' || quote_ident(relname)
@@ -269,22 +271,22 @@ impl Progress<'_> {
         Ok(names.collect::<Result<_, _>>()?)
     }
 
-    /// Runs the statement in any case.
+    /// Runs the statement unconditionally.
     async fn repeat(&mut self, what: String, statement: &str) -> Result<(), BootstrapError> {
         let done = self.define(statement).await;
         self.note(what, done.map(|()| Outcome::Granted))
     }
 
-    /// Runs a DDL statement, and waits for the job that an index is built by.
+    /// Runs a DDL statement, and waits for its job if it builds an index.
     async fn define(&mut self, statement: &str) -> Result<(), Error> {
         let mut repeats = 0..MAX_REPEATS;
         loop {
             match self.connection.execute_ddl(statement).await {
                 Ok(Some(job)) => return self.connection.wait_for_job(&job).await,
                 Ok(None) => return Ok(()),
-                // No statement here can violate a constraint of ours. Two bootstraps that create
-                // the same thing at once meet in the catalog, whose constraints PostgreSQL
-                // reports as any other; the next attempt finds the other one's work.
+                // No statement here can violate a constraint of the schema. Two runs that create
+                // the same thing at once conflict in the catalog, whose constraints PostgreSQL
+                // reports as any other. The next attempt finds the other run's work.
                 Err(error)
                     if error.code() == Some(&SqlState::UNIQUE_VIOLATION)
                         && repeats.next().is_some() => {}
@@ -306,8 +308,8 @@ impl Progress<'_> {
     }
 }
 
-/// In the order in which they are applied; a name is never used again.
-const MIGRATIONS: [(&str, &str); 3] = [
+/// In the order of application. A name is never reused.
+const MIGRATIONS: [(&str, &str); 4] = [
     (
         "0001_games",
         include_str!("../schema/migrations/0001_games.sql"),
@@ -319,6 +321,10 @@ const MIGRATIONS: [(&str, &str); 3] = [
     (
         "0003_games_version",
         include_str!("../schema/migrations/0003_games_version.sql"),
+    ),
+    (
+        "0004_games_outcomes",
+        include_str!("../schema/migrations/0004_games_outcomes.sql"),
     ),
 ];
 

@@ -1,11 +1,10 @@
-//! Who sent a request, by a name that outlives API keys.
+//! The caller of a request, by a name that survives the rotation of API keys.
 
 use lambda_http::request::RequestContext;
 use lambda_http::{Request, RequestExt};
 
-/// Returns the name of the caller: the identity that an authorizer found, else the name of the
-/// caller that the API key belongs to, else the key's ID. None of them is a secret. Empty without
-/// either.
+/// Returns the name of the caller: the identity from an authorizer, else the name of the caller
+/// that owns the API key, else the key's ID. None of them is secret. Empty if there is neither.
 ///
 /// An API key's ID changes when the key is rotated. The stage therefore has a variable of each
 /// caller's key IDs, `caller_NAME=id,id`, which clients cannot set.
@@ -37,7 +36,7 @@ fn name_of_key(request: &Request, key: &str) -> Option<String> {
     })
 }
 
-/// A role's session has a name of its own, which may be another one in each process.
+/// A role's session name may differ in each process, so it is left out.
 fn without_session(arn: &str) -> &str {
     match arn.contains(":assumed-role/") {
         true => arn.rsplit_once('/').map_or(arn, |(role, _session)| role),

@@ -9,10 +9,10 @@ use sha2::{Digest, Sha256};
 
 use crate::game::Game;
 
-/// Which version of a game a client wants to change.
+/// The version of a game that a client wants to change.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum IfMatch {
-    /// `*`: whichever there is.
+    /// `*`: any version.
     Any,
     /// This one.
     Version(i32),
@@ -71,8 +71,8 @@ pub fn of_document(document: &str) -> HeaderValue {
     HeaderValue::try_from(format!("\"{tag}\"")).expect("digits and quotes")
 }
 
-/// Returns whether the client has the representation of this tag already. Compares weakly, because
-/// proxies that compress an answer weaken its tag.
+/// Returns whether the client already has the representation of this tag. Compares weakly, because
+/// proxies that compress a response weaken its tag.
 pub fn is_known(request: &Request, tag: &HeaderValue) -> bool {
     tags(request, &IF_NONE_MATCH)
         .map(|known| known.strip_prefix("W/").unwrap_or(known))

@@ -1,4 +1,4 @@
-//! What a game is, and how a random one is made.
+//! A game, and how a random one is made.
 //!
 //! The domain of the example, free of input and output: `route` and `store` build on it.
 
@@ -45,7 +45,7 @@ pub struct NewGame {
 }
 
 impl NewGame {
-    /// Makes up a game, with the title if there is one.
+    /// Makes a random game, with the given title if there is one.
     pub fn random<R: Rng + ?Sized>(title: Option<Title>, rng: &mut R) -> Self {
         Self {
             title: title.unwrap_or_else(|| random_title(rng)),
@@ -56,7 +56,7 @@ impl NewGame {
     }
 }
 
-/// What a client replaces a game with.
+/// The content that replaces a game.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct GameUpdate {
@@ -70,7 +70,7 @@ pub struct GameUpdate {
     pub minutes: Bounded<1440>,
 }
 
-/// A kind of game that exists.
+/// A known kind of game.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 #[serde(try_from = "String")]
 pub struct Genre(String);

@@ -1,4 +1,4 @@
-//! Answers a request: its route, carried out on a pooled connection, as a JSON response.
+//! Responds to a request: runs its route on a pooled connection, and returns JSON.
 
 use std::env;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -18,9 +18,10 @@ use crate::page::Page;
 use crate::problem::Failure;
 use crate::route::Route;
 use crate::store::{self, Changed, Once};
+use crate::title::Title;
 
-/// Answers one event. Whatever goes wrong becomes a response that hides the internals, and a
-/// line in the log that tells them.
+/// Responds to one event. Any failure becomes a response without internals, and a log line with
+/// them.
 pub async fn answer(request: &Request, pool: &Pool) -> Response<Body> {
     let start = Instant::now();
     let request_id = request_id(request);
@@ -53,8 +54,8 @@ pub async fn answer(request: &Request, pool: &Pool) -> Response<Body> {
     response
 }
 
-/// Returns the gateway's name of the request, which the client and the access log see as well.
-/// Lambda has another one, for a request without a gateway.
+/// Returns the gateway's request ID, which the client and the access log see as well. Lambda's own
+/// ID serves for a request without a gateway.
 fn request_id(request: &Request) -> String {
     let of_gateway = match request.request_context_ref() {
         Some(RequestContext::ApiGatewayV1(context)) => context.request_id.clone(),
@@ -65,9 +66,9 @@ fn request_id(request: &Request) -> String {
     of_gateway.or_else(of_lambda).unwrap_or_default()
 }
 
-/// Returns when the answer must be ready: soon, because the cause of an outage is known in a second
-/// and every request that waits keeps a copy of the function busy; at the latest before Lambda ends
-/// the invocation.
+/// Returns the deadline of the response. It is short, because the cause of an outage is known
+/// within a second and every waiting request occupies an environment; it is never later than the
+/// end of the invocation.
 fn deadline(request: &Request) -> SystemTime {
     let now = SystemTime::now();
     let soon = now + answer_within();
@@ -75,8 +76,7 @@ fn deadline(request: &Request) -> SystemTime {
         .lambda_context_ref()
         .map(|context| context.deadline());
     match ends {
-        // One that has passed before the work began is none: `cargo lambda watch` sends a time of
-        // 1970.
+        // A deadline in the past is ignored: `cargo lambda watch` sends a time of 1970.
         Some(ends) if ends > now => soon.min(ends - MARGIN),
         _ => soon,
     }
@@ -89,24 +89,27 @@ fn answer_within() -> Duration {
     millis.map_or(ANSWER_WITHIN, Duration::from_millis)
 }
 
-/// A request on its way through the database.
+/// A request in progress.
 struct Work<'a> {
     request: &'a Request,
     route: &'a Route,
     pool: &'a Pool,
     deadline: SystemTime,
     attempts: &'a AtomicU32,
-    /// Whether an attempt before this one may have been applied.
+    /// Whether an earlier attempt may have been applied.
     outcome_unknown: &'a AtomicBool,
 }
 
 impl Work<'_> {
-    /// Carries the route out, and again where that is safe and there is time for it.
+    /// Runs the route, and retries where that is safe and time is left.
     ///
-    /// A conflict was rolled back, so nothing is saved twice; the usual cause is a migration since
-    /// the last statement of this session, which the next statement already knows. After an unknown
-    /// outcome only what is idempotent is run again.
+    /// A conflict was rolled back, so a retry saves nothing twice. The usual cause is a migration
+    /// since this session's last statement, which the next statement already sees. After an unknown
+    /// outcome, only idempotent routes are retried.
     async fn carry_out(&self) -> Result<Response<Body>, Failure> {
+        if let Route::Generate { title, key: None } = self.route {
+            return self.create(title.clone()).await;
+        }
         let policy = match self.route.is_idempotent() {
             true => RETRIES.idempotent(),
             false => RETRIES,
@@ -114,8 +117,25 @@ impl Work<'_> {
         retry(policy.timeout(left(self.deadline)), || self.attempt()).await
     }
 
-    /// Checks out a connection and runs the route on it, both until the deadline. Another attempt
-    /// checks out another connection where this one was lost.
+    /// Saves a game for which the client chose no key. If the reply to `COMMIT` is lost, the
+    /// outcome table tells whether the game was saved.
+    async fn create(&self, title: Option<Title>) -> Result<Response<Body>, Failure> {
+        let game = NewGame::random(title, &mut rand::rng());
+        let policy = RETRIES
+            .timeout(left(self.deadline))
+            .outcomes(store::OUTCOMES);
+        let saved = self.pool.transaction_with(policy, async |tx| {
+            self.attempts.fetch_add(1, Ordering::Relaxed);
+            store::insert(&tx, &game).await
+        });
+        match saved.await {
+            Ok(game) => Ok(self.created(&game)),
+            Err(error) => Err(Failure::of_transaction(error)),
+        }
+    }
+
+    /// Checks out a connection and runs the route on it, both until the deadline. Each attempt
+    /// checks out a connection, which replaces a lost one.
     async fn attempt(&self) -> Result<Response<Body>, Failure> {
         self.attempts.fetch_add(1, Ordering::Relaxed);
         let connection = self.pool.get_until(self.deadline).await;
@@ -131,7 +151,7 @@ impl Work<'_> {
         Err(failure)
     }
 
-    /// Fails by what the database said; what it left unsaid is within.
+    /// Fails with the database's error. The inner result is the route's own.
     async fn run(&self, connection: &Connection) -> Result<Result<Response<Body>, Failure>, Error> {
         Ok(match self.route {
             Route::Generate { title, key } => {
@@ -171,7 +191,7 @@ impl Work<'_> {
             Route::Delete { id, condition } => {
                 match store::delete(connection, *id, *condition).await? {
                     Changed::Done(()) => Ok(deleted()),
-                    // An earlier attempt deleted it, and its answer was lost.
+                    // An earlier attempt deleted it, and its response was lost.
                     Changed::Missing if self.outcome_unknown.load(Ordering::Relaxed) => {
                         Ok(deleted())
                     }
@@ -219,7 +239,7 @@ impl Work<'_> {
             answer = Response::new(Body::Empty);
             *answer.status_mut() = StatusCode::NOT_MODIFIED;
         }
-        // A cache may keep it for its client alone, and asks before it uses it.
+        // Only the client's own cache may keep it, and must revalidate it.
         let cached = HeaderValue::from_static("private, no-cache");
         with(
             with(answer, header::ETAG, tag),
@@ -229,15 +249,15 @@ impl Work<'_> {
     }
 }
 
-/// Returns what is left of the time: nothing behind a clock that jumped, and then what is in flight
-/// fails instead of hanging.
+/// Returns the time that is left. Zero after a clock jump: the statement in flight then fails
+/// instead of hanging.
 fn left(deadline: SystemTime) -> Duration {
     let left = deadline.duration_since(SystemTime::now());
     left.unwrap_or_default()
 }
 
-/// Tells the client that the game was there before: from an earlier request, or from an earlier
-/// attempt at this one whose answer was lost.
+/// Tells the client that the game existed: from an earlier request, or from an earlier attempt
+/// whose response was lost.
 fn replayed(response: Response<Body>) -> Response<Body> {
     with(
         response,
@@ -270,14 +290,14 @@ fn with(mut response: Response<Body>, name: HeaderName, value: HeaderValue) -> R
     response
 }
 
-/// What is kept of the function's time for sending the answer.
+/// The part of the function's time that sending the response needs.
 const MARGIN: Duration = Duration::from_millis(300);
 
-/// How long an answer may take unless `GAME_ANSWER_WITHIN_MILLIS` says otherwise. A new connection
-/// takes some 100 ms, a conflict as much again.
+/// The limit for a response, unless `GAME_ANSWER_WITHIN_MILLIS` is set. A new connection takes some
+/// 100 ms, a conflict as long again.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 
-/// Few: the caller waits, and can ask again.
+/// Few: the caller waits, and can repeat the request.
 const RETRIES: RetryPolicy = RetryPolicy::new().max_attempts(4);
 
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");

@@ -1,6 +1,6 @@
-//! The key by which a client asks again for a game that it has asked for before.
+//! The key by which a client can safely repeat a request for a new game.
 //!
-//! `route` reads it, `store` saves it with the game. What it promises is that of the
+//! `route` reads it, and `store` saves it with the game. It follows the
 //! [draft](https://datatracker.ietf.org/doc/html/draft-ietf-httpapi-idempotency-key-header):
 //! however often a request is sent within [`LIFETIME`], one game is saved.
 
@@ -15,8 +15,8 @@ use crate::caller;
 /// key saves another game. The documentation of the API promises it to clients.
 pub const LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A key that a client has chosen, and the [caller](caller::of) it belongs to: the same key of two
-/// callers is two keys, so that nobody gets another one's game by guessing.
+/// A key chosen by a client, and its [caller](caller::of). The same key of two callers is two keys,
+/// so nobody gets another caller's game by guessing.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct IdempotencyKey {
     caller: String,
@@ -30,7 +30,7 @@ impl IdempotencyKey {
     ///
     /// # Errors
     ///
-    /// What is wrong with it, for the client.
+    /// What is wrong with the key, for the client.
     pub fn of(request: &Request) -> Result<Option<Self>, KeyError> {
         let mut keys = request.headers().get_all(IDEMPOTENCY_KEY).iter();
         let Some(key) = keys.next() else {
@@ -63,7 +63,7 @@ impl IdempotencyKey {
     }
 }
 
-/// Why a request's `Idempotency-Key` is none.
+/// Why an `Idempotency-Key` is invalid.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
@@ -76,7 +76,7 @@ pub enum KeyError {
     /// Nothing, or too much.
     #[error("the Idempotency-Key has {length} characters, 1 to {LONGEST_KEY} are allowed")]
     Length {
-        /// How many it has.
+        /// The number of characters.
         length: usize,
     },
 }

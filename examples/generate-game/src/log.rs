@@ -1,4 +1,4 @@
-//! The log: one JSON object a line on standard output, where Lambda collects it.
+//! The log: JSON objects, one per line, on standard output, where Lambda collects them.
 
 use std::env;
 use std::error::Error;
@@ -8,8 +8,8 @@ use tracing::level_filters::LevelFilter;
 
 /// Starts logging at `AWS_LAMBDA_LOG_LEVEL`, which defaults to INFO.
 ///
-/// More than DEBUG is not to be had: at TRACE the Lambda runtime prints events, and an event
-/// holds the caller's API key.
+/// The level is DEBUG at most: at TRACE the Lambda runtime prints events, and an event contains the
+/// caller's API key.
 pub fn start() {
     let level = env::var("AWS_LAMBDA_LOG_LEVEL")
         .ok()
@@ -24,32 +24,32 @@ pub fn start() {
         .init();
 }
 
-/// Logs what failed, for which reason, and why.
+/// Logs a failure, with its reason and causes.
 pub fn failure(what: &str, reason: Option<&str>, error: &(dyn Error + 'static)) {
     let source = error.source().map(chain);
     tracing::error!(reason, %error, source, "{what}");
 }
 
-/// Logs what a request failed by, for which reason, and why.
+/// Logs the failure of a request, with its reason and causes.
 pub fn failed_request(request_id: &str, reason: Option<&str>, error: &(dyn Error + 'static)) {
     let source = error.source().map(chain);
     tracing::error!(reason, %error, source, request_id, "request failed");
 }
 
-/// What became of a request. It never holds the event, whose headers hold the API key.
+/// The log entry of a request. Never contains the event, whose headers contain the API key.
 #[derive(Clone, Copy, Debug)]
 pub struct Answered<'a> {
     /// The gateway's name of the request.
     pub request_id: &'a str,
     /// The X-Ray trace, if there is one.
     pub trace: Option<&'a str>,
-    /// The name of the route; none if the request has none.
+    /// The name of the route; empty if the request has none.
     pub route: Option<&'a str>,
     /// The status of the answer.
     pub status: u16,
-    /// From the event to the answer.
+    /// From the event to the response.
     pub duration: Duration,
-    /// How often a connection was checked out for it.
+    /// How many connections were checked out for it.
     pub attempts: u32,
 }
 
@@ -75,7 +75,7 @@ pub fn answered(answered: &Answered<'_>) {
     );
 }
 
-/// Joins an error and its sources in one line.
+/// Joins an error and its sources into one line.
 pub fn chain(error: &(dyn Error + 'static)) -> String {
     let mut line = error.to_string();
     let mut source = error.source();

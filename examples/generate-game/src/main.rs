@@ -1,4 +1,5 @@
-//! The Lambda function: opens its connection while it starts, then answers one event at a time.
+//! The Lambda function: opens its connection during the init phase, then serves one event at a
+//! time.
 
 use std::convert::Infallible;
 use std::process::ExitCode;
@@ -51,8 +52,8 @@ fn pool_from_env() -> Result<Pool, ConfigError> {
 
 /// Connects during the init phase, which has the full CPU whatever the function's memory.
 ///
-/// A failure is not the end: the pool stays, and the first invocation tries again and tells its
-/// caller. A crash would only make Lambda repeat the whole start.
+/// A failure is not fatal: the first invocation tries again and reports the error. A crash would
+/// only make Lambda repeat the whole init phase.
 async fn open_first_connection(pool: &Pool) {
     if let Err(error) = pool.get_until(SystemTime::now() + INIT).await {
         let reason = error.reason().map(|reason| reason.as_str());

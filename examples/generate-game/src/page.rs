@@ -1,4 +1,4 @@
-//! Where a page of games begins: behind the last game of the page before.
+//! The start of a page of games: after the last game of the page before.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,7 +13,7 @@ use crate::game::Game;
 pub struct Cursor {
     /// When the game was saved.
     pub created_at: OffsetDateTime,
-    /// Tells games of the same moment apart.
+    /// Orders games of the same moment.
     pub id: Uuid,
 }
 
@@ -40,7 +40,7 @@ impl FromStr for Cursor {
 
     fn from_str(text: &str) -> Result<Self, CursorError> {
         let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-        // Up to the year 2112, so that every cursor of this form is a time.
+        // Until the year 2112, so every cursor of this form is a valid time.
         if text.len() != 48 || !text.starts_with("000") || !text.bytes().all(is_digit) {
             return Err(CursorError);
         }

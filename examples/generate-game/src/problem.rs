@@ -1,4 +1,4 @@
-//! Why a request has no good answer, and the problem document that says so.
+//! Errors of a request, and the problem document that describes them.
 //!
 //! <https://www.rfc-editor.org/rfc/rfc9457>. The gateway's own answers have the same form:
 //! `gateway-responses.json`.
@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::log;
 use crate::route::{Refusal, Route};
 
-/// Why there is no good answer. The texts are for the client; the causes are for the log.
+/// Why a request failed. The texts are for the client, the causes for the log.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The request was wrong.
@@ -30,22 +30,22 @@ pub enum Failure {
     /// Answered with 422, as the draft asks for a key that was used for another request.
     #[error("this Idempotency-Key belongs to a game of another title: choose another key")]
     KeyTaken,
-    /// No source, in which `retry` would take a failed login for a statement's failure: the pool
-    /// has tried for as long as that makes sense.
+    /// Without a source, in which `retry` would find a failed login and take it for a failed
+    /// statement. The pool has retried already.
     #[error("database unavailable")]
     Unreachable(Error),
-    /// The connection was lost, or the time was up, with the statement in flight.
+    /// The connection was lost, or the deadline passed, while the statement was in flight.
     #[error("database unavailable")]
     NoAnswer {
         /// The statement may have been applied, or not.
         write: bool,
-        /// Another attempt does no harm.
+        /// A retry is harmless.
         idempotent: bool,
-        /// None if the time was up.
+        /// `None` if the deadline passed.
         #[source]
         cause: Option<Error>,
     },
-    /// Rolled back every time it was tried.
+    /// Every attempt was rolled back.
     #[error("database busy")]
     Conflict(#[source] Error),
     /// The database refused the statement.
@@ -54,7 +54,7 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// Classifies what a statement of the route failed by.
+    /// Classifies the error of a statement of this route.
     pub fn of_statement(error: Error, route: &Route) -> Self {
         if error.code() == Some(&SqlState::T_R_SERIALIZATION_FAILURE) {
             return Self::Conflict(error);
@@ -65,7 +65,35 @@ impl Failure {
         }
     }
 
-    /// The failure of a statement that was not answered.
+    /// Classifies the error of a transaction that saves a game without a key.
+    pub fn of_transaction(error: Error) -> Self {
+        match error {
+            Error::Config(_)
+            | Error::Connect(_)
+            | Error::CheckoutTimeout { .. }
+            | Error::PoolClosed => Self::Unreachable(error),
+            Error::Conflict { .. } => Self::Conflict(error),
+            Error::CommitUnknown { .. } => Self::NoAnswer {
+                write: true,
+                idempotent: false,
+                cause: Some(error),
+            },
+            Error::RolledBack(_) | Error::TransactionTimedOut { .. } => Self::not_saved(error),
+            _ if error.is_connection_lost() => Self::not_saved(error),
+            _ => Self::Statement(error),
+        }
+    }
+
+    /// No answer, and nothing was saved.
+    fn not_saved(error: Error) -> Self {
+        Self::NoAnswer {
+            write: false,
+            idempotent: true,
+            cause: Some(error),
+        }
+    }
+
+    /// The error of a statement without a reply.
     pub fn no_answer(route: &Route, cause: Option<Error>) -> Self {
         Self::NoAnswer {
             write: route.is_write(),
@@ -95,7 +123,7 @@ impl Failure {
         }
     }
 
-    /// Returns a word that stays the same from release to release, for clients and alarms.
+    /// Returns a stable word for clients and alarms.
     fn reason(&self) -> Option<&'static str> {
         match self {
             Self::Unreachable(error) => Some(match (error.reason(), error) {
@@ -113,7 +141,7 @@ impl Failure {
         }
     }
 
-    /// Logs the cause, if the client is not it, and returns the problem document.
+    /// Logs the cause unless it is the client's error, and returns the problem document.
     pub fn into_response(self, request_id: &str) -> Response<Body> {
         let (status, reason) = (self.status(), self.reason());
         if status.is_server_error() || matches!(self, Self::Unreachable(_) | Self::Conflict(_)) {
@@ -143,7 +171,7 @@ impl Failure {
             Self::Refused(Refusal::MethodNotAllowed { allow }) => {
                 headers.insert(header::ALLOW, HeaderValue::from_static(allow));
             }
-            // A client that repeats the request would save the game a second time.
+            // A client that repeats the request would save the game twice.
             Self::NoAnswer {
                 idempotent: false, ..
             } => {}
@@ -157,7 +185,7 @@ impl Failure {
     }
 }
 
-/// Returns whether the cluster turns connections away because there are too many of them.
+/// Returns whether the cluster refuses connections because there are too many.
 fn is_throttled(error: &Error) -> bool {
     matches!(
         error.reason(),

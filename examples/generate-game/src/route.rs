@@ -58,13 +58,13 @@ pub enum Route {
     Newest {
         /// 1 to 100.
         limit: u8,
-        /// The page before ended here.
+        /// The end of the page before.
         after: Option<Cursor>,
     },
 }
 
 impl Route {
-    /// Reads an event of an API Gateway, of a REST API as well as of an HTTP API.
+    /// Parses an API Gateway event, of a REST API or an HTTP API.
     ///
     /// # Errors
     ///
@@ -120,12 +120,12 @@ impl Route {
         }
     }
 
-    /// Returns whether a second run changes nothing if the first one was applied.
+    /// Returns whether a second attempt changes nothing if the first was applied.
     pub fn is_idempotent(&self) -> bool {
         !matches!(self, Self::Generate { key: None, .. })
     }
 
-    /// Returns whether the route changes something.
+    /// Returns whether the route writes.
     pub fn is_write(&self) -> bool {
         !matches!(self, Self::Find { .. } | Self::Newest { .. })
     }
@@ -145,7 +145,7 @@ impl Route {
 /// Returns the path without the stage.
 fn path(request: &Request) -> &str {
     let path = request.raw_http_path();
-    // An HTTP API puts the name of its stage before the path, a REST API does not.
+    // An HTTP API puts its stage before the path, a REST API does not.
     let stage = match request.request_context_ref() {
         Some(RequestContext::ApiGatewayV2(context)) => context.stage.as_deref(),
         _ => None,
@@ -157,7 +157,7 @@ fn path(request: &Request) -> &str {
 }
 
 fn parse_id(id: &str) -> Result<Uuid, Refusal> {
-    // The parser takes other forms as well, such as one in braces.
+    // The parser also accepts other forms, such as one in braces.
     let parsed = id.parse().ok().filter(|_| id.len() == 36);
     parsed.ok_or_else(|| Refusal::bad("the id of a game is a UUID"))
 }

@@ -1,4 +1,4 @@
-//! Saves and reads games: the only place of the function that speaks SQL.
+//! Saves and reads games. The only module with SQL.
 //!
 //! Each function is one statement of its own and one flight to the server, except where the first
 //! statement finds a row in its way and a second one tells which: the types of the parameters are
@@ -9,7 +9,7 @@
 
 use dsql_conn::tokio_postgres::Row;
 use dsql_conn::tokio_postgres::types::Type;
-use dsql_conn::{Connection, Error};
+use dsql_conn::{Connection, Error, Outcomes};
 use uuid::Uuid;
 
 use crate::etag::IfMatch;
@@ -17,6 +17,9 @@ use crate::game::{Game, GameUpdate, NewGame};
 use crate::idempotency::{self, IdempotencyKey};
 use crate::page::Cursor;
 use crate::title::Title;
+
+/// Settles the commits of games that have no key.
+pub const OUTCOMES: Outcomes = Outcomes::table("outcomes");
 
 /// Saves the game and returns its row.
 pub async fn insert(connection: &Connection, game: &NewGame) -> Result<Game, Error> {
@@ -39,11 +42,10 @@ pub async fn insert(connection: &Connection, game: &NewGame) -> Result<Game, Err
 
 /// Saves the game under a key and returns its row, or returns the one that was saved under it.
 ///
-/// A second run changes nothing. One that loses a race ends by a conflict, and finds the other's
-/// game when it is run again. A key past its [lifetime](idempotency::LIFETIME) is taken from its
-/// game first.
+/// A second attempt changes nothing. One that loses a race gets a conflict, and finds the other's
+/// game on retry. A key past its [lifetime](idempotency::LIFETIME) is removed from its game first.
 ///
-/// The title that was asked for is saved too: the row's own may have been made up.
+/// The requested title is saved as well: the row's own title may be random.
 pub async fn insert_once(
     connection: &Connection,
     game: &NewGame,
@@ -95,7 +97,7 @@ pub async fn insert_once(
                 false => Once::Taken,
             });
         }
-        // Expired, or deleted meanwhile.
+        // Expired, or deleted since.
         connection
             .query_typed(
                 &format!(
@@ -109,14 +111,14 @@ pub async fn insert_once(
     }
 }
 
-/// Whose game a key stands for.
+/// The game of a key.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Once {
-    /// The one that was saved just now.
+    /// Saved just now.
     Saved(Game),
-    /// The one that was saved for the same request before.
+    /// Saved before, for the same request.
     Found(Game),
-    /// One that was saved for a request with another title.
+    /// Saved for a request with another title.
     Taken,
 }
 
@@ -131,7 +133,7 @@ pub async fn find(connection: &Connection, id: Uuid) -> Result<Option<Game>, Err
     row.as_ref().map(from_row).transpose()
 }
 
-/// Returns the newest games, at most one more than `limit`: the one more shows that there is
+/// Returns the newest games, at most one more than `limit`: the extra one shows that there is
 /// another page.
 pub async fn newest(
     connection: &Connection,
@@ -170,20 +172,20 @@ pub async fn newest(
     rows.iter().map(from_row).collect()
 }
 
-/// What became of a change under a condition.
+/// The outcome of a conditional change.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Changed<T> {
-    /// It was made.
+    /// The change was made.
     Done(T),
-    /// There is no such game.
+    /// The game does not exist.
     Missing,
-    /// The game is another version than the condition names.
+    /// The game has another version than the condition names.
     OtherVersion,
 }
 
-/// Replaces a game, and returns it as it is saved now.
+/// Replaces a game, and returns the saved one.
 ///
-/// A second run finds the version of the first one, and the same content: that counts as done.
+/// A second attempt finds the version and the content of the first one, which counts as done.
 pub async fn replace(
     connection: &Connection,
     id: Uuid,
@@ -255,7 +257,7 @@ pub async fn delete(
     })
 }
 
-/// Returns the version that a row must have; none if any will do. Versions count from 1.
+/// Returns the version that a row must have, or `None` for any. Versions count from 1.
 fn expected(condition: IfMatch) -> Option<i32> {
     match condition {
         IfMatch::Any => None,
@@ -276,6 +278,6 @@ fn from_row(row: &Row) -> Result<Game, Error> {
     })
 }
 
-/// A row that was saved before there were versions has none.
+/// A row from before versions existed has none.
 const COLUMNS: &str =
     "id, title, genre, players, minutes, created_at, COALESCE(version, 1) AS version";

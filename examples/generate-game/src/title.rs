@@ -1,15 +1,14 @@
-//! A game's title, and which characters it may contain.
+//! A game's title, and the characters that it may contain.
 
 use std::str::FromStr;
 
 use serde::Deserialize;
 
-/// One line of 1 to 100 visible characters, without blanks around it.
+/// A single line of 1 to 100 visible characters, without surrounding blanks.
 ///
-/// Control, invisible and bidirectional characters are refused: with them two titles look alike, or
-/// a title reorders the text around it. Joiners and emoji selectors are allowed where scripts and
-/// emoji need them, which is behind a visible character. The `pattern` in `openapi.json` is the
-/// same rule.
+/// Control, invisible and bidirectional characters are refused: they make titles look alike, or
+/// reorder the text around a title. Joiners and emoji selectors are allowed after a visible
+/// character, where scripts and emoji need them. The `pattern` in `openapi.json` is the same rule.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 #[serde(try_from = "String")]
 pub struct Title(String);
@@ -53,7 +52,7 @@ impl TryFrom<String> for Title {
     }
 }
 
-/// Why a text is no [`Title`].
+/// Why a text is not a [`Title`].
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TitleError {
@@ -63,18 +62,18 @@ pub enum TitleError {
     /// More characters than the column takes.
     #[error("the title has {length} characters, {LONGEST_TITLE} are allowed")]
     TooLong {
-        /// How many it has.
+        /// The number of characters.
         length: usize,
     },
-    /// A line break, a tab or worse.
+    /// A line break, a tab or another control character.
     #[error("the title contains a control character")]
     ControlCharacter,
-    /// A character that shows nothing or changes the direction of the text.
+    /// An invisible character, or one that changes the direction of the text.
     #[error("the title contains an invisible or bidirectional character")]
     InvisibleCharacter,
 }
 
-/// Returns whether every character shows something, or joins two that do.
+/// Returns whether every character is visible, or joins two that are.
 fn is_visible(text: &str) -> bool {
     let mut allowed = Allowed::Character;
     for character in text.chars() {

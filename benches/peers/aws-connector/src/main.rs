@@ -1,6 +1,6 @@
-//! A fresh process's first row through AWS's connector for sqlx, by its pool.
+//! The first row of a new process through AWS's connector for sqlx, by its pool.
 //!
-//! It dials the name that it verifies, so that the name must resolve; `PGSSLROOTCERT` is the
+//! It connects to the name that it verifies, so the name must resolve. `PGSSLROOTCERT` is the
 //! certification authority.
 
 use std::env;

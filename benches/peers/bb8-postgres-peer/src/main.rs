@@ -1,4 +1,4 @@
-//! A fresh process's first row through bb8-postgres: the SDK's default chain, rustls with its
+//! The first row of a new process through bb8-postgres: the SDK's default chain, rustls with its
 //! default features, native certificates.
 
 use std::env;

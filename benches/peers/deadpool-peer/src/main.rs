@@ -1,5 +1,5 @@
-//! A fresh process's first row through deadpool-postgres: the SDK's default chain, rustls with its
-//! default features, native certificates.
+//! The first row of a new process through deadpool-postgres: the SDK's default chain, rustls with
+//! its default features, native certificates.
 
 use std::env;
 use std::error::Error;

@@ -1,9 +1,7 @@
-//! The limit: a fresh process's first row by blocking sockets, with ring and rustls and nothing
-//! else, and everything in one flight that fits there: startup packet, password and query go out
-//! with the end of the TLS handshake.
+//! The lower bound: the first row of a new process by blocking sockets, ring and rustls alone.
+//! Startup packet, password and query are all sent with the end of the TLS handshake.
 //!
-//! It reads what it hopes to read and treats no error as anything but the end: a measure, not a
-//! client.
+//! It expects the usual replies, and every error ends it: a measure, not a client.
 
 mod token;
 
@@ -50,7 +48,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let socket = TcpStream::connect((address, port))?;
     socket.set_nodelay(true)?;
     let mut tls = ClientConnection::new(Arc::new(config), ServerName::try_from(host)?)?;
-    // Kept until the handshake is done, and then sent along with its end.
+    // Kept until the handshake is done, and sent with its end.
     tls.writer().write_all(&flight)?;
     let mut stream = StreamOwned::new(tls, socket);
     stream.flush()?;
@@ -71,7 +69,7 @@ fn put(out: &mut Vec<u8>, tag: u8, body: &[u8]) {
     out.extend(body);
 }
 
-/// The length that goes before a message, which counts itself.
+/// The length before a message, which includes itself.
 fn length(body: &[u8]) -> Vec<u8> {
     let length = u32::try_from(body.len() + 4).expect("messages are short");
     length.to_be_bytes().to_vec()

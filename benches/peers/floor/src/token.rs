@@ -75,7 +75,7 @@ fn timestamp() -> String {
         .unwrap_or_default()
         .as_secs();
     let (days, second) = (now / 86_400, now % 86_400);
-    // Years that begin in March put the leap day last:
+    // Years that begin in March have their leap day at the end:
     // https://howardhinnant.github.io/date_algorithms.html#civil_from_days
     let day = days + 719_468;
     let era = day / 146_097;

@@ -1,9 +1,9 @@
-//! Runs a program and tells what it took, as JSON: when it started, when its first line came, CPU
-//! time, peak memory.
+//! Runs a program and reports as JSON: the start, the time of its first line, CPU time, peak
+//! memory.
 //!
-//! A process of its own, and a small one: Linux counts the memory of the process that starts a
-//! program towards the peak of the program. `--until-eof` lets the program run until standard input
-//! ends, and kills it then; `--group FILE` joins the control group of that `cgroup.procs` first.
+//! A small process of its own: Linux counts the memory of the starting process towards the
+//! program's peak. `--until-eof` runs the program until standard input ends, then kills it;
+//! `--group FILE` joins the control group of that `cgroup.procs` first.
 
 use std::error::Error;
 use std::io::{self, BufRead, BufReader, Read};
@@ -23,7 +23,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .next_if(|argument| argument == "--group")
         .is_some();
     if is_limited {
-        // Zero is whoever writes it. From here, this process does nothing but wait.
+        // Zero means the writer itself. From here on, this process only waits.
         fs::write(arguments.next().ok_or(USAGE)?, "0")?;
     }
     let program = arguments.next().ok_or(USAGE)?;
@@ -48,7 +48,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err(format!("it ended with {status}").into());
     }
 
-    // The only child there was.
+    // There was only one child.
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
     let cpu = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
     println!(
@@ -58,7 +58,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// By the clock that the starter reads, too.
+/// The clock that the caller reads as well.
 fn now() -> Result<u128, Box<dyn Error>> {
     Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos())
 }

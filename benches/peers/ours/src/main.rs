@@ -1,4 +1,4 @@
-//! A fresh process's first row through `dsql-conn`, by the way of the least round trips.
+//! The first row of a new process through `dsql-conn`, with the fewest round trips.
 
 use std::env;
 use std::error::Error;

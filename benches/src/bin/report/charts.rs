@@ -43,7 +43,7 @@ fn latencies(rows: &[Row], path: &Path, title: &str) -> Result<bool, Box<dyn Err
     let panel = |rtt: f64, name: &str| lines::Panel {
         title: name.to_owned(),
         x: "µs, logarithmic",
-        y: "% take at most so long",
+        y: "% take at most this long",
         series: rows
             .iter()
             .filter(|row| row.number("rtt_us") == Some(rtt))
@@ -62,7 +62,7 @@ fn fairness(measured: &Measured, path: &Path, title: &str) -> Result<bool, Box<d
     let panels = [lines::Panel {
         title: "64 tasks, 10 connections".to_owned(),
         x: "µs of waiting, logarithmic",
-        y: "% wait at most so long",
+        y: "% wait at most this long",
         series: measured.rows("fairness").iter().map(distribution).collect(),
         scale: lines::Scale::LogX,
     }];
@@ -118,7 +118,7 @@ fn scale(measured: &Measured, path: &Path, title: &str) -> Result<bool, Box<dyn 
             "kib_per_waiter",
         ),
         panel(
-            "serving those who wait",
+            "serving a waiter",
             "waiting tasks",
             "waiters",
             "ns each",
@@ -136,7 +136,7 @@ fn distribution(row: &Row) -> lines::Series {
     }
 }
 
-/// The color that a program has in every chart: of Okabe and Ito's, which most eyes tell apart.
+/// The color of a program in every chart, from Okabe and Ito's palette for color-blind readers.
 fn color(name: &str) -> RGBColor {
     match name {
         "dsql-conn" => RGBColor(0, 114, 178),

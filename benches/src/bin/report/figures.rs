@@ -1,6 +1,6 @@
-//! How numbers are written.
+//! The format of numbers.
 
-/// Three figures that say something, and thousands apart.
+/// Three significant figures, with thousands separated.
 pub(crate) fn number(value: f64) -> String {
     let digits = match value.abs() {
         size if size >= 100.0 || value.fract() == 0.0 => 0,
@@ -23,7 +23,7 @@ pub(crate) fn number(value: f64) -> String {
     }
 }
 
-/// A number with its unit, or that there is none.
+/// A number with its unit, or "not measured".
 pub(crate) fn figure(value: Option<f64>, unit: &str) -> String {
     match value {
         Some(value) if unit.is_empty() => number(value),

@@ -1,11 +1,11 @@
-//! Writes `docs/performance`: what was measured, held against what is required, with charts.
+//! Writes `docs/performance`: the measurements, compared with the requirements, with charts.
 //!
 //! ```console
 //! $ cargo bench -p benches
 //! $ cargo run -p benches --bin report
 //! ```
 //!
-//! It reads what the measurements recorded, and says of what is not there that it was not measured.
+//! It reads the records, and marks missing ones as not measured.
 
 mod charts;
 mod figures;

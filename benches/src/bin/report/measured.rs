@@ -1,4 +1,4 @@
-//! What was recorded, as far as it is there.
+//! The records of the measurements.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,7 +8,7 @@ use benches::Environment;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// All that was recorded, by name.
+/// All records, by name.
 pub(crate) struct Measured(BTreeMap<&'static str, Document>);
 
 #[derive(Deserialize)]
@@ -17,7 +17,7 @@ struct Document {
     rows: Vec<Row>,
 }
 
-/// One row, whose fields are its measurement's affair: one that lacks some was measured in part.
+/// A row. One that lacks fields was measured in part.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Row(Value);
 
@@ -37,17 +37,17 @@ impl Measured {
         Self(NAMES.iter().filter_map(|name| read(name)).collect())
     }
 
-    /// The rows of a measurement: none, if it was not made.
+    /// The rows of a measurement; none if it was not made.
     pub(crate) fn rows(&self, name: &str) -> &[Row] {
         self.0.get(name).map_or(&[], |document| &document.rows)
     }
 
-    /// The first row of which this holds.
+    /// The first row that satisfies the condition.
     pub(crate) fn row(&self, name: &str, is_it: impl Fn(&Row) -> bool) -> Option<&Row> {
         self.rows(name).iter().find(|row| is_it(row))
     }
 
-    /// Measurements by the environment that they were made in: mostly there is one.
+    /// Measurements by the environment in which they were made; usually there is one.
     pub(crate) fn environments(&self) -> Vec<(&Environment, Vec<&'static str>)> {
         let mut found: Vec<(&Environment, Vec<_>)> = Vec::new();
         for (name, document) in &self.0 {
@@ -60,7 +60,7 @@ impl Measured {
         found
     }
 
-    /// What was not measured.
+    /// The measurements that were not made.
     pub(crate) fn missing(&self) -> Vec<&'static str> {
         let is_missing = |name: &&str| !self.0.contains_key(name);
         NAMES.iter().copied().filter(is_missing).collect()
@@ -68,7 +68,7 @@ impl Measured {
 }
 
 impl Row {
-    /// A number, by its name, or by the names on the way to it with dots between.
+    /// A number, by its name or a dotted path.
     pub(crate) fn number(&self, path: &str) -> Option<f64> {
         self.value(path)?.as_f64()
     }

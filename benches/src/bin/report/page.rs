@@ -22,7 +22,7 @@ pub(crate) fn write(measured: &Measured, charts: &[Chart]) -> String {
 /// One measurement on the page.
 struct Section {
     title: &'static str,
-    /// The record that it is made of.
+    /// The record that it shows.
     record: &'static str,
     text: &'static str,
     charts: &'static [&'static str],

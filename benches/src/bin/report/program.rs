@@ -1,4 +1,4 @@
-//! The programs that are compared, and what the measurements call them.
+//! The compared programs, and their names in the records.
 
 use crate::measured::Row;
 
@@ -9,8 +9,7 @@ pub(crate) enum Program {
     Aws,
     Bb8,
     Deadpool,
-    /// Blocking sockets with all that can be sent at once sent at once: what no pool can be better
-    /// than.
+    /// Blocking sockets, every message sent as early as possible: the lower bound of any pool.
     Floor,
 }
 
@@ -40,7 +39,7 @@ impl Program {
     }
 }
 
-/// What readers are told of a program's name.
+/// The name that readers see.
 pub(crate) fn shown(name: &str) -> &str {
     match name {
         "ours" => "dsql-conn",

@@ -1,13 +1,13 @@
-//! What is required, and what was measured of it.
+//! The requirements, and the measurements of each.
 
 use crate::figures::{NOT_MEASURED, figure};
 use crate::measured::{Measured, Row};
 use crate::program::Program;
 
-/// One requirement, with the figures of all programs in one unit.
+/// A requirement, with the figures of all programs in one unit.
 pub(crate) struct Requirement {
     pub(crate) what: &'static str,
-    /// What ours may be at most; none for what is there to compare with.
+    /// The bound; `None` for rows that are only for comparison.
     bound: Option<f64>,
     unit: &'static str,
     ours: Option<f64>,
@@ -34,7 +34,7 @@ impl Requirement {
         })
     }
 
-    /// Whether the bound is kept. What was not measured is not.
+    /// Whether the bound is kept. A missing measurement does not keep it.
     pub(crate) fn is_met(&self) -> bool {
         match (self.bound, self.ours) {
             (Some(bound), Some(ours)) => ours <= bound,
@@ -43,7 +43,7 @@ impl Requirement {
         }
     }
 
-    /// Met or missed, and by how much of the bound.
+    /// Met or missed, and by how much.
     pub(crate) fn verdict(&self) -> String {
         let (Some(bound), Some(ours)) = (self.bound, self.ours) else {
             return match self.bound {
@@ -64,7 +64,7 @@ impl Requirement {
     }
 }
 
-/// All of them, in the order of a program's life.
+/// All requirements, in the order of a program's life.
 pub(crate) fn all(measured: &Measured) -> Vec<Requirement> {
     let cold = |program: Program, variant: &'static str, field: &'static str| {
         let is_it = move |row: &Row| program.is(row) && row.is("variant", variant);
@@ -248,7 +248,7 @@ pub(crate) fn all(measured: &Measured) -> Vec<Requirement> {
     ]
 }
 
-/// Puts a recorded figure in the unit that it is required in.
+/// Converts a recorded figure to the requirement's unit.
 fn scaled(field: &str, value: f64) -> f64 {
     match field {
         "ir" | "binary_bytes" => value / 1e6,

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-/// A table that is written with a first column of text and others of numbers.
+/// A table whose first column is text; the others are numbers.
 pub(crate) struct Table {
     header: Vec<String>,
     rows: Vec<Vec<String>>,

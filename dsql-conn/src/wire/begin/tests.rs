@@ -1,5 +1,5 @@
-//! A server that keeps to the protocol, behind a socket that takes and gives as few bytes as the
-//! test likes.
+//! A server that follows the protocol, behind a socket that accepts and returns only as many bytes
+//! as the test allows.
 
 use std::collections::VecDeque;
 

@@ -34,8 +34,9 @@ impl Life {
         let [_lost, new] = connections.as_slice() else {
             return Err(format!("2 connections were expected, not {connections:?}").into());
         };
-        if new.flights.len() != 2 {
-            return Err(format!("2 statements were expected, not {:?}", new.flights).into());
+        // The POST has three requests, the GET one.
+        if new.flights.len() != 4 {
+            return Err(format!("4 requests were expected, not {:?}", new.flights).into());
         }
         let proof = Proof {
             words: format!(

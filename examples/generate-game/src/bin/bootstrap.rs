@@ -1,5 +1,5 @@
-//! Prepares the cluster for the Lambda, as its admin, at deploy time: from a shell, or as a Lambda
-//! that a custom resource of CloudFormation calls.
+//! Prepares the cluster for the Lambda at deploy time, as its admin: from a shell, or as the Lambda
+//! of a CloudFormation custom resource.
 
 use std::env;
 use std::error::Error;
@@ -48,9 +48,9 @@ async fn serve() -> ExitCode {
     }
 }
 
-/// Runs for any event but two: a custom resource that goes leaves the schema with the cluster, and
-/// one that CloudFormation rolls back to an older version has a schema that the older version works
-/// with. An error is the deployment's.
+/// Runs for all events but two. Deleting the custom resource leaves the schema, and a rollback to
+/// an older version keeps a schema that the older version works with. An error fails the
+/// deployment.
 ///
 /// Event and answer are those of the CDK's [provider
 /// framework](https://docs.aws.amazon.com/cdk/api/v2/docs/aws-cdk-lib.custom_resources-readme.html#handling-lifecycle-events-onevent).
@@ -74,8 +74,8 @@ async fn answer(event: LambdaEvent<Value>) -> Result<Value, Diagnostic> {
     }
 }
 
-/// Tells whether an update is to a version before the one that was tried last. Lambda counts up,
-/// also when an older program is deployed again.
+/// Returns whether an update goes back to a version before the one tried last. Lambda counts
+/// versions up, even when an older program is deployed again.
 fn goes_back(event: &Value) -> bool {
     let version = |properties: &str| -> Option<u64> {
         let version = event[properties]["version"].as_str()?;
@@ -88,8 +88,8 @@ fn goes_back(event: &Value) -> bool {
     now.zip(before).is_some_and(|(now, before)| now < before)
 }
 
-/// Prepares the cluster, within the function's time if it has one. A shell's user is told at once
-/// that the cluster does not let them in.
+/// Prepares the cluster, within the function's timeout if it has one. A user in a shell gets a
+/// refusal at once.
 async fn prepare(deadline: Option<SystemTime>) -> Result<Vec<Step>, Box<dyn Error>> {
     let grantee = Grantee::from_env()?;
     let config = Config::from_env()?;
@@ -111,10 +111,10 @@ async fn prepare(deadline: Option<SystemTime>) -> Result<Vec<Step>, Box<dyn Erro
     }
 }
 
-/// What the statements and their indexes may take of the function's time.
+/// The part of the function's timeout for the statements and their indexes.
 const FOR_THE_WORK: Duration = Duration::from_secs(600);
 
-/// What it takes to say that the time is up.
+/// The time needed to report a timeout.
 const TO_TELL: Duration = Duration::from_secs(5);
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
-//! Whom the bootstrap lets in: names that go into statements as they are, so that they are parsed.
+//! The roles that get access. Their names go into statements unquoted, so they are parsed.
 
 use std::str::FromStr;
 use std::{env, fmt};
 
 use super::BootstrapError;
 
-/// Who is allowed to use the games: the database role, and the IAM role that may take it on.
+/// The database role, and the IAM role that may assume it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Grantee {
     /// The database role that the Lambda connects as.

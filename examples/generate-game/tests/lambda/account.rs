@@ -1,4 +1,4 @@
-//! What the tests have of AWS: an account with a cluster and two identities, and the Lambda less
+//! The AWS side of the tests: an account with a cluster and two identities, and the Lambda without
 //! its runtime.
 
 use std::fs;
@@ -44,7 +44,7 @@ impl Account {
             .unwrap()
     }
 
-    /// Starts the program that a deployment runs, with what it finds there in its environment.
+    /// Starts the deployed program, with the environment of a deployment.
     pub(crate) fn start_bootstrap(&self) -> Child {
         let admin = self.cluster.admin();
         let authority = self.cluster.folder().join("authority.pem");
@@ -76,7 +76,7 @@ impl Account {
         self.start_bootstrap().wait_with_output().await.unwrap()
     }
 
-    /// Returns what there is of that which a bootstrap makes.
+    /// Returns everything that a bootstrap creates.
     pub(crate) async fn made(&self) -> Vec<Vec<Option<String>>> {
         let sql = "SELECT (SELECT count(*) FROM pg_namespace WHERE nspname = 'games'),
                           (SELECT count(*) FROM pg_tables WHERE schemaname = 'games'),
@@ -92,11 +92,12 @@ impl Account {
         self.cluster.query(sql).await.unwrap()
     }
 
-    /// Returns what there is after one bootstrap that was left alone.
+    /// Returns the state after one undisturbed bootstrap.
     pub(crate) fn one_of_each(&self) -> Vec<Vec<Option<String>>> {
         let trust = format!("game {}", self.function.arn());
-        let privileges = "DELETE, INSERT, SELECT, UPDATE";
-        let made = ["1", "2", "1", "3", "1", &trust, privileges, "t", "t"];
+        // Of games and of outcomes.
+        let privileges = "DELETE, DELETE, INSERT, INSERT, SELECT, SELECT, UPDATE, UPDATE";
+        let made = ["1", "3", "1", "4", "1", &trust, privileges, "t", "t"];
         vec![made.map(|text| Some(text.to_owned())).to_vec()]
     }
 
@@ -107,7 +108,7 @@ impl Account {
         }
     }
 
-    /// Lets the cluster apply statements and say so to nobody, this many times.
+    /// Makes the cluster apply statements and lose the replies, this many times.
     pub(crate) async fn lose_answers(&self, times: u64) {
         let lost = Fault::delay(Direction::ToClient, Duration::from_secs(60));
         for struck in 0..times {
@@ -120,15 +121,15 @@ impl Account {
         }
     }
 
-    /// Returns the ids of all games.
+    /// Returns the IDs of all games.
     pub(crate) async fn saved(&self) -> Vec<String> {
         let sql = "SELECT id::text FROM games.games";
         let rows = self.cluster.query(sql).await.unwrap();
         rows.into_iter().flatten().flatten().collect()
     }
 
-    /// Leaves the index as a run leaves it that is killed behind the statement that makes it, with
-    /// its job in this state.
+    /// Leaves the index as a run does that was killed right after creating it, with its job in this
+    /// state.
     pub(crate) async fn forget_index(&self, job: &str) {
         for statement in [
             "DELETE FROM games.migrations WHERE name = '0002_games_newest'",
@@ -170,7 +171,7 @@ impl Account {
     }
 }
 
-/// The Lambda, less its runtime.
+/// The Lambda, without its runtime.
 pub(crate) struct Games(pub(crate) Pool);
 
 impl Games {
@@ -189,7 +190,7 @@ impl Games {
         self.send(deadline, &event(method, target, body)).await
     }
 
-    /// Calls with one more header.
+    /// Calls with an additional header.
     pub(crate) async fn call_with(
         &self,
         (header, value): (&str, &str),
@@ -209,7 +210,7 @@ impl Games {
         self.send(generous, &keyed(caller, keys, body)).await
     }
 
-    /// Hands the event over as the Lambda does.
+    /// Passes the event as Lambda does.
     pub(crate) async fn send(&self, deadline: SystemTime, event: &Value) -> Response<Body> {
         let mut context = Context::default();
         context.request_id = "lambda-s-own".to_owned();
@@ -225,7 +226,7 @@ impl Games {
     }
 }
 
-/// What a REST API sends.
+/// The event of a REST API.
 pub(crate) fn event(method: &str, target: &str, body: &str) -> Value {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let query: Value = query
@@ -250,7 +251,7 @@ pub(crate) fn event(method: &str, target: &str, body: &str) -> Value {
     })
 }
 
-/// What a REST API sends of a client with an API key.
+/// The event of a REST API, from a client with an API key.
 pub(crate) fn keyed(caller: &str, keys: &[&str], body: &str) -> Value {
     let mut event = event("POST", "/games", body);
     event["multiValueHeaders"]["x-api-key"] = json!([API_KEY]);

@@ -1,4 +1,4 @@
-//! What prepares the cluster: once, again, at once, and after it was killed.
+//! The bootstrap: once, repeated, concurrent, and after it was killed.
 
 use std::time::{Duration, SystemTime};
 
@@ -60,10 +60,10 @@ async fn programs_at_once_and_another_leave_one_of_each() {
 }
 
 #[tokio::test]
-async fn program_killed_at_any_statement_is_made_up_for_by_the_next() {
+async fn next_run_completes_a_program_killed_at_any_statement() {
     for statements in 1.. {
         let account = Account::new().await;
-        // Leaves time to be killed between a statement and the next.
+        // Leaves time to kill the program between two statements.
         let slow = Fault::delay(Direction::ToClient, Duration::from_millis(2));
         account.cluster.inject(slow.always());
         let mut killed = account.start_bootstrap();
@@ -101,13 +101,13 @@ async fn migration_without_its_record_is_applied_again() {
 
     bootstrap(&mut admin, &account.grantee()).await.unwrap();
 
-    assert_eq!(account.migrations().await, 3);
+    assert_eq!(account.migrations().await, 4);
     let newest = body(games.call("GET", "/games", "").await);
     assert_eq!(newest["games"], json!([saved]));
 }
 
 #[tokio::test]
-async fn index_that_a_killed_run_left_under_construction_is_waited_for() {
+async fn index_that_a_killed_run_left_unfinished_is_waited_for() {
     let account = Account::bootstrapped().await;
     let index = account.index().await;
     account.forget_index("processing").await;
@@ -119,7 +119,7 @@ async fn index_that_a_killed_run_left_under_construction_is_waited_for() {
         while account.cluster.query(waiting).await.unwrap().is_empty() {
             sleep(Duration::from_millis(1)).await;
         }
-        assert_eq!(account.migrations().await, 2, "it is not recorded yet");
+        assert_eq!(account.migrations().await, 3, "it is not recorded yet");
         for ending in [
             "UPDATE pg_index SET indisvalid = true WHERE NOT indisvalid",
             "UPDATE pg_toast.dsql_jobs SET status = 'completed'",
@@ -129,7 +129,7 @@ async fn index_that_a_killed_run_left_under_construction_is_waited_for() {
     });
 
     steps.unwrap();
-    assert_eq!(account.migrations().await, 3);
+    assert_eq!(account.migrations().await, 4);
     assert_eq!(
         account.index().await,
         index,
@@ -149,11 +149,11 @@ async fn index_whose_construction_failed_is_built_again() {
     let [index, valid] = account.index().await;
     assert_ne!(index, failed);
     assert_eq!(valid.as_deref(), Some("t"));
-    assert_eq!(account.migrations().await, 3);
+    assert_eq!(account.migrations().await, 4);
 }
 
 #[tokio::test]
-async fn admin_who_is_not_let_in_yet_is_awaited() {
+async fn bootstrap_waits_until_the_admin_is_admitted() {
     let account = Account::new().await;
     let denied = Refusal::NotAuthorized {
         arn: account.cluster.admin().arn().to_owned(),
@@ -166,7 +166,7 @@ async fn admin_who_is_not_let_in_yet_is_awaited() {
     let generous = SystemTime::now() + Duration::from_secs(60);
     admitted(&config, generous).await.unwrap();
 
-    // Awake only after the time of one connect.
+    // Awake only after one connect has timed out.
     let asleep = Fault::refuse(Refusal::WakingUp).always();
     account.cluster.inject(asleep.clone());
     let hasty = config.clone().connect_timeout(Duration::from_millis(50));

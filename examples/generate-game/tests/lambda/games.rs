@@ -1,4 +1,4 @@
-//! The Lambda's answers.
+//! The Lambda's responses.
 
 use std::time::{Duration, SystemTime};
 
@@ -163,7 +163,7 @@ async fn migration_behind_an_open_connection_is_not_noticed() {
 }
 
 #[tokio::test]
-async fn conflict_is_repeated_and_told_when_it_stays() {
+async fn conflict_is_retried_and_reported_if_it_persists() {
     let account = Account::bootstrapped().await;
     let games = account.games();
     let conflict = Fault::refuse(Refusal::SchemaChanged);
@@ -184,7 +184,7 @@ async fn conflict_is_repeated_and_told_when_it_stays() {
 }
 
 #[tokio::test]
-async fn connection_lost_while_saving_is_an_unknown_outcome() {
+async fn connection_lost_while_saving_is_replaced() {
     let account = Account::bootstrapped().await;
     let games = account.games();
     games.call("POST", "/games", "").await;
@@ -194,19 +194,36 @@ async fn connection_lost_while_saving_is_an_unknown_outcome() {
         .inject(Fault::at(Stage::Statement, Effect::Cut));
     let answer = games.call("POST", "/games", "").await;
 
-    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
-    assert!(!answer.headers().contains_key(header::RETRY_AFTER));
-    assert_eq!(body(answer)["reason"], "outcome_unknown");
-    let next = games.call("POST", "/games", "").await;
-    assert_eq!(next.status(), StatusCode::CREATED);
+    assert_eq!(answer.status(), StatusCode::CREATED);
+    assert_eq!(account.saved().await.len(), 2);
 }
 
 #[tokio::test]
-async fn lost_answer_without_a_key_is_an_unknown_outcome() {
+async fn lost_commit_without_a_key_is_settled() {
+    for lost in [
+        Fault::lose_commit_reply(),
+        Fault::at(Stage::Commit, Effect::Cut),
+    ] {
+        let account = Account::bootstrapped().await;
+        account.cluster.inject(lost);
+
+        let answer = account.games().call("POST", "/games", "").await;
+
+        assert_eq!(answer.status(), StatusCode::CREATED);
+        assert_eq!(json!(account.saved().await), json!([body(answer)["id"]]));
+    }
+}
+
+#[tokio::test]
+async fn commit_lost_in_an_outage_is_an_unknown_outcome() {
     let account = Account::bootstrapped().await;
     let games = account.games();
+    games.call("GET", "/games", "").await;
+    account.cluster.inject(Fault::lose_commit_reply());
+    let outage = Fault::at(Stage::Accept, Effect::Cut);
+    account.cluster.inject(outage.always());
 
-    let (answer, ()) = tokio::join!(games.call("POST", "/games", ""), account.lose_answers(1));
+    let answer = games.call("POST", "/games", "").await;
 
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(!answer.headers().contains_key(header::RETRY_AFTER));
@@ -215,7 +232,7 @@ async fn lost_answer_without_a_key_is_an_unknown_outcome() {
 }
 
 #[tokio::test]
-async fn lost_answer_under_a_key_is_asked_for_again() {
+async fn lost_reply_under_a_key_is_retried() {
     let account = Account::bootstrapped().await;
     let games = account.games();
 
@@ -225,12 +242,12 @@ async fn lost_answer_under_a_key_is_asked_for_again() {
     assert_eq!(answer.status(), StatusCode::CREATED);
     assert!(is_replayed(&answer));
     assert_eq!(json!(account.saved().await), json!([body(answer)["id"]]));
-    // The insert, and on a connection of its own the one that did nothing and the select.
+    // The insert; then, on another connection, the insert that changes nothing and the select.
     assert_eq!(account.flights(), [1, 2]);
 }
 
 #[tokio::test]
-async fn outcome_that_stays_unknown_under_a_key_may_be_asked_for_again() {
+async fn unknown_outcome_under_a_key_may_be_repeated() {
     let account = Account::bootstrapped().await;
     let games = account.games();
 
@@ -249,7 +266,7 @@ async fn outcome_that_stays_unknown_under_a_key_may_be_asked_for_again() {
 }
 
 #[tokio::test]
-async fn connect_that_fails_after_a_lost_answer_leaves_the_outcome_unknown() {
+async fn failed_connect_after_a_lost_reply_is_an_unknown_outcome() {
     let account = Account::bootstrapped().await;
     let games = account.games();
 
@@ -269,7 +286,7 @@ async fn connect_that_fails_after_a_lost_answer_leaves_the_outcome_unknown() {
 }
 
 #[tokio::test]
-async fn unavailable_server_is_asked_again_only_under_a_key() {
+async fn unavailable_server_is_asked_again() {
     let account = Account::bootstrapped().await;
     let games = account.games();
     let unavailable = Fault::refuse(Refusal::ServerUnavailable);
@@ -281,10 +298,8 @@ async fn unavailable_server_is_asked_again_only_under_a_key() {
 
     account.cluster.inject(unavailable);
     let answer = games.call("POST", "/games", "").await;
-    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
-    assert!(!answer.headers().contains_key(header::RETRY_AFTER));
-    assert_eq!(body(answer)["reason"], "outcome_unknown");
-    assert_eq!(account.saved().await.len(), 1);
+    assert_eq!(answer.status(), StatusCode::CREATED);
+    assert_eq!(account.saved().await.len(), 2);
 }
 
 #[tokio::test]
@@ -334,7 +349,7 @@ async fn same_key_answers_the_same_game() {
         }
     }
     assert_eq!(account.saved().await.len(), 2);
-    // One for a game that is saved, two for one that is found.
+    // One for a new game, two for an existing one.
     assert_eq!(account.flights(), [2 * (1 + 2 + 2)]);
 }
 
@@ -424,7 +439,7 @@ async fn requests_at_once_with_the_same_key_answer_the_same_game() {
 }
 
 #[tokio::test]
-async fn whoever_commits_first_decides_the_game_of_a_key() {
+async fn first_commit_decides_the_game_of_a_key() {
     let account = Account::bootstrapped().await;
     let (one, other) = (account.games(), account.games());
     let slow = account.admin().await;
@@ -470,7 +485,7 @@ async fn bad_key_is_400_and_says_why() {
 }
 
 #[tokio::test]
-async fn conflict_under_a_key_is_repeated_and_told_when_it_stays() {
+async fn conflict_under_a_key_is_retried_and_reported() {
     let account = Account::bootstrapped().await;
     let games = account.games();
     let conflict = Fault::refuse(Refusal::Conflict);
@@ -523,7 +538,7 @@ async fn stalled_statement_is_answered_before_the_deadline() {
 }
 
 #[tokio::test]
-async fn warm_invocation_is_one_flight() {
+async fn warm_read_is_one_flight_and_a_write_two() {
     let account = Account::bootstrapped().await;
     let games = account.games();
     let saved = body(games.call("POST", "/games", "").await);
@@ -535,5 +550,8 @@ async fn warm_invocation_is_one_flight() {
     ] {
         games.call(method, target, "").await;
     }
-    assert_eq!(account.flights(), [4]);
+    // Each POST has three requests: BEGIN with the insert, the outcome, and COMMIT with it.
+    assert_eq!(account.flights(), [3 + 3 + 1 + 1]);
+    let connections = account.cluster.connections();
+    assert_eq!(connections.last().unwrap().pipelined, 2);
 }

@@ -1,4 +1,4 @@
-//! A game as a resource: versions, conditions, pages, and how long a key stands for it.
+//! A game as a resource: versions, conditions, pages, and the lifetime of its key.
 
 use std::time::{Duration, SystemTime};
 
@@ -51,7 +51,7 @@ async fn unchanged_game_and_list_are_not_sent_again() {
 }
 
 #[tokio::test]
-async fn game_is_replaced_if_it_is_the_version_that_the_client_knows() {
+async fn game_is_replaced_only_if_its_version_matches() {
     let account = Account::bootstrapped().await;
     let games = account.games();
     let path = created(&games).await;
@@ -90,7 +90,7 @@ async fn game_is_replaced_if_it_is_the_version_that_the_client_knows() {
 }
 
 #[tokio::test]
-async fn game_is_deleted_if_it_is_the_version_that_the_client_knows() {
+async fn game_is_deleted_only_if_its_version_matches() {
     let account = Account::bootstrapped().await;
     let games = account.games();
     let path = created(&games).await;
@@ -150,7 +150,7 @@ async fn pages_hold_every_game_once_while_games_are_added() {
     for _ in 0..5 {
         created(&games).await;
     }
-    // Two games of one moment, which the id tells apart.
+    // Two games of the same moment, ordered by their IDs.
     let same = "UPDATE games.games SET created_at = '2026-01-01 00:00:00.123456+00'
                 WHERE id IN (SELECT id FROM games.games ORDER BY created_at LIMIT 2)";
     account.cluster.query(same).await.unwrap();
@@ -184,7 +184,7 @@ async fn pages_hold_every_game_once_while_games_are_added() {
     seen.sort();
     assert_eq!(seen, expected);
 
-    // A full page without another one behind it.
+    // A full page that is the last one.
     let all = body(games.call("GET", "/games?limit=100", "").await);
     assert_eq!(all.get("cursor"), None);
 }
@@ -242,7 +242,7 @@ async fn idempotency_key_outlives_the_rotation_of_an_api_key() {
 }
 
 #[tokio::test]
-async fn outage_is_answered_long_before_the_function_s_own_deadline() {
+async fn outage_is_answered_long_before_the_functions_deadline() {
     let account = Account::bootstrapped().await;
     let faults = [
         Fault::at(Stage::Statement, Effect::Stall).always(),
@@ -253,7 +253,7 @@ async fn outage_is_answered_long_before_the_function_s_own_deadline() {
         account.cluster.inject(fault);
         let far = SystemTime::now() + Duration::from_secs(24 * 60 * 60);
         let answer = games.call_by(far, "GET", "/games", "");
-        // Only keeps the test from hanging.
+        // Only prevents a hanging test.
         let answer = timeout(Duration::from_secs(60), answer).await.unwrap();
         assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(header_of(&answer, "retry-after"), "5");

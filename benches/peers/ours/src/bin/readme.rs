@@ -1,4 +1,4 @@
-//! A fresh process's first row through `dsql-conn`, as its README begins.
+//! The first row of a new process through `dsql-conn`, as in its README.
 
 use std::env;
 use std::error::Error;

@@ -1,4 +1,4 @@
-//! A fresh process's first transaction of one statement through `dsql-conn`.
+//! The first one-statement transaction of a new process through `dsql-conn`.
 
 use std::env;
 use std::error::Error;

@@ -1,5 +1,5 @@
-//! The cold start as bars: a panel for each delay, a bar for each program, and in it the phases one
-//! after the other.
+//! The cold start as bars: a panel for each round trip time, a bar for each program, divided into
+//! phases.
 
 use std::error::Error;
 use std::path::Path;
@@ -49,7 +49,7 @@ pub(super) fn cold_start(
     Ok(true)
 }
 
-/// A program's way to its first row.
+/// A program's time to its first row.
 struct Bar {
     name: String,
     /// Milliseconds, by phase.
@@ -81,7 +81,7 @@ fn parts(row: &Row) -> Vec<(&'static str, f64)> {
 
 fn draw_legend(area: &DrawingArea<SVGBackend<'_>, Shift>) -> Result<(), Box<dyn Error>> {
     let mut x = 20;
-    let rest = ("not told apart", REST);
+    let rest = ("not attributed", REST);
     for (phase, color) in PHASES.into_iter().zip(SHADES).chain([rest]) {
         area.draw(&Rectangle::new([(x, 6), (x + 14, 20)], color.filled()))?;
         let style = (FONT, 13).into_text_style(area);
@@ -154,7 +154,7 @@ fn draw_panel(
     Ok(())
 }
 
-/// As they are recorded, in the order of a connection's life.
+/// The names in the record, in the order of a connection's life.
 const PHASES: [&str; 5] = ["start", "TCP", "TLS", "login", "query"];
 const SHADES: [RGBColor; 5] = [
     RGBColor(90, 90, 90),
@@ -163,7 +163,7 @@ const SHADES: [RGBColor; 5] = [
     RGBColor(0, 158, 115),
     RGBColor(204, 121, 167),
 ];
-/// What belongs to no phase.
+/// Time that belongs to no phase.
 const REST: RGBColor = RGBColor(200, 200, 200);
 /// The width of the longest name.
 const NAMES: u32 = 310;

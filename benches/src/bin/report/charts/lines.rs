@@ -1,4 +1,4 @@
-//! Charts of lines, in panels.
+//! Line charts, in panels.
 
 use std::error::Error;
 use std::path::Path;
@@ -28,7 +28,7 @@ pub(super) struct Series {
 /// Which axes are logarithmic.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Scale {
-    /// The horizontal one; the other goes from 0 to 100.
+    /// The horizontal one; the vertical one goes from 0 to 100.
     LogX,
     LogBoth,
 }
@@ -74,7 +74,7 @@ impl Panel {
             Scale::LogX => self.fill(builder.build_cartesian_2d(x, 0.0..100.0)?),
             Scale::LogBoth => {
                 let y = bounds(|(_, y)| *y);
-                // Whole decades, which have labels, and one more, which the legend has for itself.
+                // Whole decades, which have labels, and another one for the legend.
                 let decade = |exponent: f64| 10_f64.powi(exponent as i32);
                 let low = decade(y.start.log10().floor());
                 let high = decade(y.end.log10().ceil() + 1.0);
