@@ -6,6 +6,8 @@ use dsql_conn::{Connection, Error};
 use dsql_local::LocalCluster;
 use tokio::try_join;
 
+use crate::settle::OUTCOMES;
+
 /// A transfer of money between two accounts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Transfer {
@@ -47,6 +49,7 @@ impl Opening {
         for statement in SCHEMA {
             connection.batch_execute(statement).await?;
         }
+        connection.batch_execute(&OUTCOMES.create_table()).await?;
         for first in (1..=self.accounts).step_by(ROWS_AT_ONCE) {
             let last = self.accounts.min(first + ROWS_AT_ONCE as i64 - 1);
             let open =
@@ -198,11 +201,12 @@ const CLAIM_FIRST: &str = "INSERT INTO claim (transfer) VALUES ($1)";
 pub const COLLIDE: &str = "INSERT INTO word (word) VALUES ('taken')";
 
 /// The ledger has no primary key on purpose: rows written twice must be visible.
-const SCHEMA: [&str; 5] = [
+const SCHEMA: [&str; 6] = [
     "CREATE TABLE account (id bigint PRIMARY KEY, balance bigint NOT NULL)",
     "CREATE TABLE ledger (transfer bigint NOT NULL, debited bigint NOT NULL, \
      credited bigint NOT NULL, amount bigint NOT NULL)",
     "CREATE TABLE claim (transfer bigint PRIMARY KEY)",
+    "CREATE TABLE list (key bigint PRIMARY KEY, items text NOT NULL)",
     "CREATE TABLE word (word text PRIMARY KEY)",
     COLLIDE,
 ];

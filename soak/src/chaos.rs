@@ -11,7 +11,9 @@ use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use tokio::time::{sleep, timeout};
 
+use crate::access::regions;
 use crate::hazard::Hazard;
+use crate::outage::Outages;
 use crate::progress::Progress;
 
 /// Injects the hazards of a run.
@@ -24,17 +26,24 @@ pub(crate) struct Chaos {
     pub(crate) pause: Duration,
     pub(crate) progress: Arc<Progress>,
     pub(crate) definitions: AtomicU64,
+    pub(crate) outages: Outages,
 }
 
 impl Chaos {
     /// Runs until it is dropped. Each hazard occurs once before any occurs again.
     pub(crate) async fn reign(&self, seed: u64) {
         let mut rng = StdRng::seed_from_u64(seed);
-        let mut deck = Hazard::ALL;
+        let mut deck = self.hazards();
         loop {
             deck.shuffle(&mut rng);
-            for hazard in deck {
-                hazard.befall(&self.cluster, &mut rng);
+            for hazard in &deck {
+                let hazard = *hazard;
+                let region = match self.cluster.peer() {
+                    Some(peer) if rng.random_ratio(1, 3) => peer,
+                    _ => &*self.cluster,
+                };
+                hazard.befall(region, &mut rng);
+                self.outages.pass(hazard, &self.cluster, &mut rng).await;
                 if hazard == Hazard::Definition {
                     self.define().await;
                 }
@@ -44,7 +53,7 @@ impl Chaos {
                     sleep(self.pause.mul_f64(3.0 * rng.random::<f64>())).await;
                 }
                 // The stall, and earlier stalls that nothing has released yet.
-                self.cluster.release();
+                regions(&self.cluster).for_each(LocalCluster::release);
                 // On a slow machine, the workers get more time between hazards.
                 let _ = timeout(RESULTS_TIMEOUT, self.progress.results(RESULTS)).await;
             }
@@ -53,12 +62,24 @@ impl Chaos {
 
     /// Returns how often each hazard was observed.
     pub(crate) fn seen(&self) -> Vec<(Hazard, u64)> {
-        let counts = self.cluster.counts();
-        let seen = |hazard| match hazard {
+        let seen = |hazard: Hazard| match hazard {
             Hazard::Definition => self.definitions.load(Ordering::Relaxed),
-            _ => hazard.seen(&self.cluster, &counts),
+            hazard if Hazard::OF_REGIONS.contains(&hazard) => self.outages.seen(hazard),
+            _ => regions(&self.cluster)
+                .map(|region| hazard.seen(region, &region.counts()))
+                .sum(),
         };
-        Hazard::ALL.map(|hazard| (hazard, seen(hazard))).into()
+        let hazards = self.hazards().into_iter();
+        hazards.map(|hazard| (hazard, seen(hazard))).collect()
+    }
+
+    /// The hazards of this cluster.
+    fn hazards(&self) -> Vec<Hazard> {
+        let mut hazards = Hazard::ALL.to_vec();
+        if self.cluster.peer().is_some() {
+            hazards.extend(Hazard::OF_REGIONS);
+        }
+        hazards
     }
 
     /// Runs DDL in its own session. An earlier hazard may still make it fail.

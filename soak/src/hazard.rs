@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use dsql_local::{Counts, Direction, Effect, Fault, LocalCluster, Refusal, Stage};
+use dsql_local::{Counts, Direction, Effect, Fault, Late, LocalCluster, Refusal, Stage};
 use rand::RngExt;
 use rand::rngs::StdRng;
 
@@ -30,6 +30,8 @@ pub enum Hazard {
     StalledCommit,
     /// A socket closes instead of the reply to a `COMMIT` that was applied.
     LostCommitReply,
+    /// A socket closes after `COMMIT`, which arrives at the server later.
+    LateCommit,
     /// A `COMMIT` was applied, and the reply says that the server is unavailable.
     MisreportedCommit,
     /// A `COMMIT` was not applied, and the reply says that the server is unavailable.
@@ -58,11 +60,17 @@ pub enum Hazard {
     ExpiredToken,
     /// Bytes arrive with a delay.
     Delay,
+    /// The home Region refuses connections for seconds.
+    HomeGone,
+    /// Both Regions refuse connections for a moment.
+    BothGone,
+    /// The home Region refuses connections and accepts them again, several times.
+    FlappingHome,
 }
 
 impl Hazard {
     /// All hazards.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::CutAll,
         Self::ResetAll,
         Self::BlackHole,
@@ -73,6 +81,7 @@ impl Hazard {
         Self::CutCommit,
         Self::StalledCommit,
         Self::LostCommitReply,
+        Self::LateCommit,
         Self::MisreportedCommit,
         Self::UnavailableCommit,
         Self::RealConflict,
@@ -89,6 +98,9 @@ impl Hazard {
         Self::Delay,
     ];
 
+    /// The hazards that a cluster of two Regions has, too.
+    pub(crate) const OF_REGIONS: [Self; 3] = [Self::HomeGone, Self::BothGone, Self::FlappingHome];
+
     /// Injects it. A hazard that needs a client strikes the next one that reaches that point.
     pub(crate) fn befall(self, cluster: &LocalCluster, rng: &mut StdRng) {
         match self {
@@ -101,6 +113,8 @@ impl Hazard {
             Self::WakingUp => cluster.sleep(),
             // The workers cause the first, and another session the second.
             Self::RealConflict | Self::Definition => {}
+            // These last; `Outage` injects them.
+            Self::HomeGone | Self::BothGone | Self::FlappingHome => {}
             Self::BrokenLogin => {
                 let which = rng.random_range(0..LOGIN_STAGES.len() * LOGIN_EFFECTS.len());
                 cluster.inject(broken_login(which));
@@ -136,7 +150,7 @@ impl Hazard {
             }
             Self::ExpiredToken => counts.refused(|refusal| matches!(refusal, Refusal::Token(_))),
             // The cluster does not count these.
-            Self::Definition => 0,
+            Self::Definition | Self::HomeGone | Self::BothGone | Self::FlappingHome => 0,
             Self::BrokenLogin => (0..LOGIN_STAGES.len() * LOGIN_EFFECTS.len())
                 .map(|which| cluster.struck(&broken_login(which)))
                 .sum(),
@@ -164,6 +178,7 @@ impl Hazard {
             Self::CutCommit => vec![Fault::at(Stage::Commit, Effect::Cut)],
             Self::StalledCommit => vec![Fault::at(Stage::Commit, Effect::Stall)],
             Self::LostCommitReply => vec![Fault::lose_commit_reply()],
+            Self::LateCommit => LATE.map(Fault::deliver_commit_late).into(),
             Self::MisreportedCommit => vec![Fault::misreport_commit(Refusal::ServerUnavailable)],
             Self::UnavailableCommit => {
                 let unavailable = Effect::Refuse(Refusal::ServerUnavailable);
@@ -200,6 +215,7 @@ impl fmt::Display for Hazard {
             Self::CutCommit => "cut at COMMIT, not applied",
             Self::StalledCommit => "stall at COMMIT, not applied",
             Self::LostCommitReply => "COMMIT applied, reply lost",
+            Self::LateCommit => "COMMIT delivered late",
             Self::MisreportedCommit => "COMMIT applied, answered as unavailable",
             Self::UnavailableCommit => "COMMIT not applied, answered as unavailable",
             Self::RealConflict => "conflict, real",
@@ -214,6 +230,9 @@ impl fmt::Display for Hazard {
             Self::TooManyConnections => "too many connections",
             Self::ExpiredToken => "token expired",
             Self::Delay => "bytes delayed",
+            Self::HomeGone => "home Region gone for seconds",
+            Self::BothGone => "both Regions gone for a moment",
+            Self::FlappingHome => "home Region flapping",
         })
     }
 }
@@ -252,3 +271,10 @@ const SESSION_LIMIT: Duration = Duration::from_secs(3_600);
 /// More than the cluster's default limit of a transaction.
 const TRANSACTION_AGE: Duration = Duration::from_secs(301);
 const DELAY: Duration = Duration::from_millis(20);
+/// Before, at and after the tombstone.
+const LATE: [Late; 4] = [
+    Late::By(Duration::from_millis(1)),
+    Late::By(Duration::from_millis(10)),
+    Late::By(Duration::from_millis(50)),
+    Late::By(Duration::from_millis(300)),
+];

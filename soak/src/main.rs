@@ -25,6 +25,9 @@ struct Args {
     /// Number of connections that the workers share
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(2..=200))]
     connections: u32,
+    /// Number of Regions; by the seed if absent
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=2))]
+    regions: Option<u8>,
     /// Seed of all random choices; drawn and printed if absent
     #[arg(long)]
     seed: Option<u64>,
@@ -33,6 +36,11 @@ struct Args {
 #[tokio::main]
 async fn main() -> ExitCode {
     let args = Args::parse();
+    let seed: u64 = args.seed.unwrap_or_else(rand::random);
+    let has_peer = match args.regions {
+        Some(regions) => regions == 2,
+        None => seed.is_multiple_of(2),
+    };
     let soak = Soak {
         length: Length::Time(Duration::from_secs_f64(args.minutes * 60.0)),
         workers: args.workers.into(),
@@ -42,9 +50,10 @@ async fn main() -> ExitCode {
             balance: 1_000,
         },
         pause: Duration::from_millis(400),
-        seed: args.seed.unwrap_or_else(rand::random),
+        has_peer,
+        seed,
     };
-    println!("seed: {}", soak.seed);
+    println!("seed: {seed}, Regions: {}", 1 + u8::from(has_peer));
     match soak.run().await {
         Ok(report) => {
             println!("{report}");

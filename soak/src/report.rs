@@ -1,14 +1,15 @@
 //! The report of a run.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 use dsql_conn::Stats;
 
 use crate::hazard::Hazard;
+use crate::isolation::Findings;
 use crate::reconcile::Verdict;
 use crate::retries::Cause;
+use crate::tally::Tally;
 
 /// The report of a run.
 #[derive(Debug, Clone)]
@@ -20,8 +21,10 @@ pub struct Report {
     pub worked: Duration,
     /// The result of the comparison.
     pub verdict: Verdict,
-    /// The number of results of each kind.
-    pub answers: BTreeMap<String, u64>,
+    /// The results of all calls.
+    pub tally: Tally,
+    /// How many attempts of transactions on lists were checked for anomalies, and what was found.
+    pub checked: (usize, Findings),
     /// The results whose promise was broken.
     pub broken: Vec<String>,
     /// The number of attempts.
@@ -41,7 +44,12 @@ pub struct Report {
 impl Report {
     /// Whether every promise was kept, all slots are free and nothing was left over.
     pub fn is_sound(&self) -> bool {
-        self.verdict.is_sound() && self.lendable == self.pool.max_size && self.left_open == 0
+        let Self { tally, checked, .. } = self;
+        self.verdict.is_sound()
+            && tally.recorded.unknown == 0
+            && checked.1.kinds.is_empty()
+            && self.lendable == self.pool.max_size
+            && self.left_open == 0
     }
 
     /// The hazards that were not observed.
@@ -53,14 +61,14 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let operations: u64 = self.answers.values().sum();
+        let operations: u64 = self.tally.total();
         let seconds = self.worked.as_secs_f64();
         let rate = operations as f64 / seconds.max(f64::MIN_POSITIVE);
         writeln!(
             f,
             "operations: {operations} in {seconds:.1} s, {rate:.0} a second"
         )?;
-        let mut answers: Vec<_> = self.answers.iter().collect();
+        let mut answers: Vec<_> = self.tally.answers.iter().collect();
         answers.sort_by_key(|(_, times)| std::cmp::Reverse(**times));
         for (kind, times) in answers {
             writeln!(f, "{times:>9}  {kind}")?;
@@ -103,6 +111,19 @@ impl fmt::Display for Report {
             "unknown: {}, of which {unknown_applied} applied and {unknown_absent} absent",
             unknown_applied + unknown_absent
         )?;
+        writeln!(f, "unknown with a table: {}", self.tally.recorded)?;
+        writeln!(f, "unknown without a table: {}", self.tally.plain)?;
+        let (
+            attempts,
+            Findings {
+                kinds,
+                explanations,
+            },
+        ) = &self.checked;
+        writeln!(f, "anomalies: {} in {attempts} attempts", kinds.len())?;
+        for explanation in explanations {
+            writeln!(f, "{explanation}")?;
+        }
         writeln!(f, "lost: {}", lost.len())?;
         writeln!(f, "doubled: {}", doubled.len())?;
         writeln!(f, "applied in spite of an error: {}", phantom.len())?;

@@ -1,24 +1,27 @@
 //! A run: starts the cluster, the pool, the workers and the hazards, and compares at the end.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_credential_types::Credentials;
-use dsql_conn::{Config, Pool};
+use dsql_conn::Pool;
 use dsql_local::{LocalCluster, WakeUp};
 use futures_util::future::join_all;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::access::{config, regions};
 use crate::bank::{Books, Opening};
 use crate::chaos::Chaos;
+use crate::isolation::check;
 use crate::journal::Entry;
+use crate::lists::Lists;
+use crate::outage::Outages;
 use crate::progress::Progress;
 use crate::reconcile::{Verdict, reconcile};
 use crate::report::Report;
 use crate::retries::Retries;
+use crate::tally::Tally;
 use crate::worker::Worker;
 
 /// The settings of a run.
@@ -32,6 +35,8 @@ pub struct Soak {
     pub connections: u32,
     /// The accounts at the start.
     pub opening: Opening,
+    /// Whether the cluster has two Regions.
+    pub has_peer: bool,
     /// The longest pause between two hazards.
     pub pause: Duration,
     /// The seed of all random choices, except the scheduling.
@@ -67,12 +72,13 @@ impl Soak {
     ///
     /// Dropping the future stops the cluster; the workers fail and end.
     pub async fn run(self) -> Result<Report, Failure> {
-        let cluster = LocalCluster::builder()
+        let mut builder = LocalCluster::builder()
             .connection_rate(self.connections, self.connections * 4)
-            .wake_up(WakeUp::Refusals(2))
-            .start()
-            .await
-            .map_err(Failure::setup)?;
+            .wake_up(WakeUp::Refusals(2));
+        if self.has_peer {
+            builder = builder.peer_region(PEER_REGION);
+        }
+        let cluster = builder.start().await.map_err(Failure::setup)?;
         let cluster = Arc::new(cluster);
         let config = config(&cluster)?;
         let connection = config.connect().await.map_err(Failure::setup)?;
@@ -96,11 +102,14 @@ impl Soak {
             pause: self.pause,
             progress: Arc::clone(&progress),
             definitions: 0.into(),
+            outages: Outages::default(),
         };
         let stuck = async {
             progress.stuck_for(NO_PROGRESS).await;
             let pool = pool.stats();
-            Failure::NoProgress(format!("{progress}{pool:?}\n{:?}", cluster.counts()))
+            let counts = cluster.counts();
+            let sessions = cluster.query(ACTIVITY).await;
+            Failure::NoProgress(format!("{progress}{pool:?}\n{counts:?}\n{sessions:?}"))
         };
         tokio::select! {
             report = self.work(&cluster, &pool, &chaos, &progress) => report,
@@ -117,6 +126,7 @@ impl Soak {
     ) -> Result<Report, Failure> {
         let begun = Instant::now();
         let retries = Arc::new(Retries::default());
+        let lists = Arc::new(Lists::new(self.opening.accounts));
         let mut workers = JoinSet::new();
         for number in 0..self.workers {
             let worker = Worker {
@@ -126,6 +136,7 @@ impl Soak {
                 seed: self.seed,
                 progress: Arc::clone(progress),
                 retries: Arc::clone(&retries),
+                lists: Arc::clone(&lists),
             };
             workers.spawn(worker.work());
         }
@@ -135,13 +146,19 @@ impl Soak {
         }
 
         progress.close();
-        cluster.clear_faults();
-        let journals = tokio::select! {
-            journals = workers.join_all() => journals,
+        regions(cluster).for_each(LocalCluster::clear_faults);
+        let works = tokio::select! {
+            works = workers.join_all() => works,
             // A fault that struck while the faults were cleared may stall after any release.
             never = release(cluster) => match never {},
         };
-        let journal: Vec<Entry> = journals.into_iter().flatten().collect();
+        let (mut journal, mut attempts) = (Vec::new(), Vec::new());
+        let mut tally = Tally::default();
+        for work in works {
+            journal.extend(work.journal);
+            attempts.extend(work.attempts);
+            tally.merge(&work.tally);
+        }
         let worked = begun.elapsed();
 
         let lendable = lendable(pool).await;
@@ -150,16 +167,15 @@ impl Soak {
         let left_open = come_to_rest(cluster).await?;
         let books = Books::read(cluster).await.map_err(Failure::setup)?;
         let verdict = reconcile(&journal, &books, self.opening);
-        let mut answers = BTreeMap::new();
-        for entry in &journal {
-            *answers.entry(entry.answer.kind.to_string()).or_default() += 1;
-        }
+        let last = lists.read_all(cluster, &attempts).await;
+        attempts.push(last.map_err(Failure::setup)?);
         Ok(Report {
             seed: self.seed,
             worked,
             broken: broken(&journal, &verdict),
             verdict,
-            answers,
+            tally,
+            checked: (attempts.len(), check(&attempts)),
             runs: retries.runs(),
             retries: retries.by_cause(),
             seen: chaos.seen(),
@@ -189,27 +205,6 @@ impl Soak {
     }
 }
 
-/// The configuration, with short timeouts: a silent connection never recovers here.
-fn config(cluster: &LocalCluster) -> Result<Config, Failure> {
-    let endpoint = cluster.endpoint().parse().map_err(Failure::setup)?;
-    let admin = cluster.admin();
-    let credentials = Credentials::new(
-        admin.access_key_id(),
-        admin.secret_access_key(),
-        admin.session_token().map(str::to_owned),
-        None,
-        "soak",
-    );
-    Ok(Config::new(endpoint)
-        .address(cluster.address().ip())
-        .port(cluster.address().port())
-        .root_certificates([cluster.ca_der().clone()])
-        .map_err(Failure::setup)?
-        .credentials(credentials)
-        .connect_timeout(Duration::from_secs(5))
-        .max_lifetime(Duration::from_secs(30)))
-}
-
 /// Returns how many connections can be checked out at the same time, now that no fault is injected.
 async fn lendable(pool: &Pool) -> u32 {
     let slots = pool.stats().max_size;
@@ -225,15 +220,15 @@ async fn lendable(pool: &Pool) -> u32 {
 /// Returns how many sockets stay open.
 async fn come_to_rest(cluster: &LocalCluster) -> Result<u64, Failure> {
     let closed = async {
-        while cluster.counts().open > 0 {
-            cluster.release();
+        while open(cluster) > 0 {
+            regions(cluster).for_each(LocalCluster::release);
             sleep(LOOK).await;
         }
     };
     // The report shows it.
     let _ = timeout(CLOSING, closed).await;
-    let left_open = cluster.counts().open;
-    cluster.cut_all();
+    let left_open = open(cluster);
+    regions(cluster).for_each(LocalCluster::cut_all);
     // An abandoned backend may still be committing.
     while !cluster
         .query(SESSIONS)
@@ -246,9 +241,13 @@ async fn come_to_rest(cluster: &LocalCluster) -> Result<u64, Failure> {
     Ok(left_open)
 }
 
+fn open(cluster: &LocalCluster) -> u64 {
+    regions(cluster).map(|region| region.counts().open).sum()
+}
+
 async fn release(cluster: &LocalCluster) -> std::convert::Infallible {
     loop {
-        cluster.release();
+        regions(cluster).for_each(LocalCluster::release);
         sleep(LOOK).await;
     }
 }
@@ -276,7 +275,7 @@ fn broken(journal: &[Entry], verdict: &Verdict) -> Vec<String> {
 }
 
 impl Failure {
-    fn setup(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+    pub(crate) fn setup(error: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self::Setup(Box::new(error))
     }
 }
@@ -306,8 +305,13 @@ const RECOVERY: Duration = Duration::from_secs(40);
 const CLOSING: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(50);
 const MOST_NAMED: usize = 20;
+const PEER_REGION: &str = "us-west-2";
 
 /// The sessions in the cluster's database, except the one that asks.
 const SESSIONS: &str = "SELECT pid FROM pg_stat_activity \
      WHERE datname = current_database() AND backend_type = 'client backend' \
      AND pid <> pg_backend_pid()";
+
+/// What each session of the engine does, and for which others it waits.
+const ACTIVITY: &str = "SELECT pid, state, wait_event_type, pg_blocking_pids(pid), query \
+     FROM pg_stat_activity WHERE datname = current_database()";

@@ -5,7 +5,16 @@ use std::time::Duration;
 use soak::{Length, Opening, Soak};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_short_soak_loses_nothing_and_doubles_nothing() {
+async fn a_short_soak_of_one_region_breaks_no_promise() {
+    breaks_no_promise(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_short_soak_of_two_regions_breaks_no_promise() {
+    breaks_no_promise(true).await;
+}
+
+async fn breaks_no_promise(has_peer: bool) {
     let soak = Soak {
         length: Length::Committed(400),
         workers: 8,
@@ -14,12 +23,13 @@ async fn a_short_soak_loses_nothing_and_doubles_nothing() {
             accounts: 30,
             balance: 1_000,
         },
+        has_peer,
         pause: Duration::from_millis(100),
         seed: 1,
     };
     let report = soak.run().await.unwrap();
     println!("{report}");
     assert!(report.is_sound(), "{report}");
-    assert!(report.verdict.committed >= 400, "{report}");
+    assert!(report.tally.recorded.all > 100, "{report}");
     assert!(report.unseen().is_empty(), "{report}");
 }
