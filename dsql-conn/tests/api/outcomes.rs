@@ -308,3 +308,21 @@ async fn an_old_id_is_not_settled() {
     assert!(error.may_have_applied());
     assert_eq!(outcomes(&cluster).await, [0, 0]);
 }
+
+/// The late transaction has locks in the engine. It must give them up to others all the same.
+#[tokio::test]
+async fn a_late_commit_blocks_no_other_transaction() {
+    let cluster = cluster().await;
+    cluster.query("INSERT INTO entry VALUES (0)").await.unwrap();
+    let late = Late::By(Duration::from_secs(3));
+    cluster.inject(Fault::deliver_commit_late(late));
+    let pool = pool(&cluster, 2);
+    let add = async || {
+        let body =
+            async |tx: dsql_conn::Transaction| tx.execute("UPDATE entry SET n = 1", &[]).await;
+        pool.transaction(body).await
+    };
+    let unknown = add().await.unwrap_err();
+    assert!(matches!(unknown, Error::CommitUnknown { .. }), "{unknown}");
+    assert_eq!(add().await.unwrap(), 1);
+}

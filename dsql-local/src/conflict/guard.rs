@@ -103,6 +103,17 @@ impl<'a> Guard<'a> {
         self.move_aside(request.for_definition).await
     }
 
+    /// Notes frames that are sent later. Their replies are pending, but nothing of them is in
+    /// flight.
+    pub(crate) fn withhold(&mut self, out: &BytesMut) -> Result<(), Ending> {
+        let mut out = out.clone();
+        self.unsent = 0;
+        while let Some(frame) = Frame::cut(&mut out, usize::MAX)? {
+            self.unsent += usize::from(matches!(frame.tag(), b'Q' | b'S' | b'F'));
+        }
+        Ok(())
+    }
+
     /// Takes the frames for the engine, and runs every complete flight.
     pub(crate) async fn send(&mut self, out: &mut BytesMut) -> Result<(), Ending> {
         let mut flights = Vec::new();

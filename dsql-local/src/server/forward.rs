@@ -142,6 +142,7 @@ async fn relay<S: AsyncRead + AsyncWrite + Unpin>(
             let next = requests.take(unread, &mut out);
             if let Some(late) = requests.late() {
                 hang_up.notify_one();
+                guard.withhold(&out)?;
                 let delivery = late::due(cluster, late);
                 tokio::pin!(delivery);
                 loop {
