@@ -10,7 +10,7 @@ use anyhow::Context;
 use dsql_conn::{Error, Pool, RetryPolicy, retry, retry_with, tokio_postgres};
 use dsql_local::{Effect, Fault, Refusal, Stage};
 
-use crate::support::{builder, cluster, cluster_with_pool, config, notes};
+use crate::support::{builder, cluster, cluster_with_pool, config, notes, select};
 
 #[tokio::test]
 async fn statement_is_retried_after_conflicts_and_applied_once() {
@@ -106,6 +106,8 @@ async fn unknown_outcome_is_retried_only_if_idempotent() {
         assert!(error.may_have_applied(), "{error}");
         assert_eq!(runs.load(Ordering::SeqCst), 1, "{fault:?}");
 
+        // The next fault must not strike the driver's `Close` of the failed statement.
+        select(&pool).await;
         cluster.inject(Fault::at(Stage::Statement, fault.clone()));
         let policy = RetryPolicy::new().idempotent();
         assert_eq!(retry(policy, insert).await.unwrap(), 1);
