@@ -33,7 +33,8 @@ impl Life {
         }
         let flights = self.connection(WARM)?.flights.split_off(before);
         let conflicts = refused() - refused_before;
-        if (conflicts, flights.len()) != (2, 3) {
+        // One request for each attempt; the last one has the outcome and COMMIT, too.
+        if (conflicts, flights.len()) != (2, 5) {
             return Err(format!("2 conflicts were expected, not {conflicts}: {flights:?}").into());
         }
         let proof = Proof {

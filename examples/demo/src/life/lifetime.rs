@@ -35,10 +35,9 @@ impl Life {
             sleep(Duration::from_millis(1)).await;
         };
         let counts: Vec<_> = used.iter().map(statements).collect();
-        if counts != [1, 1] {
-            return Err(
-                format!("2 connections for 1 statement each were expected: {used:?}").into(),
-            );
+        // A POST has three: BEGIN with the insert, the outcome, and COMMIT.
+        if counts != [3, 3] {
+            return Err(format!("2 connections for 1 POST each were expected: {used:?}").into());
         }
         let proof = Proof {
             words: format!(
