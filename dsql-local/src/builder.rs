@@ -9,10 +9,10 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::conflict::{Registry, Schema, SchemaConflicts};
-use crate::engine::{Engine, EngineError};
+use crate::engine::Engine;
 use crate::faults::Faults;
 use crate::iam::clock::Clock;
-use crate::iam::identity::{ACCOUNT, Action, Identity};
+use crate::iam::identity::{ACCOUNT, Action, Directory, Identity};
 use crate::local::LocalCluster;
 use crate::random;
 use crate::saved::Saved;
@@ -22,6 +22,8 @@ use crate::server::cluster::Cluster;
 use crate::server::host::Hosts;
 use crate::server::listener;
 use crate::server::log::Log;
+use crate::server::uptime::Uptime;
+use crate::start_error::StartError;
 
 /// The settings of a cluster. Obtained from [`LocalCluster::builder`].
 #[derive(Debug, Clone)]
@@ -244,82 +246,77 @@ impl Builder {
                     source,
                 })?;
         }
-        let cluster = Cluster {
-            arn: arn(&region, &cluster_id),
-            region,
-            login_deadline: self.login_deadline,
-            tls: certificates.server_config(&hosts),
+        let shared = Shared {
             clock: Clock::default(),
             uptime: Arc::default(),
-            transaction_age: self.transaction_age,
             schema: Arc::new(Schema::new(self.schema_conflicts)),
-            session_limit: self.session_limit,
-            admission: Admission::new(self.quotas.clone()),
             directory: Arc::default(),
-            faults: Faults::default(),
             conflicts: Registry::default(),
-            log: Arc::new(Log::default()),
-            disruption: watch::Sender::default(),
-            superuser: engine.superuser(),
-            socket: engine.socket(),
-            engine_ended: engine.ended(),
-            hosts,
+            engine: Arc::new(engine),
         };
         let both = [Action::DbConnect, Action::DbConnectAdmin];
-        cluster.directory.put(admin.clone(), &both);
+        shared.directory.put(admin.clone(), &both);
 
-        let engine = Arc::new(engine);
         let peer = match &self.peer_region {
-            Some(region) if *region == cluster.region => {
-                return Err(StartError::PeerRegion {
-                    region: region.clone(),
-                });
+            Some(peer_region) if *peer_region == region => {
+                return Err(StartError::PeerRegion { region });
             }
-            Some(region) => {
-                let hosts = Hosts::new(peer_id(&cluster_id), region, None);
+            Some(peer_region) => {
+                let hosts = Hosts::new(peer_id(&cluster_id), peer_region, None);
                 let certificates = Certificates::for_hosts(&hosts, Some(&certificates.authority))?;
-                let peer = self.peer_of(&cluster, region, hosts, &certificates);
+                let peer = self.cluster(peer_region, hosts, &certificates, &shared);
                 let address = SocketAddr::new(self.listen, self.peer_port);
-                let engine = Arc::clone(&engine);
+                let engine = Arc::clone(&shared.engine);
                 let peer = listen(peer, certificates, admin.clone(), address, engine, None)?;
                 Some(Box::new(peer))
             }
             None => None,
         };
+        let cluster = self.cluster(&region, hosts, &certificates, &shared);
         let address = SocketAddr::new(self.listen, self.port);
-        listen(cluster, certificates, admin, address, engine, peer)
+        listen(cluster, certificates, admin, address, shared.engine, peer)
     }
 
-    /// Returns the server of the cluster's other Region, with the same data and identities.
-    fn peer_of(
+    /// Returns the cluster as the connections to one of its Regions see it.
+    fn cluster(
         &self,
-        home: &Cluster,
         region: &str,
         hosts: Hosts,
         certificates: &Certificates,
+        shared: &Shared,
     ) -> Cluster {
         Cluster {
-            arn: arn(region, &hosts.id),
+            arn: format!("arn:aws:dsql:{region}:{ACCOUNT}:cluster/{}", hosts.id),
             region: region.to_owned(),
             login_deadline: self.login_deadline,
             tls: certificates.server_config(&hosts),
-            clock: home.clock.clone(),
-            uptime: Arc::clone(&home.uptime),
+            clock: shared.clock.clone(),
+            uptime: Arc::clone(&shared.uptime),
             transaction_age: self.transaction_age,
-            schema: Arc::clone(&home.schema),
+            schema: Arc::clone(&shared.schema),
             session_limit: self.session_limit,
             admission: Admission::new(self.quotas.clone()),
-            directory: Arc::clone(&home.directory),
+            directory: Arc::clone(&shared.directory),
             faults: Faults::default(),
-            conflicts: home.conflicts.clone(),
+            conflicts: shared.conflicts.clone(),
             log: Arc::new(Log::default()),
             disruption: watch::Sender::default(),
-            superuser: Arc::clone(&home.superuser),
-            socket: home.socket.clone(),
-            engine_ended: home.engine_ended.clone(),
+            superuser: shared.engine.superuser(),
+            socket: shared.engine.socket(),
+            engine_ended: shared.engine.ended(),
             hosts,
         }
     }
+}
+
+/// What the Regions of a cluster have in common.
+struct Shared {
+    clock: Clock,
+    uptime: Arc<Uptime>,
+    schema: Arc<Schema>,
+    directory: Arc<Directory>,
+    conflicts: Registry,
+    engine: Arc<Engine>,
 }
 
 /// Starts to accept connections.
@@ -353,10 +350,6 @@ fn listen(
     })
 }
 
-fn arn(region: &str, cluster_id: &str) -> String {
-    format!("arn:aws:dsql:{region}:{ACCOUNT}:cluster/{cluster_id}")
-}
-
 /// The ID of the cluster in its other Region. It follows from the first, so that it stays the same
 /// with the same data folder.
 fn peer_id(id: &str) -> String {
@@ -366,57 +359,6 @@ fn peer_id(id: &str) -> String {
         c => char::from(c + 1),
     };
     id.bytes().map(next).collect()
-}
-
-/// Why a cluster did not start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// The engine did not start.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-    /// The port is in use, or requires privileges.
-    #[error("could not listen on {address}: {source}; choose another port, or 0 for a free one")]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// The system's error.
-        source: std::io::Error,
-    },
-    /// The ID is not valid.
-    #[error("\"{id}\" is not a cluster ID; use 26 lower-case letters and digits")]
-    Id {
-        /// The ID.
-        id: String,
-    },
-    /// The peer is in the Region of the cluster itself.
-    #[error("the peer Region is {region}, as the cluster's own; choose another one")]
-    PeerRegion {
-        /// The Region.
-        region: String,
-    },
-    /// The data folder belongs to another cluster.
-    #[error(
-        "the data folder belongs to {kept}, not to {asked}; \
-         leave the option out, or use another folder"
-    )]
-    OtherCluster {
-        /// The ID or Region of the folder.
-        kept: String,
-        /// The requested ID or Region.
-        asked: String,
-    },
-    /// The names and keys in the data folder cannot be read or written.
-    #[error("could not use cluster.json in {}: {source}", .folder.display())]
-    Saved {
-        /// The folder.
-        folder: PathBuf,
-        /// The system's error.
-        source: std::io::Error,
-    },
-    /// The certificate could not be issued: the Region does not make a valid host name.
-    #[error("could not issue a certificate for this Region: {0}")]
-    Certificate(#[from] rcgen::Error),
 }
 
 const ID_LENGTH: usize = 26;

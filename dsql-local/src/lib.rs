@@ -76,7 +76,7 @@
 //! - `pg_proc`, `pg_trigger` and the tables of the schema `pg_toast` show how the rules are
 //!   enforced.
 
-pub use builder::{Builder, StartError};
+pub use builder::Builder;
 pub use conflict::SchemaConflicts;
 pub use engine::EngineError;
 pub use faults::{Direction, Effect, Fault, Late, Stage};
@@ -88,6 +88,7 @@ pub use refusal::Refusal;
 pub use script::ScriptError;
 pub use server::admission::WakeUp;
 pub use server::log::{ConnectionLog, Counts, Outcome};
+pub use start_error::StartError;
 
 mod builder;
 mod conflict;
@@ -102,6 +103,7 @@ mod saved;
 mod script;
 mod server;
 mod sql;
+mod start_error;
 
 #[cfg(test)]
 #[path = "../tests/corpus/mod.rs"]

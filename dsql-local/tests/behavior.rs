@@ -222,7 +222,7 @@ async fn behaviors_are_documented() {
     for (name, service, here) in NOT_IMITATED {
         add(name, service, here);
     }
-    assert_documented(&table);
+    support::assert_documented("behavior", &table);
 }
 
 /// What no statement shows.
@@ -257,19 +257,5 @@ fn result(answers: &[Answer]) -> String {
             value.split(':').next().unwrap_or(value).to_owned()
         }
         None => answer.tag.clone(),
-    }
-}
-
-fn assert_documented(rendered: &str) {
-    const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
-    const BEGIN: &str = "<!-- behavior: begin -->\n";
-    const END: &str = "<!-- behavior: end -->\n";
-    let text = std::fs::read_to_string(README).unwrap();
-    let (before, rest) = text.split_once(BEGIN).unwrap();
-    let (written, after) = rest.split_once(END).unwrap();
-    if std::env::var_os("UPDATE_README").is_some() {
-        std::fs::write(README, [before, BEGIN, rendered, END, after].concat()).unwrap();
-    } else {
-        assert_eq!(written, rendered, "write it with UPDATE_README=1");
     }
 }

@@ -6,8 +6,20 @@ use std::path::{Path, PathBuf};
 
 /// The folders and files of `src`, each of which may use those before it.
 const ORDER: &[&str] = &[
-    "random", "iam", "refusal", "faults", "protocol", "engine", "sql", "conflict", "server",
-    "saved", "local", "builder", "script",
+    "random",
+    "iam",
+    "refusal",
+    "faults",
+    "protocol",
+    "engine",
+    "sql",
+    "conflict",
+    "server",
+    "saved",
+    "local",
+    "start_error",
+    "builder",
+    "script",
 ];
 
 #[test]

@@ -120,22 +120,7 @@ async fn recorded_cases_have_the_recorded_answers() {
     assert_eq!(total.cases, 242);
     assert!(wrong.is_empty(), "not as recorded:\n{}", wrong.join("\n"));
     assert!(stale.is_empty(), "listed, but as recorded: {stale:?}");
-    assert_documented(&rendered);
-}
-
-/// Compares the README with the table, or writes the table into it if `UPDATE_README` is set.
-fn assert_documented(rendered: &str) {
-    const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
-    const BEGIN: &str = "<!-- record: begin -->\n";
-    const END: &str = "<!-- record: end -->\n";
-    let text = std::fs::read_to_string(README).unwrap();
-    let (before, rest) = text.split_once(BEGIN).unwrap();
-    let (written, after) = rest.split_once(END).unwrap();
-    if std::env::var_os("UPDATE_README").is_some() {
-        std::fs::write(README, [before, BEGIN, rendered, END, after].concat()).unwrap();
-    } else {
-        assert_eq!(written, rendered, "write it with UPDATE_README=1");
-    }
+    support::assert_documented("record", &rendered);
 }
 
 fn row(group: &str, tally: &Tally) -> String {

@@ -123,3 +123,18 @@ pub(crate) fn refused<T>(result: Result<T, Error>) -> DbError {
         .unwrap_or_else(|| panic!("not by the cluster: {error:?}"))
         .clone()
 }
+
+/// Compares a table of the README with what a test found, or writes it if `UPDATE_README` is set.
+pub(crate) fn assert_documented(table: &str, rendered: &str) {
+    const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+    let begin = format!("<!-- {table}: begin -->\n");
+    let end = format!("<!-- {table}: end -->\n");
+    let text = std::fs::read_to_string(README).unwrap();
+    let (before, rest) = text.split_once(&begin).unwrap();
+    let (written, after) = rest.split_once(&end).unwrap();
+    if std::env::var_os("UPDATE_README").is_some() {
+        std::fs::write(README, [before, &begin, rendered, &end, after].concat()).unwrap();
+    } else {
+        assert_eq!(written, rendered, "write it with UPDATE_README=1");
+    }
+}
