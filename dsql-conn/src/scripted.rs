@@ -24,7 +24,7 @@ pub(crate) fn login_error(said: &[u8]) -> Option<Error> {
         .user("app")
         .password("token")
         .connect_raw(near, NoTls);
-    // All has been said, so that whoever waits for more would wait for ever.
+    // The server has sent everything: a login that waited for more would never end.
     login.now_or_never().expect("the login ends").err()
 }
 

@@ -104,11 +104,19 @@ impl Config {
         if let Some(application_name) = variable("DSQL_APPLICATION_NAME")? {
             config = config.application_name(application_name);
         }
-        if let Some(address) = variable("DSQL_HOSTADDR")? {
-            config = config.address(parse("DSQL_HOSTADDR", &address, "an IP address")?);
+        let address = |name| match variable(name)? {
+            Some(value) => parse(name, &value, "an IP address").map(Some),
+            None => Ok(None),
+        };
+        let port = |name| match variable(name)? {
+            Some(value) => parse(name, &value, "a port from 0 to 65535").map(Some),
+            None => Ok(None),
+        };
+        if let Some(address) = address("DSQL_HOSTADDR")? {
+            config = config.address(address);
         }
-        if let Some(port) = variable("DSQL_PORT")? {
-            config = config.port(parse("DSQL_PORT", &port, "a port from 0 to 65535")?);
+        if let Some(port) = port("DSQL_PORT")? {
+            config = config.port(port);
         }
         if let Some(negotiation) = variable("DSQL_SSLNEGOTIATION")? {
             config = config.ssl_negotiation(ssl_negotiation("DSQL_SSLNEGOTIATION", &negotiation)?);
@@ -118,11 +126,11 @@ impl Config {
         }
         if let Some(endpoint) = variable("DSQL_PEER_ENDPOINT")? {
             let mut peer = Peer::new(endpoint.parse()?);
-            if let Some(address) = variable("DSQL_PEER_HOSTADDR")? {
-                peer = peer.address(parse("DSQL_PEER_HOSTADDR", &address, "an IP address")?);
+            if let Some(address) = address("DSQL_PEER_HOSTADDR")? {
+                peer = peer.address(address);
             }
-            if let Some(port) = variable("DSQL_PEER_PORT")? {
-                peer = peer.port(parse("DSQL_PEER_PORT", &port, "a port from 0 to 65535")?);
+            if let Some(port) = port("DSQL_PEER_PORT")? {
+                peer = peer.port(port);
             }
             config = config.peer(peer)?;
         }

@@ -43,6 +43,15 @@ impl Default for State {
     }
 }
 
+impl Place {
+    pub(super) fn other(self) -> Self {
+        match self {
+            Self::Home => Self::Peer,
+            Self::Peer => Self::Home,
+        }
+    }
+}
+
 impl Failover {
     pub(super) fn serving(&self) -> Place {
         self.lock().serving

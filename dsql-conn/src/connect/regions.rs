@@ -1,7 +1,7 @@
 //! Opens connections to a cluster of one or two Regions.
 
 use std::pin::pin;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::{Instant, sleep, timeout};
 
@@ -41,39 +41,29 @@ impl Regions {
     /// Opens a connection in the Region that serves, or in the other one if that fails or is slow.
     pub(crate) async fn open(&self, progress: &Progress) -> Result<(Opened, Place), ConnectError> {
         let within = self.home.config.connect_deadline();
-        let Some(Away { peer, failover }) = &self.away else {
+        let Some(Away { failover, .. }) = &self.away else {
             let opened = self.home.open(progress, within).await?;
             return Ok((opened, Place::Home));
         };
-        let (opened, place) = match failover.serving() {
-            Place::Home => {
-                let [home, peer] = [(&self.home, Place::Home), (peer, Place::Peer)];
-                self.either(home, peer, progress, within).await?
-            }
-            Place::Peer => {
-                let [peer, home] = [(peer, Place::Peer), (&self.home, Place::Home)];
-                self.either(peer, home, progress, within).await?
-            }
-        };
+        let (opened, place) = self.either(failover.serving(), progress, within).await?;
         failover.served(place, self.home.config.now(), rand::random());
         Ok((opened, place))
     }
 
-    /// Opens a connection to the first, and beside it to the second if the first has failed or has
-    /// not answered in time.
+    /// Opens a connection to the first Region, and beside it to the other one if the first has
+    /// failed or has not answered in time.
     async fn either(
         &self,
-        (first, first_place): (&Connector, Place),
-        (second, second_place): (&Connector, Place),
+        first: Place,
         progress: &Progress,
         within: Duration,
     ) -> Result<(Opened, Place), ConnectError> {
         let began = Instant::now();
-        let mut opening = pin!(first.open(progress, within));
+        let mut opening = pin!(self.connector(first).open(progress, within));
         let mut failed = tokio::select! {
             biased;
             opened = &mut opening => match opened {
-                Ok(opened) => return Ok((opened, first_place)),
+                Ok(opened) => return Ok((opened, first)),
                 Err(error) if !may_work_elsewhere(error.reason()) => return Err(error),
                 Err(error) => Some(error),
             },
@@ -81,19 +71,20 @@ impl Regions {
         };
         let left = within.saturating_sub(began.elapsed());
         let other_progress = Progress::default();
-        let mut other_opening = pin!(second.open(&other_progress, left));
+        let other = self.connector(first.other());
+        let mut other_opening = pin!(other.open(&other_progress, left));
         let mut other_failed = None;
         loop {
             tokio::select! {
                 biased;
                 opened = &mut opening, if failed.is_none() => match opened {
-                    Ok(opened) => return Ok((opened, first_place)),
+                    Ok(opened) => return Ok((opened, first)),
                     // It is there, and refuses.
                     Err(error) if !may_work_elsewhere(error.reason()) => return Err(error),
                     Err(error) => failed = Some(error),
                 },
                 opened = &mut other_opening, if other_failed.is_none() => match opened {
-                    Ok(opened) => return Ok((opened, second_place)),
+                    Ok(opened) => return Ok((opened, first.other())),
                     Err(error) => other_failed = Some(error),
                 },
             }
@@ -113,10 +104,9 @@ impl Regions {
     }
 
     /// Whether the home Region is to be tried now. If so, the caller runs [`probe`](Self::probe).
-    pub(crate) fn begins_probe(&self) -> bool {
-        let now = || self.home.config.now();
+    pub(crate) fn begins_probe(&self, now: SystemTime) -> bool {
         let away = self.away.as_ref();
-        away.is_some_and(|away| away.failover.begin_probe(now()))
+        away.is_some_and(|away| away.failover.begin_probe(now))
     }
 
     /// Finds out whether the home Region serves again.
@@ -135,9 +125,9 @@ impl Regions {
     }
 
     /// Whether a connection to this Region is to be replaced. `unit` is the connection's own.
-    pub(crate) fn is_over(&self, place: Place, unit: f64) -> bool {
+    pub(crate) fn is_over(&self, place: Place, now: SystemTime, unit: f64) -> bool {
         match (place, &self.away) {
-            (Place::Peer, Some(away)) => away.failover.is_over(self.home.config.now(), unit),
+            (Place::Peer, Some(away)) => away.failover.is_over(now, unit),
             (Place::Home, _) | (_, None) => false,
         }
     }

@@ -52,22 +52,22 @@ impl Opener {
         if unfit > 0 {
             sleep(BACKOFF.delay(unfit, rand::random())).await;
         }
-        self.look_after_home();
+        self.look_after_home(self.now());
         let (opened, place) = self.regions.open(progress).await?;
         Ok(Connection::new(opened, place, Arc::clone(self)))
     }
 
     /// Tries the home Region in the background, if it failed and it is time to try it again.
-    pub(super) fn look_after_home(self: &Arc<Self>) {
-        if self.regions.begins_probe() {
+    pub(super) fn look_after_home(self: &Arc<Self>, now: Moment) {
+        if self.regions.begins_probe(now.wall) {
             let opener = Arc::clone(self);
             drop(tokio::spawn(async move { opener.regions.probe().await }));
         }
     }
 
     /// Whether a connection to this Region is to be replaced. `unit` is the connection's own.
-    pub(super) fn is_over(&self, place: Place, unit: f64) -> bool {
-        self.regions.is_over(place, unit)
+    pub(super) fn is_over(&self, place: Place, now: Moment, unit: f64) -> bool {
+        self.regions.is_over(place, now.wall, unit)
     }
 
     /// What the connections to this Region tell about each other.

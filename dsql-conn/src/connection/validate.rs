@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
-use super::Connection;
+use super::{Connection, Session};
 use crate::clock::Moment;
 use crate::error::Discard;
 use crate::wire::Status;
@@ -83,11 +83,14 @@ impl Connection {
         if self.health().is_expired(now) {
             return Err(Discard::Expired);
         }
-        self.opener().look_after_home();
-        if self
-            .opener()
-            .is_over(self.session.place, self.session.return_unit)
-        {
+        let Session {
+            opener,
+            place,
+            return_unit,
+            ..
+        } = &*self.session;
+        opener.look_after_home(now);
+        if opener.is_over(*place, now, *return_unit) {
             return Err(Discard::AwayFromHome);
         }
         if self.session.touched.load(Ordering::Relaxed) {

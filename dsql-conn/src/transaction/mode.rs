@@ -17,11 +17,12 @@ pub(super) enum Mode {
 }
 
 impl Mode {
-    /// Chooses for the next attempt, each of which has an ID of its own.
-    pub(super) fn of(policy: RetryPolicy, now: SystemTime) -> Self {
+    /// Chooses for the next attempt, each of which has an ID of its own. Reads the clock only for
+    /// an ID.
+    pub(super) fn of(policy: RetryPolicy, now: impl FnOnce() -> SystemTime) -> Self {
         match policy.outcomes {
             _ if policy.read_only => Self::ReadOnly,
-            Some(table) => Self::Recorded(table, OutcomeId::new(now)),
+            Some(table) => Self::Recorded(table, OutcomeId::new(now())),
             None => Self::Plain,
         }
     }

@@ -72,7 +72,7 @@ where
                 (Err(error), _) => break error.into(),
             },
         };
-        let mode = Mode::of(policy, connection.now().wall);
+        let mode = Mode::of(policy, || connection.now().wall);
         let attempt = Attempt::on(&mut connection, mode).run(&body, attempts.deadline());
         let (cause, error, reusable) = match attempt.await {
             Ok(value) => return Ok(value),
@@ -83,20 +83,17 @@ where
             }) => {
                 // Its slot may be the only one.
                 drop(connection);
+                let id = mode.id();
+                let unknown = Error::CommitUnknown { source: lost, id };
                 match settle(&source, mode, attempts.deadline()).await {
                     Some(Outcome::Committed) => return Ok(value),
                     Some(Outcome::RolledBack) => {
                         let error = Error::RolledBack(RollbackCause::CommitLost);
                         (Cause::Lost, error.into(), None)
                     }
-                    None => {
-                        let id = mode.id();
-                        let error = Error::CommitUnknown { source: lost, id };
-                        match id {
-                            Some(_) => break error.into(),
-                            None => (Cause::Unknown, error.into(), None),
-                        }
-                    }
+                    // It can be settled later, and must not run again before that.
+                    None if id.is_some() => break unknown.into(),
+                    None => (Cause::Unknown, unknown.into(), None),
                 }
             }
             Err(Failed::TimedOut { unread_rows }) => {
