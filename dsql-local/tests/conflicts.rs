@@ -4,7 +4,7 @@ mod support;
 
 use std::collections::HashMap;
 
-use dsql_local::LocalCluster;
+use dsql_local::{Effect, Fault, LocalCluster, Stage};
 use serde::Deserialize;
 use support::{connect, refused, run};
 use tokio_postgres::{Client, SimpleQueryMessage};
@@ -62,6 +62,36 @@ async fn the_first_to_commit_wins() {
     run(&two, &["COMMIT"]).await;
     loses(&one).await;
     assert_eq!(rows(&one, "SELECT n FROM t WHERE id = 1").await, ["11"]);
+}
+
+/// PostgreSQL would keep its locks, and the other writer would wait until it ends.
+#[tokio::test]
+async fn a_session_that_stalls_keeps_no_locks() {
+    let update = "UPDATE t SET n = n + 1 WHERE id = 1";
+    for is_black_hole in [false, true] {
+        let (cluster, [one]) = sessions().await;
+        run(&one, &["BEGIN", update]).await;
+        let stall = Fault::at(Stage::Commit, Effect::Stall);
+        cluster.inject(stall.clone());
+        let mut commit = std::pin::pin!(one.batch_execute("COMMIT"));
+        let stalled = async {
+            while cluster.struck(&stall) == 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        match is_black_hole {
+            true => cluster.black_hole_all(),
+            false => tokio::select! {
+                _ = &mut commit => panic!("COMMIT was answered"),
+                () = stalled => {}
+            },
+        }
+        let two = connect(&cluster).await;
+        run(&two, &[update]).await;
+        assert_eq!(rows(&two, "SELECT n FROM t WHERE id = 1").await, ["11"]);
+        cluster.release();
+        commit.await.unwrap_err();
+    }
 }
 
 #[tokio::test]

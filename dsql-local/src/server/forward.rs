@@ -250,7 +250,7 @@ async fn relay<S: AsyncRead + AsyncWrite + Unpin>(
         }
     };
     tokio::pin!(outward);
-    let ending = tokio::select! {
+    tokio::select! {
         ended = &mut outward => ended.err().unwrap_or(Ending::EngineClosed),
         ended = inward => match ended {
             // The engine replies to the frames before Terminate, and then closes.
@@ -263,13 +263,7 @@ async fn relay<S: AsyncRead + AsyncWrite + Unpin>(
         // A session without a backend learns it from its first statement instead: an error before
         // any statement could reach the client as a closed connection.
         () = engine_ended(cluster) => Ending::EngineClosed,
-    };
-    if matches!(ending, Ending::Stalled) {
-        // The backend stays open while the session stalls, and keeps its locks.
-        cluster.faults.released().await;
-        return Ending::Cut;
     }
-    ending
 }
 
 /// Waits until no reply is pending.

@@ -61,8 +61,7 @@ async fn connection(
     let Ok(socket) = Socket::new(stream) else {
         return;
     };
-    let session = serve(&cluster, socket.clone(), &recorder);
-    tokio::pin!(session);
+    let mut session = Box::pin(serve(&cluster, socket.clone(), &recorder));
     let slow_and_released = async {
         socket.pace().slowed_down().await;
         cluster.faults.released().await;
@@ -76,10 +75,7 @@ async fn connection(
             }
             Disruption::BlackHole => {
                 recorder.count(|counts| counts.black_holed += 1);
-                // The session is neither polled nor dropped: the backend keeps its locks.
-                recorder.ended(Outcome::Cut);
-                cluster.faults.released().await;
-                Ending::Cut
+                Ending::Stalled
             }
             Disruption::None | Disruption::Cut => {
                 recorder.count(|counts| counts.cut += 1);
@@ -89,6 +85,8 @@ async fn connection(
         () = slow_and_released => Ending::Cut,
         ending = &mut session => ending,
     };
+    // Ends its backend, too: other sessions must not wait for the locks of one that stalls.
+    drop(session);
     recorder.ended(Outcome::from(&ending));
     match ending {
         Ending::Reset => {
