@@ -29,8 +29,9 @@ use tokio_postgres::types::Type;
 
 pub use self::id::{InvalidOutcomeId, OutcomeId};
 use crate::connection::Connection;
-use crate::error::{ConfigError, Error};
+use crate::error::{ConfigError, Error, RollbackCause};
 use crate::retry::{RetryPolicy, retry};
+use crate::sqlstate::ServerError;
 
 /// A table that records which transactions were committed, so that a `COMMIT` whose reply was lost
 /// can be settled.
@@ -227,6 +228,14 @@ impl Outcomes {
             "INSERT INTO {self} (id, committed, at) VALUES ('{id}', true, now()) \
              ON CONFLICT (id) DO UPDATE SET committed = NULL"
         )
+    }
+
+    /// The error of a transaction whose row was refused.
+    pub(crate) fn refused(&self, error: ServerError) -> Error {
+        match TableProblem::of(error.code()) {
+            Some(_) => Error::OutcomeTable(*self, error),
+            None => Error::RolledBack(RollbackCause::StatementFailed(error)),
+        }
     }
 
     /// Recognises errors that the table's definition or privileges cause.

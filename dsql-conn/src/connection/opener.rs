@@ -61,7 +61,13 @@ impl Opener {
     pub(super) fn look_after_home(self: &Arc<Self>, now: Moment) {
         if self.regions.begins_probe(now.wall) {
             let opener = Arc::clone(self);
-            drop(tokio::spawn(async move { opener.regions.probe().await }));
+            drop(tokio::spawn(async move {
+                tokio::select! {
+                    biased;
+                    () = opener.cut_off().cancelled() => {}
+                    () = opener.regions.probe() => {}
+                }
+            }));
         }
     }
 

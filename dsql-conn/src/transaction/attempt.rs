@@ -198,7 +198,7 @@ impl<'a> Attempt<'a> {
             return self.conflicted(conflict).await;
         }
         let error = match (self.mode, self.watch().failure()) {
-            (Mode::Recorded(table, _), Some(failure)) => Error::OutcomeTable(table, failure),
+            (Mode::Recorded(table, _), Some(failure)) => table.refused(failure),
             _ => Error::RolledBack(RollbackCause::CommitRolledBack),
         };
         self.failed(error.into()).await
