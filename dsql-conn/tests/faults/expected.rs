@@ -27,6 +27,7 @@ pub(crate) fn row(stage: Stage, fault: Fault) -> Row {
         Stage::Idle => session::idle(fault),
         Stage::QuerySent => session::statement(fault, |statement| statement.sent()),
         Stage::RowsHalfRead => session::statement(fault, |statement| statement.half_read()),
+        Stage::OutcomeSent => session::outcome_sent(fault),
         Stage::CommitSent => session::commit_sent(fault),
         Stage::CommitApplied => session::commit_applied(fault),
         Stage::ReturnToPool => session::return_to_pool(fault),

@@ -129,6 +129,11 @@ fn rows_half_read() {
 }
 
 #[test]
+fn outcome_sent() {
+    holds(Stage::OutcomeSent);
+}
+
+#[test]
 fn commit_sent() {
     holds(Stage::CommitSent);
 }

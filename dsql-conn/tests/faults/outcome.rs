@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use dsql_conn::{Error, Reason};
+use dsql_conn::{Error, Reason, RollbackCause, ServerError};
 
 /// How a call ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +23,10 @@ pub(crate) enum Outcome {
     TransactionTimedOut,
     /// [`Error::CommitUnknown`].
     CommitUnknown,
+    /// [`Error::OutcomeTable`] with the server's SQLSTATE.
+    OutcomeTable(Cow<'static, str>),
+    /// [`Error::RolledBack`] because of a statement, with the server's SQLSTATE.
+    RolledBack(Cow<'static, str>),
     /// Nothing: the caller cancelled the call.
     Cancelled,
     /// Nothing: this call cannot meet this fault.
@@ -48,6 +52,10 @@ pub(crate) enum Bound {
     Settle,
     /// `RetryPolicy::timeout`.
     Deadline,
+    /// The wait for a reply to a `COMMIT` that can be settled: 5 s, or half of the time left.
+    CommitReply,
+    /// `Config::failover_after`.
+    Failover,
     /// A timeout around the call.
     Caller,
 }
@@ -80,6 +88,10 @@ impl Outcome {
             Error::Conflict { .. } => Self::Conflict,
             Error::TransactionTimedOut { .. } => Self::TransactionTimedOut,
             Error::CommitUnknown { .. } => Self::CommitUnknown,
+            Error::OutcomeTable(_, error) => Self::OutcomeTable(code(error)),
+            Error::RolledBack(RollbackCause::StatementFailed(error)) => {
+                Self::RolledBack(code(error))
+            }
             error => Self::Otherwise(format!("{error:?}")),
         }
     }
@@ -92,6 +104,10 @@ impl Outcome {
             applied: Some(is_applied),
         }
     }
+}
+
+fn code(error: &ServerError) -> Cow<'static, str> {
+    error.code().code().to_owned().into()
 }
 
 impl Expected {
@@ -151,6 +167,8 @@ impl fmt::Display for Outcome {
             Self::Conflict => f.write_str("`Conflict`"),
             Self::TransactionTimedOut => f.write_str("`TransactionTimedOut`"),
             Self::CommitUnknown => f.write_str("`CommitUnknown`"),
+            Self::OutcomeTable(code) => write!(f, "`OutcomeTable`: {code}"),
+            Self::RolledBack(code) => write!(f, "`RolledBack`: {code}"),
             Self::Cancelled => f.write_str("nothing"),
             Self::Impossible => f.write_str("–"),
             Self::Otherwise(what) => f.write_str(what),
@@ -168,6 +186,8 @@ impl fmt::Display for Bound {
             Self::Ping => "after `ping_timeout`",
             Self::Settle => "after `settle_timeout`",
             Self::Deadline => "after `RetryPolicy::timeout`",
+            Self::CommitReply => "after 5 s without a reply to `COMMIT`",
+            Self::Failover => "after `failover_after`",
             Self::Caller => "until the caller's own timeout",
         })
     }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use dsql_local::{Counts, LocalCluster};
 use futures_util::future::try_join_all;
 use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout};
@@ -64,19 +65,21 @@ pub(crate) async fn check(setup: &Setup, are_stuck: bool) -> Result<(), String> 
     }
 }
 
-/// Waits until exactly this many sockets are open, and at most as many backends.
+/// Waits until exactly this many sockets are open, in both Regions together, and at most as many
+/// backends.
 async fn until_open(setup: &Setup, open: u64, are_stuck: bool) -> Result<(), String> {
     let cluster = &setup.cluster;
+    let counts = || [Some(cluster), cluster.peer()].map(|region| region.map(LocalCluster::counts));
     soon(
         || {
             if are_stuck {
                 // Each time: a connection may meet its fault after the call has ended.
                 cluster.release();
             }
-            let counts = cluster.counts();
-            counts.open == open && counts.backends <= open
+            let sum = |count: fn(&Counts) -> u64| counts().iter().flatten().map(count).sum::<u64>();
+            sum(|counts| counts.open) == open && sum(|counts| counts.backends) <= open
         },
-        || format!("{open} sockets expected: {:?}", cluster.counts()),
+        || format!("{open} sockets expected: {:?}", counts()),
     )
     .await
 }

@@ -15,6 +15,7 @@ pub(crate) enum Stage {
     Idle,
     QuerySent,
     RowsHalfRead,
+    OutcomeSent,
     CommitSent,
     CommitApplied,
     ReturnToPool,
@@ -31,6 +32,9 @@ pub(crate) enum Call {
     GetCancelled,
     /// A connection without a pool while the fault lasts.
     ConnectWhileItLasts,
+    /// A checkout that opens a connection, and an insert, with a peer that serves while the fault
+    /// lasts in the home Region.
+    GetWithPeer,
     /// A checkout of a connection that was used recently, and an insert.
     UsedLately,
     /// A checkout of a connection that is due for a ping, and an insert.
@@ -49,6 +53,10 @@ pub(crate) enum Call {
     TransactionCancelled,
     /// `Pool::transaction_with` an idempotent policy; the fault strikes once.
     Idempotent,
+    /// `Pool::transaction_with` an outcome table; the fault strikes once.
+    Recorded,
+    /// The same while the fault lasts.
+    RecordedWhileItLasts,
     /// A checkout and an insert after a connection was returned with a statement running.
     AfterStatement,
     /// The same after rows were left unread.
@@ -60,7 +68,7 @@ pub(crate) enum Call {
 }
 
 impl Stage {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Dns,
         Self::Tcp,
         Self::TlsHello,
@@ -71,6 +79,7 @@ impl Stage {
         Self::Idle,
         Self::QuerySent,
         Self::RowsHalfRead,
+        Self::OutcomeSent,
         Self::CommitSent,
         Self::CommitApplied,
         Self::ReturnToPool,
@@ -88,6 +97,7 @@ impl Stage {
             Self::Idle => "Idle",
             Self::QuerySent => "Query sent",
             Self::RowsHalfRead => "Rows half read",
+            Self::OutcomeSent => "Outcome sent",
             Self::CommitSent => "COMMIT sent and not applied",
             Self::CommitApplied => "COMMIT applied and reply lost",
             Self::ReturnToPool => "Return to pool",
@@ -122,6 +132,10 @@ impl Stage {
                 "One row of a query has arrived, and half of the next. In a transaction, an insert \
                  came before the query."
             }
+            Self::OutcomeSent => {
+                "The server has read the row for the outcome table and not inserted it. `COMMIT` \
+                 is in the same flight."
+            }
             Self::CommitSent => "The server has read `COMMIT` and not run it.",
             Self::CommitApplied => "The server has run `COMMIT` and not replied.",
             Self::ReturnToPool => {
@@ -145,6 +159,7 @@ impl Stage {
                 Call::GetWhileItLasts,
                 Call::GetCancelled,
                 Call::ConnectWhileItLasts,
+                Call::GetWithPeer,
             ],
             Self::Idle => &[Call::UsedLately, Call::PingDue],
             Self::QuerySent => &[
@@ -160,12 +175,14 @@ impl Stage {
                 Call::TransactionWhileItLasts,
                 Call::TransactionCancelled,
             ],
+            Self::OutcomeSent => &[Call::Recorded, Call::RecordedWhileItLasts],
             Self::CommitSent | Self::CommitApplied => &[
                 Call::ByHand,
                 Call::Transaction,
                 Call::TransactionWhileItLasts,
                 Call::TransactionCancelled,
                 Call::Idempotent,
+                Call::Recorded,
             ],
             Self::ReturnToPool => &[
                 Call::AfterStatement,
@@ -186,7 +203,7 @@ impl Stage {
             Self::Password => Local::Password,
             Self::Ready => Local::Ready,
             Self::Idle => Local::Idle,
-            Self::QuerySent => Local::Statement,
+            Self::QuerySent | Self::OutcomeSent => Local::Statement,
             Self::RowsHalfRead => Local::Rows,
             Self::CommitSent => Local::Commit,
             Self::CommitApplied => Local::Committed,
@@ -206,6 +223,7 @@ impl Call {
             Self::GetWhileItLasts => "`Pool::get`, while the fault lasts",
             Self::GetCancelled => "`Pool::get`, given up",
             Self::ConnectWhileItLasts => "`Config::connect`, while the fault lasts",
+            Self::GetWithPeer => "`Pool::get` with `Config::peer`, while the fault lasts at home",
             Self::UsedLately => "used lately",
             Self::PingDue => "idle for `ping_after`",
             Self::Statement => "a statement by `Pool::get`",
@@ -215,6 +233,8 @@ impl Call {
             Self::TransactionWhileItLasts => "`Pool::transaction`, while the fault lasts",
             Self::TransactionCancelled => "`Pool::transaction`, given up",
             Self::Idempotent => "`RetryPolicy::idempotent`, once",
+            Self::Recorded => "`RetryPolicy::outcomes`, once",
+            Self::RecordedWhileItLasts => "`RetryPolicy::outcomes`, while the fault lasts",
             Self::AfterStatement => "a statement was running",
             Self::AfterRows => "rows were unread",
             Self::AfterBegin => "a transaction was open",

@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use dsql_conn::{Error, Pool, PooledConnection, RetryPolicy, Transaction};
+use dsql_conn::{Error, Outcomes, Pool, PooledConnection, RetryPolicy, Transaction};
 use futures_util::future::{join_all, select};
 use futures_util::{FutureExt, StreamExt};
 use tokio::runtime::Handle;
@@ -22,8 +22,9 @@ impl Cell {
         let pool = &setup.pool;
         match self.call {
             Call::Get | Call::GetCancelled | Call::Statement | Call::ByHand | Call::Begin => {}
-            Call::GetWhileItLasts | Call::ConnectWhileItLasts | Call::TransactionWhileItLasts => {}
-            Call::Transaction | Call::TransactionCancelled | Call::Idempotent => {}
+            Call::GetWhileItLasts | Call::ConnectWhileItLasts | Call::GetWithPeer => {}
+            Call::Transaction | Call::TransactionCancelled | Call::TransactionWhileItLasts => {}
+            Call::Idempotent | Call::Recorded | Call::RecordedWhileItLasts => {}
             Call::UsedLately | Call::PingDue => {
                 warm(pool).await;
                 let connections = u64::from(pool.stats().connections);
@@ -77,9 +78,11 @@ impl Cell {
         match self.stage {
             Stage::ReturnToPool => setup.until_struck(1).await,
             Stage::Idle => {}
-            Stage::QuerySent | Stage::RowsHalfRead | Stage::CommitSent | Stage::CommitApplied => {
-                warm(pool).await;
-            }
+            Stage::QuerySent
+            | Stage::RowsHalfRead
+            | Stage::OutcomeSent
+            | Stage::CommitSent
+            | Stage::CommitApplied => warm(pool).await,
             _ => {}
         }
     }
@@ -91,7 +94,7 @@ impl Cell {
                 self.inject(setup, Repeat::Times(1));
                 insert(pool).await
             }
-            Call::GetWhileItLasts => {
+            Call::GetWhileItLasts | Call::GetWithPeer => {
                 self.inject(setup, Repeat::UntilCleared);
                 insert(pool).await
             }
@@ -127,7 +130,7 @@ impl Cell {
                 self.inject(setup, Repeat::Times(1));
                 self.transact(setup, |_| false).await
             }
-            Call::Transaction | Call::TransactionCancelled | Call::Idempotent => {
+            Call::Transaction | Call::TransactionCancelled | Call::Idempotent | Call::Recorded => {
                 self.transact(setup, |run| run == 0).await
             }
             Call::TransactionWhileItLasts if self.stage == Stage::QuerySent => {
@@ -135,6 +138,7 @@ impl Cell {
                 self.transact(setup, |_| false).await
             }
             Call::TransactionWhileItLasts => self.transact(setup, |_| true).await,
+            Call::RecordedWhileItLasts => self.transact(setup, |run| run == 0).await,
         }
     }
 
@@ -146,10 +150,13 @@ impl Cell {
             .pool
             .transaction_with(self.policy(), async |tx: Transaction| {
                 let is_due = is_due();
-                let strike = || {
-                    if is_due {
-                        self.inject(setup, Repeat::Times(1));
+                let strike = || match self.call {
+                    // Later attempts and their settling meet it, too.
+                    Call::RecordedWhileItLasts if is_due => {
+                        self.inject(setup, Repeat::UntilCleared);
                     }
+                    _ if is_due => self.inject(setup, Repeat::Times(1)),
+                    _ => {}
                 };
                 if self.stage == Stage::QuerySent {
                     strike();
@@ -184,6 +191,7 @@ impl Cell {
             .timeout(deadline);
         match self.call {
             Call::Idempotent => policy.idempotent(),
+            Call::Recorded | Call::RecordedWhileItLasts => policy.outcomes(OUTCOMES),
             _ => policy,
         }
     }
@@ -220,6 +228,7 @@ async fn warm(pool: &Pool) {
     );
 }
 
+const OUTCOMES: Outcomes = Outcomes::in_schema("public", "outcome");
 const INSERT: &str = "INSERT INTO note VALUES ('called')";
 const INSERT_IF_ABSENT: &str = "INSERT INTO note VALUES ('called') ON CONFLICT (text) DO NOTHING";
 const LEFT: &str = "INSERT INTO note VALUES ('left')";

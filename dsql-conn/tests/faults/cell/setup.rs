@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aws_credential_types::Credentials;
-use dsql_conn::{Config, Pool};
+use dsql_conn::{Config, Endpoint, Peer, Pool};
 use dsql_local::{Fault as Injected, LocalCluster};
 use tokio::time::sleep;
 
@@ -51,7 +51,9 @@ impl Cell {
     pub(super) async fn setup(&self, spare: Option<LocalCluster>) -> Setup {
         let cluster = match spare {
             Some(cluster) => cluster,
-            None => LocalCluster::start()
+            None => LocalCluster::builder()
+                .peer_region("us-west-2")
+                .start()
                 .await
                 .expect("the tests need a PostgreSQL on this machine"),
         };
@@ -88,14 +90,32 @@ impl Cell {
             Call::PingDue => Duration::ZERO,
             _ => LONG,
         };
+        let peer = cluster.peer().expect("a peer");
+        let peer_address = peer.address();
+        let peer: Endpoint = peer.endpoint().parse().expect("the cluster's own");
+        let peer_host = peer.host().to_owned();
         let resolver = Resolver::to(cluster.address());
         let resolving = resolver.clone();
         let config = Config::new(cluster.endpoint().parse().expect("the cluster's own"))
-            .resolver(move |_, _| resolving.clone().resolve())
+            .resolver(move |host, _| {
+                let home = resolving.clone();
+                let is_peer = host == peer_host;
+                async move {
+                    match is_peer {
+                        true => Ok(vec![peer_address]),
+                        false => home.resolve().await,
+                    }
+                }
+            })
             .root_certificates([cluster.ca_der().clone()])
             .unwrap()
             .credentials(credentials)
-            .connect_timeout(connect);
+            .connect_timeout(connect)
+            .failover_after(short(Bound::Failover));
+        let config = match self.call {
+            Call::GetWithPeer => config.peer(Peer::new(peer)).expect("another Region"),
+            _ => config,
+        };
         let size = match (self.stage, self.call) {
             // The next checkout has to get the same connection.
             (Stage::ReturnToPool, _) => 1,
@@ -159,4 +179,8 @@ impl Cell {
 const TABLE: &str = "
     CREATE TABLE IF NOT EXISTS public.note (text text PRIMARY KEY);
     GRANT ALL ON public.note TO admin;
-    TRUNCATE public.note";
+    TRUNCATE public.note;
+    CREATE TABLE IF NOT EXISTS public.outcome
+        (id uuid PRIMARY KEY, committed boolean NOT NULL, at timestamptz NOT NULL);
+    GRANT ALL ON public.outcome TO admin;
+    TRUNCATE public.outcome";

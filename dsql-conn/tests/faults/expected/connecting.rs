@@ -47,6 +47,7 @@ fn network_fault(fault: Fault) -> Row {
             lasting: served(),
             cancelled: Expected::impossible(),
             without_pool: served(),
+            with_peer: Expected::impossible(),
         }
         .row(),
         Fault::Garbage | Fault::Service(_) => unreachable!("the stages handle these"),
@@ -98,6 +99,13 @@ fn transient(reason: Reason) -> Row {
         lasting: Outcome::CheckoutTimeout(Some(reason)).by(Bound::Checkout),
         cancelled: Expected::impossible(),
         without_pool: Outcome::Connect(reason).by(Bound::Connect),
+        with_peer: match reason {
+            // Of an account or a cluster, not of a Region.
+            Reason::RateExceeded | Reason::TooManyConnections => {
+                Outcome::CheckoutTimeout(Some(reason)).by(Bound::Checkout)
+            }
+            _ => served(),
+        },
     }
     .row()
 }
@@ -110,6 +118,7 @@ fn silent() -> Row {
         lasting: timed_out.clone(),
         cancelled: cancelled(),
         without_pool: timed_out,
+        with_peer: Outcome::Served.by(Bound::Failover),
     }
     .row()
 }
@@ -125,6 +134,7 @@ struct Connecting {
     lasting: Expected,
     cancelled: Expected,
     without_pool: Expected,
+    with_peer: Expected,
 }
 
 impl Connecting {
@@ -134,7 +144,11 @@ impl Connecting {
             get: refused.clone(),
             lasting: refused.clone(),
             cancelled: Expected::impossible(),
-            without_pool: refused,
+            without_pool: refused.clone(),
+            with_peer: match reason {
+                Reason::NameResolution => served(),
+                _ => refused,
+            },
         }
     }
 
@@ -144,6 +158,7 @@ impl Connecting {
             self.lasting,
             self.cancelled,
             self.without_pool,
+            self.with_peer,
         ])
     }
 }

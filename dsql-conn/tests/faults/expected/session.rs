@@ -108,6 +108,7 @@ struct Commit {
     lasting: Expected,
     cancelled: Expected,
     idempotent: Expected,
+    recorded: Expected,
 }
 
 impl Commit {
@@ -120,6 +121,7 @@ impl Commit {
             lasting: unknown,
             cancelled: Expected::impossible(),
             idempotent: served(),
+            recorded: served(),
         }
     }
 
@@ -132,6 +134,7 @@ impl Commit {
             cancelled: cancelled(),
             // No time is left for another attempt.
             idempotent: unknown,
+            recorded: Outcome::Served.by(Bound::CommitReply),
         }
     }
 
@@ -142,6 +145,7 @@ impl Commit {
             lasting: refused(code),
             cancelled: Expected::impossible(),
             idempotent: refused(code),
+            recorded: refused(code),
         }
     }
 
@@ -152,6 +156,7 @@ impl Commit {
             self.lasting,
             self.cancelled,
             self.idempotent,
+            self.recorded,
         ])
     }
 
@@ -163,9 +168,37 @@ impl Commit {
             lasting: self.lasting.applied(),
             cancelled: self.cancelled.applied(),
             idempotent: self.idempotent.applied(),
+            recorded: self.recorded.applied(),
         }
         .row()
     }
+}
+
+/// The expectations of a transaction whose row for the outcome table a fault strikes.
+pub(super) fn outcome_sent(fault: Fault) -> Row {
+    let (once, lasting) = match fault {
+        Fault::Refuse | Fault::TryAgain => return Row::Impossible(ALREADY_CONNECTED),
+        Fault::Trickle => (served(), served()),
+        Fault::Reset | Fault::Eof | Fault::Garbage => (served(), unknown()),
+        Fault::Stall => (Outcome::Served.by(Bound::CommitReply), unknown()),
+        // Bytes that trickle are a reply: the row is inserted, and `COMMIT` applied.
+        Fault::Crawl => (Outcome::Served.by(Bound::CommitReply), unknown().applied()),
+        Fault::Service(service) => match session_error(service) {
+            None => return Row::Impossible(LOGGED_IN),
+            Some(SessionError::Conflict(_)) => (served_later(), conflict()),
+            // A lasting one would strike `COMMIT` itself.
+            Some(SessionError::Unavailable(_)) => (served_later(), Expected::impossible()),
+            Some(SessionError::Refusal(code)) => {
+                let once = match code.starts_with("42") {
+                    true => Outcome::OutcomeTable(code.into()).by(Bound::AtOnce),
+                    false => Outcome::RolledBack(code.into()).by(Bound::AtOnce),
+                };
+                (once, Expected::impossible())
+            }
+            Some(SessionError::Fatal(_)) => (served(), unknown()),
+        },
+    };
+    Row::Possible(vec![once, lasting])
 }
 
 pub(super) fn commit_sent(fault: Fault) -> Row {
@@ -180,6 +213,7 @@ pub(super) fn commit_sent(fault: Fault) -> Row {
                 once: served_later(),
                 lasting: conflict(),
                 idempotent: served_later(),
+                recorded: served_later(),
                 ..Commit::refused(code)
             }
             .row(),
@@ -202,6 +236,7 @@ pub(super) fn commit_applied(fault: Fault) -> Row {
             lasting: served(),
             cancelled: Expected::impossible(),
             idempotent: served(),
+            recorded: served(),
         }
         .row(),
         Fault::Service(service) => match session_error(service) {
@@ -264,6 +299,11 @@ fn lost() -> Expected {
 
 fn refused(code: &'static str) -> Expected {
     Outcome::Refused(code.into()).by(Bound::AtOnce)
+}
+
+/// Other connections do not settle it before the deadline.
+fn unknown() -> Expected {
+    Outcome::CommitUnknown.by(Bound::Deadline)
 }
 
 fn conflict() -> Expected {
