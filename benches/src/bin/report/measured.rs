@@ -106,6 +106,7 @@ const NAMES: &[&str] = &[
     "transaction",
     "sign",
     "storm",
+    "cpu",
     "fairness",
     "scale",
 ];

@@ -204,6 +204,21 @@ fn storm(rows: &[Row]) -> Table {
     table
 }
 
+fn cpu(rows: &[Row]) -> Table {
+    let header = ["program", "tasks", "connections", "least, µs", "median"];
+    let mut table = Table::new(header);
+    for row in rows {
+        table.row([
+            shown(row.text("program")).to_owned(),
+            figure(row.number("tasks"), ""),
+            figure(row.number("connections"), ""),
+            figure(row.number("min_us"), ""),
+            figure(row.number("p50_us"), ""),
+        ]);
+    }
+    table
+}
+
 fn fairness(rows: &[Row]) -> Table {
     let header =
         "program | served | tasks never served | median, µs | 99 % | 99 % by median | longest, ms";
@@ -337,6 +352,15 @@ const SECTIONS: &[Section] = &[
                takes each of them a millisecond.",
         charts: &[],
         table: storm,
+    },
+    Section {
+        title: "CPU",
+        record: "cpu",
+        text: "The CPU time of the client, on one thread, for a checkout, `SELECT 1` and the \
+               return: the pool, the driver, TLS and the system calls. The programs take turns, \
+               nine rounds each.",
+        charts: &[],
+        table: cpu,
     },
     Section {
         title: "Fairness",

@@ -104,6 +104,16 @@ pub(crate) fn all(measured: &Measured) -> Vec<Requirement> {
         })
         .and_then(|row| row.number("min_ns"));
     let by_untested = |program| Some(checkout(program, false, "min_ns")? / untested?);
+    let cpu = |program: &dyn Fn(&Row) -> bool, tasks: f64| {
+        let row = measured.row("cpu", |row| {
+            program(row) && row.number("tasks") == Some(tasks)
+        });
+        row.and_then(|row| row.number("min_us"))
+    };
+    let by_deadpool = |program: Program, tasks| {
+        let deadpool = cpu(&|row| row.is("program", DEADPOOL), tasks)?;
+        Some(cpu(&|row| program.is(row), tasks)? / deadpool)
+    };
     let fairness = |program: Program| {
         let row = measured.row("fairness", |row| program.is(row));
         row.and_then(|row| row.number("p99_by_p50"))
@@ -239,6 +249,20 @@ pub(crate) fn all(measured: &Measured) -> Vec<Requirement> {
             Program::PEERS.map(|peer| Some(checkout(peer, true, "min_ns")? / 1e3)),
         ),
         requirement(
+            "CPU of a warm query with its checkout, 64 tasks on 10 connections, by deadpool's",
+            1.15,
+            "×",
+            by_deadpool(Program::Ours, 64.0),
+            Program::PEERS.map(|peer| by_deadpool(peer, 64.0)),
+        ),
+        requirement(
+            "the same, one task",
+            1.0,
+            "×",
+            by_deadpool(Program::Ours, 1.0),
+            Program::PEERS.map(|peer| by_deadpool(peer, 1.0)),
+        ),
+        requirement(
             "fairness, p99 by p50 of 64 tasks' waits for 10 connections",
             5.0,
             "×",
@@ -258,6 +282,7 @@ fn scaled(field: &str, value: f64) -> f64 {
 }
 
 const UNTESTED: &str = "bb8-postgres, untested";
+const DEADPOOL: &str = "deadpool-postgres";
 const TYPED: &str = "typed";
 const TYPED_AHEAD: &str = "typed, password in the startup flight";
 const README: &str = "readme";
