@@ -5,6 +5,8 @@ mod conflict;
 mod connecting;
 mod freeze;
 mod lifetime;
+mod lost_commit;
+mod region;
 mod repeat;
 mod requests;
 mod shutdown;

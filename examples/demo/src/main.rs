@@ -98,7 +98,8 @@ async fn demo(args: &Args) -> Result<usize, Box<dyn Error>> {
     eprintln!("demo: building the Lambda (the first build takes minutes, the next ones seconds)");
     let binaries = Binaries::build().await?;
     eprintln!("demo: starting a local cluster");
-    let cluster = LocalCluster::start().await?;
+    let cluster = LocalCluster::builder().peer_region("us-west-2");
+    let cluster = cluster.start().await?;
     let life = Life {
         environment: Environment::of(&cluster)?,
         function: cluster.identity("generate-game", &[Action::DbConnect]),
@@ -112,7 +113,7 @@ async fn demo(args: &Args) -> Result<usize, Box<dyn Error>> {
     if args.serve {
         return serve(&life, form, args.port).await;
     }
-    let mut steps = Steps::new(form, 14);
+    let mut steps = Steps::new(form, 16);
     steps.run("bootstrap as admin", life.bootstrap()).await;
     let mut started = steps.run("cold start", life.cold_start()).await;
     steps
@@ -131,10 +132,12 @@ async fn demo(args: &Args) -> Result<usize, Box<dyn Error>> {
         .run("SIGTERM after a stall", life.shut_down_stalled())
         .await;
     steps.run("lost answer", life.lost_answer()).await;
+    steps.run("lost COMMIT", life.lost_commit()).await;
     steps.run("freeze and thaw", life.freeze()).await;
     steps.run("lifetime", life.lifetime()).await;
     steps.run("waking cluster", life.waking()).await;
     steps.run("throttled connect", life.throttled()).await;
+    steps.run("failed Region", life.region()).await;
     steps.run("role without permission", life.denied()).await;
     steps.sum_up(start.elapsed());
     Ok(steps.failed())
