@@ -4,3 +4,4 @@ mod account;
 mod bootstrap;
 mod games;
 mod resource;
+mod sweep;
