@@ -19,10 +19,12 @@ import { acknowledgeCheckov } from "./checkov.ts";
 import type { ClusterReference } from "./cluster.ts";
 import { clusterMetric } from "./cluster-metrics.ts";
 import type { GameFunction } from "./game-function.ts";
+import type { Sweep } from "./sweep.ts";
 
 export interface AlarmsProps {
   readonly api: RestApi;
   readonly game: GameFunction;
+  readonly sweep: Sweep;
   readonly cluster: ClusterReference;
   /** Subscribed to the topic from the start. */
   readonly email?: string;
@@ -41,7 +43,7 @@ export class Alarms extends Construct {
 
   constructor(scope: Construct, id: string, props: AlarmsProps) {
     super(scope, id);
-    const { api, game, cluster, email, encryptionKey } = props;
+    const { api, game, sweep, cluster, email, encryptionKey } = props;
 
     this.topic = new Topic(this, "Topic", { enforceSSL: true, masterKey: encryptionKey });
     if (!encryptionKey) {
@@ -102,6 +104,12 @@ export class Alarms extends Construct {
         "More than a tenth of the transactions conflicted for 15 minutes: callers write the same rows.",
       threshold: 10,
       evaluationPeriods: 3,
+    });
+    this.alarm("Sweep", sweep.failures.with({ period: PERIOD }), {
+      alarmDescription:
+        "Old outcomes of transactions were not deleted today. The log of the sweep has the cause.",
+      threshold: 1,
+      evaluationPeriods: 1,
     });
     this.alarm("DatabaseCost", clusterMetric(cluster, "TotalDPU", Duration.hours(1)), {
       alarmDescription:

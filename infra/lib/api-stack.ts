@@ -8,11 +8,13 @@ import type { ClusterReference } from "./cluster.ts";
 import { GameDashboard } from "./dashboard.ts";
 import { type Authorizer, GameApi } from "./game-api.ts";
 import type { GameFunction } from "./game-function.ts";
+import type { Sweep } from "./sweep.ts";
 import { WebAcl } from "./web-acl.ts";
 
 export interface ApiStackProps extends StackProps {
   readonly cluster: ClusterReference;
   readonly game: GameFunction;
+  readonly sweep: Sweep;
   readonly stageName: string;
   readonly keyGenerations?: readonly number[];
   readonly keyReaderRoleArn?: string;
@@ -28,7 +30,7 @@ export interface ApiStackProps extends StackProps {
 export class ApiStack extends Stack {
   constructor(scope: Construct, id: string, props: ApiStackProps) {
     super(scope, id, props);
-    const { cluster, game, stageName, monthlyBudget } = props;
+    const { cluster, game, sweep, stageName, monthlyBudget } = props;
     const key = props.kmsKeyArn ? Key.fromKeyArn(this, "Key", props.kmsKeyArn) : undefined;
 
     const keys = new CallerKeys(this, "Caller", {
@@ -51,6 +53,7 @@ export class ApiStack extends Stack {
     const { topic } = new Alarms(this, "Alarms", {
       api,
       game,
+      sweep,
       cluster,
       email: props.alarmEmail,
       encryptionKey: key,

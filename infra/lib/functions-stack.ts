@@ -8,6 +8,7 @@ import type { ClusterReference } from "./cluster.ts";
 import { Execution } from "./execution.ts";
 import { GameFunction } from "./game-function.ts";
 import type { FunctionNetwork } from "./network.ts";
+import { Sweep } from "./sweep.ts";
 
 export interface FunctionsStackProps extends StackProps {
   readonly cluster: ClusterReference;
@@ -16,7 +17,7 @@ export interface FunctionsStackProps extends StackProps {
   /** Encrypts the logs. Defaults to the key of CloudWatch. */
   readonly kmsKeyArn?: string;
   /** Built programs. */
-  readonly code: { readonly game: Code; readonly bootstrap: Code };
+  readonly code: { readonly game: Code; readonly bootstrap: Code; readonly sweep: Code };
   readonly architecture: Architecture;
   /** See {@link GameFunctionProps}. */
   readonly memorySize?: number;
@@ -26,9 +27,10 @@ export interface FunctionsStackProps extends StackProps {
   readonly reservedConcurrency?: number | "none";
 }
 
-/** The Lambda, and the bootstrap that grants it access before. */
+/** The Lambda, the bootstrap that grants it access before, and the sweep of its outcomes. */
 export class FunctionsStack extends Stack {
   readonly game: GameFunction;
+  readonly sweep: Sweep;
 
   constructor(scope: Construct, id: string, props: FunctionsStackProps) {
     super(scope, id, props);
@@ -36,8 +38,14 @@ export class FunctionsStack extends Stack {
       props;
     const logKey = props.kmsKeyArn ? Key.fromKeyArn(this, "LogKey", props.kmsKeyArn) : undefined;
 
-    // A separate construct: the bootstrap needs the role before the function exists.
+    // Separate constructs: the bootstrap needs the roles before the functions exist.
     const execution = new Execution(this, "GameExecution", {
+      statements: [new PolicyStatement({ actions: ["dsql:DbConnect"], resources: [cluster.arn] })],
+      tracing: true,
+      inVpc: network !== undefined,
+      logKey,
+    });
+    const sweeping = new Execution(this, "SweepExecution", {
       statements: [new PolicyStatement({ actions: ["dsql:DbConnect"], resources: [cluster.arn] })],
       tracing: true,
       inVpc: network !== undefined,
@@ -47,8 +55,8 @@ export class FunctionsStack extends Stack {
       code: code.bootstrap,
       architecture,
       cluster,
-      databaseRole: DATABASE_ROLE,
-      grantee: execution.role,
+      game: { databaseRole: DATABASE_ROLE, grantee: execution.role },
+      sweeper: { databaseRole: SWEEPER_ROLE, grantee: sweeping.role },
       network,
       logKey,
     });
@@ -64,6 +72,15 @@ export class FunctionsStack extends Stack {
       reservedConcurrency,
     });
     this.game.function.node.addDependency(bootstrap);
+    this.sweep = new Sweep(this, "Sweep", {
+      code: code.sweep,
+      architecture,
+      cluster,
+      execution: sweeping,
+      network,
+      databaseRole: SWEEPER_ROLE,
+    });
+    this.sweep.function.node.addDependency(bootstrap);
 
     new CfnOutput(this, "GameFunctionName", { value: this.game.function.functionName });
     new CfnOutput(this, "GameFunctionVersion", { value: this.game.version.version });
@@ -71,7 +88,12 @@ export class FunctionsStack extends Stack {
     new CfnOutput(this, "BootstrapLogGroupName", {
       value: bootstrap.execution.logGroup.logGroupName,
     });
+    new CfnOutput(this, "SweepFunctionName", { value: this.sweep.function.functionName });
+    new CfnOutput(this, "SweepLogGroupName", { value: sweeping.logGroup.logGroupName });
   }
 }
 
 const DATABASE_ROLE = "game";
+
+/** May only read and delete outcomes. */
+const SWEEPER_ROLE = "game_sweeper";
