@@ -12,6 +12,8 @@ import { Sweep } from "./sweep.ts";
 
 export interface FunctionsStackProps extends StackProps {
   readonly cluster: ClusterReference;
+  /** The cluster of the other Region. Defaults to none. */
+  readonly peer?: ClusterReference;
   /** Defaults to no VPC. */
   readonly network?: FunctionNetwork;
   /** Encrypts the logs. Defaults to the key of CloudWatch. */
@@ -34,13 +36,18 @@ export class FunctionsStack extends Stack {
 
   constructor(scope: Construct, id: string, props: FunctionsStackProps) {
     super(scope, id, props);
-    const { cluster, code, architecture, memorySize, timeout, reservedConcurrency, network } =
+    const { cluster, peer, code, architecture, memorySize, timeout, reservedConcurrency, network } =
       props;
     const logKey = props.kmsKeyArn ? Key.fromKeyArn(this, "LogKey", props.kmsKeyArn) : undefined;
 
     // Separate constructs: the bootstrap needs the roles before the functions exist.
     const execution = new Execution(this, "GameExecution", {
-      statements: [new PolicyStatement({ actions: ["dsql:DbConnect"], resources: [cluster.arn] })],
+      statements: [
+        new PolicyStatement({
+          actions: ["dsql:DbConnect"],
+          resources: peer ? [cluster.arn, peer.arn] : [cluster.arn],
+        }),
+      ],
       tracing: true,
       inVpc: network !== undefined,
       logKey,
@@ -64,6 +71,7 @@ export class FunctionsStack extends Stack {
       code: code.game,
       architecture,
       cluster,
+      peer,
       execution,
       network,
       databaseRole: DATABASE_ROLE,

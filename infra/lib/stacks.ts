@@ -35,6 +35,7 @@ export function addStacks(app: App, settings: Settings): Stacks {
     description:
       "generate-game: the Lambda, the bootstrap of its schema, and the sweep of its outcomes",
     cluster: storage.cluster,
+    peer: settings.peer,
     network: storage.network,
     kmsKeyArn: settings.kmsKeyArn,
     code: {

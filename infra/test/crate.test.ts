@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { REFUSALS } from "../lib/game-function.ts";
 import { BOOTSTRAP, functionOf, GAME, SWEEP, Synthesis } from "./support/synthesis.ts";
+import { VARIANTS } from "./support/variants.ts";
 
 // The stacks and the programs share names that no compiler checks.
 
@@ -26,7 +27,7 @@ test("every variable of the programs is one that they read", () => {
     ...words(source("examples/generate-game/src/bootstrap/grantee.rs")),
     ...words(source("examples/generate-game/src/http.rs")),
   ]);
-  const { functions } = new Synthesis();
+  const { functions } = new Synthesis(VARIANTS["multi-region"]);
   for (const program of [GAME, BOOTSTRAP, SWEEP]) {
     const [, { Properties }] = functionOf(functions, program);
     for (const name of Object.keys(Properties.Environment.Variables)) {

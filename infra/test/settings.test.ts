@@ -23,6 +23,7 @@ test("a Region is all that has to be named", () => {
     kmsKeyArn: undefined,
     multiRegion: undefined,
     existingCluster: undefined,
+    peer: undefined,
     backupRetentionDays: 35,
     permissionsBoundary: undefined,
     network: undefined,
