@@ -40,6 +40,7 @@ export interface AlarmsProps {
  */
 export class Alarms extends Construct {
   readonly topic: Topic;
+  readonly serverErrors: Alarm;
 
   constructor(scope: Construct, id: string, props: AlarmsProps) {
     super(scope, id);
@@ -62,13 +63,17 @@ export class Alarms extends Construct {
       }),
     );
 
-    this.alarm("ServerErrors", api.metricServerError({ statistic: Stats.SUM, period: PERIOD }), {
-      alarmDescription:
-        "Callers got 5xx answers. Filter the function's log by level ERROR for the cause.",
-      // A single error can be a crashed copy, or a cluster that woke up too slowly.
-      threshold: 3,
-      evaluationPeriods: 1,
-    });
+    this.serverErrors = this.alarm(
+      "ServerErrors",
+      api.metricServerError({ statistic: Stats.SUM, period: PERIOD }),
+      {
+        alarmDescription:
+          "Callers got 5xx answers. Filter the function's log by level ERROR for the cause.",
+        // A single error can be a crashed copy, or a cluster that woke up too slowly.
+        threshold: 3,
+        evaluationPeriods: 1,
+      },
+    );
     this.alarm("ClientErrors", clientErrorShare(api), {
       alarmDescription:
         "More than half of the requests got 4xx answers for 15 minutes: a client or its key is broken. See the fields `status` and `error` of the access log.",
@@ -123,7 +128,7 @@ export class Alarms extends Construct {
     id: string,
     metric: IMetric & { createAlarm: CreateAlarm },
     options: CreateAlarmOptions,
-  ): void {
+  ): Alarm {
     const alarm = metric.createAlarm(this, id, {
       treatMissingData: TreatMissingData.NOT_BREACHING,
       comparisonOperator: ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
@@ -132,6 +137,7 @@ export class Alarms extends Construct {
     const action = new SnsAction(this.topic);
     alarm.addAlarmAction(action);
     alarm.addOkAction(action);
+    return alarm;
   }
 }
 

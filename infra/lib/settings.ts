@@ -29,6 +29,7 @@ export interface Settings {
   readonly authorizer: Authorizer | undefined;
   readonly webAcl: boolean;
   readonly monthlyBudget: number | undefined;
+  readonly faultInjection: boolean;
 }
 
 /**
@@ -90,6 +91,7 @@ export function settings(environment: Environment): Settings {
     authorizer: authorizer(read),
     webAcl: read.matching("GAME_WEB_ACL", /^(on|off)$/, "write on or off") === "on",
     monthlyBudget: read.number("GAME_MONTHLY_BUDGET_USD"),
+    faultInjection: read.matching("GAME_FAULT_INJECTION", /^(on|off)$/, "write on or off") === "on",
   };
 }
 

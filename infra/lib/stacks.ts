@@ -50,6 +50,7 @@ export function addStacks(app: App, settings: Settings): Stacks {
     env,
     description: "generate-game: the API, its key and its alarms",
     cluster: storage.cluster,
+    peer: settings.peer,
     game: functions.game,
     sweep: functions.sweep,
     stageName: stage,
@@ -59,6 +60,7 @@ export function addStacks(app: App, settings: Settings): Stacks {
     webAcl: settings.webAcl,
     alarmEmail: settings.alarmEmail,
     monthlyBudget: settings.monthlyBudget,
+    faultInjection: settings.faultInjection,
     kmsKeyArn: settings.kmsKeyArn,
   });
   if (settings.existingCluster) {

@@ -212,6 +212,13 @@ const NEEDS: Readonly<Record<string, Needs>> = {
       ...["RemoveTargets", ...TAGS],
     ),
   },
+  "AWS::FIS::ExperimentTemplate": {
+    always: [
+      ...of("fis", "CreateExperimentTemplate", "DeleteExperimentTemplate"),
+      ...of("fis", "GetExperimentTemplate", "UpdateExperimentTemplate", ...TAGS),
+      "iam:PassRole",
+    ],
+  },
   "AWS::IAM::Role": {
     always: of(
       "iam",
