@@ -19,10 +19,12 @@ import { acknowledgeCheckov } from "./checkov.ts";
 import type { ClusterReference } from "./cluster.ts";
 import { clusterMetric } from "./cluster-metrics.ts";
 import type { GameFunction } from "./game-function.ts";
+import type { Sweep } from "./sweep.ts";
 
 export interface AlarmsProps {
   readonly api: RestApi;
   readonly game: GameFunction;
+  readonly sweep: Sweep;
   readonly cluster: ClusterReference;
   /** Subscribed to the topic from the start. */
   readonly email?: string;
@@ -38,10 +40,11 @@ export interface AlarmsProps {
  */
 export class Alarms extends Construct {
   readonly topic: Topic;
+  readonly serverErrors: Alarm;
 
   constructor(scope: Construct, id: string, props: AlarmsProps) {
     super(scope, id);
-    const { api, game, cluster, email, encryptionKey } = props;
+    const { api, game, sweep, cluster, email, encryptionKey } = props;
 
     this.topic = new Topic(this, "Topic", { enforceSSL: true, masterKey: encryptionKey });
     if (!encryptionKey) {
@@ -60,13 +63,17 @@ export class Alarms extends Construct {
       }),
     );
 
-    this.alarm("ServerErrors", api.metricServerError({ statistic: Stats.SUM, period: PERIOD }), {
-      alarmDescription:
-        "Callers got 5xx answers. Filter the function's log by level ERROR for the cause.",
-      // A single error can be a crashed copy, or a cluster that woke up too slowly.
-      threshold: 3,
-      evaluationPeriods: 1,
-    });
+    this.serverErrors = this.alarm(
+      "ServerErrors",
+      api.metricServerError({ statistic: Stats.SUM, period: PERIOD }),
+      {
+        alarmDescription:
+          "Callers got 5xx answers. Filter the function's log by level ERROR for the cause.",
+        // A single error can be a crashed copy, or a cluster that woke up too slowly.
+        threshold: 3,
+        evaluationPeriods: 1,
+      },
+    );
     this.alarm("ClientErrors", clientErrorShare(api), {
       alarmDescription:
         "More than half of the requests got 4xx answers for 15 minutes: a client or its key is broken. See the fields `status` and `error` of the access log.",
@@ -103,6 +110,12 @@ export class Alarms extends Construct {
       threshold: 10,
       evaluationPeriods: 3,
     });
+    this.alarm("Sweep", sweep.failures.with({ period: PERIOD }), {
+      alarmDescription:
+        "Old outcomes of transactions were not deleted today. The log of the sweep has the cause.",
+      threshold: 1,
+      evaluationPeriods: 1,
+    });
     this.alarm("DatabaseCost", clusterMetric(cluster, "TotalDPU", Duration.hours(1)), {
       alarmDescription:
         "The cluster used more than 10,000 DPU in an hour: more traffic than expected, or a statement that reads a whole table.",
@@ -115,7 +128,7 @@ export class Alarms extends Construct {
     id: string,
     metric: IMetric & { createAlarm: CreateAlarm },
     options: CreateAlarmOptions,
-  ): void {
+  ): Alarm {
     const alarm = metric.createAlarm(this, id, {
       treatMissingData: TreatMissingData.NOT_BREACHING,
       comparisonOperator: ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
@@ -124,6 +137,7 @@ export class Alarms extends Construct {
     const action = new SnsAction(this.topic);
     alarm.addAlarmAction(action);
     alarm.addOkAction(action);
+    return alarm;
   }
 }
 

@@ -14,16 +14,21 @@ export interface BootstrapProps {
   readonly code: Code;
   readonly architecture: Architecture;
   readonly cluster: ClusterReference;
-  /** The database role to create. */
-  readonly databaseRole: string;
-  /** The IAM role that may use the database role. */
-  readonly grantee: IRole;
+  readonly game: Grant;
+  readonly sweeper: Grant;
   readonly network?: FunctionNetwork;
   readonly logKey?: IKey;
 }
 
+export interface Grant {
+  /** The database role to create. */
+  readonly databaseRole: string;
+  /** The IAM role that may use the database role. */
+  readonly grantee: IRole;
+}
+
 /**
- * Prepares the cluster in each deployment that changes the schema or the granted role. Dependent
+ * Prepares the cluster in each deployment that changes the schema or a granted role. Dependent
  * resources wait until it succeeds. If it fails, CloudFormation rolls the deployment back.
  *
  * A custom resource instead of `aws-cdk-lib/triggers`: the function that invokes a trigger cannot
@@ -34,7 +39,7 @@ export class Bootstrap extends Construct {
 
   constructor(scope: Construct, id: string, props: BootstrapProps) {
     super(scope, id);
-    const { cluster, grantee, network, logKey } = props;
+    const { cluster, game, sweeper, network, logKey } = props;
 
     this.execution = new Execution(this, "Execution", {
       statements: [
@@ -54,8 +59,10 @@ export class Bootstrap extends Construct {
         DSQL_ENDPOINT: cluster.endpoint,
         DSQL_USER: "admin",
         DSQL_APPLICATION_NAME: "bootstrap",
-        GAME_ROLE: props.databaseRole,
-        GAME_ROLE_ARN: grantee.roleArn,
+        GAME_ROLE: game.databaseRole,
+        GAME_ROLE_ARN: game.grantee.roleArn,
+        GAME_SWEEPER_ROLE: sweeper.databaseRole,
+        GAME_SWEEPER_ROLE_ARN: sweeper.grantee.roleArn,
       },
       memorySize: 256,
       timeout: TIMEOUT,
@@ -96,7 +103,8 @@ export class Bootstrap extends Construct {
         // contains the schema, and with the settings.
         version: bootstrap.currentVersion.version,
         endpoint: cluster.endpoint,
-        grantee: grantee.roleArn,
+        grantee: game.grantee.roleArn,
+        sweeper: sweeper.grantee.roleArn,
       },
       // Nothing to delete: the schema stays in the cluster. RETAIN keeps the function from running
       // when the stack is deleted, possibly after its cluster.

@@ -148,4 +148,5 @@ function check({ witnessRegion, clusterArns }: MultiRegion, region: string): voi
 
 const REGION = /^[a-z]{2}(-[a-z]+)+-\d$/;
 
-const CLUSTER_ARN = /^arn:aws[a-z-]*:dsql:([a-z0-9-]+):\d{12}:cluster\/([a-z0-9]{26})$/;
+/** Captures the Region and the identifier. */
+export const CLUSTER_ARN = /^arn:aws[a-z-]*:dsql:([a-z0-9-]+):\d{12}:cluster\/([a-z0-9]{26})$/;

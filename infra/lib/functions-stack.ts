@@ -8,15 +8,18 @@ import type { ClusterReference } from "./cluster.ts";
 import { Execution } from "./execution.ts";
 import { GameFunction } from "./game-function.ts";
 import type { FunctionNetwork } from "./network.ts";
+import { Sweep } from "./sweep.ts";
 
 export interface FunctionsStackProps extends StackProps {
   readonly cluster: ClusterReference;
+  /** The cluster of the other Region. Defaults to none. */
+  readonly peer?: ClusterReference;
   /** Defaults to no VPC. */
   readonly network?: FunctionNetwork;
   /** Encrypts the logs. Defaults to the key of CloudWatch. */
   readonly kmsKeyArn?: string;
   /** Built programs. */
-  readonly code: { readonly game: Code; readonly bootstrap: Code };
+  readonly code: { readonly game: Code; readonly bootstrap: Code; readonly sweep: Code };
   readonly architecture: Architecture;
   /** See {@link GameFunctionProps}. */
   readonly memorySize?: number;
@@ -26,18 +29,30 @@ export interface FunctionsStackProps extends StackProps {
   readonly reservedConcurrency?: number | "none";
 }
 
-/** The Lambda, and the bootstrap that grants it access before. */
+/** The Lambda, the bootstrap that grants it access before, and the sweep of its outcomes. */
 export class FunctionsStack extends Stack {
   readonly game: GameFunction;
+  readonly sweep: Sweep;
 
   constructor(scope: Construct, id: string, props: FunctionsStackProps) {
     super(scope, id, props);
-    const { cluster, code, architecture, memorySize, timeout, reservedConcurrency, network } =
+    const { cluster, peer, code, architecture, memorySize, timeout, reservedConcurrency, network } =
       props;
     const logKey = props.kmsKeyArn ? Key.fromKeyArn(this, "LogKey", props.kmsKeyArn) : undefined;
 
-    // A separate construct: the bootstrap needs the role before the function exists.
+    // Separate constructs: the bootstrap needs the roles before the functions exist.
     const execution = new Execution(this, "GameExecution", {
+      statements: [
+        new PolicyStatement({
+          actions: ["dsql:DbConnect"],
+          resources: peer ? [cluster.arn, peer.arn] : [cluster.arn],
+        }),
+      ],
+      tracing: true,
+      inVpc: network !== undefined,
+      logKey,
+    });
+    const sweeping = new Execution(this, "SweepExecution", {
       statements: [new PolicyStatement({ actions: ["dsql:DbConnect"], resources: [cluster.arn] })],
       tracing: true,
       inVpc: network !== undefined,
@@ -47,8 +62,8 @@ export class FunctionsStack extends Stack {
       code: code.bootstrap,
       architecture,
       cluster,
-      databaseRole: DATABASE_ROLE,
-      grantee: execution.role,
+      game: { databaseRole: DATABASE_ROLE, grantee: execution.role },
+      sweeper: { databaseRole: SWEEPER_ROLE, grantee: sweeping.role },
       network,
       logKey,
     });
@@ -56,6 +71,7 @@ export class FunctionsStack extends Stack {
       code: code.game,
       architecture,
       cluster,
+      peer,
       execution,
       network,
       databaseRole: DATABASE_ROLE,
@@ -64,6 +80,15 @@ export class FunctionsStack extends Stack {
       reservedConcurrency,
     });
     this.game.function.node.addDependency(bootstrap);
+    this.sweep = new Sweep(this, "Sweep", {
+      code: code.sweep,
+      architecture,
+      cluster,
+      execution: sweeping,
+      network,
+      databaseRole: SWEEPER_ROLE,
+    });
+    this.sweep.function.node.addDependency(bootstrap);
 
     new CfnOutput(this, "GameFunctionName", { value: this.game.function.functionName });
     new CfnOutput(this, "GameFunctionVersion", { value: this.game.version.version });
@@ -71,7 +96,12 @@ export class FunctionsStack extends Stack {
     new CfnOutput(this, "BootstrapLogGroupName", {
       value: bootstrap.execution.logGroup.logGroupName,
     });
+    new CfnOutput(this, "SweepFunctionName", { value: this.sweep.function.functionName });
+    new CfnOutput(this, "SweepLogGroupName", { value: sweeping.logGroup.logGroupName });
   }
 }
 
 const DATABASE_ROLE = "game";
+
+/** May only read and delete outcomes. */
+const SWEEPER_ROLE = "game_sweeper";

@@ -12,6 +12,8 @@ export interface GameFunctionProps {
   readonly code: Code;
   readonly architecture: Architecture;
   readonly cluster: ClusterReference;
+  /** The cluster of the other Region, which serves while this one is away. Defaults to none. */
+  readonly peer?: ClusterReference;
   readonly execution: Execution;
   readonly network?: FunctionNetwork;
   /** The database role that the bootstrap creates. */
@@ -69,6 +71,12 @@ export class GameFunction extends Construct {
         DSQL_CONNECT_TIMEOUT_SECONDS: "2",
         DSQL_CHECKOUT_TIMEOUT_SECONDS: "3",
         GAME_ANSWER_WITHIN_MILLIS: ANSWER_WITHIN.toMilliseconds().toString(),
+        ...(props.peer && {
+          DSQL_PEER_ENDPOINT: props.peer.endpoint,
+          // A lost COMMIT takes up to half of ANSWER_WITHIN before it is settled. The other half
+          // has to hold this, a new connection to the peer, and the settling.
+          DSQL_FAILOVER_AFTER_SECONDS: "0.5",
+        }),
       },
       // Old versions remain for a rollback.
       currentVersionOptions: { removalPolicy: RemovalPolicy.RETAIN },

@@ -47,7 +47,7 @@ export class RustFunction extends LambdaFunction {
       tracing: Tracing.ACTIVE,
     });
     acknowledgeCheckov(this, {
-      CKV_AWS_116: "All callers are synchronous, so no event is lost.",
+      CKV_AWS_116: "Callers wait for the answer, or the next run of a schedule does the same work.",
       CKV_AWS_173: "Its variables are not secret. The password is a token that the role signs.",
       ...(network
         ? {}
@@ -57,7 +57,7 @@ export class RustFunction extends LambdaFunction {
       ...(props.reservedConcurrentExecutions === undefined
         ? {
             CKV_AWS_115:
-              "GAME_RESERVED_CONCURRENCY is none, or this is the bootstrap, which runs once.",
+              "GAME_RESERVED_CONCURRENCY is none, or it runs once per deployment or once a day.",
           }
         : {}),
     });

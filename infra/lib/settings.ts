@@ -1,7 +1,8 @@
 import { Architecture } from "aws-cdk-lib/aws-lambda";
-import type { ExistingCluster, MultiRegion } from "./cluster.ts";
+import type { ClusterReference, ExistingCluster, MultiRegion } from "./cluster.ts";
 import type { Authorizer } from "./game-api.ts";
 import type { NetworkProps } from "./network.ts";
+import { peerOf } from "./peer.ts";
 
 /** The settings of a deployment. */
 export interface Settings {
@@ -19,6 +20,8 @@ export interface Settings {
   readonly kmsKeyArn: string | undefined;
   readonly multiRegion: MultiRegion | undefined;
   readonly existingCluster: ExistingCluster | undefined;
+  /** The cluster of the other Region, if the function may move there. */
+  readonly peer: ClusterReference | undefined;
   /** Undefined without backups. */
   readonly backupRetentionDays: number | undefined;
   readonly permissionsBoundary: string | undefined;
@@ -26,6 +29,7 @@ export interface Settings {
   readonly authorizer: Authorizer | undefined;
   readonly webAcl: boolean;
   readonly monthlyBudget: number | undefined;
+  readonly faultInjection: boolean;
 }
 
 /**
@@ -70,6 +74,13 @@ export function settings(environment: Environment): Settings {
     ),
     multiRegion: multiRegion(read),
     existingCluster: existingCluster(read),
+    peer: peerOf({
+      region,
+      clusterArns: read.list("GAME_CLUSTER_ARNS"),
+      clusterEndpoints: read.list("GAME_CLUSTER_ENDPOINTS"),
+      existingCluster: existingCluster(read),
+      inVpc: network(read) !== undefined,
+    }),
     backupRetentionDays: backupRetentionDays(read, stage),
     permissionsBoundary: read.matching(
       "GAME_PERMISSIONS_BOUNDARY_ARN",
@@ -80,6 +91,7 @@ export function settings(environment: Environment): Settings {
     authorizer: authorizer(read),
     webAcl: read.matching("GAME_WEB_ACL", /^(on|off)$/, "write on or off") === "on",
     monthlyBudget: read.number("GAME_MONTHLY_BUDGET_USD"),
+    faultInjection: read.matching("GAME_FAULT_INJECTION", /^(on|off)$/, "write on or off") === "on",
   };
 }
 

@@ -32,13 +32,16 @@ export function addStacks(app: App, settings: Settings): Stacks {
   });
   const functions = new FunctionsStack(app, of("Functions"), {
     env,
-    description: "generate-game: the Lambda, and the bootstrap of its schema",
+    description:
+      "generate-game: the Lambda, the bootstrap of its schema, and the sweep of its outcomes",
     cluster: storage.cluster,
+    peer: settings.peer,
     network: storage.network,
     kmsKeyArn: settings.kmsKeyArn,
     code: {
       game: rustAsset(join(assets, "generate-game"), architecture),
       bootstrap: rustAsset(join(assets, "bootstrap"), architecture),
+      sweep: rustAsset(join(assets, "sweep"), architecture),
     },
     architecture,
     reservedConcurrency: settings.reservedConcurrency,
@@ -47,7 +50,9 @@ export function addStacks(app: App, settings: Settings): Stacks {
     env,
     description: "generate-game: the API, its key and its alarms",
     cluster: storage.cluster,
+    peer: settings.peer,
     game: functions.game,
+    sweep: functions.sweep,
     stageName: stage,
     keyGenerations: settings.apiKeyGenerations,
     keyReaderRoleArn: settings.smokeTestRoleArn,
@@ -55,6 +60,7 @@ export function addStacks(app: App, settings: Settings): Stacks {
     webAcl: settings.webAcl,
     alarmEmail: settings.alarmEmail,
     monthlyBudget: settings.monthlyBudget,
+    faultInjection: settings.faultInjection,
     kmsKeyArn: settings.kmsKeyArn,
   });
   if (settings.existingCluster) {

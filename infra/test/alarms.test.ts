@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { found, functionOf, GAME, only, Synthesis } from "./support/synthesis.ts";
+import { found, functionOf, GAME, only, SWEEP, Synthesis } from "./support/synthesis.ts";
 
 const synthesis = new Synthesis({ GAME_ALARM_EMAIL: "ops@example.com" });
 const { api, functions, storage } = synthesis;
 
-test("there are alarms for errors, latency, throttles, refusals and the cluster", () => {
+test("there are alarms for errors, latency, throttles, refusals, the sweep and the cluster", () => {
   const [game] = functionOf(functions, GAME);
+  const [sweep] = functionOf(functions, SWEEP);
   const [topic] = only(api, "AWS::SNS::Topic");
   const [cluster] = only(storage, "AWS::DSQL::Cluster");
   const alarms = Object.values(found(api, "AWS::CloudWatch::Alarm")).map(({ Properties }) => {
@@ -41,6 +42,7 @@ test("there are alarms for errors, latency, throttles, refusals and the cluster"
       ["OccConflicts", "Sum", identifier],
       ["TotalTransactions", "Sum", identifier],
     ],
+    [["AsyncEventsDropped", "Sum", { Ref: sweep }]],
     [["TotalDPU", "Sum", identifier]],
   ]);
 });

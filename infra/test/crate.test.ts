@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { REFUSALS } from "../lib/game-function.ts";
-import { BOOTSTRAP, functionOf, GAME, Synthesis } from "./support/synthesis.ts";
+import { BOOTSTRAP, functionOf, GAME, SWEEP, Synthesis } from "./support/synthesis.ts";
+import { VARIANTS } from "./support/variants.ts";
 
 // The stacks and the programs share names that no compiler checks.
 
@@ -26,13 +27,24 @@ test("every variable of the programs is one that they read", () => {
     ...words(source("examples/generate-game/src/bootstrap/grantee.rs")),
     ...words(source("examples/generate-game/src/http.rs")),
   ]);
-  const { functions } = new Synthesis();
-  for (const program of [GAME, BOOTSTRAP]) {
+  const { functions } = new Synthesis(VARIANTS["multi-region"]);
+  for (const program of [GAME, BOOTSTRAP, SWEEP]) {
     const [, { Properties }] = functionOf(functions, program);
     for (const name of Object.keys(Properties.Environment.Variables)) {
       assert.ok(read.has(name), `nothing reads ${name}`);
     }
   }
+});
+
+test("the bootstrap grants the sweeper the schema where the sweep looks for its table", () => {
+  const [, { Properties }] = functionOf(new Synthesis().functions, SWEEP);
+  const schema = Properties.Environment.Variables.DSQL_SEARCH_PATH;
+  const [, table] =
+    /OUTCOMES: Outcomes = Outcomes::table\("(\w+)"\)/.exec(
+      source("examples/generate-game/src/store.rs"),
+    ) ?? [];
+  const bootstrap = source("examples/generate-game/src/bootstrap.rs");
+  assert.ok(bootstrap.includes(`"SELECT, DELETE ON ${schema}.${table}"`), `${schema}.${table}`);
 });
 
 test("the search path is the schema that the bootstrap makes", () => {

@@ -55,6 +55,17 @@ test("the role of the service may be made for these services alone", () => {
   assert.ok(services?.includes("dsql.amazonaws.com"));
 });
 
+test("CloudFormation may hand roles to the services that assume them, and to no other", () => {
+  const assuming = Object.values(VARIANTS).flatMap((environment) =>
+    new Synthesis(environment)
+      .resources("AWS::IAM::Role")
+      .map(({ Properties }) => Properties.AssumeRolePolicyDocument.Statement[0].Principal.Service),
+  );
+  const passing = statements.find(({ Action }) => Action === "iam:PassRole");
+  const { "iam:PassedToService": services = [] } = passing?.Condition?.StringEquals ?? {};
+  assert.deepEqual([...services].sort(), [...new Set(assuming)].sort());
+});
+
 test("IAM takes the policies", () => {
   for (const { Properties } of policies) {
     // IAM does not count white space. The placeholders are longer than their values.
@@ -193,6 +204,20 @@ const NEEDS: Readonly<Record<string, Needs>> = {
       "ec2",
       ...["CreateVpcEndpoint", "DeleteVpcEndpoints", "DescribeVpcEndpoints", "ModifyVpcEndpoint"],
     ),
+  },
+  "AWS::Events::Rule": {
+    always: of(
+      "events",
+      ...["DeleteRule", "DescribeRule", "ListTargetsByRule", "PutRule", "PutTargets"],
+      ...["RemoveTargets", ...TAGS],
+    ),
+  },
+  "AWS::FIS::ExperimentTemplate": {
+    always: [
+      ...of("fis", "CreateExperimentTemplate", "DeleteExperimentTemplate"),
+      ...of("fis", "GetExperimentTemplate", "UpdateExperimentTemplate", ...TAGS),
+      "iam:PassRole",
+    ],
   },
   "AWS::IAM::Role": {
     always: of(

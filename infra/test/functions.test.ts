@@ -13,15 +13,16 @@ import {
   GAME,
   only,
   type Resource,
+  SWEEP,
   Synthesis,
 } from "./support/synthesis.ts";
 
 const synthesis = new Synthesis();
 const { functions, storage } = synthesis;
 
-test("the endpoint of both programs is the cluster's own word", () => {
+test("the endpoint of every program is the cluster's own word", () => {
   const [cluster] = only(storage, "AWS::DSQL::Cluster");
-  for (const program of [GAME, BOOTSTRAP]) {
+  for (const program of [GAME, BOOTSTRAP, SWEEP]) {
     const [, { Properties }] = functionOf(functions, program);
     const endpoint = synthesis.imported(Properties.Environment.Variables.DSQL_ENDPOINT);
     assert.deepEqual(endpoint, { "Fn::GetAtt": [cluster, "Endpoint"] });
@@ -56,6 +57,8 @@ test("the function connects as the role that the bootstrap lets in", () => {
     DSQL_USER: "admin",
     GAME_ROLE: "game",
     GAME_ROLE_ARN: game.Properties.Role,
+    GAME_SWEEPER_ROLE: "game_sweeper",
+    GAME_SWEEPER_ROLE_ARN: functionOf(functions, SWEEP)[1].Properties.Role,
   });
 });
 
@@ -96,6 +99,7 @@ test("the bootstrap runs again when the program, the role or the cluster changes
 
   const [, { Properties }] = functionOf(functions, GAME);
   assert.deepEqual(run.grantee, Properties.Role);
+  assert.deepEqual(run.sweeper, functionOf(functions, SWEEP)[1].Properties.Role);
   const [, { Properties: program }] = functionOf(functions, BOOTSTRAP);
   assert.deepEqual(run.endpoint, program.Environment.Variables.DSQL_ENDPOINT);
 });
@@ -135,7 +139,7 @@ test("the programs are what Lambda was told they are", () => {
     [synthesis, "arm64"],
     [x86, "x86_64"],
   ] as const) {
-    for (const program of [GAME, BOOTSTRAP]) {
+    for (const program of [GAME, BOOTSTRAP, SWEEP]) {
       const [, { Properties }] = functionOf(functions, program);
       assert.deepEqual(Properties.Architectures, [architecture]);
       assert.equal(Properties.Runtime, "provided.al2023");
@@ -187,7 +191,7 @@ function stack(props: Partial<FunctionsStackProps>): FunctionsStack {
   const code = Code.fromAsset(programs());
   return new FunctionsStack(app, "Functions", {
     cluster: new StorageStack(app, "Storage", {}).cluster,
-    code: { game: code, bootstrap: code },
+    code: { game: code, bootstrap: code, sweep: code },
     architecture: Architecture.ARM_64,
     ...props,
   });

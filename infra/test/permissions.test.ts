@@ -7,6 +7,7 @@ import {
   functionOf,
   GAME,
   only,
+  SWEEP,
   Synthesis,
 } from "./support/synthesis.ts";
 
@@ -27,6 +28,22 @@ const TRACING = {
 
 test("the function may connect to the cluster, and write its log and traces", () => {
   assert.deepEqual(permissions(GAME), [connect("dsql:DbConnect"), log(GAME), TRACING]);
+});
+
+test("the sweep may connect to the cluster, and write its log and traces", () => {
+  assert.deepEqual(permissions(SWEEP), [connect("dsql:DbConnect"), log(SWEEP), TRACING]);
+});
+
+test("the sweep is invoked by its rule alone", () => {
+  const [sweep] = functionOf(functions, SWEEP);
+  const [rule] = only(functions, "AWS::Events::Rule");
+  const [, { Properties }] = only(functions, "AWS::Lambda::Permission");
+  assert.deepEqual(Properties, {
+    Action: "lambda:InvokeFunction",
+    FunctionName: { "Fn::GetAtt": [sweep, "Arn"] },
+    Principal: "events.amazonaws.com",
+    SourceArn: { "Fn::GetAtt": [rule, "Arn"] },
+  });
 });
 
 test("the bootstrap may connect as admin, and write its log and traces", () => {
@@ -62,9 +79,9 @@ test("AWS Backup alone reads the cluster, by its own policy", () => {
 });
 
 test("there are no other roles, and nothing is added to these", () => {
-  assert.equal(synthesis.resources("AWS::IAM::Role").length, 4);
+  assert.equal(synthesis.resources("AWS::IAM::Role").length, 5);
   const roles = Object.values(found(functions, "AWS::IAM::Role"));
-  assert.equal(roles.length, 3);
+  assert.equal(roles.length, 4);
   for (const { Properties } of roles) {
     assert.equal(Properties.ManagedPolicyArns, undefined);
     assert.deepEqual(Properties.AssumeRolePolicyDocument.Statement, [
@@ -82,7 +99,7 @@ test("there are no other roles, and nothing is added to these", () => {
 
 test("traces alone are sent to every resource, and no action is a pattern", () => {
   const statements = synthesis.templates.flatMap((template) => policies(template.toJSON()));
-  assert.equal(statements.length, 8 + 4 + 3);
+  assert.equal(statements.length, 11 + 5 + 3);
   for (const { Action, Resource } of statements) {
     assert.doesNotMatch(JSON.stringify(Action), /\*/);
     if (JSON.stringify(Resource ?? null).includes("*")) {
@@ -121,7 +138,7 @@ test("a function in a VPC may make network interfaces, and one elsewhere may not
   });
   for (const [{ functions }, interfaces] of [
     [synthesis, 0],
-    [vpc, 2],
+    [vpc, 3],
   ] as const) {
     const roles = Object.values(found(functions, "AWS::IAM::Role")).filter((role) =>
       JSON.stringify(role).includes("ec2:CreateNetworkInterface"),
@@ -134,7 +151,7 @@ test("every role has the permissions boundary that was named", () => {
   const boundary = "arn:aws:iam::123456789012:policy/boundary";
   const bounded = new Synthesis({ GAME_PERMISSIONS_BOUNDARY_ARN: boundary });
   const roles = bounded.resources("AWS::IAM::Role");
-  assert.equal(roles.length, 4);
+  assert.equal(roles.length, 5);
   for (const { Properties } of roles) {
     assert.equal(Properties.PermissionsBoundary, boundary);
   }

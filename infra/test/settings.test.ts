@@ -23,12 +23,14 @@ test("a Region is all that has to be named", () => {
     kmsKeyArn: undefined,
     multiRegion: undefined,
     existingCluster: undefined,
+    peer: undefined,
     backupRetentionDays: 35,
     permissionsBoundary: undefined,
     network: undefined,
     authorizer: undefined,
     webAcl: false,
     monthlyBudget: undefined,
+    faultInjection: false,
   });
 });
 
@@ -92,6 +94,7 @@ test("what is missing or wrong is named with what to do", () => {
     [{ GAME_MONTHLY_BUDGET_USD: "0" }, /^a monthly budget of 0 USD: choose 1 or more/],
     [{ GAME_PERMISSIONS_BOUNDARY_ARN: "boundary" }, /^GAME_PERMISSIONS_BOUNDARY_ARN is boundary/],
     [{ GAME_SUBNET_IDS: "subnet-1" }, /^GAME_VPC_ID and GAME_SUBNET_IDS belong together/],
+    [{ GAME_FAULT_INJECTION: "yes" }, /^GAME_FAULT_INJECTION is yes: write on or off/],
     [{ GAME_WEB_ACL: "yes" }, /^GAME_WEB_ACL is yes: write on or off/],
     [{ GAME_KMS_KEY_ARN: "alias/mine" }, /^GAME_KMS_KEY_ARN is alias\/mine: write the ARN/],
     [{ GAME_SMOKE_TEST_ROLE_ARN: "deploy" }, /^the reader deploy is no role: write it like/],
@@ -158,6 +161,8 @@ const VARIABLES = [
   "GAME_CLUSTER_ARN",
   "GAME_CLUSTER_ARNS",
   "GAME_CLUSTER_ENDPOINT",
+  "GAME_CLUSTER_ENDPOINTS",
+  "GAME_FAULT_INJECTION",
   "GAME_KMS_KEY_ARN",
   "GAME_MONTHLY_BUDGET_USD",
   "GAME_PERMISSIONS_BOUNDARY_ARN",

@@ -4,7 +4,7 @@ import { App } from "aws-cdk-lib";
 import { Template } from "aws-cdk-lib/assertions";
 import type { MultiRegion } from "../lib/cluster.ts";
 import { StorageStack } from "../lib/storage-stack.ts";
-import { BOOTSTRAP, found, functionOf, GAME, only, Synthesis } from "./support/synthesis.ts";
+import { BOOTSTRAP, found, functionOf, GAME, only, SWEEP, Synthesis } from "./support/synthesis.ts";
 
 const CLUSTER = "AWS::DSQL::Cluster";
 const OWN = "arn:aws:dsql:us-east-1:123456789012:cluster/abcdefghijklmnopqrstuvwx23";
@@ -140,7 +140,7 @@ test("functions in a VPC reach the cluster by PrivateLink, and nothing else", ()
     );
   }
 
-  for (const program of [GAME, BOOTSTRAP]) {
+  for (const program of [GAME, BOOTSTRAP, SWEEP]) {
     const [, { Properties }] = functionOf(functions, program);
     assert.deepEqual(imported(Properties.Environment.Variables.DSQL_ENDPOINT), {
       "Fn::GetAtt": [cluster, "VpcEndpoint"],
@@ -178,6 +178,7 @@ test("an existing or restored cluster is used instead of a new one, and backed u
   for (const [program, action] of [
     [GAME, "dsql:DbConnect"],
     [BOOTSTRAP, "dsql:DbConnectAdmin"],
+    [SWEEP, "dsql:DbConnect"],
   ] as const) {
     const [, { Properties }] = functionOf(functions, program);
     assert.equal(Properties.Environment.Variables.DSQL_ENDPOINT, endpoint);

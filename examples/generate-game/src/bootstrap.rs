@@ -50,7 +50,6 @@ pub async fn bootstrap(
     connection: &mut Connection,
     grantee: &Grantee,
 ) -> Result<Vec<Step>, BootstrapError> {
-    let Grantee { role, arn } = grantee;
     let mut progress = Progress {
         connection,
         steps: Vec::new(),
@@ -77,29 +76,31 @@ pub async fn bootstrap(
         progress.migrate(name, statement).await?;
     }
 
-    progress.create_role(role).await?;
-    progress
-        .create(
-            format!("trust of role {role} in {arn}"),
-            (
-                "SELECT FROM sys.iam_pg_role_mappings WHERE pg_role_name = $1 AND arn = $2",
-                &[(&role.as_str(), Type::TEXT), (&arn.as_str(), Type::TEXT)],
-            ),
-            &format!("AWS IAM GRANT {role} TO '{arn}'"),
-        )
-        .await?;
-    for privilege in [
+    let privileges = [
         "USAGE ON SCHEMA games",
         "SELECT, INSERT, UPDATE, DELETE ON games.games",
         "SELECT, INSERT, UPDATE, DELETE ON games.outcomes",
-    ] {
-        progress
-            .repeat(
-                format!("{privilege} to role {role}"),
-                &format!("GRANT {privilege} TO {role}"),
-            )
-            .await?;
-    }
+    ];
+    progress.admit(grantee, &privileges).await?;
+    Ok(progress.steps)
+}
+
+/// Creates the role that may only sweep the table of outcomes, and returns every step. Call it
+/// after [`bootstrap`], which creates the table. The connection must be the admin's.
+///
+/// # Errors
+///
+/// The first statement that failed. Earlier ones stay applied, and the next run continues.
+pub async fn admit_sweeper(
+    connection: &mut Connection,
+    sweeper: &Grantee,
+) -> Result<Vec<Step>, BootstrapError> {
+    let mut progress = Progress {
+        connection,
+        steps: Vec::new(),
+    };
+    let privileges = ["USAGE ON SCHEMA games", "SELECT, DELETE ON games.outcomes"];
+    progress.admit(sweeper, &privileges).await?;
     Ok(progress.steps)
 }
 
@@ -191,6 +192,32 @@ impl Progress<'_> {
         };
         let created = created.await;
         self.note(what, created)
+    }
+
+    /// Creates the role, lets the IAM role assume it, and grants it the privileges.
+    async fn admit(
+        &mut self,
+        Grantee { role, arn }: &Grantee,
+        privileges: &[&str],
+    ) -> Result<(), BootstrapError> {
+        self.create_role(role).await?;
+        self.create(
+            format!("trust of role {role} in {arn}"),
+            (
+                "SELECT FROM sys.iam_pg_role_mappings WHERE pg_role_name = $1 AND arn = $2",
+                &[(&role.as_str(), Type::TEXT), (&arn.as_str(), Type::TEXT)],
+            ),
+            &format!("AWS IAM GRANT {role} TO '{arn}'"),
+        )
+        .await?;
+        for privilege in privileges {
+            self.repeat(
+                format!("{privilege} to role {role}"),
+                &format!("GRANT {privilege} TO {role}"),
+            )
+            .await?;
+        }
+        Ok(())
     }
 
     /// Creates the role without a check: there is no `IF NOT EXISTS`, and a check would race with

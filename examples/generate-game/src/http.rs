@@ -41,6 +41,7 @@ pub async fn answer(request: &Request, pool: &Pool) -> Response<Body> {
         Err(refusal) => (None, Err(refusal.into())),
     };
     let response = answer.unwrap_or_else(|failure| failure.into_response(&request_id));
+    let stats = pool.stats();
     log::answered(&Answered {
         request_id: &request_id,
         trace: request
@@ -50,6 +51,8 @@ pub async fn answer(request: &Request, pool: &Pool) -> Response<Body> {
         status: response.status().as_u16(),
         duration: start.elapsed(),
         attempts: attempts.into_inner(),
+        failovers: stats.failovers,
+        returns_home: stats.returns_home,
     });
     response
 }

@@ -51,6 +51,10 @@ pub struct Answered<'a> {
     pub duration: Duration,
     /// How many connections were checked out for it.
     pub attempts: u32,
+    /// How often the other Region took over, since the start of this copy of the function.
+    pub failovers: u64,
+    /// How often the home Region took over again.
+    pub returns_home: u64,
 }
 
 /// Logs one line for each request.
@@ -62,7 +66,11 @@ pub fn answered(answered: &Answered<'_>) {
         status,
         duration,
         attempts,
+        failovers,
+        returns_home,
     } = answered;
+    // Left out of the line unless there is another Region that took over.
+    let counted = |moves: &u64| Some(*moves).filter(|moves| *moves > 0);
     let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     tracing::info!(
         request_id,
@@ -71,6 +79,8 @@ pub fn answered(answered: &Answered<'_>) {
         status,
         duration_ms,
         attempts,
+        failovers = counted(failovers),
+        returns_home = counted(returns_home),
         "request answered"
     );
 }

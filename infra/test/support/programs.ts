@@ -18,6 +18,7 @@ export function programs({ machine = AARCH64, bootstrap = "", game = "" }: Progr
   for (const [name, build] of [
     ["generate-game", game],
     ["bootstrap", bootstrap],
+    ["sweep", ""],
   ] as const) {
     mkdirSync(join(folder, name));
     writeFileSync(join(folder, name, "bootstrap"), program(machine, build), { mode: 0o755 });

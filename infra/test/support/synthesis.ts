@@ -88,6 +88,7 @@ export function functionOf(template: Template, description: RegExp): [string, Re
 
 export const GAME = /^Makes up games/;
 export const BOOTSTRAP = /^Prepares the cluster/;
+export const SWEEP = /^Sweeps old outcomes/;
 export const FRAMEWORK = /^AWS CDK resource provider framework/;
 
 /** The CLI passes this context to the app. */

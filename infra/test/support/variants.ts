@@ -15,6 +15,7 @@ export const VARIANTS: Readonly<Record<string, Record<string, string>>> = {
     GAME_API_KEY_GENERATIONS: "1,2",
     GAME_AUTHORIZER: "iam",
     GAME_BACKUP_RETENTION_DAYS: "7",
+    GAME_FAULT_INJECTION: "on",
     GAME_KMS_KEY_ARN: "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab",
     GAME_MONTHLY_BUDGET_USD: "20",
     GAME_PERMISSIONS_BOUNDARY_ARN: "arn:aws:iam::123456789012:policy/boundary",
@@ -31,6 +32,9 @@ export const VARIANTS: Readonly<Record<string, Record<string, string>>> = {
   "multi-region": {
     GAME_CLUSTER_ARNS:
       "arn:aws:dsql:us-east-1:123456789012:cluster/abcdefghijklmnopqrstuvwx23,arn:aws:dsql:us-east-2:123456789012:cluster/abcdefghijklmnopqrstuvwx24",
+    GAME_CLUSTER_ENDPOINTS:
+      "abcdefghijklmnopqrstuvwx23.dsql.us-east-1.on.aws,abcdefghijklmnopqrstuvwx24.dsql.us-east-2.on.aws",
+    GAME_FAULT_INJECTION: "on",
     GAME_REGIONS: "us-east-1,us-east-2",
     GAME_WITNESS_REGION: "us-west-2",
   },

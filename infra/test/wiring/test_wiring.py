@@ -47,8 +47,8 @@ class Wiring(unittest.TestCase):
             for cluster in client("dsql").list_clusters()["clusters"]
         )
 
-    def test_the_endpoint_reaches_both_programs(self):
-        for program in ("Makes up games", "Prepares the cluster"):
+    def test_the_endpoint_reaches_every_program(self):
+        for program in ("Makes up games", "Prepares the cluster", "Sweeps old outcomes"):
             variables = function(program)["Environment"]["Variables"]
             self.assertEqual(variables["DSQL_ENDPOINT"], self.cluster["endpoint"])
         self.assertEqual(self.stacks["Storage"]["ClusterEndpoint"], self.cluster["endpoint"])
@@ -58,6 +58,7 @@ class Wiring(unittest.TestCase):
         for program, action in (
             ("Makes up games", "dsql:DbConnect"),
             ("Prepares the cluster", "dsql:DbConnectAdmin"),
+            ("Sweeps old outcomes", "dsql:DbConnect"),
         ):
             for candidate in ("dsql:DbConnect", "dsql:DbConnectAdmin", "dsql:DeleteCluster"):
                 with self.subTest(program=program, action=candidate):
@@ -79,6 +80,9 @@ class Wiring(unittest.TestCase):
         self.assertEqual(run.properties["grantee"], game["Role"])
         variables = bootstrap["Environment"]["Variables"]
         self.assertEqual(variables["GAME_ROLE_ARN"], game["Role"])
+        sweep = function("Sweeps old outcomes")
+        self.assertEqual(run.properties["sweeper"], sweep["Role"])
+        self.assertEqual(variables["GAME_SWEEPER_ROLE_ARN"], sweep["Role"])
         self.assertEqual(
             run.properties["ServiceToken"],
             function("AWS CDK resource provider framework")["FunctionArn"],
@@ -135,8 +139,26 @@ class Wiring(unittest.TestCase):
 
     def test_the_api_may_call_the_alias_and_nothing_else(self):
         (alias,) = control_plane.Alias.made
-        granted = {permission.properties["FunctionName"] for permission in control_plane.Permission.granted}
+        granted = {
+            permission.properties["FunctionName"]
+            for permission in control_plane.Permission.granted
+            if permission.properties["Principal"] == "apigateway.amazonaws.com"
+        }
         self.assertEqual(granted, {alias.arn})
+
+    def test_the_rule_invokes_the_sweep_once_a_day(self):
+        events, sweep = client("events"), function("Sweeps old outcomes")
+        (rule,) = events.list_rules()["Rules"]
+        self.assertEqual(rule["ScheduleExpression"], "cron(30 4 * * ? *)")
+        (target,) = events.list_targets_by_rule(Rule=rule["Name"])["Targets"]
+        self.assertEqual(target["Arn"], sweep["FunctionArn"])
+        (permission,) = (
+            permission.properties
+            for permission in control_plane.Permission.granted
+            if permission.properties["Principal"] == "events.amazonaws.com"
+        )
+        self.assertEqual(permission["FunctionName"], sweep["FunctionArn"])
+        self.assertEqual(permission["SourceArn"], rule["Arn"])
 
     def test_the_cluster_refuses_other_accounts(self):
         (policy,) = control_plane.Cluster.policies

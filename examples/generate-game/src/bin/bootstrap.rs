@@ -6,8 +6,8 @@ use std::error::Error;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
-use dsql_conn::Config;
-use generate_game::bootstrap::{Grantee, Step, admitted, bootstrap};
+use dsql_conn::{Config, Connection};
+use generate_game::bootstrap::{BootstrapError, Grantee, Step, admit_sweeper, admitted, bootstrap};
 use generate_game::log;
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde_json::{Value, json};
@@ -91,16 +91,16 @@ fn goes_back(event: &Value) -> bool {
 /// Prepares the cluster, within the function's timeout if it has one. A user in a shell gets a
 /// refusal at once.
 async fn prepare(deadline: Option<SystemTime>) -> Result<Vec<Step>, Box<dyn Error>> {
-    let grantee = Grantee::from_env()?;
+    let grantees = (Grantee::from_env()?, Grantee::sweeper_from_env()?);
     let config = Config::from_env()?;
     let Some(deadline) = deadline else {
         let mut connection = config.connect().await?;
-        return Ok(bootstrap(&mut connection, &grantee).await?);
+        return Ok(all(&mut connection, &grantees).await?);
     };
     let mut connection = admitted(&config, deadline - FOR_THE_WORK).await?;
     let left = deadline - TO_TELL;
     let left = left.duration_since(SystemTime::now()).unwrap_or_default();
-    match timeout(left, bootstrap(&mut connection, &grantee)).await {
+    match timeout(left, all(&mut connection, &grantees)).await {
         Ok(done) => Ok(done?),
         Err(_) => Err(format!(
             "not done within {} s: the build of an index continues by itself; deploy again once \
@@ -109,6 +109,18 @@ async fn prepare(deadline: Option<SystemTime>) -> Result<Vec<Step>, Box<dyn Erro
         )
         .into()),
     }
+}
+
+/// Runs every step: those of the game, and those of the sweep if it is deployed.
+async fn all(
+    connection: &mut Connection,
+    (game, sweeper): &(Grantee, Option<Grantee>),
+) -> Result<Vec<Step>, BootstrapError> {
+    let mut steps = bootstrap(connection, game).await?;
+    if let Some(sweeper) = sweeper {
+        steps.extend(admit_sweeper(connection, sweeper).await?);
+    }
+    Ok(steps)
 }
 
 /// The part of the function's timeout for the statements and their indexes.

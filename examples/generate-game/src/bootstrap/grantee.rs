@@ -5,12 +5,12 @@ use std::{env, fmt};
 
 use super::BootstrapError;
 
-/// The database role, and the IAM role that may assume it.
+/// A database role, and the IAM role that may assume it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Grantee {
-    /// The database role that the Lambda connects as.
+    /// The database role that a function connects as.
     pub role: RoleName,
-    /// The IAM role of the Lambda.
+    /// The IAM role of the function.
     pub arn: RoleArn,
 }
 
@@ -27,6 +27,23 @@ impl Grantee {
             role: role.parse()?,
             arn: arn.parse()?,
         })
+    }
+
+    /// Reads `GAME_SWEEPER_ROLE`, which defaults to `game_sweeper`, and `GAME_SWEEPER_ROLE_ARN`.
+    /// `None` without the ARN.
+    ///
+    /// # Errors
+    ///
+    /// When a variable is not of its form.
+    pub fn sweeper_from_env() -> Result<Option<Self>, BootstrapError> {
+        let Ok(arn) = env::var("GAME_SWEEPER_ROLE_ARN") else {
+            return Ok(None);
+        };
+        let role = env::var("GAME_SWEEPER_ROLE").unwrap_or_else(|_| "game_sweeper".to_owned());
+        Ok(Some(Self {
+            role: role.parse()?,
+            arn: arn.parse()?,
+        }))
     }
 }
 

@@ -46,30 +46,33 @@ impl Account {
 
     /// Starts the deployed program, with the environment of a deployment.
     pub(crate) fn start_bootstrap(&self) -> Child {
-        let admin = self.cluster.admin();
+        self.command(env!("CARGO_BIN_EXE_bootstrap"), self.cluster.admin())
+            .env("GAME_ROLE_ARN", self.function.arn())
+            .spawn()
+            .unwrap()
+    }
+
+    /// Prepares a program with the environment of a deployment, as an IAM identity.
+    pub(crate) fn command(&self, program: &str, identity: &Identity) -> Command {
         let authority = self.cluster.folder().join("authority.pem");
         fs::write(&authority, self.cluster.ca_pem()).unwrap();
-        Command::new(env!("CARGO_BIN_EXE_bootstrap"))
+        let token = identity.session_token();
+        let mut command = Command::new(program);
+        command
             .env_clear()
             .env("AWS_REGION", self.cluster.region())
-            .env("AWS_ACCESS_KEY_ID", admin.access_key_id())
-            .env("AWS_SECRET_ACCESS_KEY", admin.secret_access_key())
-            .envs(
-                admin
-                    .session_token()
-                    .map(|token| ("AWS_SESSION_TOKEN", token)),
-            )
+            .env("AWS_ACCESS_KEY_ID", identity.access_key_id())
+            .env("AWS_SECRET_ACCESS_KEY", identity.secret_access_key())
+            .envs(token.map(|token| ("AWS_SESSION_TOKEN", token)))
             .env("DSQL_ENDPOINT", self.cluster.endpoint())
             .env("DSQL_HOSTADDR", self.cluster.address().ip().to_string())
             .env("DSQL_PORT", self.cluster.address().port().to_string())
             .env("DSQL_CA_FILE", authority)
-            .env("GAME_ROLE_ARN", self.function.arn())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap()
+            .kill_on_drop(true);
+        command
     }
 
     pub(crate) async fn run_bootstrap(&self) -> Output {

@@ -3,4 +3,6 @@
 mod account;
 mod bootstrap;
 mod games;
+mod regions;
 mod resource;
+mod sweep;
