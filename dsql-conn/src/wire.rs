@@ -165,7 +165,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     }
 }
 
-impl<S: TlsStream + Unpin> TlsStream for Wire<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream for Wire<S> {
     /// None. The service asks for a cleartext password, which binds nothing, and reading the
     /// certificate for another server's SCRAM needs a parser of its own. Binding would guard
     /// against a certificate that was not verified, which only a caller's own verifier accepts.
