@@ -2,12 +2,14 @@
 //!
 //! A [`Config`] is plain data. Nothing is looked up or opened until it is used.
 
+mod application_name;
 mod environment;
 mod identity;
 pub(crate) mod parse;
 mod peer;
 mod setting;
 mod source;
+mod statement_spans;
 #[cfg(test)]
 mod tests;
 mod trust;
@@ -22,10 +24,12 @@ use aws_smithy_async::time::TimeSource;
 use futures_util::future::BoxFuture;
 use tokio_postgres::config::SslNegotiation;
 
+pub(crate) use self::application_name::FUNCTION_NAME;
 pub(crate) use self::identity::ByIdentity;
 pub use self::peer::Peer;
 use self::setting::Settings;
 pub(crate) use self::source::Source;
+pub use self::statement_spans::StatementSpans;
 pub(crate) use self::trust::Trust;
 use crate::endpoint::Endpoint;
 use crate::error::ConfigError;
@@ -59,6 +63,7 @@ pub struct Config {
     pub(crate) failover_after: Duration,
     pub(crate) user: String,
     pub(crate) database: String,
+    /// `None` uses the program's.
     pub(crate) application_name: Option<String>,
     pub(crate) settings: Settings,
     pub(crate) credentials: Source,
@@ -69,6 +74,7 @@ pub struct Config {
     /// `None` uses the default of whatever opens the connection.
     pub(crate) connect_timeout: Option<Duration>,
     pub(crate) statement_timeout: Option<Duration>,
+    pub(crate) statement_spans: StatementSpans,
     pub(crate) max_lifetime: Duration,
     /// `None` uses the system's.
     time: Option<ByIdentity<dyn TimeSource>>,
@@ -101,6 +107,7 @@ impl Config {
             token_ttl: Duration::from_secs(900),
             connect_timeout: None,
             statement_timeout: None,
+            statement_spans: StatementSpans::Off,
             max_lifetime: Duration::from_secs(55 * 60),
             time: None,
         }
@@ -121,13 +128,6 @@ impl Config {
     #[must_use]
     pub fn database(mut self, database: impl Into<String>) -> Self {
         self.database = database.into();
-        self
-    }
-
-    /// Sets the name of the session in the server's views. Defaults to none.
-    #[must_use]
-    pub fn application_name(mut self, application_name: impl Into<String>) -> Self {
-        self.application_name = Some(application_name.into());
         self
     }
 

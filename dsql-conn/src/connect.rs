@@ -20,6 +20,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout_at;
 use tokio_postgres::Client;
 use tokio_postgres_rustls::MakeRustlsConnect;
+use tracing::{Instrument, Span};
 
 pub(crate) use self::failover::Place;
 use self::pacing::Attempts;
@@ -35,6 +36,7 @@ use crate::credentials::{CredentialsCache, MOST_FETCHES};
 use crate::error::{ConfigError, ConnectError, Failure, one_line};
 use crate::reason::Reason;
 use crate::refusal::classify;
+use crate::telemetry::{Meter, Server, event, span};
 use crate::tls::client_config;
 use crate::token::Token;
 use crate::wire::Watch;
@@ -42,6 +44,8 @@ use crate::wire::Watch;
 /// Opens connections for one configuration, and keeps what they share.
 pub(crate) struct Connector {
     pub(crate) config: Config,
+    pub(crate) server: Server,
+    pub(crate) meter: Arc<Meter>,
     credentials: Arc<CredentialsCache>,
     /// One configuration for all connections, so that TLS sessions resume.
     tls: Result<MakeRustlsConnect, ConfigError>,
@@ -61,13 +65,16 @@ pub(crate) struct Opened {
 
 impl Connector {
     /// Never fails: the first connection reports what is wrong with the TLS settings.
-    pub(crate) fn new(config: Config) -> Self {
+    pub(crate) fn new(config: Config, server: Server, meter: Arc<Meter>) -> Self {
         Self {
             credentials: Arc::new(CredentialsCache::new(
                 config.credentials.clone(),
                 // Leaves time for another fetch after one that hangs.
                 config.connect_deadline().mul_f64(0.75),
+                Arc::clone(&meter),
             )),
+            server,
+            meter,
             tls: client_config(&config.trust).map(MakeRustlsConnect::new),
             tasks: Tasks::default(),
             password_was_unwanted: AtomicBool::new(false),
@@ -77,8 +84,11 @@ impl Connector {
 
     /// Opens connections to the other Region, with the same credentials and TLS sessions.
     pub(crate) fn of_peer(&self) -> Option<Self> {
+        let config = self.config.at_peer()?;
         Some(Self {
-            config: self.config.at_peer()?,
+            server: Server::new(&config),
+            meter: Arc::clone(&self.meter),
+            config,
             credentials: Arc::clone(&self.credentials),
             tls: self.tls.clone(),
             tasks: self.tasks.clone(),
@@ -97,18 +107,42 @@ impl Connector {
         progress: &Progress,
         timeout: Duration,
     ) -> Result<Opened, ConnectError> {
+        let span = span::connect(&self.server);
         let mut attempts = Attempts::within(timeout);
+        let opened = self
+            .open_observed(progress, timeout, &mut attempts, &span)
+            .instrument(span.clone())
+            .await;
+        span::connected(&span, attempts.made(), &opened);
+        opened
+    }
+
+    async fn open_observed(
+        &self,
+        progress: &Progress,
+        timeout: Duration,
+        attempts: &mut Attempts,
+        span: &Span,
+    ) -> Result<Opened, ConnectError> {
+        let meter = &self.meter;
+        let region = self.config.endpoint.region();
         let mut credentials_renewed = false;
         let mut failed_fetches = 0;
         loop {
             let number = attempts.next();
             let mut used_cached = false;
-            let attempt = self.attempt(progress, &mut used_cached);
+            let attempt = self.attempt(progress, span, &mut used_cached);
             let failure = match timeout_at(attempts.deadline(), attempt).await {
-                Ok(Ok(opened)) => return Ok(opened),
+                Ok(Ok(opened)) => {
+                    progress.ended();
+                    meter.connect_attempt(region, None);
+                    return Ok(opened);
+                }
                 Ok(Err(failure)) => failure,
                 // What the last attempt failed for tells more than that the time was up.
                 Err(_) => {
+                    progress.ended();
+                    meter.connect_attempt(region, Some(Reason::TimedOut));
                     return Err(progress.last_failure().unwrap_or_else(|| {
                         let detail = format!("after {timeout:?}, during {progress}");
                         self.failure(Reason::TimedOut).detail(detail).into()
@@ -118,6 +152,8 @@ impl Connector {
             let reason = failure.reason();
             let error = ConnectError::from(failure.after(number));
             progress.failed(&error);
+            event::attempt_failed(number, &error);
+            meter.connect_attempt(region, Some(reason));
 
             if reason.is_about_credentials() {
                 self.credentials.forget();
@@ -143,6 +179,7 @@ impl Connector {
     async fn attempt(
         &self,
         progress: &Progress,
+        span: &Span,
         used_cached: &mut bool,
     ) -> Result<Opened, Failure> {
         let tls = self
@@ -157,9 +194,11 @@ impl Connector {
             self.because(error.reason(), error).remedy(remedy)
         })?;
         *used_cached = found.were_cached;
+        progress.enter(Step::Token);
         let token = Token::sign(&self.config, found.credentials, began.wall)
             .await
             .map_err(|error| self.because(Reason::Credentials, error))?;
+        self.meter.token_signed();
 
         progress.enter(Step::Name);
         let addresses = self
@@ -170,12 +209,19 @@ impl Connector {
                 false => self.because(Reason::NameResolution, error),
             })?;
 
-        let login = async |early_password| {
+        let login = async |early_password: bool| {
             progress.enter(Step::Tcp);
             let stream = self.reach(addresses.clone()).await?;
+            span::reached(span, &stream);
             let tls = tls.clone();
-            self.login(stream, tls, &token, early_password, began, progress)
-                .await
+            let tls = WatchedTls::new(
+                tls,
+                self.config.endpoint.host(),
+                Watch::default(),
+                early_password.then(|| token.as_str().to_owned()),
+                progress,
+            );
+            self.login(stream, tls, &token, began, progress).await
         };
         let may_be_early = || {
             self.config.password_in_startup_flight
@@ -214,20 +260,12 @@ impl Connector {
     async fn login(
         &self,
         stream: TcpStream,
-        tls: MakeRustlsConnect,
+        tls: WatchedTls,
         token: &Token,
-        early_password: bool,
         began: Moment,
         progress: &Progress,
     ) -> Result<Opened, Failure> {
-        let watch = Watch::default();
-        let tls = WatchedTls::new(
-            tls,
-            self.config.endpoint.host(),
-            watch.clone(),
-            early_password.then(|| token.as_str().to_owned()),
-            progress,
-        );
+        let watch = tls.watch().clone();
         let settings = startup::settings(&self.config, token);
 
         progress.enter(Step::Tls);

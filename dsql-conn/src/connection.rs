@@ -29,6 +29,7 @@ use crate::config::Config;
 use crate::connect::{Aborter, ConnectionTask, Opened, Place, Progress};
 use crate::endpoint::Endpoint;
 use crate::error::Error;
+use crate::telemetry::Server;
 use crate::wire::Watch;
 
 /// A connection to the cluster.
@@ -212,6 +213,11 @@ impl Connection {
 
     pub(crate) fn opener(&self) -> &Arc<Opener> {
         &self.session.opener
+    }
+
+    /// What is said about the server.
+    pub(crate) fn server(&self) -> &Server {
+        self.session.opener.server(self.session.place)
     }
 
     /// Closes the session at once, because what it was doing must not go on.

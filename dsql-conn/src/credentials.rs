@@ -20,11 +20,13 @@ use tokio::time::timeout;
 pub(crate) use self::error::CredentialsError;
 use self::source::{from_environment, provider};
 use crate::config::Source;
+use crate::telemetry::Meter;
 
 /// The credentials of one configuration. Concurrent callers share one fetch.
 pub(crate) struct CredentialsCache {
     source: Source,
     timeout: Duration,
+    meter: Arc<Meter>,
     state: Arc<Mutex<State>>,
 }
 
@@ -47,10 +49,11 @@ pub(crate) struct Found {
 
 impl CredentialsCache {
     /// Makes an empty cache. `timeout` bounds each fetch.
-    pub(crate) fn new(source: Source, timeout: Duration) -> Self {
+    pub(crate) fn new(source: Source, timeout: Duration, meter: Arc<Meter>) -> Self {
         Self {
             source,
             timeout,
+            meter,
             state: Arc::default(),
         }
     }
@@ -108,6 +111,7 @@ impl CredentialsCache {
         let state = Arc::clone(&self.state);
         let source = self.source.clone();
         let limit = self.timeout;
+        let meter = Arc::clone(&self.meter);
         async move {
             let fetching = async {
                 let provider = match known {
@@ -123,6 +127,7 @@ impl CredentialsCache {
             let fetched = timeout(limit, fetching)
                 .await
                 .unwrap_or_else(|_| Err(CredentialsError::timed_out(&source, limit)));
+            meter.credentials(fetched.as_ref().err().map(CredentialsError::reason));
             let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
             state.fetch = None;
             match fetched {

@@ -61,6 +61,13 @@
 //!   environment has credentials. A Lambda function has them in its environment, and is smaller
 //!   without.
 //! - `deadpool`: a manager for deadpool.
+//! - `metrics`: records metrics by the facade of the [`metrics`](https://docs.rs/metrics) crate.
+//!
+//! # Observability
+//!
+//! Spans and events by [`tracing`](https://docs.rs/tracing), metrics, and [`Pool::stats`] tell what
+//! happens, with the names of OpenTelemetry's conventions. `docs/observability.md` of the
+//! repository lists them.
 
 mod backoff;
 #[path = "bb8.rs"]
@@ -82,6 +89,7 @@ mod refusal;
 mod retry;
 mod shared;
 mod sqlstate;
+mod telemetry;
 mod tls;
 mod token;
 mod transaction;
@@ -92,7 +100,7 @@ pub use aws_credential_types::provider::ProvideCredentials;
 pub use aws_smithy_async::time::TimeSource;
 pub use bb8;
 pub use bb8_manager::ConnectionManager;
-pub use config::{Config, Peer};
+pub use config::{Config, Peer, StatementSpans};
 pub use connection::{Connection, Query, WithStatementTimeout};
 #[cfg(feature = "deadpool")]
 pub use deadpool;
@@ -101,11 +109,13 @@ pub use deadpool_manager::DeadpoolManager;
 pub use endpoint::{Endpoint, EndpointError, EndpointProblem};
 pub use error::{ConfigError, ConnectError, Discard, Error, RollbackCause};
 pub use outcomes::{InvalidOutcomeId, Outcome, OutcomeId, Outcomes};
-pub use pool::{Builder, ClosedBy, Pool, PooledConnection, Stats};
+pub use pool::{Builder, ClosedBy, FailedAttempts, Pool, PooledConnection, Stats};
 pub use reason::Reason;
 pub use retry::{RetryPolicy, retry, retry_with};
 pub use rustls;
 pub use sqlstate::ServerError;
+#[cfg(feature = "metrics")]
+pub use telemetry::OPERATION_DURATION_BOUNDS;
 pub use tokio_postgres;
 pub use transaction::{Rollback, Transaction};
 
@@ -116,6 +126,9 @@ mod pages {
     struct Readme;
     #[doc = include_str!("../../docs/lost-commits.md")]
     struct LostCommits;
+    #[cfg(feature = "metrics")]
+    #[doc = include_str!("../../docs/observability.md")]
+    struct Observability;
     #[doc = include_str!("../../docs/two-regions.md")]
     struct TwoRegions;
 }

@@ -2,6 +2,7 @@
 
 mod builder;
 mod checkout;
+mod lock;
 mod maintenance;
 mod opening;
 mod pooled;
@@ -12,7 +13,7 @@ mod slots;
 mod stats;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::Notify;
@@ -23,11 +24,12 @@ use tokio_util::sync::CancellationToken;
 pub use self::builder::Builder;
 pub use self::pooled::PooledConnection;
 use self::slots::Slots;
-use self::stats::Counters;
-pub use self::stats::{ClosedBy, Stats};
+pub use self::stats::{ClosedBy, FailedAttempts, Stats};
 use crate::connection::Opener;
 use crate::error::{Discard, Error};
+use crate::outcomes::{Outcome, OutcomeId};
 use crate::retry::{Cause, RetryPolicy};
+use crate::telemetry::{Meter, Population, Server};
 
 /// A pool of connections to one cluster as one user. Cheap to clone; clones share the connections.
 ///
@@ -62,7 +64,6 @@ struct Inner {
     settings: Builder,
     opener: Arc<Opener>,
     slots: Mutex<Slots>,
-    counters: Counters,
     /// Whether the pool is closed. Cancelled while [`slots`](Self::slots) is locked.
     closed: CancellationToken,
     /// Asks the maintenance task to look at the pool.
@@ -121,7 +122,7 @@ impl Pool {
             slots.drain()
         };
         for _ in &drained.connections {
-            inner.counters.discarded(Discard::PoolClosed);
+            inner.meter().closed(Discard::PoolClosed);
         }
         drop(drained);
 
@@ -152,7 +153,17 @@ impl Pool {
 
     /// An attempt at a transaction did not commit.
     pub(crate) fn met(&self, cause: Cause) {
-        self.0.counters.met(cause);
+        self.0.meter().met(cause);
+    }
+
+    /// The reply to a `COMMIT` was lost, and was settled, or not.
+    pub(crate) fn commit_lost(&self, id: Option<OutcomeId>, settled: Option<Outcome>) {
+        self.0.meter().commit_lost(id, settled);
+    }
+
+    /// What is said about the server of the home Region.
+    pub(crate) fn server(&self) -> &Server {
+        self.0.opener.home_server()
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -166,8 +177,8 @@ impl Pool {
 }
 
 impl Inner {
-    fn lock(&self) -> MutexGuard<'_, Slots> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    fn meter(&self) -> &Meter {
+        self.opener.meter()
     }
 
     fn is_closed(&self) -> bool {
@@ -180,6 +191,7 @@ impl Drop for Inner {
         self.closed.cancel();
         let slots = self.slots.get_mut().unwrap_or_else(PoisonError::into_inner);
         drop(slots.drain());
+        self.opener.meter().populated(Population::default());
     }
 }
 

@@ -64,6 +64,35 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// In the order of the variants, so that each is at the index of its number.
+    pub(crate) const ALL: [Self; 25] = [
+        Self::Credentials,
+        Self::CredentialsUnavailable,
+        Self::CredentialsTimedOut,
+        Self::NameResolution,
+        Self::NameServer,
+        Self::Unreachable,
+        Self::Certificate,
+        Self::Tls,
+        Self::NotAuthorized,
+        Self::WrongAction,
+        Self::TokenExpired,
+        Self::ClockSkew,
+        Self::AccessDenied,
+        Self::RoleMissing,
+        Self::SettingRefused,
+        Self::ServerNameMissing,
+        Self::WakingUp,
+        Self::TooManyConnections,
+        Self::RateExceeded,
+        Self::Unavailable,
+        Self::Refused,
+        Self::Interrupted,
+        Self::Protocol,
+        Self::TimedOut,
+        Self::Aborted,
+    ];
+
     /// Whether the same attempt may succeed later without any change on this side.
     pub fn is_transient(self) -> bool {
         matches!(

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use tokio::runtime::{Handle, Id};
 
 use crate::config::Config;
+use crate::telemetry::event;
 
 /// Pools of one kind, and what they were made from.
 pub(crate) struct SharedPools<K, P>(Mutex<Vec<Entry<K, P>>>);
@@ -40,13 +41,7 @@ impl<K, P: Clone> SharedPools<K, P> {
             return entry.pool.clone();
         }
         if pools.len() >= MANY {
-            tracing::warn!(
-                pools = pools.len() + 1,
-                endpoint = config(&key).endpoint().host(),
-                "many shared pools were made: a credentials provider, resolver or TLS \
-                 configuration that is built for each call makes a pool for each call; build the \
-                 Config once and clone it"
-            );
+            event::many_shared_pools(pools.len() + 1, config(&key).endpoint().host());
         }
         let pool = make(&key);
         pools.push(Entry {

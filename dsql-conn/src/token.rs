@@ -12,6 +12,8 @@ use aws_sdk_dsql::auth_token::{AuthTokenGenerator, Config as TokenConfig};
 use aws_smithy_async::time::StaticTimeSource;
 use aws_types::SdkConfig;
 use aws_types::region::Region;
+use tracing::Dispatch;
+use tracing::instrument::WithSubscriber;
 
 use crate::config::Config;
 
@@ -40,6 +42,8 @@ impl Token {
             credentials,
             now,
         )
+        // At TRACE, the SDK's signer emits what it signs, with the session token.
+        .with_subscriber(Dispatch::none())
         .await
         .map(Self)
         .map_err(SigningError)

@@ -7,7 +7,8 @@ use std::env;
 use std::env::VarError;
 use std::time::Duration;
 
-use super::parse::{parse, seconds, ssl_negotiation};
+use super::application_name::FUNCTION_NAME;
+use super::parse::{parse, seconds, ssl_negotiation, statement_spans};
 use super::{Config, Peer};
 use crate::endpoint::{Endpoint, EndpointProblem};
 use crate::error::ConfigError;
@@ -23,7 +24,7 @@ impl Config {
     /// | `DSQL_USER` | [`user`](Self::user) | `admin` |
     /// | `DSQL_DATABASE` | [`database`](Self::database) | `postgres` |
     /// | `DSQL_SEARCH_PATH` | [`search_path`](Self::search_path) | the server's |
-    /// | `DSQL_APPLICATION_NAME` | [`application_name`](Self::application_name) | none |
+    /// | `DSQL_APPLICATION_NAME` | [`application_name`](Self::application_name) | see below |
     /// | `DSQL_SSLNEGOTIATION` | [`ssl_negotiation`](Self::ssl_negotiation) | `direct` |
     /// | `DSQL_HOSTADDR` | [`address`](Self::address) | looked up |
     /// | `DSQL_PORT` | [`port`](Self::port) | 5432 |
@@ -34,11 +35,14 @@ impl Config {
     /// | `DSQL_CA_FILE` | a PEM file of root certificates, or `system` for the default | built in |
     /// | `DSQL_CONNECT_TIMEOUT_SECONDS` | [`connect_timeout`](Self::connect_timeout) | 10 |
     /// | `DSQL_STATEMENT_TIMEOUT_SECONDS` | [`statement_timeout`](Self::statement_timeout) | none |
+    /// | `DSQL_STATEMENT_SPANS` | [`statement_spans`](Self::statement_spans) | `off` |
     /// | `DSQL_MAX_LIFETIME_SECONDS` | [`max_lifetime`](Self::max_lifetime) | 3300 |
     ///
     /// An empty variable counts as not set. Seconds may have a fraction. `DSQL_REGION` beside a
     /// host name must be the Region in it. `DSQL_SSLNEGOTIATION` is `direct` or `postgres`. The AWS
-    /// credentials are not read here but when a token is signed.
+    /// credentials are not read here but when a token is signed. Sessions have the name of the
+    /// Lambda function (`AWS_LAMBDA_FUNCTION_NAME`), or else of this program, unless
+    /// `DSQL_APPLICATION_NAME` is set. `DSQL_STATEMENT_SPANS` is `off`, `summary` or `text`.
     ///
     /// # Errors
     ///
@@ -103,6 +107,10 @@ impl Config {
         }
         if let Some(application_name) = variable("DSQL_APPLICATION_NAME")? {
             config = config.application_name(application_name);
+        }
+        config = config.named_after(variable(FUNCTION_NAME)?.as_deref());
+        if let Some(spans) = variable("DSQL_STATEMENT_SPANS")? {
+            config = config.statement_spans(statement_spans("DSQL_STATEMENT_SPANS", &spans)?);
         }
         let address = |name| match variable(name)? {
             Some(value) => parse(name, &value, "an IP address").map(Some),

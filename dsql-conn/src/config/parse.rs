@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio_postgres::config::SslNegotiation;
 
+use super::StatementSpans;
 use crate::error::ConfigError;
 
 /// Parses one setting that came as text.
@@ -26,6 +27,19 @@ pub(super) fn ssl_negotiation(
         "direct" => Ok(SslNegotiation::Direct),
         "postgres" => Ok(SslNegotiation::Postgres),
         _ => Err(ConfigError::value(setting, value, "direct or postgres")),
+    }
+}
+
+/// Parses what is told about statements.
+pub(super) fn statement_spans(
+    setting: &'static str,
+    value: &str,
+) -> Result<StatementSpans, ConfigError> {
+    match value {
+        "off" => Ok(StatementSpans::Off),
+        "summary" => Ok(StatementSpans::WithSummary),
+        "text" => Ok(StatementSpans::WithText),
+        _ => Err(ConfigError::value(setting, value, "off, summary or text")),
     }
 }
 

@@ -65,15 +65,17 @@ impl Failover {
 
     /// A connection was opened here, because the other Region failed or was slower. `unit` is
     /// random, from 0 to 1.
-    pub(super) fn served(&self, place: Place, now: SystemTime, unit: f64) {
+    /// Returns whether it serves from now on.
+    pub(super) fn served(&self, place: Place, now: SystemTime, unit: f64) -> bool {
         let mut state = self.lock();
         if state.serving == place {
-            return;
+            return false;
         }
         match place {
             Place::Home => state.go_home(now),
             Place::Peer => state.leave(now, unit),
         }
+        true
     }
 
     /// Whether the home Region is to be tried now. The caller reports the result by
@@ -87,14 +89,17 @@ impl Failover {
         begins
     }
 
-    pub(super) fn probed(&self, answered: bool, now: SystemTime, unit: f64) {
+    /// The home Region was tried. Returns whether it serves from now on, and did not before.
+    pub(super) fn probed(&self, answered: bool, now: SystemTime, unit: f64) -> bool {
         let mut state = self.lock();
         state.is_probing = false;
-        match answered {
-            true if state.serving == Place::Peer => state.go_home(now),
-            true => {}
-            false => state.probe_at = now + jittered(state.delay, unit),
+        let returns = answered && state.serving == Place::Peer;
+        if returns {
+            state.go_home(now);
+        } else if !answered {
+            state.probe_at = now + jittered(state.delay, unit);
         }
+        returns
     }
 
     /// Whether a connection to the peer is to be replaced by one to the home Region. `unit` is the

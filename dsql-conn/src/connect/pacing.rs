@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::backoff::Backoff;
+use crate::telemetry::event;
 
 /// The attempts of one opening, until its deadline.
 pub(super) struct Attempts {
@@ -30,6 +31,11 @@ impl Attempts {
         self.deadline
     }
 
+    /// How many attempts have begun.
+    pub(super) fn made(&self) -> u32 {
+        self.made
+    }
+
     /// Counts another attempt and returns its number.
     pub(super) fn next(&mut self) -> u32 {
         self.made += 1;
@@ -42,6 +48,7 @@ impl Attempts {
         if Instant::now() + delay >= self.deadline {
             return ControlFlow::Break(());
         }
+        event::connect_backs_off(self.made + 1, delay);
         sleep(delay).await;
         ControlFlow::Continue(())
     }

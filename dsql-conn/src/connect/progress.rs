@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use crate::error::ConnectError;
+use crate::telemetry::Stages;
 
 /// The step of an opening, and its last failed attempt. Clones share both.
 #[derive(Debug, Clone, Default)]
@@ -15,6 +16,7 @@ pub(crate) struct Progress(Arc<State>);
 #[derive(Debug, Default)]
 struct State {
     step: AtomicU8,
+    stages: Stages,
     last_failure: Mutex<Option<ConnectError>>,
     /// Signals a failed attempt.
     failed: Notify,
@@ -24,6 +26,7 @@ struct State {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Step {
     Credentials,
+    Token,
     Name,
     Tcp,
     Tls,
@@ -33,9 +36,16 @@ pub(super) enum Step {
 impl Progress {
     pub(super) fn enter(&self, step: Step) {
         self.0.step.store(step as u8, Ordering::Relaxed);
+        self.0.stages.enter(step.as_str());
+    }
+
+    /// The attempt has ended.
+    pub(super) fn ended(&self) {
+        self.0.stages.end();
     }
 
     pub(super) fn failed(&self, error: &ConnectError) {
+        self.ended();
         *self.last() = Some(error.clone());
         self.0.failed.notify_one();
     }
@@ -61,11 +71,26 @@ impl Progress {
     }
 }
 
+impl Step {
+    /// A stable name for events.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Credentials => "credentials",
+            Self::Token => "token",
+            Self::Name => "dns",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Login => "login",
+        }
+    }
+}
+
 /// Names the step in progress.
 impl fmt::Display for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const STEPS: [&str; 5] = [
+        const STEPS: [&str; 6] = [
             "fetching AWS credentials",
+            "signing the token",
             "name resolution",
             "the TCP connect",
             "the TLS handshake",

@@ -46,7 +46,9 @@ impl Regions {
             return Ok((opened, Place::Home));
         };
         let (opened, place) = self.either(failover.serving(), progress, within).await?;
-        failover.served(place, self.home.config.now(), rand::random());
+        if failover.served(place, self.home.config.now(), rand::random()) {
+            self.moved(place);
+        }
         Ok((opened, place))
     }
 
@@ -132,6 +134,12 @@ impl Regions {
         }
     }
 
+    /// This Region serves new connections from now on.
+    fn moved(&self, place: Place) {
+        let region = self.connector(place).config.endpoint.region();
+        self.home.meter.moved(region, place == Place::Home);
+    }
+
     /// How often the peer, and then the home Region, took over.
     pub(crate) fn moves(&self) -> (u64, u64) {
         let away = self.away.as_ref();
@@ -149,7 +157,9 @@ impl Regions {
 impl Drop for Probe<'_> {
     fn drop(&mut self) {
         let now = self.regions.home.config.now();
-        self.failover.probed(self.answered, now, rand::random());
+        if self.failover.probed(self.answered, now, rand::random()) {
+            self.regions.moved(Place::Home);
+        }
     }
 }
 

@@ -15,7 +15,7 @@ pub(super) fn settings(config: &Config, token: &Token) -> tokio_postgres::Config
         .password(token.as_str())
         .ssl_mode(SslMode::Require)
         .ssl_negotiation(config.negotiation);
-    if let Some(application_name) = &config.application_name {
+    if let Some(application_name) = config.session_name() {
         settings.application_name(application_name);
     }
     let options = options(config);

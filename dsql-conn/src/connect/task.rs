@@ -11,6 +11,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Sleep, sleep};
 use tokio_util::task::TaskTracker;
 
+use crate::telemetry::event;
 use crate::wire::Watch;
 
 /// Handle of a connection task. Dropping it ends the task: after `Terminate` was sent if no reply
@@ -95,8 +96,7 @@ where
         this.watch.turn_begins(cx.waker());
         if let Poll::Ready(ended) = Pin::new(&mut this.connection).poll(cx) {
             if let Err(error) = ended {
-                // The caller's own statement reports it, too.
-                tracing::debug!(error = &error as &dyn std::error::Error, "connection ended");
+                event::session_failed(&error);
             }
             return Poll::Ready(());
         }

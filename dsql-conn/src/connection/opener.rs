@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
 
 use super::Connection;
 use super::health::Checks;
@@ -17,6 +18,7 @@ use crate::connect::{BACKOFF, Connector, Place, Progress, Regions, Tasks};
 use crate::endpoint::Endpoint;
 use crate::error::{ConfigError, ConnectError, Error};
 use crate::reason::Reason;
+use crate::telemetry::{Meter, PoolLimits, Server};
 
 pub(crate) struct Opener {
     regions: Regions,
@@ -30,9 +32,32 @@ pub(crate) struct Opener {
 }
 
 impl Opener {
+    /// For connections whose pool is not this crate's, if there is one.
     pub(crate) fn new(config: Config, checks: Checks) -> Self {
+        Self::observed(config, checks, None, None)
+    }
+
+    /// For a pool, whose name in metrics defaults to one made of its endpoint and database.
+    pub(crate) fn of_pool(
+        config: Config,
+        checks: Checks,
+        name: Option<String>,
+        limits: PoolLimits,
+    ) -> Self {
+        Self::observed(config, checks, name, Some(limits))
+    }
+
+    fn observed(
+        config: Config,
+        checks: Checks,
+        name: Option<String>,
+        limits: Option<PoolLimits>,
+    ) -> Self {
+        let server = Server::new(&config);
+        let name = name.unwrap_or_else(|| server.pool_name());
+        let meter = Arc::new(Meter::new(name, limits));
         Self {
-            regions: Regions::new(Connector::new(config)),
+            regions: Regions::new(Connector::new(config, server, meter)),
             checks,
             home_siblings: Siblings::default(),
             away_siblings: Siblings::default(),
@@ -52,8 +77,10 @@ impl Opener {
         if unfit > 0 {
             sleep(BACKOFF.delay(unfit, rand::random())).await;
         }
-        self.look_after_home(self.now());
+        let began = self.now();
+        self.look_after_home(began);
         let (opened, place) = self.regions.open(progress).await?;
+        self.meter().created(began.monotonic.elapsed());
         Ok(Connection::new(opened, place, Arc::clone(self)))
     }
 
@@ -89,6 +116,20 @@ impl Opener {
         self.regions.moves()
     }
 
+    /// What is said about the server of this Region.
+    pub(super) fn server(&self, place: Place) -> &Server {
+        &self.regions.connector(place).server
+    }
+
+    /// What is said about the server of the home Region.
+    pub(crate) fn home_server(&self) -> &Server {
+        &self.regions.home.server
+    }
+
+    pub(crate) fn meter(&self) -> &Meter {
+        &self.regions.home.meter
+    }
+
     pub(super) fn endpoint(&self, place: Place) -> &Endpoint {
         self.regions.connector(place).config.endpoint()
     }
@@ -111,9 +152,8 @@ impl Opener {
     /// Not async, so that the opening is compiled here, and not again in each caller's crate.
     fn spawn_open(self: &Arc<Self>) -> AbortOnDropHandle<Result<Connection, ConnectError>> {
         let opener = Arc::clone(self);
-        AbortOnDropHandle::new(tokio::spawn(async move {
-            opener.open(&Progress::default()).await
-        }))
+        let opening = async move { opener.open(&Progress::default()).await };
+        AbortOnDropHandle::new(tokio::spawn(opening.in_current_span()))
     }
 
     /// The error of an opening that ended by itself.

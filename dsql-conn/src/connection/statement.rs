@@ -4,10 +4,12 @@ use std::sync::atomic::Ordering;
 
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Row, SimpleQueryMessage, Statement};
+use tracing::Instrument;
 
 use super::Connection;
 use crate::error::{Error, was_not_sent};
 use crate::sqlstate::{Meaning, ServerError};
+use crate::telemetry::{ErrorType, Operation};
 
 /// What a statement method of [`Connection`] takes: the text of a query, or a prepared statement.
 pub trait Query: sealed::Sealed + Sync {}
@@ -139,7 +141,8 @@ impl Connection {
         query: &str,
         params: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<Vec<Row>, Error> {
-        self.timed(self.client().query_typed(query, params)).await
+        self.timed(Some(query), self.client().query_typed(query, params))
+            .await
     }
 
     /// Runs a query like [`query_typed`](Self::query_typed) that returns exactly one row.
@@ -152,7 +155,7 @@ impl Connection {
         query: &str,
         params: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<Row, Error> {
-        self.timed(self.client().query_typed_one(query, params))
+        self.timed(Some(query), self.client().query_typed_one(query, params))
             .await
     }
 
@@ -166,7 +169,7 @@ impl Connection {
         query: &str,
         params: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<Option<Row>, Error> {
-        self.timed(self.client().query_typed_opt(query, params))
+        self.timed(Some(query), self.client().query_typed_opt(query, params))
             .await
     }
 
@@ -181,8 +184,8 @@ impl Connection {
         statement: &str,
         params: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<u64, Error> {
-        self.timed(self.client().execute_typed(statement, params))
-            .await
+        let run = self.client().execute_typed(statement, params);
+        self.timed(Some(statement), run).await
     }
 
     /// Runs statements without parameters, separated by semicolons.
@@ -191,7 +194,8 @@ impl Connection {
     ///
     /// See [above](#impl-Connection-1).
     pub async fn batch_execute(&self, statements: &str) -> Result<(), Error> {
-        self.timed(self.client().batch_execute(statements)).await
+        self.timed(Some(statements), self.client().batch_execute(statements))
+            .await
     }
 
     /// Runs statements without parameters, separated by semicolons, and returns their rows as text.
@@ -200,7 +204,8 @@ impl Connection {
     ///
     /// See [above](#impl-Connection-1).
     pub async fn simple_query(&self, statements: &str) -> Result<Vec<SimpleQueryMessage>, Error> {
-        self.timed(self.client().simple_query(statements)).await
+        self.timed(Some(statements), self.client().simple_query(statements))
+            .await
     }
 
     /// Returns the prepared statement of this text, from the cache if it was prepared on this
@@ -210,7 +215,7 @@ impl Connection {
     ///
     /// See [above](#impl-Connection-1).
     pub async fn prepare_cached(&self, query: &str) -> Result<Statement, Error> {
-        self.timed(async { Ok(self.prepared(query).await?.statement) })
+        self.bounded(async { Ok(self.prepared(query).await?.statement) })
             .await
     }
 
@@ -220,11 +225,13 @@ impl Connection {
         F: Fn(Statement) -> Fut,
         Fut: Future<Output = Result<T, tokio_postgres::Error>>,
     {
-        self.timed(async {
-            let text = match query.kind() {
-                sealed::Kind::Prepared(statement) => return run(statement.clone()).await,
-                sealed::Kind::Text(text) => text,
-            };
+        let text = match query.kind() {
+            sealed::Kind::Prepared(statement) => {
+                return self.timed(None, run(statement.clone())).await;
+            }
+            sealed::Kind::Text(text) => text,
+        };
+        self.timed(Some(text), async {
             let is_in_transaction = self.watch().is_in_transaction();
             let Prepared {
                 statement,
@@ -264,9 +271,21 @@ impl Connection {
         })
     }
 
+    /// Runs a statement of this text, if it is known, and observes it.
+    async fn timed<T>(
+        &self,
+        text: Option<&str>,
+        statement: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, Error> {
+        let operation = Operation::statement(self.server(), text);
+        let result = self.bounded(statement).instrument(operation.span()).await;
+        operation.ended(result.as_ref().err().map(ErrorType::from));
+        result
+    }
+
     /// Runs a statement within the connection's timeout. One that takes longer is given a moment to
     /// settle, or the connection is closed.
-    async fn timed<T>(
+    async fn bounded<T>(
         &self,
         statement: impl Future<Output = Result<T, tokio_postgres::Error>>,
     ) -> Result<T, Error> {

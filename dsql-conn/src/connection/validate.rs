@@ -14,7 +14,8 @@ use crate::wire::Status;
 /// What is left to do before a connection may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Validity {
-    Valid,
+    /// Since this moment, by the monotonic clock.
+    Valid(Instant),
     /// The server must answer a ping first.
     NeedsPing,
 }
@@ -62,7 +63,7 @@ impl Connection {
             validity = self.check().await;
         }
         match validity? {
-            Validity::Valid => Ok(()),
+            Validity::Valid(_) => Ok(()),
             Validity::NeedsPing => self.ping().await,
         }
     }
@@ -104,7 +105,7 @@ impl Connection {
         let ping_after = session.opener.checks.ping_after;
         if !health.needs_ping(now, ping_after) && !was_heard_before(seen.doubted) {
             self.health().checked_out(now);
-            return Ok(Validity::Valid);
+            return Ok(Validity::Valid(now.monotonic));
         }
         match was_heard_before(seen.lost) {
             true => Err(Discard::Suspect),
@@ -140,9 +141,8 @@ impl Connection {
         Ok(())
     }
 
-    /// The connection is returned by its user.
-    pub(crate) fn returned(&self) -> Returned {
-        let now = self.now();
+    /// The connection is returned by its user, at this moment.
+    pub(crate) fn returned_at(&self, now: Moment) -> Returned {
         let mut health = self.health();
         if self.session.touched.load(Ordering::Relaxed) {
             health.used(now, self.session.opener.checks.ping_after);
@@ -159,7 +159,7 @@ impl Connection {
 
     /// Whether a connection that comes back must be replaced, or soon.
     pub(crate) fn is_worn(&self) -> bool {
-        self.returned() != Returned::Reusable
+        self.returned_at(self.now()) != Returned::Reusable
     }
 
     /// Why a connection that nobody uses must be closed, if it must.

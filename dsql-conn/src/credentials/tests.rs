@@ -49,7 +49,8 @@ fn cache(provider: Gated) -> (Arc<Gated>, CredentialsCache) {
     let provider = Arc::new(provider);
     let shared: Arc<dyn ProvideCredentials> = Arc::clone(&provider) as _;
     let source = Source::Provider(ByIdentity(Arc::new(SharedCredentialsProvider::new(shared))));
-    let cache = CredentialsCache::new(source, Duration::from_secs(10));
+    let meter = Arc::new(Meter::new("pool".to_owned(), None));
+    let cache = CredentialsCache::new(source, Duration::from_secs(10), meter);
     (provider, cache)
 }
 

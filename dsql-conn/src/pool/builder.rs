@@ -9,12 +9,13 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{Counters, Inner, Pool, Slots};
+use super::{Inner, Pool, Slots};
 use crate::config::parse::{parse, seconds};
-use crate::config::{Config, FOREVER};
+use crate::config::{Config, FOREVER, FUNCTION_NAME};
 use crate::connection::{Checks, Opener};
 use crate::error::{ConfigError, Error};
 use crate::retry::RetryPolicy;
+use crate::telemetry::PoolLimits;
 
 /// Settings of a [`Pool`]. By [`Pool::builder`] or [`Pool::lambda`].
 #[derive(Debug, Clone)]
@@ -27,6 +28,7 @@ pub struct Builder {
     pub(super) checkout_timeout: Duration,
     pub(super) retry_policy: RetryPolicy,
     checks: Checks,
+    name: Option<String>,
 }
 
 impl Pool {
@@ -56,6 +58,7 @@ impl Pool {
     /// | [`idle_timeout`](Builder::idle_timeout) | none |
     /// | [`checkout_timeout`](Builder::checkout_timeout) | 5 s |
     /// | [`connect_timeout`](Config::connect_timeout), unless set | 5 s |
+    /// | [`application_name`](Config::application_name), unless set | `AWS_LAMBDA_FUNCTION_NAME` |
     /// | [`retry_policy`](Builder::retry_policy) | [`timeout`](RetryPolicy::timeout) of 10 s |
     ///
     /// A function whose own timeout is shorter sets these below it, so that it can still respond.
@@ -80,6 +83,8 @@ impl Pool {
     pub fn lambda(config: Config) -> Builder {
         let connect_timeout = config.connect_timeout.unwrap_or(LAMBDA_TIMEOUT);
         let concurrency = env::var("AWS_LAMBDA_MAX_CONCURRENCY").ok();
+        let function = env::var(FUNCTION_NAME).ok().filter(|name| !name.is_empty());
+        let config = config.named_after(function.as_deref());
         Self::builder(config.connect_timeout(connect_timeout))
             .max_size(concurrency.as_deref().map_or(1, invocations))
             .idle_timeout(None)
@@ -97,6 +102,7 @@ impl Pool {
             checkout_timeout: Duration::from_secs(30),
             retry_policy: RetryPolicy::new(),
             checks: Checks::default(),
+            name: None,
         }
     }
 }
@@ -159,6 +165,16 @@ impl Builder {
         self
     }
 
+    /// Sets the pool's name in spans and metrics, `db.client.connection.pool.name`. Defaults to
+    /// `host:port/database`, with `|schema` if the configuration has a search path.
+    ///
+    /// Give a name to each of several pools with the same endpoint and schema: their metrics would
+    /// be mixed.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
     /// Sets the policy of [`Pool::transaction`]. Defaults to [`RetryPolicy::new`].
     pub fn retry_policy(mut self, policy: RetryPolicy) -> Self {
         self.retry_policy = policy;
@@ -190,10 +206,17 @@ impl Builder {
     pub fn build(self) -> Pool {
         let max_size = usize::try_from(self.max_size).unwrap_or(usize::MAX);
         Pool(Arc::new(Inner {
-            opener: Arc::new(Opener::new(self.config.clone(), self.checks)),
+            opener: Arc::new(Opener::of_pool(
+                self.config.clone(),
+                self.checks,
+                self.name.clone(),
+                PoolLimits {
+                    max: self.max_size,
+                    min_idle: self.min_idle.min(self.max_size),
+                },
+            )),
             slots: Mutex::new(Slots::new(max_size)),
             settings: self,
-            counters: Counters::default(),
             closed: CancellationToken::new(),
             maintenance: Arc::new(Notify::new()),
             maintainer: Mutex::default(),
@@ -263,6 +286,7 @@ impl Builder {
             checkout_timeout,
             retry_policy,
             checks,
+            name,
         } = self;
         *config == other.config
             && *max_size == other.max_size
@@ -271,6 +295,7 @@ impl Builder {
             && *checkout_timeout == other.checkout_timeout
             && *retry_policy == other.retry_policy
             && *checks == other.checks
+            && *name == other.name
     }
 }
 

@@ -5,11 +5,14 @@ mod wait;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tracing::{Instrument, Span};
+
 use self::wait::Served;
 use super::{Inner, PooledConnection};
 use crate::config::FOREVER;
 use crate::connection::{Connection, Validity};
 use crate::error::{Discard, Error};
+use crate::telemetry::span;
 
 /// One checkout, from the call to its connection.
 struct Checkout<'a> {
@@ -19,6 +22,8 @@ struct Checkout<'a> {
     started: Option<Instant>,
     /// The place in the queue, once it has one.
     ticket: Option<u64>,
+    /// Covers the wait, once there is one.
+    span: Option<Span>,
     /// A connection that was handed over and not validated yet.
     handed: Option<PooledConnection>,
 }
@@ -28,19 +33,22 @@ impl Inner {
         self: &Arc<Self>,
         timeout: Duration,
     ) -> Result<PooledConnection, Error> {
-        let checkout = Checkout {
+        let mut checkout = Checkout {
             pool: self,
             timeout: timeout.min(FOREVER),
             started: None,
             ticket: None,
+            span: None,
             handed: None,
         };
-        checkout.run().await
+        let result = checkout.run().await;
+        checkout.ended(&result);
+        result
     }
 }
 
 impl<'a> Checkout<'a> {
-    async fn run(mut self) -> Result<PooledConnection, Error> {
+    async fn run(&mut self) -> Result<PooledConnection, Error> {
         loop {
             let ready = match self.handed.take() {
                 Some(connection) => Some(connection),
@@ -48,7 +56,10 @@ impl<'a> Checkout<'a> {
             };
             let connection = match ready {
                 Some(connection) => connection,
-                None => self.not_idle().await?,
+                None => {
+                    let span = self.span();
+                    self.not_idle().instrument(span).await?
+                }
             };
             if let Some(connection) = self.validate(connection).await? {
                 return Ok(connection);
@@ -62,8 +73,11 @@ impl<'a> Checkout<'a> {
         connection: PooledConnection,
     ) -> Result<Option<PooledConnection>, Error> {
         match connection.check().await {
-            Ok(Validity::Valid) => Ok(Some(connection)),
-            Ok(Validity::NeedsPing) => self.ping(connection).await,
+            Ok(Validity::Valid(now)) => Ok(Some(connection.checked_out(now))),
+            Ok(Validity::NeedsPing) => {
+                let span = self.span();
+                self.ping(connection).instrument(span).await
+            }
             Err(Discard::Unsettled) => {
                 connection.set_aside(false);
                 Ok(None)
@@ -152,12 +166,29 @@ impl<'a> Checkout<'a> {
         };
         drop(ping);
         match answer {
-            Ok(()) => Ok(Some(suspect)),
+            Ok(()) => Ok(Some(suspect.checked_out(Instant::now()))),
             Err(reason) => {
                 suspect.discard(reason);
                 Ok(None)
             }
         }
+    }
+
+    fn ended(&self, result: &Result<PooledConnection, Error>) {
+        match self.started {
+            None if result.is_ok() => self.pool.meter().served_at_once(),
+            Some(started) if result.is_ok() => self.pool.meter().waited(started),
+            _ => {}
+        }
+        if let Some(span) = &self.span {
+            span::checked_out(span, result);
+        }
+    }
+
+    fn span(&mut self) -> Span {
+        let pool = self.pool;
+        let span = || span::checkout(pool.opener.home_server(), pool.meter().pool());
+        self.span.get_or_insert_with(span).clone()
     }
 
     fn pooled(&self, connection: Connection) -> PooledConnection {

@@ -36,6 +36,10 @@ impl Inner {
     }
 
     fn maintain(self: &Arc<Self>) {
+        {
+            let slots = self.lock();
+            self.meter().refreshed(slots.population());
+        }
         let mut successors = 0;
         for (connection, verdict) in self.take_unfit() {
             match verdict {

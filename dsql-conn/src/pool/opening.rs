@@ -5,6 +5,7 @@ use std::thread::panicking;
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
+use tracing::Instrument;
 
 use super::Inner;
 use super::slot::Slot;
@@ -43,13 +44,15 @@ impl Inner {
             ended: false,
         };
         let opener = Arc::clone(&self.opener);
-        let task = tokio::spawn(async move {
+        let opening = async move {
             if !pause.is_zero() {
                 sleep(pause).await;
             }
             let opened = opener.open(&progress).await;
             guard.end(opened);
-        });
+        };
+        // Part of the checkout that wants it.
+        let task = tokio::spawn(opening.in_current_span());
         let mut slots = self.lock();
         if self.is_closed() {
             task.abort();
@@ -84,7 +87,7 @@ impl Inner {
     }
 
     fn opened(self: &Arc<Self>, number: u64, connection: Connection) {
-        self.counters.opened();
+        self.meter().opened.add();
         let mut slots = self.lock();
         slots.end_opening(number);
         slots.open.insert(connection.id(), connection.aborter());
@@ -93,7 +96,7 @@ impl Inner {
     }
 
     fn opening_failed(self: &Arc<Self>, number: u64, error: &ConnectError) {
-        self.counters.failed();
+        self.meter().failed.add();
         let open_timeout = self.opener.open_timeout();
         let failed = {
             let mut slots = self.lock();

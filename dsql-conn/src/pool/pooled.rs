@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::Inner;
 use super::slots::Unsettled;
@@ -15,6 +16,8 @@ pub struct PooledConnection {
     /// Taken only by what consumes `self`.
     connection: Option<Connection>,
     pool: Arc<Inner>,
+    /// When it was checked out, once it is.
+    since: Option<Instant>,
 }
 
 impl PooledConnection {
@@ -22,7 +25,14 @@ impl PooledConnection {
         Self {
             connection: Some(connection),
             pool,
+            since: None,
         }
+    }
+
+    /// The connection is valid and goes to its user.
+    pub(super) fn checked_out(mut self, now: Instant) -> Self {
+        self.since = Some(now);
+        self
     }
 
     /// Takes the connection out. Its slot stays taken.
@@ -56,7 +66,7 @@ impl PooledConnection {
 impl Drop for PooledConnection {
     fn drop(&mut self) {
         if let Some(connection) = self.connection.take() {
-            self.pool.give_back(connection);
+            self.pool.give_back(connection, self.since);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Takes connections back: hands them to waiting checkouts, keeps them idle, or closes them.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::slots::Handover;
 use super::{Inner, PooledConnection};
@@ -8,9 +9,15 @@ use crate::connection::{Connection, Returned};
 use crate::error::Discard;
 
 impl Inner {
-    /// Takes a connection back from its user. May run on any thread, and without a runtime.
-    pub(super) fn give_back(self: &Arc<Self>, connection: Connection) {
-        let returned = connection.returned();
+    /// Takes a connection back that was checked out at `since`, if it was. May run on any thread,
+    /// and without a runtime.
+    pub(super) fn give_back(self: &Arc<Self>, connection: Connection, since: Option<Instant>) {
+        let now = connection.now();
+        if let Some(since) = since {
+            self.meter()
+                .used(now.monotonic.saturating_duration_since(since));
+        }
+        let returned = connection.returned_at(now);
         let is_awaited = || self.lock().waiting() > 0;
         match returned {
             Returned::Reusable => self.release(connection),
@@ -67,8 +74,7 @@ impl Inner {
 
     /// Closes a connection and passes its slot on.
     pub(super) fn discard(self: &Arc<Self>, connection: Connection, reason: Discard) {
-        tracing::debug!(reason = reason.code(), "connection discarded");
-        self.counters.discarded(reason);
+        self.meter().closed(reason);
         self.lock().open.remove(&connection.id());
         drop(connection);
         self.free_slot();

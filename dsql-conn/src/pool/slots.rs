@@ -14,6 +14,7 @@ use super::slot::Slot;
 use crate::connect::{Aborter, Progress};
 use crate::connection::Connection;
 use crate::error::ConnectError;
+use crate::telemetry::Population;
 
 pub(super) struct Slots {
     max: usize,
@@ -32,6 +33,8 @@ pub(super) struct Slots {
     /// How many connections were closed for their age since the maintenance task last looked.
     pub(super) successors: usize,
     next_number: u64,
+    /// What the metrics were told.
+    told: Population,
 }
 
 /// A connection that is passed over until it settles.
@@ -81,6 +84,7 @@ impl Slots {
             last_failure: None,
             successors: 0,
             next_number: 0,
+            told: Population::default(),
         }
     }
 
@@ -174,6 +178,23 @@ impl Slots {
     pub(super) fn in_use(&self) -> usize {
         let resting = self.idle.len() + self.unsettled.len();
         self.open.len().saturating_sub(resting)
+    }
+
+    pub(super) fn population(&self) -> Population {
+        Population {
+            idle: self.idle.len(),
+            used: self.open.len().saturating_sub(self.idle.len()),
+            waiting: self.waiters.len(),
+        }
+    }
+
+    /// The population, if it differs from what this returned last.
+    pub(super) fn changed(&mut self) -> Option<Population> {
+        let population = self.population();
+        (population != self.told).then(|| {
+            self.told = population;
+            population
+        })
     }
 
     /// Ends an opening, and returns whose it was.

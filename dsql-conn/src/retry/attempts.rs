@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::{Cause, FOREVER, RetryPolicy};
+use crate::telemetry::event;
 
 /// The attempts at one operation.
 pub(crate) struct Attempts {
@@ -31,12 +32,19 @@ impl Attempts {
 
     /// Waits before the next attempt, or breaks if there is none.
     pub(crate) async fn back_off(&mut self, cause: Cause) -> ControlFlow<()> {
-        let met = &mut self.met[cause as usize];
+        // Both are a lost connection, which the transaction may cause itself.
+        let counted = match cause {
+            Cause::CommitLost => Cause::Lost,
+            cause => cause,
+        };
+        let met = &mut self.met[counted as usize];
         *met += 1;
         let met = *met;
         let is_allowed = match cause {
             Cause::Data | Cause::Schema => true,
-            Cause::StalePlan | Cause::Lost | Cause::Unavailable => met <= MAX_RETRIES_OF_OWN_CAUSE,
+            Cause::StalePlan | Cause::Lost | Cause::CommitLost | Cause::Unavailable => {
+                met <= MAX_RETRIES_OF_OWN_CAUSE
+            }
             Cause::Unknown => self.policy.idempotent && met <= MAX_RETRIES_OF_OWN_CAUSE,
         };
         if !is_allowed || self.made >= self.policy.max_attempts {
@@ -49,11 +57,12 @@ impl Attempts {
             Cause::Schema => self.policy.schema.delay(met - 1, unit),
             Cause::Unavailable => self.policy.schema.delay(met, unit),
             // The pool paces the opening of connections.
-            Cause::StalePlan | Cause::Lost | Cause::Unknown => Duration::ZERO,
+            Cause::StalePlan | Cause::Lost | Cause::CommitLost | Cause::Unknown => Duration::ZERO,
         };
         if delay >= self.left() {
             return ControlFlow::Break(());
         }
+        event::retries(self.made + 1, cause, delay);
         if !delay.is_zero() {
             sleep(delay).await;
         }

@@ -16,6 +16,8 @@ pub(crate) enum Cause {
     StalePlan,
     /// The connection was lost before anything was committed.
     Lost,
+    /// The reply to `COMMIT` was lost, and the outcome table shows that nothing was applied.
+    CommitLost,
     /// The server was unavailable for a statement; the session continues.
     Unavailable,
     /// The outcome is unknown.
@@ -23,7 +25,20 @@ pub(crate) enum Cause {
 }
 
 impl Cause {
-    pub(crate) const COUNT: usize = 6;
+    pub(crate) const COUNT: usize = 7;
+
+    /// A stable name for logs and metrics.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Data => "data_conflict",
+            Self::Schema => "schema_conflict",
+            Self::StalePlan => "stale_plan",
+            Self::Lost => "connection_lost",
+            Self::CommitLost => "commit_lost",
+            Self::Unavailable => "unavailable",
+            Self::Unknown => "commit_unknown",
+        }
+    }
 
     /// The cause behind the error that failed a transaction, if a retry may help.
     pub(crate) fn in_transaction(error: &ServerError) -> Option<Self> {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::time::{Instant, timeout_at};
 use tokio_postgres::Client;
+use tracing::Instrument;
 
 use super::Transaction;
 use super::failed::{Failed, lost};
@@ -17,6 +18,7 @@ use crate::connection::Connection;
 use crate::error::{Error, RollbackCause};
 use crate::retry::Cause;
 use crate::sqlstate::ServerError;
+use crate::telemetry::{COMMIT, ErrorType, Operation};
 use crate::wire::{Status, Watch};
 
 /// A transaction from before its `BEGIN` to its end. Dropped in between, it queues a `ROLLBACK`.
@@ -166,13 +168,19 @@ impl<'a> Attempt<'a> {
             }
             Mode::Plain | Mode::ReadOnly => deadline,
         };
-        let commit = self.client().batch_execute("COMMIT");
-        let Ok(reply) = timeout_at(reply_by, commit).await else {
+        let operation = Operation::commit(self.connection.server());
+        let commit = self.client().batch_execute(COMMIT);
+        let reply = timeout_at(reply_by, commit.instrument(operation.span())).await;
+        operation.ended(match &reply {
+            Ok(reply) => reply.as_ref().err().map(ErrorType::of_driver),
+            Err(_) => Some(ErrorType::TIMED_OUT),
+        });
+        let Ok(reply) = reply else {
             self.connection.abort();
             return Err(self.unknown(value, None));
         };
         let Err(error) = reply else {
-            if self.watch().completed_with("COMMIT") {
+            if self.watch().completed_with(COMMIT) {
                 self.ended = true;
                 return Ok(value);
             }

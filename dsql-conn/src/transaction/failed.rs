@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::retry::Cause;
 use crate::sqlstate::ServerError;
+use crate::telemetry::{Unfinished, event};
 
 /// Why an attempt did not commit.
 pub(super) enum Failed<T, E> {
@@ -29,6 +30,29 @@ pub(super) enum Failed<T, E> {
         error: E,
         reusable: bool,
     },
+}
+
+impl<T, E> Failed<T, E> {
+    /// What is told about the attempt.
+    pub(super) fn unfinished(&self) -> Unfinished {
+        let (outcome, cause, code) = match self {
+            Self::Permanent(_) => (event::FAILED, None, None),
+            Self::TimedOut { .. } => (event::TIMED_OUT, None, None),
+            Self::Unknown { source, .. } => {
+                let code = source.as_ref().and_then(|error| error.code());
+                (event::UNKNOWN, Some(Cause::Unknown), code.cloned())
+            }
+            Self::Conflict { error, cause, .. } => {
+                (event::FAILED, Some(*cause), Some(error.code().clone()))
+            }
+            Self::Transient { cause, .. } => (event::FAILED, Some(*cause), None),
+        };
+        Unfinished {
+            outcome,
+            cause,
+            code,
+        }
+    }
 }
 
 impl<T, E: From<Error>> From<Error> for Failed<T, E> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
+use tracing::Instrument;
 
 use super::Transaction;
 use super::attempt::Attempt;
@@ -14,10 +15,11 @@ use super::mode::Mode;
 use crate::backoff::Backoff;
 use crate::connection::{Connection, Opener};
 use crate::error::{Error, RollbackCause};
-use crate::outcomes::Outcome;
+use crate::outcomes::{Outcome, OutcomeId};
 use crate::pool::{Pool, PooledConnection};
 use crate::reason::Reason;
 use crate::retry::{Cause, RetryPolicy};
+use crate::telemetry::{Observed, Server, event};
 
 /// Where the connections of a transaction come from.
 pub(super) trait Source: Sync {
@@ -38,16 +40,39 @@ pub(super) trait Source: Sync {
     /// An attempt did not commit.
     fn met(&self, cause: Cause);
 
+    /// The reply to a `COMMIT` was lost, and was settled, or not.
+    fn commit_lost(&self, id: Option<OutcomeId>, settled: Option<Outcome>);
+
+    /// What is said about the server of the home Region.
+    fn server(&self) -> &Server;
+
     fn is_closed(&self) -> bool;
 
     /// Returns once the source closes.
     fn closed(&self) -> impl Future<Output = ()> + Send;
 }
 
-pub(super) async fn run<S, T, E, F, Fut>(
+pub(super) async fn run<S, T, E, F, Fut>(source: S, policy: RetryPolicy, body: F) -> Result<T, E>
+where
+    S: Source,
+    E: From<Error>,
+    F: Fn(Transaction) -> Fut,
+    Fut: Future<Output = Result<T, E>>,
+{
+    let mut observed = Observed::of(source.server());
+    let span = observed.span();
+    let result = run_observed(source, policy, body, &mut observed)
+        .instrument(span)
+        .await;
+    observed.ended(result.is_ok());
+    result
+}
+
+async fn run_observed<S, T, E, F, Fut>(
     mut source: S,
     policy: RetryPolicy,
     body: F,
+    observed: &mut Observed,
 ) -> Result<T, E>
 where
     S: Source,
@@ -73,8 +98,11 @@ where
             },
         };
         let mode = Mode::of(policy, || connection.now().wall);
+        observed.attempt_begins(attempts.made(), connection.server());
         let attempt = Attempt::on(&mut connection, mode).run(&body, attempts.deadline());
-        let (cause, error, reusable) = match attempt.await {
+        let result = attempt.await;
+        observed.attempt_ended(result.as_ref().err().map(Failed::unfinished));
+        let (cause, error, reusable) = match result {
             Ok(value) => return Ok(value),
             Err(Failed::Permanent(error)) => break error,
             Err(Failed::Unknown {
@@ -85,11 +113,16 @@ where
                 drop(connection);
                 let id = mode.id();
                 let unknown = Error::CommitUnknown { source: lost, id };
-                match settle(&source, mode, attempts.deadline()).await {
+                let settled = settle(&source, mode, attempts.deadline()).await;
+                source.commit_lost(id, settled);
+                if settled.is_none() {
+                    observed.stays_unknown();
+                }
+                match settled {
                     Some(Outcome::Committed) => return Ok(value),
                     Some(Outcome::RolledBack) => {
                         let error = Error::RolledBack(RollbackCause::CommitLost);
-                        (Cause::Lost, error.into(), None)
+                        (Cause::CommitLost, error.into(), None)
                     }
                     // It can be settled later, and must not run again before that.
                     None if id.is_some() => break unknown.into(),
@@ -159,7 +192,7 @@ async fn settle<S: Source>(source: &S, mode: Mode, deadline: Instant) -> Option<
                 },
                 Err(error) => error,
             };
-            tracing::debug!(%id, %error, "a lost commit is not settled yet");
+            event::not_settled_yet(id, &error);
             if !is_transient(&error) {
                 return None;
             }
@@ -202,6 +235,14 @@ impl Source for &Pool {
         Pool::met(self, cause);
     }
 
+    fn commit_lost(&self, id: Option<OutcomeId>, settled: Option<Outcome>) {
+        Pool::commit_lost(self, id, settled);
+    }
+
+    fn server(&self) -> &Server {
+        Pool::server(self)
+    }
+
     fn is_closed(&self) -> bool {
         Pool::is_closed(self)
     }
@@ -240,7 +281,17 @@ impl<'a> Source for Single<'a> {
         Ok(Box::new(self.opener.open_in_task().await?))
     }
 
-    fn met(&self, _cause: Cause) {}
+    fn met(&self, cause: Cause) {
+        self.opener.meter().met(cause);
+    }
+
+    fn commit_lost(&self, id: Option<OutcomeId>, settled: Option<Outcome>) {
+        self.opener.meter().commit_lost(id, settled);
+    }
+
+    fn server(&self) -> &Server {
+        self.opener.home_server()
+    }
 
     fn is_closed(&self) -> bool {
         false

@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::Trust;
+use crate::config::{StatementSpans, Trust};
 use crate::corpus::{mistaken, walk};
 
 const HOST: &str = "abcdefghijklmnopqrstuvwx23.dsql.us-east-1.on.aws";
@@ -26,6 +26,8 @@ fn every_variable_reaches_its_setting() {
         ("DSQL_CONNECT_TIMEOUT_SECONDS", "2.5"),
         ("DSQL_STATEMENT_TIMEOUT_SECONDS", "3"),
         ("DSQL_MAX_LIFETIME_SECONDS", "4"),
+        ("DSQL_STATEMENT_SPANS", "summary"),
+        ("AWS_LAMBDA_FUNCTION_NAME", "generate-game"),
     ])
     .unwrap();
     assert_eq!(config.endpoint.host(), HOST);
@@ -38,6 +40,14 @@ fn every_variable_reaches_its_setting() {
     assert_eq!(config.connect_deadline(), Duration::from_millis(2500));
     assert_eq!(config.statement_timeout, Some(Duration::from_secs(3)));
     assert_eq!(config.max_lifetime, Duration::from_secs(4));
+    assert_eq!(config.statement_spans, StatementSpans::WithSummary);
+}
+
+#[test]
+fn sessions_have_the_name_of_the_lambda_function() {
+    let function = ("AWS_LAMBDA_FUNCTION_NAME", "generate-game");
+    let config = read(&[("DSQL_ENDPOINT", HOST), function]).unwrap();
+    assert_eq!(config.session_name(), Some("generate-game"));
 }
 
 #[test]
@@ -91,6 +101,7 @@ fn a_wrong_value_is_named_with_what_it_must_be() {
         ("DSQL_HOSTADDR", "localhost"),
         ("DSQL_PORT", "70000"),
         ("DSQL_SSLNEGOTIATION", "maybe"),
+        ("DSQL_STATEMENT_SPANS", "maybe"),
         ("DSQL_VPC_ENDPOINT", "vpce-1"),
         ("DSQL_CA_FILE", "/does/not/exist.pem"),
         ("DSQL_CONNECT_TIMEOUT_SECONDS", "0"),

@@ -57,6 +57,7 @@ fn builders_are_the_same_until_a_setting_differs() {
         builder().ping_timeout(2 * second),
         builder().hedge_delay(second),
         builder().settle_timeout(second),
+        builder().name("games"),
         builder().retry_policy(RetryPolicy::new().idempotent()),
     ] {
         assert!(!other.is_same(&builder()), "{other:?}");

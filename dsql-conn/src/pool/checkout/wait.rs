@@ -73,7 +73,7 @@ impl Checkout<'_> {
                 biased;
                 handover = &mut waiting.handover => match handover {
                     Ok(Handover::Connection(connection)) => {
-                        pool.counters.waited(started.elapsed());
+                        pool.meter().queued(started.elapsed());
                         return Ok(Served::Connection(connection));
                     }
                     Ok(Handover::Slot(free)) => {
@@ -114,7 +114,7 @@ impl Checkout<'_> {
             let opening = slots.openings.last().filter(|_| waits_for_opening);
             opening.map(|opening| pool.opener.unfinished(&opening.progress))
         });
-        pool.counters.checkout_timed_out();
+        pool.meter().checkout_timed_out();
         Error::CheckoutTimeout {
             waited: Some(self.started().elapsed()),
             cause,

@@ -1,0 +1,217 @@
+//! Every metric, with its unit, its attributes and its meaning.
+
+/// The bounds of the buckets for `db.client.operation.duration`, in seconds, as the [conventions](
+/// https://github.com/open-telemetry/semantic-conventions/blob/v1.44.0/docs/db/database-metrics.md)
+/// advise. Pass them to an exporter that has buckets.
+///
+/// ```
+/// use dsql_conn::OPERATION_DURATION_BOUNDS;
+///
+/// assert!(OPERATION_DURATION_BOUNDS.is_sorted());
+/// ```
+pub const OPERATION_DURATION_BOUNDS: [f64; 9] =
+    [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0];
+
+/// A metric as it is described to the recorder.
+pub(super) struct Metric {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    pub(super) unit: &'static str,
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "the documentation is made from it")
+    )]
+    pub(super) attributes: &'static [&'static str],
+    pub(super) about: &'static str,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Counter,
+    /// The conventions' up-down counter.
+    Gauge,
+    Histogram,
+}
+
+const POOL: &str = "db.client.connection.pool.name";
+
+pub(super) const METRICS: [Metric; 17] = [
+    Metric {
+        name: "db.client.operation.duration",
+        kind: Kind::Histogram,
+        unit: "s",
+        attributes: &[
+            "db.system.name",
+            "db.namespace",
+            "server.address",
+            "server.port",
+            "db.operation.name",
+            "db.query.summary",
+            "error.type",
+            "db.response.status_code",
+        ],
+        about: "Duration of a statement, or of the COMMIT of a transaction.",
+    },
+    Metric {
+        name: "db.client.connection.count",
+        kind: Kind::Gauge,
+        unit: "{connection}",
+        attributes: &[POOL, "db.client.connection.state"],
+        about: "Open connections: idle, or used.",
+    },
+    Metric {
+        name: "db.client.connection.idle.max",
+        kind: Kind::Gauge,
+        unit: "{connection}",
+        attributes: &[POOL],
+        about: "The maximum number of idle connections: that of all connections.",
+    },
+    Metric {
+        name: "db.client.connection.idle.min",
+        kind: Kind::Gauge,
+        unit: "{connection}",
+        attributes: &[POOL],
+        about: "The number of idle connections that are kept ready.",
+    },
+    Metric {
+        name: "db.client.connection.max",
+        kind: Kind::Gauge,
+        unit: "{connection}",
+        attributes: &[POOL],
+        about: "The maximum number of connections.",
+    },
+    Metric {
+        name: "db.client.connection.pending_requests",
+        kind: Kind::Gauge,
+        unit: "{request}",
+        attributes: &[POOL],
+        about: "Checkouts that wait in the queue.",
+    },
+    Metric {
+        name: "db.client.connection.timeouts",
+        kind: Kind::Counter,
+        unit: "{timeout}",
+        attributes: &[POOL],
+        about: "Checkouts that reached their deadline.",
+    },
+    Metric {
+        name: "db.client.connection.create_time",
+        kind: Kind::Histogram,
+        unit: "s",
+        attributes: &[POOL],
+        about: "Time to open a connection, with the attempts that failed before.",
+    },
+    Metric {
+        name: "db.client.connection.wait_time",
+        kind: Kind::Histogram,
+        unit: "s",
+        attributes: &[POOL],
+        about: "Time to check a connection out; 0 if one was idle and needed no ping.",
+    },
+    Metric {
+        name: "db.client.connection.use_time",
+        kind: Kind::Histogram,
+        unit: "s",
+        attributes: &[POOL],
+        about: "Time from a connection's checkout to its return.",
+    },
+    Metric {
+        name: "dsql.connects",
+        kind: Kind::Counter,
+        unit: "{attempt}",
+        attributes: &[POOL, "dsql.outcome", "dsql.region", "error.type"],
+        about: "Attempts to open a connection: opened or failed.",
+    },
+    Metric {
+        name: "dsql.closes",
+        kind: Kind::Counter,
+        unit: "{connection}",
+        attributes: &[POOL, "dsql.cause"],
+        about: "Connections that the pool closed, by cause.",
+    },
+    Metric {
+        name: "dsql.retries",
+        kind: Kind::Counter,
+        unit: "{attempt}",
+        attributes: &[POOL, "dsql.cause"],
+        about: "Attempts at a transaction that met a cause for another one, also the last attempts.",
+    },
+    Metric {
+        name: "dsql.lost_commits",
+        kind: Kind::Counter,
+        unit: "{transaction}",
+        attributes: &[POOL, "dsql.outcome"],
+        about: "COMMITs whose reply was lost: settled as committed or rolled_back, or unknown.",
+    },
+    Metric {
+        name: "dsql.failovers",
+        kind: Kind::Counter,
+        unit: "{failover}",
+        attributes: &[POOL, "dsql.region"],
+        about: "How often another Region took over, by the Region that serves then.",
+    },
+    Metric {
+        name: "dsql.credentials.fetches",
+        kind: Kind::Counter,
+        unit: "{fetch}",
+        attributes: &[POOL, "dsql.outcome", "error.type"],
+        about: "Calls of the provider of AWS credentials: fetched or failed.",
+    },
+    Metric {
+        name: "dsql.token.signings",
+        kind: Kind::Counter,
+        unit: "{token}",
+        attributes: &[POOL],
+        about: "Tokens that were signed.",
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+    use std::path::Path;
+    use std::{env, fs};
+
+    use super::*;
+
+    /// `DSQL_WRITE_OBSERVABILITY=1` writes it.
+    #[test]
+    fn the_documented_metrics_are_those_of_the_code() {
+        const BEGIN: &str = "<!-- metrics, written by a test -->\n";
+        const END: &str = "<!-- end of metrics -->";
+
+        let mut table = "| metric | kind | unit | attributes | meaning |\n".to_owned();
+        table.push_str("|---|---|---|---|---|\n");
+        for metric in METRICS {
+            let kind = match metric.kind {
+                Kind::Counter => "counter",
+                Kind::Gauge => "gauge",
+                Kind::Histogram => "histogram",
+            };
+            let attributes: Vec<_> = metric
+                .attributes
+                .iter()
+                .map(|it| format!("`{it}`"))
+                .collect();
+            let (name, unit, about) = (metric.name, metric.unit, metric.about);
+            let attributes = attributes.join(", ");
+            writeln!(
+                table,
+                "| `{name}` | {kind} | `{unit}` | {attributes} | {about} |"
+            )
+            .unwrap();
+        }
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/observability.md");
+        let page = fs::read_to_string(&path).unwrap();
+        let (before, rest) = page.split_once(BEGIN).unwrap();
+        let (written, after) = rest.split_once(END).unwrap();
+        if env::var_os("DSQL_WRITE_OBSERVABILITY").is_some() {
+            let page = format!("{before}{BEGIN}{table}{END}{after}");
+            return fs::write(&path, page).unwrap();
+        }
+        assert!(
+            written == table,
+            "docs/observability.md differs from the code; DSQL_WRITE_OBSERVABILITY=1 writes it"
+        );
+    }
+}

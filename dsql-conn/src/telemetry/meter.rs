@@ -1,0 +1,211 @@
+//! Counts what a pool or a manager does: for [`Stats`](crate::Stats), and for the metrics if the
+//! feature is on.
+
+use std::array;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::event;
+use super::instruments::Instruments;
+use crate::error::Discard;
+use crate::outcomes::{Outcome, OutcomeId};
+use crate::reason::Reason;
+use crate::retry::Cause;
+
+/// The counters of one pool or manager.
+pub(crate) struct Meter {
+    pool: String,
+    pub(crate) opened: Counter,
+    pub(crate) failed: Counter,
+    pub(crate) failed_attempts: [Counter; Reason::ALL.len()],
+    pub(crate) closed: [Counter; Discard::ALL.len()],
+    pub(crate) waited: Counter,
+    pub(crate) wait_time: Time,
+    pub(crate) use_time: Time,
+    pub(crate) create_time: Time,
+    pub(crate) checkout_timeouts: Counter,
+    /// Attempts at transactions, by what they met.
+    pub(crate) met: [Counter; Cause::COUNT],
+    pub(crate) lost_commits: Counter,
+    pub(crate) settled_committed: Counter,
+    pub(crate) settled_rolled_back: Counter,
+    pub(crate) credentials_fetched: Counter,
+    pub(crate) credentials_failed: Counter,
+    pub(crate) tokens_signed: Counter,
+    instruments: Instruments,
+}
+
+/// The limits of a pool.
+#[derive(Debug, Clone, Copy)]
+#[cfg_attr(
+    not(feature = "metrics"),
+    expect(dead_code, reason = "only metrics tell the limits")
+)]
+pub(crate) struct PoolLimits {
+    pub(crate) max: u32,
+    pub(crate) min_idle: u32,
+}
+
+/// How many connections and waiters a pool has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Population {
+    pub(crate) idle: usize,
+    pub(crate) used: usize,
+    pub(crate) waiting: usize,
+}
+
+#[derive(Default)]
+pub(crate) struct Counter(AtomicU64);
+
+/// A sum of durations.
+#[derive(Default)]
+pub(crate) struct Time(AtomicU64);
+
+impl Meter {
+    /// `limits` are those of a pool of this crate's; other pools' are not known.
+    pub(crate) fn new(pool: String, limits: Option<PoolLimits>) -> Self {
+        Self {
+            instruments: Instruments::new(&pool, limits),
+            pool,
+            opened: Counter::default(),
+            failed: Counter::default(),
+            failed_attempts: array::from_fn(|_| Counter::default()),
+            closed: array::from_fn(|_| Counter::default()),
+            waited: Counter::default(),
+            wait_time: Time::default(),
+            use_time: Time::default(),
+            create_time: Time::default(),
+            checkout_timeouts: Counter::default(),
+            met: array::from_fn(|_| Counter::default()),
+            lost_commits: Counter::default(),
+            settled_committed: Counter::default(),
+            settled_rolled_back: Counter::default(),
+            credentials_fetched: Counter::default(),
+            credentials_failed: Counter::default(),
+            tokens_signed: Counter::default(),
+        }
+    }
+
+    /// The pool's name.
+    pub(crate) fn pool(&self) -> &str {
+        &self.pool
+    }
+
+    /// The pool has other numbers than before.
+    pub(crate) fn populated(&self, population: Population) {
+        self.instruments.populated(population);
+    }
+
+    /// The pool was looked at, and may have the same numbers.
+    pub(crate) fn refreshed(&self, population: Population) {
+        self.instruments.refreshed(population);
+    }
+
+    /// An attempt to open a connection ended, with this reason if it failed.
+    pub(crate) fn connect_attempt(&self, region: &str, failed: Option<Reason>) {
+        if let Some(reason) = failed {
+            self.failed_attempts[reason as usize].add();
+        }
+        self.instruments.connect_attempt(region, failed);
+    }
+
+    /// A connection was opened, in this time.
+    pub(crate) fn created(&self, time: Duration) {
+        self.create_time.add(time);
+        self.instruments.created(time.as_secs_f64());
+    }
+
+    /// The pool closed a connection.
+    pub(crate) fn closed(&self, cause: Discard) {
+        event::connection_closed(cause);
+        self.closed[cause as usize].add();
+        self.instruments.closed(cause);
+    }
+
+    /// A checkout found an idle connection.
+    pub(crate) fn served_at_once(&self) {
+        self.instruments.served_at_once();
+    }
+
+    /// A checkout was served after it had to wait.
+    pub(crate) fn waited(&self, since: Instant) {
+        self.instruments.waited_since(since);
+    }
+
+    /// A checkout was served from the queue.
+    pub(crate) fn queued(&self, time: Duration) {
+        self.waited.add();
+        self.wait_time.add(time);
+    }
+
+    pub(crate) fn checkout_timed_out(&self) {
+        self.checkout_timeouts.add();
+        self.instruments.checkout_timed_out();
+    }
+
+    /// A connection came back after this time.
+    pub(crate) fn used(&self, time: Duration) {
+        self.use_time.add(time);
+        self.instruments.used(time.as_secs_f64());
+    }
+
+    /// An attempt at a transaction did not commit.
+    pub(crate) fn met(&self, cause: Cause) {
+        self.met[cause as usize].add();
+        self.instruments.retried(cause);
+    }
+
+    /// The reply to a `COMMIT` was lost, and was settled by the outcome table, or not.
+    pub(crate) fn commit_lost(&self, id: Option<OutcomeId>, settled: Option<Outcome>) {
+        event::commit_lost(id, settled);
+        self.lost_commits.add();
+        match settled {
+            Some(Outcome::Committed) => self.settled_committed.add(),
+            Some(Outcome::RolledBack) => self.settled_rolled_back.add(),
+            None => {}
+        }
+        self.instruments
+            .commit_lost(settled.map_or(event::UNKNOWN, event::outcome_of));
+    }
+
+    /// This Region serves new connections from now on.
+    pub(crate) fn moved(&self, region: &str, is_home: bool) {
+        event::moved(region, is_home);
+        self.instruments.moved(region);
+    }
+
+    /// The provider of credentials was asked, and failed for this reason if it did.
+    pub(crate) fn credentials(&self, failed: Option<Reason>) {
+        match failed {
+            None => self.credentials_fetched.add(),
+            Some(_) => self.credentials_failed.add(),
+        }
+        self.instruments.credentials(failed);
+    }
+
+    pub(crate) fn token_signed(&self) {
+        self.tokens_signed.add();
+        self.instruments.token_signed();
+    }
+}
+
+impl Counter {
+    pub(crate) fn add(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn read(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Time {
+    fn add(&self, time: Duration) {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.0.fetch_add(nanos, Ordering::Relaxed);
+    }
+
+    pub(crate) fn read(&self) -> Duration {
+        Duration::from_nanos(self.0.load(Ordering::Relaxed))
+    }
+}

@@ -1,0 +1,82 @@
+//! Observes one statement, or the `COMMIT` of a transaction.
+
+use std::sync::Arc;
+
+use tracing::Span;
+
+use super::error_type::ErrorType;
+use super::instruments::{Labels, Started};
+use super::server::{Description, Server};
+use super::{COMMIT, span};
+use crate::config::StatementSpans;
+
+/// A statement in progress. Dropped before its end, it leaves no duration.
+pub(crate) struct Operation<'a> {
+    server: &'a Server,
+    what: What,
+    span: Span,
+    started: Started,
+}
+
+enum What {
+    /// With its description if statements are observed, and if its text is known.
+    Statement(Option<Arc<Description>>),
+    Commit,
+}
+
+impl<'a> Operation<'a> {
+    /// A statement of the caller's begins. The text of one that was prepared elsewhere is not
+    /// known.
+    pub(crate) fn statement(server: &'a Server, text: Option<&str>) -> Self {
+        let (description, span) = match server.statements {
+            StatementSpans::Off => (None, Span::none()),
+            StatementSpans::WithSummary | StatementSpans::WithText => {
+                let description = text.map(|text| server.describe(text));
+                let span = span::statement(server, description.as_deref());
+                (description, span)
+            }
+        };
+        Self {
+            server,
+            what: What::Statement(description),
+            span,
+            started: Started::now(),
+        }
+    }
+
+    /// A `COMMIT` begins.
+    pub(crate) fn commit(server: &'a Server) -> Self {
+        let span = match server.statements {
+            StatementSpans::Off => Span::none(),
+            StatementSpans::WithSummary | StatementSpans::WithText => span::commit(server),
+        };
+        Self {
+            server,
+            what: What::Commit,
+            span,
+            started: Started::now(),
+        }
+    }
+
+    /// The span in which the statement is to run.
+    pub(crate) fn span(&self) -> Span {
+        self.span.clone()
+    }
+
+    pub(crate) fn ended(self, error: Option<ErrorType<'_>>) {
+        if let Some(error) = error {
+            span::statement_failed(&self.span, error);
+        }
+        let (durations, operation, summary) = match &self.what {
+            What::Statement(None) => (&self.server.durations, None, None),
+            What::Statement(Some(known)) => (&known.durations, None, Some(known.summary.as_str())),
+            What::Commit => (&self.server.durations, Some(COMMIT), None),
+        };
+        let labels = Labels {
+            server: self.server,
+            operation,
+            summary,
+        };
+        durations.record(self.started, &labels, error);
+    }
+}
