@@ -1,8 +1,8 @@
-"""Checks the links of a book and of Markdown pages, and makes the book's links to other files work.
+"""Checks the links of Markdown pages and of a book, and makes the book's links to other files work.
 
-book.py BOOK SOURCE [REPOSITORY]: BOOK is the folder that mdBook wrote, SOURCE the folder of its
-pages. The names of the Markdown pages to check come from standard input. Run it in the root of the
-repository. Links to other websites are not followed."""
+book.py [BOOK SOURCE [REPOSITORY]]: the names of the Markdown pages come from standard input. BOOK is
+the folder that mdBook wrote, SOURCE the folder of its pages, REPOSITORY the address of the repository
+on the web. Run it in the root of the repository. Links to other websites are not followed."""
 
 import os
 import re
@@ -48,7 +48,8 @@ def book_faults(book, source, repository):
                 continue
             name, _, anchor = link.partition("#")
             target = (path.parent / unquote(name)).resolve() if name else path
-            if target.is_dir():
+            is_inside = target.is_relative_to(book.resolve())
+            if is_inside and target.is_dir():
                 target = target / "index.html"
             if target.name == "README.html":
                 # mdBook writes README.md to index.html, and links of other pages to README.html.
@@ -60,7 +61,7 @@ def book_faults(book, source, repository):
             if target in pages:
                 if anchor and unquote(anchor) not in pages[target].anchors:
                     yield f"{path}: {link}: no such heading"
-            elif not target.exists():
+            elif not is_inside or not target.exists():
                 file = outside(target, book.resolve(), source.resolve())
                 if file is None:
                     yield f"{path}: {link}: no such file"
@@ -127,15 +128,16 @@ def page_faults(path):
             yield f"{path}: {link}: no such heading"
 
 
-def main(book, source, repository=""):
-    faults = list(book_faults(Path(book), Path(source), repository.rstrip("/")))
+def main(book=None, source=None, repository=""):
     pages = [Path(line.strip()) for line in sys.stdin if line.strip()]
-    for page in pages:
-        faults += page_faults(page)
+    faults = [fault for page in pages for fault in page_faults(page)]
+    if book:
+        faults += book_faults(Path(book), Path(source), repository.rstrip("/"))
     for fault in faults:
         print(fault, file=sys.stderr)
-    print(f"the links of {book} and {len(pages)} pages: {len(faults)} faults")
-    return 1 if faults else 0
+    checked = f"{len(pages)} pages and {book}" if book else f"{len(pages)} pages"
+    print(f"the links of {checked}: {len(faults)} faults")
+    return 1 if faults or not pages else 0
 
 
 if __name__ == "__main__":
