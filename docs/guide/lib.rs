@@ -82,8 +82,6 @@ mod pages {
     struct Network;
     #[doc = include_str!("observability.md")]
     struct Observability;
-    #[doc = include_str!("security.md")]
-    struct Security;
     #[doc = include_str!("servers.md")]
     struct Servers;
     #[doc = include_str!("start.md")]
@@ -92,6 +90,4 @@ mod pages {
     struct Testing;
     #[doc = include_str!("transactions.md")]
     struct Transactions;
-    #[doc = include_str!("tuning.md")]
-    struct Tuning;
 }
