@@ -79,8 +79,8 @@ fn setters(sources: &[PathBuf]) -> BTreeSet<String> {
             let (start, parameters) = signature.split_once('(').unwrap();
             let parameters = parameters.trim_start();
             let takes_self = parameters.starts_with("mut self") || parameters.starts_with("self");
-            let returns_self = signature.contains("-> Self")
-                || signature.contains("-> Result<Self, ConfigError>");
+            let returns_self =
+                signature.contains("-> Self") || signature.contains("-> Result<Self, ConfigError>");
             let name = start.split('<').next().unwrap();
             if takes_self && returns_self && name != "from_env" {
                 found.insert(name.to_owned());
@@ -176,8 +176,13 @@ fn defaults_of_connections_are_those_of_the_code() {
                 "search_path" | "setting" => assert!(debug.contains("settings: {}"), "{debug}"),
                 "statement_timeout" => assert!(config().statement_timeout(None) == config()),
                 // What is not set is looked up, in a way that only a connection shows.
-                "resolver" | "credentials" | "profile" | "root_certificates"
-                | "root_certificates_pem" | "tls_config" | "time_source" => {}
+                "resolver"
+                | "credentials"
+                | "profile"
+                | "root_certificates"
+                | "root_certificates_pem"
+                | "tls_config"
+                | "time_source" => {}
                 _ => panic!("{name} has no default"),
             },
             "required" => assert_eq!(name, "Config::new"),
@@ -215,7 +220,10 @@ fn defaults_of_pools_are_those_of_the_code() {
     let config = || Config::new(HOME.parse().unwrap());
     let server = || Pool::builder(config());
     let lambda = || Pool::lambda(config());
-    for row in rows("Pool").iter().filter(|row| row.name != "connect_timeout") {
+    for row in rows("Pool")
+        .iter()
+        .filter(|row| row.name != "connect_timeout")
+    {
         let in_lambda = row.lambda.as_deref().expect("a value in Pool::lambda");
         compare(&row.name, &row.default, server);
         compare(&row.name, in_lambda, lambda);
@@ -259,7 +267,11 @@ fn defaults_of_policies_are_those_of_the_code() {
         assert_ne!(changed, RetryPolicy::new(), "{name}");
         match default {
             "off" | "none" => {}
-            _ => assert_eq!(with_policy_setting(&name, default), RetryPolicy::new(), "{name}"),
+            _ => assert_eq!(
+                with_policy_setting(&name, default),
+                RetryPolicy::new(),
+                "{name}"
+            ),
         }
     }
 }
@@ -299,7 +311,10 @@ async fn opening_ends_after_the_default_timeouts() {
     let seconds = |value: &str| format!("after {:?}", duration(value));
     let error = config.connect().await.unwrap_err();
     assert_eq!(error.reason(), Some(Reason::TimedOut));
-    assert!(error.to_string().contains(&seconds(&row.default)), "{error}");
+    assert!(
+        error.to_string().contains(&seconds(&row.default)),
+        "{error}"
+    );
 
     let minute = Duration::from_secs(60);
     let pool = Pool::lambda(config).checkout_timeout(minute).build();
