@@ -15,7 +15,8 @@ use crate::error::Error;
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// use dsql_conn::{Config, DeadpoolManager, deadpool::managed::Pool};
 ///
-/// let pool = Pool::builder(DeadpoolManager::new(Config::from_env()?)).max_size(5).build()?;
+/// let manager = DeadpoolManager::new(Config::from_env()?);
+/// let pool: Pool<DeadpoolManager> = Pool::builder(manager).max_size(5).build()?;
 /// let games = pool.get().await?.query("SELECT title FROM games", &[]).await?;
 /// # Ok(())
 /// # }

@@ -1,0 +1,93 @@
+//! The code of the guide's pages, compiled, and run against a local cluster where a page says so.
+//!
+//! [`cluster`] starts that cluster, in lines that the pages hide.
+
+use std::cell::RefCell;
+use std::error::Error;
+
+use dsql_conn::{Config, ConfigError, Credentials};
+use dsql_local::LocalCluster;
+
+/// Starts a cluster for one example, and returns it with the configuration of its administrator.
+///
+/// # Errors
+///
+/// Those of [`LocalCluster::start`].
+///
+/// # Cancel safety
+///
+/// Dropping the future stops what was started.
+pub async fn cluster() -> Result<(LocalCluster, Config), Box<dyn Error>> {
+    let cluster = LocalCluster::start().await?;
+    let admin = cluster.admin();
+    let credentials = Credentials::new(
+        admin.access_key_id(),
+        admin.secret_access_key(),
+        admin.session_token().map(str::to_owned),
+        None,
+        "dsql-local",
+    );
+    let config = Config::new(cluster.endpoint().parse()?)
+        .address(cluster.address().ip())
+        .port(cluster.address().port())
+        .root_certificates([cluster.ca_der().clone()])?
+        .credentials(credentials);
+    ENVIRONMENT.set(Some(config.clone()));
+    Ok((cluster, config))
+}
+
+/// Stands for [`Config`] in an example that reads its environment: a test cannot change the
+/// variables of its own process.
+#[derive(Debug)]
+pub struct Environment;
+
+impl Environment {
+    /// Returns the configuration of the [`cluster`] that this thread started last.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Missing`] if there is none.
+    pub fn from_env() -> Result<Config, ConfigError> {
+        ENVIRONMENT.take().ok_or(ConfigError::Missing {
+            variable: "DSQL_ENDPOINT",
+            expected: "the endpoint of a cluster that was started before",
+        })
+    }
+}
+
+thread_local! {
+    static ENVIRONMENT: RefCell<Option<Config>> = const { RefCell::new(None) };
+}
+
+/// The pages with code; `tests/pages.rs` checks that none is missing.
+#[cfg(doctest)]
+mod pages {
+    #[doc = include_str!("bb8-and-deadpool.md")]
+    struct Bb8AndDeadpool;
+    #[doc = include_str!("cancellation.md")]
+    struct Cancellation;
+    #[doc = include_str!("credentials.md")]
+    struct CredentialsPage;
+    #[doc = include_str!("from-bb8-postgres.md")]
+    struct FromBb8Postgres;
+    #[doc = include_str!("from-sqlx.md")]
+    struct FromSqlx;
+    #[doc = include_str!("from-typeorm.md")]
+    struct FromTypeorm;
+    #[doc = include_str!("lambda.md")]
+    struct Lambda;
+    #[doc = include_str!("migrations.md")]
+    struct Migrations;
+    #[doc = include_str!("network.md")]
+    struct Network;
+    #[doc = include_str!("observability.md")]
+    struct Observability;
+    #[doc = include_str!("servers.md")]
+    struct Servers;
+    #[doc = include_str!("start.md")]
+    struct Start;
+    #[doc = include_str!("testing.md")]
+    struct Testing;
+    #[doc = include_str!("transactions.md")]
+    struct Transactions;
+}
