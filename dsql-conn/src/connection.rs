@@ -215,7 +215,7 @@ impl Connection {
         &self.session.opener
     }
 
-    /// What is said about the server.
+    /// The server's attributes in spans and metrics.
     pub(crate) fn server(&self) -> &Server {
         self.session.opener.server(self.session.place)
     }

@@ -65,8 +65,8 @@
 //!
 //! # Observability
 //!
-//! Spans and events by [`tracing`](https://docs.rs/tracing), metrics, and [`Pool::stats`] tell what
-//! happens, with the names of OpenTelemetry's conventions. `docs/observability.md` of the
+//! Spans and events by [`tracing`](https://docs.rs/tracing), metrics, and [`Pool::stats`] show what
+//! happens, with the names of OpenTelemetry's conventions. `docs/observability.md` in the
 //! repository lists them.
 
 mod backoff;
@@ -126,7 +126,6 @@ mod pages {
     struct Readme;
     #[doc = include_str!("../../docs/lost-commits.md")]
     struct LostCommits;
-    #[cfg(feature = "metrics")]
     #[doc = include_str!("../../docs/observability.md")]
     struct Observability;
     #[doc = include_str!("../../docs/two-regions.md")]

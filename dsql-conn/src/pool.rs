@@ -161,7 +161,7 @@ impl Pool {
         self.0.meter().commit_lost(id, settled);
     }
 
-    /// What is said about the server of the home Region.
+    /// The attributes of the home Region's server.
     pub(crate) fn server(&self) -> &Server {
         self.0.opener.home_server()
     }

@@ -30,7 +30,7 @@ pub(super) fn ssl_negotiation(
     }
 }
 
-/// Parses what is told about statements.
+/// Parses the mode of statement spans.
 pub(super) fn statement_spans(
     setting: &'static str,
     value: &str,

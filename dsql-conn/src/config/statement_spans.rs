@@ -1,8 +1,8 @@
-//! What is told about single statements.
+//! Whether statements have spans of their own.
 
 use super::Config;
 
-/// What is told about single statements, by spans and by the attributes of their durations.
+/// How much spans, and the attributes of durations, show of single statements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum StatementSpans {

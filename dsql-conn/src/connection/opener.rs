@@ -116,12 +116,12 @@ impl Opener {
         self.regions.moves()
     }
 
-    /// What is said about the server of this Region.
+    /// The attributes of this Region's server.
     pub(super) fn server(&self, place: Place) -> &Server {
         &self.regions.connector(place).server
     }
 
-    /// What is said about the server of the home Region.
+    /// The attributes of the home Region's server.
     pub(crate) fn home_server(&self) -> &Server {
         &self.regions.home.server
     }

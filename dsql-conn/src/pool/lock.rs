@@ -1,4 +1,4 @@
-//! Locks the state of a pool, and tells the metrics what became of it.
+//! Locks the state of a pool, and updates the gauges when it is unlocked.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{MutexGuard, PoisonError};
@@ -6,8 +6,8 @@ use std::sync::{MutexGuard, PoisonError};
 use super::{Inner, Slots};
 use crate::telemetry::Meter;
 
-/// The locked state. The gauges follow it when it is unlocked: one place for all that changes it,
-/// and still under the lock, so that the last one to write them is right.
+/// The locked state. Unlocking updates the gauges, if the numbers have changed: in one place for
+/// all changes, and still under the lock, so that concurrent updates cannot overtake each other.
 pub(super) struct Locked<'a> {
     slots: MutexGuard<'a, Slots>,
     meter: &'a Meter,

@@ -33,8 +33,8 @@ pub(super) struct Slots {
     /// How many connections were closed for their age since the maintenance task last looked.
     pub(super) successors: usize,
     next_number: u64,
-    /// What the metrics were told.
-    told: Population,
+    /// The numbers that the gauges have.
+    gauged: Population,
 }
 
 /// A connection that is passed over until it settles.
@@ -84,7 +84,7 @@ impl Slots {
             last_failure: None,
             successors: 0,
             next_number: 0,
-            told: Population::default(),
+            gauged: Population::default(),
         }
     }
 
@@ -191,8 +191,8 @@ impl Slots {
     /// The population, if it differs from what this returned last.
     pub(super) fn changed(&mut self) -> Option<Population> {
         let population = self.population();
-        (population != self.told).then(|| {
-            self.told = population;
+        (population != self.gauged).then(|| {
+            self.gauged = population;
             population
         })
     }

@@ -42,9 +42,13 @@ impl<'a> ErrorType<'a> {
 /// could be opened, else the kind of the error.
 impl<'a> From<&'a Error> for ErrorType<'a> {
     fn from(error: &'a Error) -> Self {
-        let code = error.code();
+        if let Some(code) = error.code() {
+            return Self {
+                name: code.code(),
+                code: Some(code),
+            };
+        }
         let name = match error {
-            _ if let Some(code) = code => code.code(),
             Error::Connect(error) => return Self::of_connect(error),
             Error::Config(_) => "config",
             Error::CheckoutTimeout { .. } => "checkout_timeout",
@@ -54,7 +58,7 @@ impl<'a> From<&'a Error> for ErrorType<'a> {
             _ if error.is_connection_lost() => LOST,
             _ => OTHER,
         };
-        Self { name, code }
+        Self { name, code: None }
     }
 }
 

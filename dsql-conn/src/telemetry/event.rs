@@ -1,5 +1,5 @@
-//! The events. `debug` tells what happens, `info` and `warn` what should be known of a pool that
-//! is not well.
+//! The events. A healthy pool emits `debug` alone. `info` and `warn` are for lost commits,
+//! failovers and mistakes.
 
 use std::error::Error as StdError;
 use std::time::Duration;

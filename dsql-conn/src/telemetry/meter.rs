@@ -39,7 +39,7 @@ pub(crate) struct Meter {
 #[derive(Debug, Clone, Copy)]
 #[cfg_attr(
     not(feature = "metrics"),
-    expect(dead_code, reason = "only metrics tell the limits")
+    expect(dead_code, reason = "only metrics have the limits")
 )]
 pub(crate) struct PoolLimits {
     pub(crate) max: u32,
@@ -91,12 +91,12 @@ impl Meter {
         &self.pool
     }
 
-    /// The pool has other numbers than before.
+    /// The numbers of the pool have changed.
     pub(crate) fn populated(&self, population: Population) {
         self.instruments.populated(population);
     }
 
-    /// The pool was looked at, and may have the same numbers.
+    /// Writes the gauges again, also those that have not changed.
     pub(crate) fn refreshed(&self, population: Population) {
         self.instruments.refreshed(population);
     }

@@ -1,4 +1,4 @@
-//! What is said about the server of a connection.
+//! The attributes of a server, and of the statements that it is sent.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,7 +18,7 @@ pub(crate) struct Server {
     known: Mutex<HashMap<String, Arc<Description>>>,
 }
 
-/// What is said about a statement.
+/// The attributes of a statement.
 #[derive(Default)]
 pub(super) struct Description {
     pub(super) summary: String,

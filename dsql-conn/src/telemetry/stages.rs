@@ -1,4 +1,4 @@
-//! Times the stages of an opening, if somebody listens.
+//! Times the stages of an opening, if a subscriber wants their events.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;

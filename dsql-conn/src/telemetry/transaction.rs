@@ -60,7 +60,7 @@ impl Observed {
         event::transaction_attempt(self.attempt, &self.region, outcome, cause, code);
     }
 
-    /// The caller is told that the outcome is unknown.
+    /// The outcome is unknown, unless a later attempt commits.
     pub(crate) fn stays_unknown(&mut self) {
         self.is_unknown = true;
     }

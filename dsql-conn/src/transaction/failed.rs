@@ -33,7 +33,7 @@ pub(super) enum Failed<T, E> {
 }
 
 impl<T, E> Failed<T, E> {
-    /// What is told about the attempt.
+    /// Returns what the attempt's event reports.
     pub(super) fn unfinished(&self) -> Unfinished {
         let (outcome, cause, code) = match self {
             Self::Permanent(_) => (event::FAILED, None, None),

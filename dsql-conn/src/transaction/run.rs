@@ -43,7 +43,7 @@ pub(super) trait Source: Sync {
     /// The reply to a `COMMIT` was lost, and was settled, or not.
     fn commit_lost(&self, id: Option<OutcomeId>, settled: Option<Outcome>);
 
-    /// What is said about the server of the home Region.
+    /// The attributes of the home Region's server.
     fn server(&self) -> &Server;
 
     fn is_closed(&self) -> bool;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use dsql_conn::tokio_postgres::Client;
 use dsql_conn::{Config, Pool};
 use dsql_local::LocalCluster;
 use futures_util::FutureExt;
@@ -41,7 +42,7 @@ async fn use_of_the_driver_s_client_is_waited_for() {
     let (_cluster, _clock, pool) = pool().await;
     for _ in 0..20 {
         let connection = pool.get().await.unwrap();
-        let client: &dsql_conn::tokio_postgres::Client = &connection;
+        let client: &Client = &connection;
         client.simple_query("SELECT 1").await.unwrap();
         drop(connection);
         assert!(!is_immediate(&pool));

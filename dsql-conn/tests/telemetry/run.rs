@@ -1,4 +1,4 @@
-//! A run in which everything happens that is told about.
+//! A run that emits every span, event and metric.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -247,7 +247,7 @@ async fn refusals(config: &Config, stranger: &Credentials, ran: &mut Ran) {
     }
 }
 
-/// As many as are told about.
+/// Enough shared pools for the warning.
 fn many_pools(config: &Config) {
     for port in 1..=17 {
         Pool::shared(config.clone().port(port));

@@ -12,7 +12,7 @@ impl Scanner {
     fn of(secrets: &[&str]) -> Self {
         let mut needles = Vec::new();
         for secret in secrets {
-            // A part tells enough, and an end may be cut off.
+            // The text may contain only a part.
             let parts = [
                 &secret[..secret.len().min(PART)],
                 &secret[secret.len() - 8..],
@@ -25,7 +25,7 @@ impl Scanner {
         Self(needles)
     }
 
-    /// The secrets in a text, and whatever has the form of a signed token's.
+    /// The secrets in a text, and everything that looks like a part of a signed token.
     fn found_in<'a>(&'a self, text: &'a str) -> Vec<&'a str> {
         let known = self.0.iter().map(String::as_str);
         let signed = [
@@ -66,7 +66,7 @@ fn a_planted_secret_is_found() {
 }
 
 #[tokio::test]
-async fn a_run_under_faults_tells_no_secret() {
+async fn a_run_under_faults_emits_no_secret() {
     let (transcript, _guard) = Transcript::start();
     #[cfg(feature = "metrics")]
     let recorded = crate::recorder::Recorded::default();

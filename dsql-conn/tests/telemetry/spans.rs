@@ -1,4 +1,4 @@
-//! What the spans and events of single calls tell.
+//! The spans and events of single calls.
 
 use dsql_conn::{Outcomes, RetryPolicy, StatementSpans};
 use dsql_local::{Effect, Fault, Refusal, Stage};
@@ -16,7 +16,7 @@ fn values<'a>(entries: &'a [Entry], field: &str) -> Vec<Option<&'a str>> {
 }
 
 #[tokio::test]
-async fn an_opening_tells_its_stages_within_its_checkout() {
+async fn an_opening_has_its_stages_within_its_checkout() {
     let cluster = cluster().await;
     let pool = pool(&cluster, 1);
     let (transcript, _guard) = Transcript::start();
@@ -136,7 +136,7 @@ async fn statements_are_described_and_never_show_a_value() {
 }
 
 #[tokio::test]
-async fn a_transaction_tells_its_attempts_and_their_causes() {
+async fn transactions_have_their_attempts_and_their_causes() {
     let (cluster, _pool) = cluster_with_pool().await;
     let config = config(&cluster).statement_spans(StatementSpans::WithSummary);
     let pool = builder(config).build();
@@ -181,7 +181,7 @@ async fn a_transaction_tells_its_attempts_and_their_causes() {
 }
 
 #[tokio::test]
-async fn a_settled_commit_is_told_with_its_outcome() {
+async fn settled_commits_leave_an_event_with_their_outcome() {
     let (cluster, pool) = cluster_with_pool().await;
     let create = OUTCOMES.create_table();
     let connection = pool.get().await.unwrap();
@@ -214,7 +214,7 @@ async fn a_settled_commit_is_told_with_its_outcome() {
 }
 
 #[tokio::test]
-async fn a_checkout_that_fails_tells_why() {
+async fn failed_checkouts_have_their_error_type() {
     let cluster = cluster().await;
     let pool = pool(&cluster, 1);
     let held = pool.get().await.unwrap();

@@ -134,7 +134,7 @@ pub(super) const METRICS: [Metric; 17] = [
         kind: Kind::Counter,
         unit: "{attempt}",
         attributes: &[POOL, "dsql.cause"],
-        about: "Attempts at a transaction that met a cause for another one, also the last attempts.",
+        about: "Attempts at a transaction that met a retryable cause, also the last ones.",
     },
     Metric {
         name: "dsql.lost_commits",
