@@ -4,6 +4,7 @@
 
 mod environment;
 mod identity;
+mod inspect;
 pub(crate) mod parse;
 mod peer;
 mod setting;
@@ -23,6 +24,7 @@ use futures_util::future::BoxFuture;
 use tokio_postgres::config::SslNegotiation;
 
 pub(crate) use self::identity::ByIdentity;
+pub use self::inspect::Summary;
 pub use self::peer::Peer;
 use self::setting::Settings;
 pub(crate) use self::source::Source;

@@ -42,6 +42,15 @@ fn verified_by(roots: Arc<RootCertStore>) -> Result<ClientConfig, ConfigError> {
     Ok(config)
 }
 
+/// Whether TLS can work without a `ClientConfig` of the caller's.
+///
+/// # Errors
+///
+/// Only [`ConfigError::NoTlsProvider`].
+pub(crate) fn has_tls_provider() -> Result<(), ConfigError> {
+    provider().map(drop).ok_or(ConfigError::NoTlsProvider)
+}
+
 /// Prefers ring: aws-lc-rs seeds itself from the CPU's jitter, which costs a new process 25 ms.
 fn provider() -> Option<Arc<CryptoProvider>> {
     #[cfg(feature = "ring")]
@@ -49,7 +58,7 @@ fn provider() -> Option<Arc<CryptoProvider>> {
     #[cfg(all(feature = "aws-lc-rs", not(feature = "ring")))]
     return Some(Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
     #[cfg(not(any(feature = "ring", feature = "aws-lc-rs")))]
-    return None;
+    return CryptoProvider::get_default().cloned();
 }
 
 #[cfg(test)]

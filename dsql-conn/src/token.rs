@@ -14,9 +14,13 @@ use aws_types::SdkConfig;
 use aws_types::region::Region;
 
 use crate::config::Config;
+use crate::refusal::Signed;
 
 /// A signed token. It is a secret and never prints itself.
-pub(crate) struct Token(String);
+pub(crate) struct Token {
+    text: String,
+    signed: Signed,
+}
 
 impl Token {
     /// Signs a token for the configured endpoint and user: `DbConnectAdmin` for `admin`,
@@ -32,7 +36,11 @@ impl Token {
             token_ttl,
             ..
         } = config;
-        presign(
+        let signed = Signed {
+            at: now,
+            credentials_end: credentials.expiry(),
+        };
+        let text = presign(
             endpoint.host(),
             endpoint.region(),
             user,
@@ -41,18 +49,30 @@ impl Token {
             now,
         )
         .await
-        .map(Self)
-        .map_err(SigningError)
+        .map_err(SigningError)?;
+        Ok(Self { text, signed })
     }
 
     pub(crate) fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    pub(crate) fn signed(&self) -> Signed {
+        self.signed
     }
 }
 
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Token(redacted)")
+    }
+}
+
+/// The IAM action that connecting as this user needs.
+pub(crate) fn action(user: &str) -> &'static str {
+    match user {
+        ADMIN => "dsql:DbConnectAdmin",
+        _ => "dsql:DbConnect",
     }
 }
 
