@@ -66,7 +66,7 @@ mod tests {
     use rustls::crypto::ring;
 
     use super::*;
-    use crate::config::ByIdentity;
+    use crate::config::{ByIdentity, Config};
 
     /// A configuration of the caller's, with a provider that this crate may not have.
     fn callers() -> Trust {
@@ -86,6 +86,9 @@ mod tests {
             false => Err(ConfigError::NoTlsProvider),
         };
         assert_eq!(client_config(&Trust::BuiltIn).map(drop), expected);
+        // Told where the settings are read, not when a connection is opened.
+        let url = "postgres://abcdefghijklmnopqrstuvwx23.dsql.us-east-1.on.aws";
+        assert_eq!(url.parse::<Config>().map(drop), expected);
         assert!(client_config(&callers()).is_ok());
     }
 

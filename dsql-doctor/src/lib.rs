@@ -13,8 +13,8 @@
 //! The program `dsql-doctor` prints the same report. A Lambda function can log it once, as JSON:
 //! [`Report`] implements `serde::Serialize`.
 //!
-//! The login is made by [`dsql_conn`] itself, so that the report shows what the library meets. Name,
-//! TCP and TLS are also tried step by step, to measure each one. An examination opens three
+//! The login is made by [`dsql_conn`] itself, so that the report shows what the library meets.
+//! Name, TCP and TLS are also tried step by step, to measure each one. An examination opens three
 //! connections for each Region: two for TLS and one that logs in. Nothing is written to the
 //! database, and no secret is in a report.
 //!

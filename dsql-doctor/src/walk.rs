@@ -177,7 +177,8 @@ impl Walk<'_> {
         ));
         if off > TOLERANCE / 5 {
             let cause = format!(
-                "this machine's clock is {} {direction} the server's; from {} on tokens are refused",
+                "this machine's clock is {} {direction} the server's; tokens are refused from {} \
+                 on",
                 rough(off),
                 rough(TOLERANCE)
             );

@@ -13,8 +13,8 @@ impl Error {
     /// |---|---|
     /// | 409 Conflict | conflicts with other transactions, of a transaction or a statement |
     /// | 429 Too Many Requests | the cluster refuses connections: too many, or opened too fast |
-    /// | 503 Service Unavailable | no connection, a connection lost, a timeout, an unknown outcome |
-    /// | 500 Internal Server Error | the rest: settings, statements and the code are to be changed |
+    /// | 503 Service Unavailable | no connection, a lost one, a timeout, an unknown outcome |
+    /// | 500 Internal Server Error | the rest: a setting, a statement or the code must change |
     ///
     /// Send [`retry_after`](Self::retry_after) with it. Violated constraints are 500 here, because
     /// only the application knows what they mean: look at [`code`](Self::code) first.

@@ -1,4 +1,4 @@
-//! What is told of credentials that cannot be had: the provider's cause and the remedy, in one line.
+//! Credentials that cannot be had: the error has the provider's cause and the remedy, in one line.
 
 use axum::Router;
 use axum::http::StatusCode;

@@ -88,7 +88,8 @@ impl Walk<'_> {
             io::ErrorKind::ConnectionRefused => Finding::new(
                 Reason::Unreachable,
                 format!("{who}: {address} refused the connection ({error})"),
-                "nothing listens there: check the address and the port, the service listens on 5432",
+                "nothing listens there: check the address and the port, the service listens on \
+                 5432",
             ),
             _ => Finding::new(
                 Reason::Unreachable,

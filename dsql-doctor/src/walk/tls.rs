@@ -48,8 +48,8 @@ impl Walk<'_> {
                 "{}: {address} accepts TCP and does not reply to TLS ({error})",
                 self.host_and_user()
             );
-            let remedy = "let the traffic through: something between here and the endpoint holds it \
-                          up, or another server listens there";
+            let remedy = "let the traffic through: something between here and the endpoint holds \
+                          it up, or another server listens there";
             step.fail(Finding::new(Reason::TimedOut, cause, remedy));
             return self.end(step, began);
         }
@@ -125,7 +125,7 @@ impl Walk<'_> {
         config: &Arc<ClientConfig>,
         stream: &mut TlsStream<TcpStream>,
     ) {
-        // Tickets come after the handshake, with nothing that would tell when the last one is there.
+        // Tickets come after the handshake, and nothing tells when the last one is there.
         let _ = timeout(TICKETS, stream.read(&mut [0])).await;
         let second = self.within(self.handshake(address, config)).await;
         let kind = second.map(|stream| stream.get_ref().1.handshake_kind());

@@ -3,6 +3,7 @@
 mod program;
 mod refusals;
 mod support;
+mod warnings;
 
 use dsql_conn::{Config, Peer};
 use dsql_doctor::{Class, Doctor, State, StepName};

@@ -15,8 +15,8 @@ use dsql_doctor::Doctor;
 /// Config::from_env of dsql-conn reads them. AWS credentials come from the environment, else from
 /// the SDK's default chain.
 ///
-/// Exit codes: 0 all is well, 1 another cause, 2 settings, 3 credentials, 4 clock, 5 network, 6 TLS,
-/// 7 access, 8 busy, 9 session. With --watch, that of the last examination.
+/// Exit codes: 0 all is well, 1 another cause, 2 settings, 3 credentials, 4 clock, 5 network,
+/// 6 TLS, 7 access, 8 busy, 9 session. With --watch, that of the last examination.
 #[derive(Debug, Parser)]
 #[command(name = "dsql-doctor", version)]
 pub(crate) struct Arguments {
