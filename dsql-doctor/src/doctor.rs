@@ -9,7 +9,7 @@ use crate::finding::Finding;
 use crate::report::{RegionReport, Report, State, Step, StepName};
 use crate::walk::walk;
 
-/// Examines the way to a cluster.
+/// Examines the connection to a cluster.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), dsql_conn::Error> {
@@ -46,7 +46,7 @@ pub struct Progress<'a> {
 }
 
 impl Doctor {
-    /// Examines the way of this configuration.
+    /// Examines this configuration.
     pub fn new(config: Config) -> Self {
         Self::with_settings(Ok(config))
     }
@@ -93,8 +93,8 @@ impl Doctor {
         self
     }
 
-    /// Walks the way, in each Region of the cluster, and reports. Never fails: what fails is in the
-    /// report.
+    /// Checks each step of a connection, in each Region of the cluster, until one fails. The
+    /// failure is in the report.
     ///
     /// Each step takes at most the [`connect_timeout`](Config::connect_timeout) of the
     /// configuration.

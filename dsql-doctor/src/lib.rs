@@ -1,5 +1,5 @@
-//! Walks the way of a connection to Amazon Aurora DSQL, and tells which step fails, why, and what
-//! to do.
+//! Checks a connection to Amazon Aurora DSQL step by step, and reports which step fails, why, and
+//! what to do.
 //!
 //! ```no_run
 //! # async fn example() {

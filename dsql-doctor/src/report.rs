@@ -25,17 +25,17 @@ pub struct Report {
     pub regions: Vec<RegionReport>,
 }
 
-/// The way to one Region of the cluster.
+/// The steps of a connection to one Region of the cluster.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct RegionReport {
     /// The endpoint's host name. `None` if the settings name none.
     pub endpoint: Option<String>,
-    /// The steps, in the order of the way.
+    /// The steps, in the order of [`StepName::ALL`].
     pub steps: Vec<Step>,
 }
 
-/// One step of the way.
+/// One step of a connection.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Step {

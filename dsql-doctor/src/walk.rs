@@ -1,4 +1,4 @@
-//! Walks the way to one Region, step by step.
+//! Checks a connection to one Region, step by step.
 
 mod credentials;
 mod login;
@@ -20,7 +20,7 @@ use crate::finding::Finding;
 use crate::report::{RegionReport, State, Step, StepName};
 use crate::words::rough;
 
-/// The way to one Region, as far as it was walked.
+/// The steps of a connection to one Region, as far as they were checked.
 struct Walk<'a> {
     doctor: &'a Doctor,
     config: Config,
@@ -28,7 +28,7 @@ struct Walk<'a> {
     steps: Vec<Step>,
 }
 
-/// Walks until a step fails.
+/// Checks until a step fails.
 pub(crate) async fn walk(doctor: &Doctor, config: Config) -> RegionReport {
     let endpoint = config.endpoint().host().to_owned();
     let mut walk = Walk {
@@ -151,16 +151,22 @@ impl Walk<'_> {
     /// Compares the server's clock with this machine's.
     async fn clock(&mut self, connection: &Connection) -> Option<()> {
         let (mut step, began) = self.begin(StepName::Clock);
-        let sent = self.config.time();
         let sql = "SELECT extract(epoch FROM clock_timestamp())::float8";
-        let server: f64 = match connection.query_typed_one(sql, &[]).await {
+        // The first statement of a session is slow, which would blur the comparison.
+        let warm = connection.query_typed_one(sql, &[]).await;
+        let (sent, asked) = (self.config.time(), Instant::now());
+        let answer = match warm {
+            Ok(_) => connection.query_typed_one(sql, &[]).await,
+            Err(error) => Err(error),
+        };
+        let round_trip = asked.elapsed();
+        let server: f64 = match answer {
             Ok(row) => row.get(0),
             Err(error) => {
                 step.fail(Finding::of_error(&error));
                 return self.end(step, began);
             }
         };
-        let round_trip = began.elapsed();
         let epoch = sent
             .duration_since(std::time::UNIX_EPOCH)
             .unwrap_or_default();

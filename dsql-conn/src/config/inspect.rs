@@ -1,4 +1,5 @@
-//! Tells what a configuration comes to, for diagnoses such as those of `dsql-doctor`.
+//! Shows the settings of a configuration, and runs single steps of an opening, for diagnoses such
+//! as those of `dsql-doctor`.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -81,7 +82,7 @@ impl Config {
             token_ttl: self.token_ttl,
             trust: match &self.trust {
                 Trust::BuiltIn => "the built-in roots".to_owned(),
-                Trust::Roots(roots) => format!("{} configured roots alone", roots.len()),
+                Trust::Roots(roots) => format!("the configured roots alone ({})", roots.len()),
                 Trust::Caller(_) => "the TLS configuration of the caller".to_owned(),
             },
             direct_tls: self.negotiation == SslNegotiation::Direct,

@@ -1,4 +1,4 @@
-//! What a service tells its own clients about an error, and where to read about it.
+//! The HTTP status and the documentation of each error.
 
 use std::time::Duration;
 

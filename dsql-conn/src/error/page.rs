@@ -126,7 +126,7 @@ fn errors() -> Vec<Entry> {
         config(
             ConfigError::NoTlsProvider,
             "dsql-conn was built without `ring` and `aws-lc-rs`, and the process has no default \
-             provider. It is told when the settings are read.",
+             provider. Reported when the settings are read.",
         ),
         entry(
             Error::CheckoutTimeout {
@@ -283,13 +283,13 @@ const NEVER: &str = "no metric: it happens once, not in operation";
 const INTRODUCTION: &str = "\
 # What went wrong
 
-One entry for each error of `dsql-conn`: what you see, why, and what to do. `Error::docs_url` leads
+One entry for each error of `dsql-conn`: what you see, why, and what to do. `Error::docs_url` links
 here. `Error::remedy` returns the line \"What to do\", or one that fits the case better, and
 `Error::http_status` and `Error::retry_after` return what a service should answer with. The names
 are those of `Reason::as_str`, which logs and metrics show.
 
-`dsql-doctor` finds out which one it is: it walks the way of a connection step by step. The mistakes
-that lead here most often are in `docs/mistakes.md`, word for word.
+`dsql-doctor` checks a connection step by step and finds out which one it is. `docs/mistakes.md` has
+the messages for common mistakes, word for word.
 
 This page is written by a test, from the code.
 ";

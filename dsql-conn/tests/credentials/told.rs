@@ -94,7 +94,7 @@ async fn sso_without_a_login_asks_for_one() {
 }
 
 #[tokio::test]
-async fn metadata_service_that_refuses_is_told() {
+async fn refusing_metadata_service_is_named() {
     if is_child() {
         return tell().await;
     }
@@ -107,7 +107,7 @@ async fn metadata_service_that_refuses_is_told() {
     ];
     let said = told(
         &account,
-        "told::metadata_service_that_refuses_is_told",
+        "told::refusing_metadata_service_is_named",
         &variables,
     )
     .await;
@@ -119,7 +119,7 @@ async fn metadata_service_that_refuses_is_told() {
 }
 
 #[tokio::test]
-async fn instance_without_a_role_is_told() {
+async fn instance_without_a_role_is_named() {
     if is_child() {
         return tell().await;
     }
@@ -138,7 +138,7 @@ async fn instance_without_a_role_is_told() {
     ];
     let said = told(
         &account,
-        "told::instance_without_a_role_is_told",
+        "told::instance_without_a_role_is_named",
         &variables,
     )
     .await;

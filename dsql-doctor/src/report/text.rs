@@ -48,6 +48,10 @@ impl Text<'_> {
             State::Failed => ("✗", AnsiColor::Red.on_default().bold()),
             State::Skipped => ("–", Style::new().dimmed()),
         };
+        if step.state == State::Skipped {
+            let name = step.name.as_str();
+            return writeln!(f, "  {} {name}", self.styled(style, mark));
+        }
         let name = format!("{:<12}", step.name.as_str());
         let took = step.took.map(|took| Millis(took).to_string());
         let bar = bar(step.took, longest);

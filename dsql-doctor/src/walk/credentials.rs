@@ -20,13 +20,15 @@ impl Walk<'_> {
         }
         step.note(whose(&credentials));
         match credentials.expiry() {
-            None => step.note("they tell no end"),
+            None => step.note("no expiry is known"),
             Some(end) => {
                 let now = self.config.time();
                 match end.duration_since(now) {
-                    Ok(left) => {
-                        step.note(format!("they end at {}, in {}", written(end), rough(left)))
-                    }
+                    Ok(left) => step.note(format!(
+                        "they expire at {}, in {}",
+                        written(end),
+                        rough(left)
+                    )),
                     // Not a failure yet: this machine's clock may be wrong. The service decides.
                     Err(past) => {
                         let ago = rough(past.duration());

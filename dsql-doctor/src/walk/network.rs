@@ -91,6 +91,11 @@ impl Walk<'_> {
                 "nothing listens there: check the address and the port, the service listens on \
                  5432",
             ),
+            io::ErrorKind::ConnectionReset => Finding::new(
+                Reason::Interrupted,
+                format!("{who}: {address} accepted the connection and reset it ({error})"),
+                Reason::Interrupted.remedy(),
+            ),
             _ => Finding::new(
                 Reason::Unreachable,
                 format!("{who}: {address} could not be reached ({error})"),

@@ -1,4 +1,4 @@
-//! What works and should be changed, and what is only told.
+//! Reports of what works and should be changed.
 
 use std::time::{Duration, SystemTime};
 
@@ -70,7 +70,7 @@ async fn credentials_that_should_have_ended_are_a_warning() {
 }
 
 #[tokio::test]
-async fn way_through_a_vpc_endpoint_is_told() {
+async fn vpc_endpoint_is_in_the_report() {
     let builder = LocalCluster::builder().private_link("fnh4");
     let cluster = builder.start().await.unwrap();
     let interface = "vpce-0a1b2c3d-xyz9.dsql-fnh4.us-east-1.vpce.amazonaws.com";

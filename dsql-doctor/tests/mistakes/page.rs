@@ -79,11 +79,11 @@ fn opening(word: &str) -> &str {
 const INTRODUCTION: &str = "\
 # Mistakes
 
-Mistakes that people make when they connect to Aurora DSQL for the first time, or that happen to
-them later, and what they are told: first by the error of `dsql-conn` (`{e}`, one line), then by
-the first line of `dsql-doctor`. `cargo test -p dsql-doctor --test mistakes` makes each of them
-against `dsql-local` and compares this page; with `DSQL_WRITE_MISTAKES=1` it writes it. Ports,
-times and numbers of attempts are replaced, because they differ each time.
+Common mistakes in connecting to Aurora DSQL, and the messages about them: first the error of
+`dsql-conn` (`{e}`, one line), then the first line of `dsql-doctor`. `cargo test -p dsql-doctor
+--test mistakes` makes each mistake against `dsql-local` and compares the messages with this page;
+with `DSQL_WRITE_MISTAKES=1` it writes the page. Ports, times and numbers of attempts are
+replaced, because they differ each time.
 
 [What went wrong](what-went-wrong.md) has an entry for each reason.
 

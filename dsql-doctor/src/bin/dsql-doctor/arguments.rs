@@ -9,7 +9,7 @@ use clap::{Parser, ValueEnum};
 use dsql_conn::{Config, ConfigError, Endpoint, Peer};
 use dsql_doctor::Doctor;
 
-/// Walks the way of a connection to Aurora DSQL, and tells which step fails, why, and what to do.
+/// Checks a connection to Aurora DSQL step by step: which step fails, why, and what to do.
 ///
 /// Without an endpoint, the settings come from the environment (DSQL_ENDPOINT, DSQL_USER, ..), as
 /// Config::from_env of dsql-conn reads them. AWS credentials come from the environment, else from

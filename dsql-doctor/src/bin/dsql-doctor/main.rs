@@ -1,4 +1,4 @@
-//! Walks the way of a connection to Aurora DSQL, and tells which step fails, why, and what to do.
+//! Checks a connection to Aurora DSQL step by step: which step fails, why, and what to do.
 
 mod arguments;
 mod display;
