@@ -5,6 +5,7 @@
 mod application_name;
 mod environment;
 mod identity;
+mod inspect;
 pub(crate) mod parse;
 mod peer;
 mod setting;
@@ -26,6 +27,7 @@ use tokio_postgres::config::SslNegotiation;
 
 pub(crate) use self::application_name::FUNCTION_NAME;
 pub(crate) use self::identity::ByIdentity;
+pub use self::inspect::Summary;
 pub use self::peer::Peer;
 use self::setting::Settings;
 pub(crate) use self::source::Source;

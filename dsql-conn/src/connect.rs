@@ -13,10 +13,11 @@ use std::error::Error as StdError;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use std::{io, mem};
 
-use tokio::net::{TcpStream, lookup_host};
+use aws_credential_types::Credentials;
+use tokio::net::TcpStream;
 use tokio::time::timeout_at;
 use tokio_postgres::Client;
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -32,10 +33,10 @@ use self::stream::WatchedTls;
 pub(crate) use self::task::{Aborter, ConnectionTask, Tasks};
 use crate::clock::Moment;
 use crate::config::Config;
-use crate::credentials::{CredentialsCache, MOST_FETCHES};
+use crate::credentials::{CredentialsCache, Found, MOST_FETCHES};
 use crate::error::{ConfigError, ConnectError, Failure, one_line};
 use crate::reason::Reason;
-use crate::refusal::classify;
+use crate::refusal::{self, classify};
 use crate::telemetry::{Meter, Server, event, span};
 use crate::tls::client_config;
 use crate::token::Token;
@@ -189,10 +190,7 @@ impl Connector {
         let began = Moment::now(&self.config);
 
         progress.enter(Step::Credentials);
-        let found = self.credentials.get(began.wall).await.map_err(|error| {
-            let remedy = error.remedy();
-            self.because(error.reason(), error).remedy(remedy)
-        })?;
+        let found = self.credentials(began.wall).await?;
         *used_cached = found.were_cached;
         progress.enter(Step::Token);
         let token = Token::sign(&self.config, found.credentials, began.wall)
@@ -201,13 +199,14 @@ impl Connector {
         self.meter.token_signed();
 
         progress.enter(Step::Name);
-        let addresses = self
-            .addresses()
-            .await
-            .map_err(|error| match is_temporary(&error) {
-                true => self.because(Reason::NameServer, error),
-                false => self.because(Reason::NameResolution, error),
-            })?;
+        let addresses =
+            self.config
+                .resolve()
+                .await
+                .map_err(|error| match is_temporary(&error) {
+                    true => self.because(Reason::NameServer, error),
+                    false => self.because(Reason::NameResolution, error),
+                })?;
 
         let login = async |early_password: bool| {
             progress.enter(Step::Tcp);
@@ -235,16 +234,19 @@ impl Connector {
         }
     }
 
-    async fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
-        let Config { address, port, .. } = self.config;
-        if let Some(address) = address {
-            return Ok(vec![(address, port).into()]);
-        }
-        let host = self.config.endpoint.dialed();
-        match &self.config.resolver {
-            Some(resolve) => resolve(host.to_owned(), port).await,
-            None => Ok(lookup_host((host, port)).await?.collect()),
-        }
+    async fn credentials(&self, now: SystemTime) -> Result<Found, Failure> {
+        self.credentials.get(now).await.map_err(|error| {
+            let (said, remedy) = (error.to_string(), error.remedy());
+            let failure = self.because(error.reason(), error);
+            // The causes below it are the SDK's own words around the same.
+            failure.detail(said).remedy(remedy)
+        })
+    }
+
+    /// Returns credentials without an attempt to connect.
+    pub(crate) async fn fetch_credentials(&self) -> Result<Credentials, ConnectError> {
+        let found = self.credentials(self.config.now()).await?;
+        Ok(found.credentials)
     }
 
     async fn reach(&self, addresses: Vec<SocketAddr>) -> Result<TcpStream, Failure> {
@@ -253,6 +255,9 @@ impl Connector {
             .map_err(|error| match error.kind() {
                 // Accepted, and closed before this side knew.
                 io::ErrorKind::ConnectionReset => self.because(Reason::Interrupted, error),
+                io::ErrorKind::ConnectionRefused => self
+                    .because(Reason::Unreachable, error)
+                    .remedy(NOBODY_LISTENS),
                 _ => self.because(Reason::Unreachable, error),
             })
     }
@@ -274,9 +279,14 @@ impl Connector {
             self.password_was_unwanted.store(true, Ordering::Relaxed);
         }
         let (client, connection) = connected.map_err(|error| {
-            let (reason, said) = classify(&error, began.wall);
+            let (reason, said) = classify(&error, token.signed());
+            let remedy = refusal::remedy(reason, said.as_deref(), &self.config.user);
             let said = said.unwrap_or_else(|| format!("during {progress}"));
-            self.failure(reason).detail(said).caused_by(error)
+            let failure = self.failure(reason).detail(said).caused_by(error);
+            match remedy {
+                Some(remedy) => failure.remedy(remedy),
+                None => failure,
+            }
         })?;
         Ok(Opened {
             client,
@@ -306,3 +316,6 @@ fn is_temporary(error: &io::Error) -> bool {
         || said.contains("temporary failure in name resolution")
         || said.ends_with("try again")
 }
+
+const NOBODY_LISTENS: &str = "nothing listens there: check the address and the port, the service \
+                              listens on 5432";

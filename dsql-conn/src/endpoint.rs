@@ -10,8 +10,8 @@ mod tests;
 use std::fmt;
 use std::str::FromStr;
 
-pub(crate) use self::problem::repeatable;
 pub use self::problem::{EndpointError, EndpointProblem};
+pub(crate) use self::problem::{quoted, repeatable};
 
 /// The host name of an Aurora DSQL cluster, parsed once.
 ///
@@ -161,8 +161,17 @@ fn parse_region(host: &str) -> Result<&str, EndpointProblem> {
     if host.trim() != host {
         return Err(EndpointProblem::Whitespace);
     }
+    if host.starts_with("arn:") {
+        return Err(EndpointProblem::Arn);
+    }
+    if host.starts_with("postgres://") || host.starts_with("postgresql://") {
+        return Err(EndpointProblem::ConnectionUrl);
+    }
     if host.contains("://") {
         return Err(EndpointProblem::Scheme);
+    }
+    if host.contains("host=") {
+        return Err(EndpointProblem::KeyValues);
     }
     if host.contains(['/', '@', '?']) {
         return Err(EndpointProblem::NotAHost);

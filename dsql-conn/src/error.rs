@@ -3,12 +3,15 @@
 //! `Display` has the classified reason, host, user and remedy in one line, because `{e}` is what
 //! gets logged. `source()` continues with what that line does not say.
 
+mod advice;
 mod chain;
 mod config;
 mod connect;
 mod discard;
 mod display;
 mod driver;
+#[cfg(test)]
+mod page;
 mod rollback;
 
 use std::error::Error as StdError;
@@ -34,16 +37,14 @@ use crate::sqlstate::ServerError;
 /// The wording of `Display` may change between versions; match on the variants, on
 /// [`Error::reason`] and on [`Error::code`].
 ///
-/// ```
-/// use dsql_conn::{Error, Reason};
+/// [`Error::remedy`] tells what to do, [`Error::http_status`] and [`Error::retry_after`] what to
+/// answer to the clients of a service:
 ///
-/// fn status(error: &Error) -> u16 {
-///     match (error, error.reason()) {
-///         (_, Some(Reason::RateExceeded | Reason::TooManyConnections)) => 429,
-///         (_, Some(_)) | (Error::CheckoutTimeout { .. }, None) => 503,
-///         (Error::Conflict { .. }, None) => 409,
-///         _ => 500,
-///     }
+/// ```
+/// use dsql_conn::Error;
+///
+/// fn answer(error: &Error) -> (u16, Option<u64>) {
+///     (error.http_status(), error.retry_after().map(|time| time.as_secs()))
 /// }
 /// ```
 #[non_exhaustive]

@@ -100,7 +100,7 @@ pub use aws_credential_types::provider::ProvideCredentials;
 pub use aws_smithy_async::time::TimeSource;
 pub use bb8;
 pub use bb8_manager::ConnectionManager;
-pub use config::{Config, Peer, StatementSpans};
+pub use config::{Config, Peer, StatementSpans, Summary};
 pub use connection::{Connection, Query, WithStatementTimeout};
 #[cfg(feature = "deadpool")]
 pub use deadpool;
@@ -118,6 +118,9 @@ pub use sqlstate::ServerError;
 pub use telemetry::OPERATION_DURATION_BOUNDS;
 pub use tokio_postgres;
 pub use transaction::{Rollback, Transaction};
+
+#[doc = include_str!("../what-went-wrong.md")]
+pub mod what_went_wrong {}
 
 /// The code of the README and of the pages in `docs`, compiled.
 #[cfg(doctest)]

@@ -10,6 +10,8 @@ use std::fmt;
 pub enum Reason {
     /// There are no AWS credentials, or their provider is not configured correctly.
     Credentials,
+    /// The AWS credentials are temporary and have expired.
+    CredentialsExpired,
     /// The provider of AWS credentials failed, for a cause that may pass.
     CredentialsUnavailable,
     /// The provider of AWS credentials did not reply in time.
@@ -22,6 +24,8 @@ pub enum Reason {
     Unreachable,
     /// The server's certificate is for another host, or no trusted authority signed it.
     Certificate,
+    /// The server at this address does not know the endpoint's name.
+    UnknownCluster,
     /// The TLS handshake failed for another cause.
     Tls,
     /// The identity's IAM policies do not allow the connection.
@@ -37,6 +41,8 @@ pub enum Reason {
     AccessDenied,
     /// The database role does not exist.
     RoleMissing,
+    /// The database does not exist. A cluster has `postgres` alone.
+    DatabaseMissing,
     /// The server does not support a setting of the session, or its value. `Display` of the error
     /// names it.
     SettingRefused,
@@ -64,15 +70,17 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// In the order of the variants, so that each is at the index of its number.
-    pub(crate) const ALL: [Self; 25] = [
+    /// Every reason, in the order of the variants: each is at the index of its number.
+    pub const ALL: [Self; 28] = [
         Self::Credentials,
+        Self::CredentialsExpired,
         Self::CredentialsUnavailable,
         Self::CredentialsTimedOut,
         Self::NameResolution,
         Self::NameServer,
         Self::Unreachable,
         Self::Certificate,
+        Self::UnknownCluster,
         Self::Tls,
         Self::NotAuthorized,
         Self::WrongAction,
@@ -80,6 +88,7 @@ impl Reason {
         Self::ClockSkew,
         Self::AccessDenied,
         Self::RoleMissing,
+        Self::DatabaseMissing,
         Self::SettingRefused,
         Self::ServerNameMissing,
         Self::WakingUp,
@@ -115,7 +124,11 @@ impl Reason {
     pub(crate) fn is_about_credentials(self) -> bool {
         matches!(
             self,
-            Self::TokenExpired | Self::ClockSkew | Self::AccessDenied | Self::NotAuthorized
+            Self::TokenExpired
+                | Self::ClockSkew
+                | Self::AccessDenied
+                | Self::NotAuthorized
+                | Self::CredentialsExpired
         )
     }
 
@@ -124,7 +137,9 @@ impl Reason {
         self.words().0
     }
 
-    pub(super) fn remedy(self) -> &'static str {
+    /// Returns what to do about it, if nothing more is known than the reason.
+    /// [`Error::remedy`](crate::Error::remedy) may know more.
+    pub fn remedy(self) -> &'static str {
         self.words().2
     }
 
@@ -135,6 +150,12 @@ impl Reason {
                 "credentials",
                 "no AWS credentials to sign a token with",
                 "check where they should come from",
+            ),
+            Self::CredentialsExpired => (
+                "credentials_expired",
+                "the AWS credentials have expired",
+                "renew them at their source: log in again, or set new keys with their session \
+                 token",
             ),
             Self::CredentialsUnavailable => (
                 "credentials_unavailable",
@@ -166,6 +187,11 @@ impl Reason {
                 "the server's certificate was not accepted",
                 "check that the endpoint is the cluster's own and that the trusted roots include \
                  its authority",
+            ),
+            Self::UnknownCluster => (
+                "unknown_cluster",
+                "the server at this address does not know the cluster",
+                "check the cluster ID and the Region, and that the address is the cluster's",
             ),
             Self::Tls => (
                 "tls",
@@ -203,6 +229,11 @@ impl Reason {
                 "role_missing",
                 "the database role does not exist",
                 "create it by CREATE ROLE .. WITH LOGIN and map it by AWS IAM GRANT",
+            ),
+            Self::DatabaseMissing => (
+                "database_missing",
+                "the database does not exist",
+                "connect to the database `postgres`, the only one that a cluster has",
             ),
             Self::SettingRefused => (
                 "setting_refused",
@@ -253,8 +284,8 @@ impl Reason {
             Self::TimedOut => (
                 "timed_out",
                 "no reply in time",
-                "check the network, or raise Config::connect_timeout and the pool's \
-                 checkout_timeout",
+                "let the traffic through (security groups, routes, firewalls), or raise \
+                 Config::connect_timeout and the pool's checkout_timeout",
             ),
             Self::Aborted => (
                 "aborted",

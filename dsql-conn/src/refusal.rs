@@ -9,22 +9,27 @@ mod clock;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::io;
 use std::time::SystemTime;
 
+use rustls::AlertDescription;
 use tokio_postgres::error::{DbError, SqlState};
 
 use self::clock::{Skew, is_about_clock};
 use crate::reason::Reason;
 use crate::sqlstate::ServerError;
 
-/// Returns the reason for a failed login, and the words that explain it. `signed` is the time at
-/// which its token was signed, by this machine's clock.
-pub(crate) fn classify(
-    error: &tokio_postgres::Error,
-    signed: SystemTime,
-) -> (Reason, Option<String>) {
+/// When a token was signed and when its credentials end, by this machine's clock.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Signed {
+    pub(crate) at: SystemTime,
+    pub(crate) credentials_end: Option<SystemTime>,
+}
+
+/// Returns the reason for a failed login, and the words that explain it.
+pub(crate) fn classify(error: &tokio_postgres::Error, token: Signed) -> (Reason, Option<String>) {
     if let Some(error) = error.as_db_error() {
         let said = match error.hint() {
             Some(hint) => format!("{}: {hint}", error.message()),
@@ -33,11 +38,21 @@ pub(crate) fn classify(
         return match refused(error) {
             // Whatever the words are: the clock may be the cause.
             reason @ (Reason::TokenExpired | Reason::AccessDenied | Reason::Refused) => {
-                match Skew::told(&said, signed) {
+                match Skew::told(&said, token.at) {
                     Some(skew) => (Reason::ClockSkew, Some(format!("{skew}; {said}"))),
                     None if is_about_clock(&said) => (Reason::ClockSkew, Some(said)),
-                    None => (reason, Some(said)),
+                    None => match token.expired() {
+                        Some(expired) => {
+                            let said = format!("{expired}; {said}");
+                            (Reason::CredentialsExpired, Some(said))
+                        }
+                        None => (reason, Some(said)),
+                    },
                 }
+            }
+            Reason::CredentialsExpired => {
+                let expired = token.expired().map(|expired| format!("{expired}; {said}"));
+                (Reason::CredentialsExpired, expired.or(Some(said)))
             }
             reason => (reason, Some(said)),
         };
@@ -53,6 +68,84 @@ pub(crate) fn classify(
         }
     }
     (Reason::Protocol, Some(cause.to_string()))
+}
+
+/// Returns a remedy that fits this case better than that of its reason.
+pub(crate) fn remedy(reason: Reason, said: Option<&str>, user: &str) -> Option<Cow<'static, str>> {
+    let said = said?;
+    let remedy = match reason {
+        Reason::ClockSkew if said.contains(clock::CERTIFICATE) => {
+            "set this machine's clock, for example by NTP; if it is right, the certificate is \
+             dated wrongly"
+        }
+        Reason::Certificate if said.contains(clock::CERTIFICATE) => {
+            "have the certificate renewed; if the time above is wrong, set this machine's clock"
+        }
+        Reason::AccessDenied if said.contains(UNKNOWN_KEY) => {
+            "the service does not know this access key, or its session token is missing, wrong or \
+             has ended: renew the credentials, with all three values of one session"
+        }
+        Reason::AccessDenied if said.contains(OTHER_SIGNATURE) => {
+            "the secret access key does not belong to the access key, or is not complete: copy \
+             both again"
+        }
+        Reason::NotAuthorized if said.contains("is not authorized to access this resource") => {
+            let arn = identity(said).unwrap_or("arn:..");
+            let role = role(user);
+            return Some(
+                format!(
+                    "run as admin: AWS IAM GRANT {role} TO '{arn}'; if that is done, check that \
+                     the identity belongs to the cluster's account"
+                )
+                .into(),
+            );
+        }
+        Reason::NotAuthorized => {
+            "allow the action that the message names on the cluster's ARN for this identity; a new \
+             policy can take over a minute to be effective"
+        }
+        Reason::RoleMissing => {
+            let role = role(user);
+            return Some(
+                format!(
+                    "run as admin: CREATE ROLE {role} WITH LOGIN, then AWS IAM GRANT {role} TO the \
+                     ARN of this identity"
+                )
+                .into(),
+            );
+        }
+        _ => return None,
+    };
+    Some(remedy.into())
+}
+
+/// The ARN of the identity in a refusal of IAM.
+pub(crate) fn identity(said: &str) -> Option<&str> {
+    let (_, rest) = said.split_once("User: ")?;
+    let (arn, _) = rest.split_once(" is not authorized")?;
+    arn.starts_with("arn:").then_some(arn)
+}
+
+/// A role's name in SQL.
+fn role(user: &str) -> Cow<'_, str> {
+    let is_plain = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_';
+    match user.bytes().all(is_plain) && !user.starts_with(|c: char| c.is_ascii_digit()) {
+        true => Cow::Borrowed(user),
+        false => format!("\"{}\"", user.replace('"', "\"\"")).into(),
+    }
+}
+
+impl Signed {
+    /// Says that the credentials had ended when they signed.
+    fn expired(self) -> Option<String> {
+        let end = self.credentials_end.filter(|end| *end <= self.at)?;
+        let ago = self.at.duration_since(end).unwrap_or_default();
+        Some(format!(
+            "they expired at {}, {} ago",
+            clock::written(end),
+            clock::Rounded(ago)
+        ))
+    }
 }
 
 /// Classifies a refusal of the server.
@@ -89,6 +182,10 @@ fn denied(hint: &str) -> Reason {
         Reason::TokenExpired
     } else if hint.starts_with("wrong user to action mapping") {
         Reason::WrongAction
+    } else if hint.contains("security token included in the request is expired")
+        || hint.contains("expiredtoken")
+    {
+        Reason::CredentialsExpired
     } else if hint.contains("is not authorized to") {
         Reason::NotAuthorized
     } else {
@@ -105,9 +202,24 @@ fn interrupted(error: &io::Error) -> (Reason, Option<String>) {
     match tls {
         Some(rustls::Error::InvalidCertificate(certificate)) => {
             match clock::certificate(certificate) {
-                Some(said) => (Reason::ClockSkew, Some(said)),
+                Some((reason, said)) => (reason, Some(said)),
                 None => (Reason::Certificate, said),
             }
+        }
+        // A server that has no certificate for the name in the TLS hello.
+        Some(rustls::Error::AlertReceived(
+            AlertDescription::UnrecognisedName
+            | AlertDescription::AccessDenied
+            | AlertDescription::InternalError,
+        )) => (Reason::UnknownCluster, said),
+        Some(rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol)) => {
+            let said = "it speaks TLS, but not PostgreSQL: an HTTPS server?";
+            (Reason::Protocol, Some(said.to_owned()))
+        }
+        Some(rustls::Error::InvalidMessage(_)) => {
+            let said = "its answer to the TLS hello is not TLS: an HTTP server, or a PostgreSQL \
+                        without direct TLS?";
+            (Reason::Protocol, Some(said.to_owned()))
         }
         Some(_) => (Reason::Tls, said),
         None => match error.kind() {
@@ -118,3 +230,9 @@ fn interrupted(error: &io::Error) -> (Reason, Option<String>) {
         },
     }
 }
+
+/// AWS's words for an access key or a session token that it does not know.
+const UNKNOWN_KEY: &str = "security token included in the request is invalid";
+
+/// AWS's words for a signature by another secret.
+const OTHER_SIGNATURE: &str = "signature we calculated does not match";

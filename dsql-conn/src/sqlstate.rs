@@ -220,6 +220,7 @@ const TABLE: &[Row] = &[
         message: "parameter",
         ..login("42704", Meaning::Refused, Reason::SettingRefused)
     },
+    login("3D000", Meaning::Refused, Reason::DatabaseMissing),
     login("57P01", Meaning::Ambiguous, Reason::Unavailable),
     login("57P02", Meaning::Ambiguous, Reason::Unavailable),
     login("57P03", Meaning::Ambiguous, Reason::Unavailable),

@@ -42,6 +42,15 @@ fn verified_by(roots: Arc<RootCertStore>) -> Result<ClientConfig, ConfigError> {
     Ok(config)
 }
 
+/// Whether TLS can work without a `ClientConfig` of the caller's.
+///
+/// # Errors
+///
+/// Only [`ConfigError::NoTlsProvider`].
+pub(crate) fn has_tls_provider() -> Result<(), ConfigError> {
+    provider().map(drop).ok_or(ConfigError::NoTlsProvider)
+}
+
 /// Prefers ring: aws-lc-rs seeds itself from the CPU's jitter, which costs a new process 25 ms.
 fn provider() -> Option<Arc<CryptoProvider>> {
     #[cfg(feature = "ring")]
@@ -49,7 +58,7 @@ fn provider() -> Option<Arc<CryptoProvider>> {
     #[cfg(all(feature = "aws-lc-rs", not(feature = "ring")))]
     return Some(Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
     #[cfg(not(any(feature = "ring", feature = "aws-lc-rs")))]
-    return None;
+    return CryptoProvider::get_default().cloned();
 }
 
 #[cfg(test)]
@@ -57,7 +66,7 @@ mod tests {
     use rustls::crypto::ring;
 
     use super::*;
-    use crate::config::ByIdentity;
+    use crate::config::{ByIdentity, Config};
 
     /// A configuration of the caller's, with a provider that this crate may not have.
     fn callers() -> Trust {
@@ -77,6 +86,9 @@ mod tests {
             false => Err(ConfigError::NoTlsProvider),
         };
         assert_eq!(client_config(&Trust::BuiltIn).map(drop), expected);
+        // Told where the settings are read, not when a connection is opened.
+        let url = "postgres://abcdefghijklmnopqrstuvwx23.dsql.us-east-1.on.aws";
+        assert_eq!(url.parse::<Config>().map(drop), expected);
         assert!(client_config(&callers()).is_ok());
     }
 

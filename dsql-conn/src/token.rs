@@ -16,9 +16,13 @@ use tracing::Dispatch;
 use tracing::instrument::WithSubscriber;
 
 use crate::config::Config;
+use crate::refusal::Signed;
 
 /// A signed token. It is a secret and never prints itself.
-pub(crate) struct Token(String);
+pub(crate) struct Token {
+    text: String,
+    signed: Signed,
+}
 
 impl Token {
     /// Signs a token for the configured endpoint and user: `DbConnectAdmin` for `admin`,
@@ -34,7 +38,11 @@ impl Token {
             token_ttl,
             ..
         } = config;
-        presign(
+        let signed = Signed {
+            at: now,
+            credentials_end: credentials.expiry(),
+        };
+        let text = presign(
             endpoint.host(),
             endpoint.region(),
             user,
@@ -45,18 +53,30 @@ impl Token {
         // At TRACE, the SDK's signer emits what it signs, with the session token.
         .with_subscriber(Dispatch::none())
         .await
-        .map(Self)
-        .map_err(SigningError)
+        .map_err(SigningError)?;
+        Ok(Self { text, signed })
     }
 
     pub(crate) fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    pub(crate) fn signed(&self) -> Signed {
+        self.signed
     }
 }
 
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Token(redacted)")
+    }
+}
+
+/// The IAM action that connecting as this user needs.
+pub(crate) fn action(user: &str) -> &'static str {
+    match user {
+        ADMIN => "dsql:DbConnectAdmin",
+        _ => "dsql:DbConnect",
     }
 }
 

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -42,6 +42,7 @@ pub struct Builder {
     schema_conflicts: SchemaConflicts,
     session_limit: Duration,
     quotas: Quotas,
+    certificate_end: Option<SystemTime>,
 }
 
 impl LocalCluster {
@@ -80,6 +81,7 @@ impl Default for Builder {
             schema_conflicts: SchemaConflicts::Realistic,
             session_limit: Duration::from_secs(3_600),
             quotas: Quotas::default(),
+            certificate_end: None,
         }
     }
 }
@@ -180,6 +182,13 @@ impl Builder {
         self
     }
 
+    /// Sets when the server's certificate expires, which may be in the past. The certificate
+    /// authority does not expire. Defaults to the year 4096.
+    pub fn certificate_end(mut self, end: SystemTime) -> Self {
+        self.certificate_end = Some(end);
+        self
+    }
+
     /// Sets which committed definitions fail statements of other sessions
     /// ([`Refusal::SchemaChanged`](crate::Refusal::SchemaChanged)). Defaults to
     /// [`SchemaConflicts::Realistic`].
@@ -233,7 +242,7 @@ impl Builder {
             .expect("the start of the engine does not panic")?;
         let hosts = Hosts::new(cluster_id.clone(), &region, self.private_link.as_deref());
         let authority = saved.as_ref().map(|saved| &saved.authority);
-        let certificates = Certificates::for_hosts(&hosts, authority)?;
+        let certificates = Certificates::for_hosts(&hosts, authority, self.certificate_end)?;
         let admin = saved
             .as_ref()
             .map_or_else(|| Identity::role("admin"), Saved::admin);
@@ -263,7 +272,9 @@ impl Builder {
             }
             Some(peer_region) => {
                 let hosts = Hosts::new(peer_id(&cluster_id), peer_region, None);
-                let certificates = Certificates::for_hosts(&hosts, Some(&certificates.authority))?;
+                let authority = &certificates.authority;
+                let certificates =
+                    Certificates::for_hosts(&hosts, Some(authority), self.certificate_end)?;
                 let peer = self.cluster(peer_region, hosts, &certificates, &shared);
                 let address = SocketAddr::new(self.listen, self.peer_port);
                 let engine = Arc::clone(&shared.engine);

@@ -108,9 +108,16 @@ impl LocalCluster {
         identity
     }
 
-    /// Removes an identity's access key, as if its temporary credentials had expired.
+    /// Removes an identity's access key, as if it had been deleted.
     pub fn forget(&self, identity: &Identity) {
         self.cluster.directory.remove(identity.access_key_id());
+    }
+
+    /// Ends the session of an identity's temporary credentials: tokens that they sign are refused
+    /// with [`Flaw::SessionExpired`](crate::Flaw::SessionExpired). [`register`](Self::register)
+    /// begins another session.
+    pub fn expire(&self, identity: &Identity) {
+        self.cluster.directory.expire(identity.access_key_id());
     }
 
     /// Returns the clock that tokens are checked by.

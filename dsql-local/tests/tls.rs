@@ -3,7 +3,7 @@
 mod support;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use dsql_local::{Action, LocalCluster, Outcome, Refusal};
 use rustls::ClientConfig;
@@ -61,6 +61,21 @@ async fn another_clusters_server_name_is_refused() {
             .await
             .is_ok()
     );
+}
+
+#[tokio::test]
+async fn certificate_expires_when_the_builder_says() {
+    let now = SystemTime::now();
+    let hour = Duration::from_secs(3_600);
+    for (end, is_accepted) in [(now + hour, true), (now - hour, false)] {
+        let cluster = LocalCluster::builder().certificate_end(end).start().await;
+        let cluster = cluster.unwrap();
+        let stream = handshake(&cluster, cluster.endpoint(), tls(cluster.ca_der())).await;
+        assert_eq!(stream.is_ok(), is_accepted);
+        if let Err(error) = stream {
+            assert!(error.to_string().contains("expired"), "{error}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -372,6 +372,22 @@ async fn wrong_tokens_get_the_services_errors() {
 }
 
 #[tokio::test]
+async fn ended_session_is_refused_until_another_one_begins() {
+    let cluster = LocalCluster::start().await.unwrap();
+    let identity = cluster.identity("app", &[Action::DbConnectAdmin]);
+    let mut config = config(&cluster, "admin");
+    config.password(token(&cluster, &identity, Action::DbConnectAdmin).await);
+    connect_with(&cluster, &config).await.unwrap();
+    cluster.expire(&identity);
+    assert_eq!(
+        refused_hint(&cluster, &config).await,
+        "The security token included in the request is expired"
+    );
+    cluster.register(identity, &[Action::DbConnectAdmin]);
+    connect_with(&cluster, &config).await.unwrap();
+}
+
+#[tokio::test]
 async fn token_expiry_follows_the_clusters_clock() {
     let cluster = LocalCluster::start().await.unwrap();
     let token = token(&cluster, cluster.admin(), Action::DbConnectAdmin).await;

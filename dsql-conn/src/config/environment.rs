@@ -12,6 +12,7 @@ use super::parse::{parse, seconds, ssl_negotiation, statement_spans};
 use super::{Config, Peer};
 use crate::endpoint::{Endpoint, EndpointProblem};
 use crate::error::ConfigError;
+use crate::tls::has_tls_provider;
 
 impl Config {
     /// Reads the settings from the environment.
@@ -38,24 +39,31 @@ impl Config {
     /// | `DSQL_STATEMENT_SPANS` | [`statement_spans`](Self::statement_spans) | `off` |
     /// | `DSQL_MAX_LIFETIME_SECONDS` | [`max_lifetime`](Self::max_lifetime) | 3300 |
     ///
-    /// An empty variable counts as not set. Seconds may have a fraction. `DSQL_REGION` beside a
-    /// host name must be the Region in it. `DSQL_SSLNEGOTIATION` is `direct` or `postgres`. The AWS
-    /// credentials are not read here but when a token is signed. Sessions have the name of the
-    /// Lambda function (`AWS_LAMBDA_FUNCTION_NAME`), or else of this program, unless
-    /// `DSQL_APPLICATION_NAME` is set. `DSQL_STATEMENT_SPANS` is `off`, `summary` or `text`.
+    /// An empty variable counts as not set, except `DSQL_ENDPOINT`, for which that is an error.
+    /// Seconds may have a fraction. `DSQL_REGION` beside a host name must be the Region in it.
+    /// `DSQL_SSLNEGOTIATION` is `direct` or `postgres`. The AWS credentials are not read here but
+    /// when a token is signed. Sessions have the name of the Lambda function
+    /// (`AWS_LAMBDA_FUNCTION_NAME`), or else of this program, unless `DSQL_APPLICATION_NAME` is
+    /// set. `DSQL_STATEMENT_SPANS` is `off`, `summary` or `text`.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Missing`] without an endpoint; otherwise the variant for the variable that is
-    /// wrong.
+    /// [`ConfigError::Missing`] or [`ConfigError::Empty`] without an endpoint;
+    /// [`ConfigError::NoTlsProvider`] if this crate was built without a TLS provider and the
+    /// process has no default one; otherwise the variant for the variable that is wrong.
     pub fn from_env() -> Result<Self, ConfigError> {
-        Self::from_variables(Self::variable)
+        Self::from_variables(Self::text)
     }
 
     /// Reads a variable of the environment. One that is empty counts as not set.
     pub(crate) fn variable(name: &'static str) -> Result<Option<String>, ConfigError> {
+        Ok(Self::text(name)?.filter(|value| !value.is_empty()))
+    }
+
+    /// Reads a variable of the environment, which may be empty.
+    fn text(name: &'static str) -> Result<Option<String>, ConfigError> {
         match env::var(name) {
-            Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
+            Ok(value) => Ok(Some(value)),
             Err(VarError::NotPresent) => Ok(None),
             Err(VarError::NotUnicode(value)) => Err(ConfigError::value(
                 name,
@@ -70,12 +78,21 @@ impl Config {
     fn from_variables(
         variable: impl Fn(&'static str) -> Result<Option<String>, ConfigError>,
     ) -> Result<Self, ConfigError> {
-        let variable = |name| variable(name).map(|value| value.filter(|value| !value.is_empty()));
+        let text = variable;
+        let variable = |name| text(name).map(|value| value.filter(|value| !value.is_empty()));
 
-        let name = variable("DSQL_ENDPOINT")?.ok_or(ConfigError::Missing {
-            variable: "DSQL_ENDPOINT",
-            expected: "the cluster's host name, <26 characters>.dsql.<region>.on.aws",
-        })?;
+        let name = match text(ENDPOINT)? {
+            Some(name) if name.is_empty() => Err(ConfigError::Empty {
+                variable: ENDPOINT,
+                expected: HOST_NAME,
+            }),
+            Some(name) => Ok(name),
+            None => Err(ConfigError::Missing {
+                variable: ENDPOINT,
+                expected: HOST_NAME,
+            }),
+        }?;
+        has_tls_provider()?;
         let mut endpoint = match (variable("DSQL_REGION")?, name.parse::<Endpoint>()) {
             (Some(region), _) => Endpoint::in_region(&name, &region)?,
             // The Region of this process need not be the cluster's: it only replaces a missing one.
@@ -157,3 +174,7 @@ impl Config {
         Ok(config)
     }
 }
+
+const ENDPOINT: &str = "DSQL_ENDPOINT";
+
+const HOST_NAME: &str = "the cluster's host name, <26 characters>.dsql.<region>.on.aws";

@@ -11,8 +11,9 @@ use url::Url;
 
 use super::Config;
 use super::parse::{parse, seconds, ssl_negotiation};
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, EndpointProblem};
 use crate::error::ConfigError;
+use crate::tls::has_tls_provider;
 
 /// Reads `postgres://USER@ENDPOINT:PORT/DATABASE?parameters`, or the same with `postgresql://`.
 ///
@@ -31,9 +32,13 @@ impl FromStr for Config {
 
     fn from_str(text: &str) -> Result<Self, ConfigError> {
         if text.trim().contains(['\t', '\n', '\r']) {
-            return Err(problem(
-                "it contains a tab or a line end; write %09 or %0A if that belongs to a name",
+            return Err(remedied(
+                "it contains a tab or a line end",
+                "write %09 or %0A if that belongs to a name",
             ));
+        }
+        if !text.contains("://") {
+            return Err(not_a_url(text));
         }
         let url = Url::parse(text).map_err(|error| problem(error.to_string()))?;
         if !matches!(url.scheme(), "postgres" | "postgresql") {
@@ -43,16 +48,16 @@ impl FromStr for Config {
             )));
         }
         if url.password().is_some() {
-            return Err(problem(
-                "it contains a password; leave it out, tokens are signed from AWS credentials",
-            ));
+            return Err(has_password());
         }
         if url.fragment().is_some() {
-            return Err(problem(
-                "it has a fragment (#); write it as %23 if it belongs to a name",
+            return Err(remedied(
+                "it has a fragment (#)",
+                "write it as %23 if it belongs to a name",
             ));
         }
 
+        has_tls_provider()?;
         let parameters = parameters(&url).collect::<Result<Vec<_>, _>>()?;
         let host = url.host_str().ok_or_else(|| problem("it names no host"))?;
         let host = decode("the host", host)?;
@@ -95,12 +100,11 @@ impl Config {
                 _ => Err(ConfigError::value("sslmode", value, SSLMODES)),
             },
             "sslnegotiation" => Ok(self.ssl_negotiation(ssl_negotiation("sslnegotiation", value)?)),
-            "password" => Err(problem(
-                "it contains a password; leave it out, tokens are signed from AWS credentials",
+            "password" => Err(has_password()),
+            _ if LIBPQ.contains(&name) => Err(remedied(
+                format!("the parameter {name} is libpq's alone"),
+                "leave it out",
             )),
-            _ if LIBPQ.contains(&name) => Err(problem(format!(
-                "the parameter {name} is libpq's alone; leave it out"
-            ))),
             _ => self.setting(name, value),
         }
     }
@@ -116,7 +120,7 @@ fn parameters(
         // The error does not repeat it: it may be a mistyped password parameter.
         let (name, value) = parameter
             .split_once('=')
-            .ok_or_else(|| problem("a parameter has no value; write name=value"))?;
+            .ok_or_else(|| remedied("a parameter has no value", "write name=value"))?;
         let name = decode("a parameter's name", name)?;
         Ok((name, decode("a parameter", value)?))
     })
@@ -132,9 +136,37 @@ fn decode<'a>(part: &str, text: &'a str) -> Result<Cow<'a, str>, ConfigError> {
     }
 }
 
+/// Says what a text without a scheme is, as far as that is recognized. The text may contain a
+/// password.
+fn not_a_url(text: &str) -> ConfigError {
+    match text.parse::<Endpoint>() {
+        Ok(_) => problem("it is a host name alone"),
+        Err(error) if *error.problem() == EndpointProblem::Arn => problem("it is an ARN"),
+        Err(_) if text.contains('=') => {
+            problem("it is a list of settings, such as host=.. user=.., not a URL")
+        }
+        Err(_) => problem("it has no scheme"),
+    }
+}
+
+fn has_password() -> ConfigError {
+    remedied(
+        "it contains a password",
+        "leave it out, tokens are signed from AWS credentials",
+    )
+}
+
 fn problem(problem: impl Into<String>) -> ConfigError {
     ConfigError::Url {
         problem: problem.into(),
+        remedy: None,
+    }
+}
+
+fn remedied(problem: impl Into<String>, remedy: &'static str) -> ConfigError {
+    ConfigError::Url {
+        problem: problem.into(),
+        remedy: Some(remedy),
     }
 }
 

@@ -6,6 +6,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "aws-config")]
+use aws_config::meta::ProviderChainError;
 use aws_credential_types::provider::error::CredentialsError as ProviderError;
 
 use super::source::{ACCESS_KEY_ID, SECRET_ACCESS_KEY};
@@ -52,7 +54,9 @@ impl CredentialsError {
 
     /// The provider failed.
     pub(super) fn from_provider(source: &Source, error: ProviderError) -> Self {
+        let words = words(&error);
         let reason = match error {
+            _ if is_about_clock(&words) => Reason::ClockSkew,
             ProviderError::CredentialsNotLoaded(_) | ProviderError::InvalidConfiguration(_) => {
                 Reason::Credentials
             }
@@ -60,10 +64,16 @@ impl CredentialsError {
             // A service or an instance's endpoint that failed, and what the SDK does not know.
             _ => Reason::CredentialsUnavailable,
         };
+        let known = match reason {
+            Reason::ClockSkew => Some(Reason::ClockSkew.remedy()),
+            // The remedy of a named profile names it.
+            Reason::Credentials if !matches!(source, Source::Found) => None,
+            _ => known_remedy(&words),
+        };
         Self(Arc::new(Failed {
             reason,
-            words: one_line(&error),
-            remedy: remedy(source, reason),
+            remedy: known.map_or_else(|| remedy(source, reason), Cow::Borrowed),
+            words,
             cause: Some(error),
         }))
     }
@@ -87,6 +97,77 @@ impl CredentialsError {
     pub(crate) fn remedy(&self) -> Cow<'static, str> {
         self.0.remedy.clone()
     }
+}
+
+/// The provider's words. Of a chain of providers those that were configured and failed, because
+/// the others only tell that they were not.
+fn words(error: &ProviderError) -> String {
+    #[cfg(feature = "aws-config")]
+    if let Some(chain) = error
+        .source()
+        .and_then(|cause| cause.downcast_ref::<ProviderChainError<ProviderError>>())
+    {
+        let tried = chain.attempts().iter();
+        let failed: Vec<_> = tried
+            .map(|attempt| one_line(attempt.error()))
+            .map(|said| match said.split_once(": ") {
+                Some((_, cause)) => cause.to_owned(),
+                None => said,
+            })
+            .filter(|said| !NOT_CONFIGURED.iter().any(|words| said.contains(words)))
+            .collect();
+        return match failed.is_empty() {
+            true => "no source of credentials is configured".to_owned(),
+            false => failed.join("; "),
+        };
+    }
+    let said = one_line(error);
+    // Generic words of the SDK stand before the cause.
+    GENERIC
+        .iter()
+        .fold(&*said, |said, words| {
+            said.strip_prefix(words).unwrap_or(said)
+        })
+        .to_owned()
+}
+
+/// Returns what to do about failures of the SDK's providers, which are known by their words.
+fn known_remedy(words: &str) -> Option<&'static str> {
+    let words = words.to_lowercase();
+    let has = |part: &str| words.contains(part);
+    let remedy = if has("sso") && (has("token") || has("cache") || has("session")) {
+        "log in by `aws sso login`, with --profile if one is used"
+    } else if has("profile `") && has("was not defined") {
+        "define the profile in ~/.aws/config, or correct AWS_PROFILE"
+    } else if has("missing `aws_") || has("credential source in `") || has("partial credentials") {
+        "complete the profile in ~/.aws/credentials: it needs both aws_access_key_id and \
+         aws_secret_access_key"
+    } else if has("imds") && (has("403") || has("forbidden")) {
+        "allow this process to use the instance's metadata service: enable its HTTP endpoint, or \
+         raise the hop limit for containers"
+    } else if has("404 from imds") {
+        "attach an IAM role to the instance, or give credentials in another way"
+    } else if has("expiredtoken") || has("token included in the request is expired") {
+        "renew the credentials that the role is assumed with"
+    } else if has("accessdenied") || has("is not authorized to perform: sts:") {
+        "allow the identity to assume the role: its own policy, and the role's trust policy"
+    } else {
+        return None;
+    };
+    Some(remedy)
+}
+
+/// Whether AWS refused a request for its date.
+fn is_about_clock(words: &str) -> bool {
+    let words = words.to_lowercase();
+    [
+        "signature expired",
+        "signature not yet current",
+        "requestexpired",
+        "requesttimetooskewed",
+    ]
+    .iter()
+    .any(|said| words.contains(said))
 }
 
 fn remedy(source: &Source, reason: Reason) -> Cow<'static, str> {
@@ -131,3 +212,21 @@ impl StdError for CredentialsError {
         self.0.cause.as_ref().map(|cause| cause as _)
     }
 }
+
+/// How the SDK's providers say that they have nothing to do.
+#[cfg(feature = "aws-config")]
+const NOT_CONFIGURED: &[&str] = &[
+    "environment variable not set",
+    "no profiles were defined",
+    "the credential provider was not enabled",
+    "AWS_WEB_IDENTITY_TOKEN_FILE was not set",
+    "ECS provider not configured",
+    "IMDS disabled by",
+    "could not communicate with IMDS",
+];
+
+const GENERIC: &[&str] = &[
+    "an error occurred while loading credentials: ",
+    "the credential provider was not enabled: ",
+    "the credentials provider was not properly configured: ",
+];

@@ -1,6 +1,7 @@
 //! Gets credentials from the source that a configuration names.
 
 use std::env;
+use std::time::SystemTime;
 
 #[cfg(feature = "aws-config")]
 use aws_config::default_provider::credentials::default_provider;
@@ -8,6 +9,7 @@ use aws_config::default_provider::credentials::default_provider;
 use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_types::date_time::{DateTime, Format};
 
 use super::error::CredentialsError;
 use crate::config::Source;
@@ -30,13 +32,20 @@ pub(super) fn from_variables(
             id,
             secret,
             variable(SESSION_TOKEN),
-            None,
+            variable(EXPIRATION).as_deref().and_then(time),
             "environment",
         ))),
         (None, None) => Ok(None),
         (Some(_), None) => Err(CredentialsError::half_a_pair(SECRET_ACCESS_KEY)),
         (None, Some(_)) => Err(CredentialsError::half_a_pair(ACCESS_KEY_ID)),
     }
+}
+
+/// Reads when credentials expire. Tools that export temporary ones set it: `aws configure
+/// export-credentials --format env`.
+fn time(text: &str) -> Option<SystemTime> {
+    let time = DateTime::from_str(text, Format::DateTimeWithOffset).ok()?;
+    SystemTime::try_from(time).ok()
 }
 
 /// Builds the provider of a source that is not the environment.
@@ -64,3 +73,4 @@ pub(super) async fn provider(
 pub(super) const ACCESS_KEY_ID: &str = "AWS_ACCESS_KEY_ID";
 pub(super) const SECRET_ACCESS_KEY: &str = "AWS_SECRET_ACCESS_KEY";
 const SESSION_TOKEN: &str = "AWS_SESSION_TOKEN";
+const EXPIRATION: &str = "AWS_CREDENTIAL_EXPIRATION";

@@ -1,19 +1,18 @@
 //! What is wrong with a setting.
 
+use std::borrow::Cow;
 use std::fmt;
 
-use crate::endpoint::{EndpointError, repeatable};
+use crate::endpoint::{EndpointError, quoted, repeatable};
 
 /// A setting that is missing or cannot be right, with its value and the remedy. Contains no secret.
-#[derive(Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// The endpoint is not the host name of a cluster, or contradicts the Region.
-    #[error(transparent)]
-    Endpoint(#[from] EndpointError),
+    Endpoint(EndpointError),
 
     /// A variable of the environment is not set.
-    #[error("the environment variable {variable} is not set; set it to {expected}")]
     Missing {
         /// The variable's name.
         variable: &'static str,
@@ -21,8 +20,15 @@ pub enum ConfigError {
         expected: &'static str,
     },
 
+    /// A variable of the environment is set to an empty text.
+    Empty {
+        /// The variable's name.
+        variable: &'static str,
+        /// What it must hold.
+        expected: &'static str,
+    },
+
     /// A setting has a value that it cannot have.
-    #[error("{setting} is {value:?}; it must be {expected}")]
     Value {
         /// The setting's name: an environment variable, a URL parameter or a method of
         /// [`Config`](crate::Config).
@@ -34,7 +40,6 @@ pub enum ConfigError {
     },
 
     /// A setting of the session that cannot be sent.
-    #[error("the session setting {name:?} cannot be sent: {problem}")]
     Setting {
         /// The name that was given, unless it may contain a password.
         name: String,
@@ -43,14 +48,14 @@ pub enum ConfigError {
     },
 
     /// A connection URL that cannot be parsed, or asks for what this crate does not support.
-    #[error("connection URL: {problem}; write postgres://USER@ENDPOINT:5432/postgres")]
     Url {
         /// What is wrong with it. The URL is not repeated, because it may contain a password.
         problem: String,
+        /// What to do about it, if that is not clear from the form of a URL.
+        remedy: Option<&'static str>,
     },
 
     /// The root certificates cannot be read.
-    #[error("{setting}: no root certificates in {origin}: {problem}; give CA certificates in PEM")]
     Certificates {
         /// The setting's name.
         setting: &'static str,
@@ -62,10 +67,6 @@ pub enum ConfigError {
 
     /// The crate was built without a TLS provider, and the caller gave no
     /// [`ClientConfig`](rustls::ClientConfig).
-    #[error(
-        "no TLS provider: enable the feature `ring` or `aws-lc-rs` of dsql-conn, or pass a rustls \
-         ClientConfig to Config::tls_config"
-    )]
     NoTlsProvider,
 }
 
@@ -88,12 +89,76 @@ impl ConfigError {
     }
 }
 
+impl ConfigError {
+    /// Returns what to do about it. It is the end of `Display`.
+    pub fn remedy(&self) -> Cow<'static, str> {
+        match self {
+            Self::Endpoint(error) => error.remedy().into(),
+            Self::Missing { expected, .. } | Self::Empty { expected, .. } => {
+                format!("set it to {expected}").into()
+            }
+            Self::Value { expected, .. } => format!("it must be {expected}").into(),
+            Self::Setting { .. } => "correct it, or leave it out".into(),
+            Self::Url { remedy, .. } => match remedy {
+                Some(remedy) => format!("{remedy}; {URL}").into(),
+                None => URL.into(),
+            },
+            Self::Certificates { .. } => "give CA certificates in PEM".into(),
+            Self::NoTlsProvider => "enable the feature `ring` or `aws-lc-rs` of dsql-conn, pass a \
+                                    rustls ClientConfig to Config::tls_config, or install a \
+                                    default CryptoProvider of rustls"
+                .into(),
+        }
+    }
+
+    /// What happened, without the remedy.
+    pub(crate) fn what(&self) -> String {
+        match self {
+            Self::Endpoint(error) => error.what(),
+            Self::Missing { variable, .. } => {
+                format!("the environment variable {variable} is not set")
+            }
+            Self::Empty { variable, .. } => format!("the environment variable {variable} is empty"),
+            Self::Value { setting, value, .. } => format!("{setting} is {}", quoted(value)),
+            Self::Setting { name, problem } => {
+                format!(
+                    "the session setting {} cannot be sent: {problem}",
+                    quoted(name)
+                )
+            }
+            Self::Url { problem, .. } => format!("connection URL: {problem}"),
+            Self::Certificates {
+                setting,
+                origin,
+                problem,
+            } => format!("{setting}: no root certificates in {origin}: {problem}"),
+            Self::NoTlsProvider => "no TLS provider".to_owned(),
+        }
+    }
+}
+
+impl From<EndpointError> for ConfigError {
+    fn from(error: EndpointError) -> Self {
+        Self::Endpoint(error)
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {}", self.what(), self.remedy())
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
 /// Like `Display`: a `main` that returns an error prints it by `Debug`.
 impl fmt::Debug for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
 }
+
+const URL: &str = "write postgres://USER@ENDPOINT:5432/postgres";
 
 #[cfg(test)]
 mod tests {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tokio_postgres::error::SqlState;
 
 use super::{Reason, debug_like_display, unquoted_source};
+use crate::refusal::identity;
 
 /// A connection that could not be opened: which one, why, and what to do.
 ///
@@ -20,6 +21,8 @@ pub struct ConnectError {
     failure: Arc<Failure>,
     /// What happened in the other Region.
     elsewhere: Option<Arc<Failure>>,
+    /// The attempts of all openings that the call started, if that is more than one opening.
+    attempts: u32,
 }
 
 /// A [`ConnectError`] under construction.
@@ -80,6 +83,7 @@ impl Failure {
 impl From<Failure> for ConnectError {
     fn from(failure: Failure) -> Self {
         Self {
+            attempts: failure.attempts,
             failure: Arc::new(failure),
             elsewhere: None,
         }
@@ -90,6 +94,12 @@ impl ConnectError {
     /// Adds what happened in the cluster's other Region.
     pub(crate) fn beside(mut self, other: &Self) -> Self {
         self.elsewhere = Some(Arc::clone(&other.failure));
+        self
+    }
+
+    /// Counts the attempts of all openings of one call, at least those of this one.
+    pub(crate) fn tried(mut self, attempts: u32) -> Self {
+        self.attempts = self.attempts.max(attempts);
         self
     }
 
@@ -108,9 +118,26 @@ impl ConnectError {
         &self.failure.user
     }
 
-    /// Returns the number of attempts, at least 1.
+    /// Returns the number of attempts, at least 1. A checkout counts those of every opening that it
+    /// started.
     pub fn attempts(&self) -> u32 {
-        self.failure.attempts
+        self.attempts
+    }
+
+    /// Returns what explains the reason: the words of the peer, or where it happened.
+    pub fn detail(&self) -> Option<&str> {
+        self.failure.detail.as_deref()
+    }
+
+    /// Returns the ARN of the IAM identity that was refused, if the service named it.
+    pub fn identity(&self) -> Option<&str> {
+        identity(self.detail()?)
+    }
+
+    /// Returns what to do about it. `Display` ends with it.
+    pub fn remedy(&self) -> Cow<'static, str> {
+        let Failure { remedy, reason, .. } = &*self.failure;
+        remedy.clone().unwrap_or_else(|| reason.remedy().into())
     }
 
     /// Returns the SQLSTATE, if it was the server that refused the connection.
@@ -118,25 +145,24 @@ impl ConnectError {
         let cause = self.failure.cause.as_deref()?;
         cause.downcast_ref::<tokio_postgres::Error>()?.code()
     }
-}
 
-impl fmt::Display for ConnectError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// Writes what happened, without the remedy.
+    pub(super) fn what(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Failure {
             host,
             user,
             reason,
             detail,
-            remedy,
-            attempts,
+            remedy: _,
+            attempts: _,
             cause: _,
         } = &*self.failure;
         write!(f, "cannot connect to {host} as {user:?}: {reason}")?;
         if let Some(detail) = detail {
             write!(f, " ({detail})")?;
         }
-        if *attempts > 1 {
-            write!(f, ", tried {attempts} times")?;
+        if self.attempts > 1 {
+            write!(f, ", tried {} times", self.attempts)?;
         }
         if let Some(other) = &self.elsewhere {
             write!(f, "; in the other Region, {}: {}", other.host, other.reason)?;
@@ -144,8 +170,14 @@ impl fmt::Display for ConnectError {
                 write!(f, " ({detail})")?;
             }
         }
-        let remedy = remedy.as_deref().unwrap_or_else(|| reason.remedy());
-        write!(f, "; {remedy}")
+        Ok(())
+    }
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.what(f)?;
+        write!(f, "; {}", self.remedy())
     }
 }
 

@@ -22,22 +22,40 @@ pub enum RollbackCause {
     CommitRolledBack,
 }
 
-impl fmt::Display for RollbackCause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl RollbackCause {
+    pub(super) fn remedy(&self) -> Option<&'static str> {
         match self {
-            Self::StatementFailed(error) => write!(
-                f,
-                "a statement failed although the body returned Ok: {error}; return the errors of \
-                 statements from the body"
-            ),
-            Self::StatementPending => f.write_str(
-                "a statement of its body was still running; await every statement in the body",
-            ),
+            Self::StatementFailed(_) => Some("return the errors of statements from the body"),
+            Self::StatementPending => Some("await every statement in the body"),
+            Self::ConnectionLost | Self::CommitLost | Self::CommitRolledBack => None,
+        }
+    }
+
+    /// Writes what happened, without the remedy.
+    pub(super) fn what(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::StatementFailed(error) => {
+                write!(
+                    f,
+                    "a statement failed although the body returned Ok: {error}"
+                )
+            }
+            Self::StatementPending => f.write_str("a statement of its body was still running"),
             Self::ConnectionLost => f.write_str("the connection was lost before COMMIT was sent"),
             Self::CommitLost => f.write_str(
                 "the connection was lost during COMMIT; by the outcome table it was not applied",
             ),
             Self::CommitRolledBack => f.write_str("the server answered COMMIT with ROLLBACK"),
+        }
+    }
+}
+
+impl fmt::Display for RollbackCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.what(f)?;
+        match self.remedy() {
+            Some(remedy) => write!(f, "; {remedy}"),
+            None => Ok(()),
         }
     }
 }

@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod tests;
 use std::env;
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -185,7 +186,7 @@ impl Builder {
     ///
     /// | variable | setting |
     /// |---|---|
-    /// | `DSQL_POOL_MAX_SIZE` | [`max_size`](Self::max_size) |
+    /// | `DSQL_POOL_MAX_SIZE` | [`max_size`](Self::max_size), from 1 |
     /// | `DSQL_POOL_MIN_IDLE` | [`min_idle`](Self::min_idle) |
     /// | `DSQL_IDLE_TIMEOUT_SECONDS` | [`idle_timeout`](Self::idle_timeout) |
     /// | `DSQL_CHECKOUT_TIMEOUT_SECONDS` | [`checkout_timeout`](Self::checkout_timeout) |
@@ -254,8 +255,10 @@ impl Builder {
             Some(value) => seconds(name, &value).map(Some),
             None => Ok(None),
         };
-        if let Some(max_size) = number("DSQL_POOL_MAX_SIZE")? {
-            self = self.max_size(max_size);
+        if let Some(max_size) = variable("DSQL_POOL_MAX_SIZE")? {
+            let max_size: NonZeroU32 =
+                parse("DSQL_POOL_MAX_SIZE", &max_size, "a whole number from 1")?;
+            self = self.max_size(max_size.get());
         }
         if let Some(min_idle) = number("DSQL_POOL_MIN_IDLE")? {
             self = self.min_idle(min_idle);

@@ -23,7 +23,12 @@ struct Guard {
 
 impl Inner {
     /// Opens a connection in the background. `ticket` names the checkout that gets the error.
-    pub(super) fn open(self: &Arc<Self>, slot: Slot, ticket: Option<u64>, pause: Duration) {
+    pub(super) fn open(
+        self: &Arc<Self>,
+        slot: Slot,
+        ticket: Option<u64>,
+        pause: Duration,
+    ) -> Progress {
         let progress = Progress::default();
         let number = {
             let mut slots = self.lock();
@@ -44,6 +49,7 @@ impl Inner {
             ended: false,
         };
         let opener = Arc::clone(&self.opener);
+        let told = progress.clone();
         let opening = async move {
             if !pause.is_zero() {
                 sleep(pause).await;
@@ -61,6 +67,7 @@ impl Inner {
         if let Some(opening) = opening {
             opening.task = Some(task.abort_handle());
         }
+        told
     }
 
     /// Aborts the opening that a checkout started and no longer needs.

@@ -1,10 +1,13 @@
 //! Finds in a refusal how far this machine's clock is off.
 
 use std::fmt;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_smithy_types::date_time::{DateTime, Format};
 use rustls::CertificateError;
+use rustls::pki_types::UnixTime;
+
+use crate::reason::Reason;
 
 /// How far this machine's clock is from the server's.
 #[derive(Debug, PartialEq, Eq)]
@@ -62,25 +65,36 @@ pub(super) fn is_about_clock(words: &str) -> bool {
         || words.contains("request time and the current time is too large")
 }
 
-/// Says how a certificate that is not valid now may be due to this machine's clock.
-pub(super) fn certificate(error: &CertificateError) -> Option<String> {
+/// Says why a certificate is not valid now. One from the future is due to this machine's clock, or
+/// nearly always; one that has expired was not renewed, or the clock is wrong.
+pub(super) fn certificate(error: &CertificateError) -> Option<(Reason, String)> {
     let by = |from: u64, to: u64| Rounded(Duration::from_secs(to.saturating_sub(from)));
-    let state = match error {
-        CertificateError::NotValidYet => "is not valid yet".to_owned(),
-        CertificateError::Expired => "has expired".to_owned(),
+    let now = |time: UnixTime| written(UNIX_EPOCH + Duration::from_secs(time.as_secs()));
+    let (reason, state) = match error {
+        CertificateError::NotValidYet => (Reason::ClockSkew, "is not valid yet".to_owned()),
+        CertificateError::Expired => (Reason::Certificate, "has expired".to_owned()),
         CertificateError::NotValidYetContext { time, not_before } => {
             let by = by(time.as_secs(), not_before.as_secs());
-            format!("is not valid for another {by}")
+            let state = format!("is not valid for another {by} (it is {} here)", now(*time));
+            (Reason::ClockSkew, state)
         }
         CertificateError::ExpiredContext { time, not_after } => {
-            format!("expired {} ago", by(not_after.as_secs(), time.as_secs()))
+            let by = by(not_after.as_secs(), time.as_secs());
+            let state = format!("expired {by} ago (it is {} here)", now(*time));
+            (Reason::Certificate, state)
         }
         _ => return None,
     };
-    Some(format!(
-        "by this machine's clock the server's certificate {state}; if the clock is right, the \
-         certificate must be renewed"
-    ))
+    Some((reason, format!("{CERTIFICATE} {state}")))
+}
+
+/// A time in RFC 3339's form.
+pub(super) fn written(time: SystemTime) -> String {
+    let time = DateTime::from(time);
+    let seconds = DateTime::from_secs(time.secs());
+    seconds
+        .fmt(Format::DateTime)
+        .unwrap_or_else(|_| "an unknown time".to_owned())
 }
 
 fn is_known(words: &str) -> bool {
@@ -115,7 +129,7 @@ fn difference(one: SystemTime, other: SystemTime) -> Duration {
 }
 
 /// A duration in its two largest units.
-struct Rounded(Duration);
+pub(super) struct Rounded(pub(super) Duration);
 
 impl fmt::Display for Rounded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -129,6 +143,9 @@ impl fmt::Display for Rounded {
         }
     }
 }
+
+/// How words about a certificate's dates begin.
+pub(super) const CERTIFICATE: &str = "by this machine's clock the server's certificate";
 
 /// SigV4 accepts a token that is this far off.
 const TOLERANCE: Duration = Duration::from_secs(5 * 60);

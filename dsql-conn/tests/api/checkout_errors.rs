@@ -129,3 +129,38 @@ async fn known_cause_fails_no_waiter_while_a_connection_is_in_use() {
     checkout.await.unwrap();
     assert_eq!(cluster.counts().logins, 1);
 }
+
+#[tokio::test]
+async fn attempts_of_every_opening_of_a_checkout_are_counted() {
+    let cluster = cluster().await;
+    let (has_answered, address) = (AtomicBool::new(false), cluster.address());
+    let config = Config::new(cluster.endpoint().parse().unwrap())
+        .resolver(move |_, _| {
+            let is_first = !has_answered.swap(true, Ordering::SeqCst);
+            async move {
+                match is_first {
+                    true => Ok(vec![address]),
+                    false => Err(io::ErrorKind::TimedOut.into()),
+                }
+            }
+        })
+        .root_certificates([cluster.ca_der().clone()])
+        .unwrap()
+        .credentials(credentials(cluster.admin()));
+    // The first connection has time; the next openings end after an attempt or two.
+    let pool = builder(config.connect_timeout(Duration::from_secs(1)))
+        .max_size(2)
+        .checkout_timeout(Duration::from_secs(8))
+        .build();
+    let _in_use = pool.get().await.unwrap();
+
+    let error = pool.get().await.unwrap_err();
+
+    let failed = pool.stats().failed;
+    assert!(failed > 1, "{:?}", pool.stats());
+    let cause = error.connect_error().unwrap();
+    // An opening makes several attempts within its second.
+    assert!(u64::from(cause.attempts()) > failed, "{error}");
+    let tried = format!("tried {} times", cause.attempts());
+    assert!(error.to_string().contains(&tried), "{error}");
+}

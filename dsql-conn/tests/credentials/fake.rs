@@ -94,7 +94,7 @@ fn json(identity: &Identity) -> impl IntoResponse + use<> {
     ([(header::CONTENT_TYPE, "application/json")], json)
 }
 
-async fn serve(router: Router) -> String {
+pub(crate) async fn serve(router: Router) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, router).await });

@@ -7,6 +7,7 @@
 
 mod fake;
 mod rotation;
+mod told;
 
 use std::process::Output;
 use std::{env, fs};

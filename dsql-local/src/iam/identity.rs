@@ -129,9 +129,19 @@ pub(crate) struct Directory {
 
 impl Directory {
     pub(crate) fn put(&self, identity: Identity, allowed: &[Action]) {
-        let allowed = allowed.iter().copied().collect();
+        let known = Known {
+            allowed: allowed.iter().copied().collect(),
+            has_expired: false,
+            identity,
+        };
         self.known()
-            .insert(identity.access_key_id.clone(), Known { identity, allowed });
+            .insert(known.identity.access_key_id.clone(), known);
+    }
+
+    pub(crate) fn expire(&self, access_key_id: &str) {
+        if let Some(known) = self.known().get_mut(access_key_id) {
+            known.has_expired = true;
+        }
     }
 
     pub(crate) fn find(&self, access_key_id: &str) -> Option<Known> {
@@ -152,6 +162,8 @@ impl Directory {
 pub(crate) struct Known {
     pub(crate) identity: Identity,
     pub(crate) allowed: BTreeSet<Action>,
+    /// Whether the session of its credentials has ended.
+    pub(crate) has_expired: bool,
 }
 
 /// The database user that every cluster has.

@@ -215,6 +215,9 @@ pub enum Flaw {
     /// The session token is missing or wrong.
     #[error("The security token included in the request is invalid.")]
     WrongSessionToken,
+    /// Signed by a session that has ended.
+    #[error("The security token included in the request is expired")]
+    SessionExpired,
     /// Signed for another Region.
     #[error("Credential should be scoped to a valid region, not '{region}'.")]
     WrongRegion {

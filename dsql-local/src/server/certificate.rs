@@ -2,6 +2,7 @@
 //! names.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -32,10 +33,12 @@ pub(crate) struct Authority {
 }
 
 impl Certificates {
-    /// Creates an authority, or restores a saved one, and issues the certificate.
+    /// Creates an authority, or restores a saved one, and issues the certificate, which expires at
+    /// `end`.
     pub(crate) fn for_hosts(
         hosts: &Hosts,
         saved: Option<&Authority>,
+        end: Option<SystemTime>,
     ) -> Result<Self, rcgen::Error> {
         let mut authority = CertificateParams::default();
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -62,6 +65,9 @@ impl Certificates {
         leaf.distinguished_name
             .push(DnType::CommonName, &hosts.public);
         leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        if let Some(end) = end {
+            leaf.not_after = end.into();
+        }
         let leaf_key = KeyPair::generate()?;
         let leaf_certificate = leaf.signed_by(&leaf_key, &issuer)?;
         let leaf = CertifiedKey::from_der(

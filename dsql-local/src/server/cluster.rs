@@ -62,7 +62,7 @@ impl Cluster {
         use crate::server::certificate::Certificates;
 
         let hosts = Hosts::new("a".repeat(26), "us-east-1", None);
-        let certificates = Certificates::for_hosts(&hosts, None).unwrap();
+        let certificates = Certificates::for_hosts(&hosts, None, None).unwrap();
         Self {
             region: "us-east-1".to_owned(),
             arn: String::new(),

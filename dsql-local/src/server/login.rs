@@ -167,6 +167,9 @@ async fn authenticate(
     token
         .verify(&known.identity, host, &cluster.region, cluster.clock.now())
         .map_err(Refusal::Token)?;
+    if known.has_expired {
+        return Err(Refusal::Token(Flaw::SessionExpired).into());
+    }
 
     let action = token.action();
     if action != Action::for_user(user) {

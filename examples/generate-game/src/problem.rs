@@ -6,8 +6,8 @@
 use std::error::Error as _;
 use std::time::Duration;
 
+use dsql_conn::Error;
 use dsql_conn::tokio_postgres::error::SqlState;
-use dsql_conn::{Error, Reason};
 use lambda_http::http::{HeaderValue, StatusCode, header};
 use lambda_http::{Body, Response};
 use serde_json::json;
@@ -116,9 +116,11 @@ impl Failure {
             Self::Refused(Refusal::NotFound) | Self::NoSuchGame => StatusCode::NOT_FOUND,
             Self::VersionChanged => StatusCode::PRECONDITION_FAILED,
             Self::KeyTaken => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Conflict(_) => StatusCode::CONFLICT,
-            Self::Unreachable(error) if is_throttled(error) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Unreachable(_) | Self::NoAnswer { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Conflict(error) | Self::Unreachable(error) => {
+                StatusCode::from_u16(error.http_status())
+                    .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+            }
+            Self::NoAnswer { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::Statement(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -162,37 +164,33 @@ impl Failure {
         if let Some(reason) = reason {
             body["reason"] = json!(reason);
         }
+        let retry_after = self.retry_after();
         let mut response = Response::new(Body::Text(body.to_string()));
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        match self {
-            Self::Refused(Refusal::MethodNotAllowed { allow }) => {
-                headers.insert(header::ALLOW, HeaderValue::from_static(allow));
-            }
-            // A client that repeats the request would save the game twice.
-            Self::NoAnswer {
-                idempotent: false, ..
-            } => {}
-            Self::Unreachable(_) | Self::NoAnswer { .. } | Self::Conflict(_) => {
-                let seconds = HeaderValue::from(RETRY_AFTER.as_secs());
-                headers.insert(header::RETRY_AFTER, seconds);
-            }
-            _ => {}
+        if let Self::Refused(Refusal::MethodNotAllowed { allow }) = self {
+            headers.insert(header::ALLOW, HeaderValue::from_static(allow));
+        }
+        if let Some(time) = retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(time.as_secs()));
         }
         response
     }
-}
 
-/// Returns whether the cluster refuses connections because there are too many.
-fn is_throttled(error: &Error) -> bool {
-    matches!(
-        error.reason(),
-        Some(Reason::RateExceeded | Reason::TooManyConnections)
-    )
+    /// Returns how long the client should wait before it sends the request again.
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Unreachable(error) | Self::Conflict(error) => error.retry_after(),
+            // A client that repeats the request would save the game twice.
+            Self::NoAnswer { idempotent, .. } => idempotent.then_some(RETRY_AFTER),
+            _ => None,
+        }
+    }
 }
 
 const MEDIA_TYPE: &str = "application/problem+json";
 
+/// A statement without a reply: the connection is replaced by then.
 const RETRY_AFTER: Duration = Duration::from_secs(5);

@@ -45,6 +45,14 @@ fn a_wrong_variable_is_named() {
 }
 
 #[test]
+fn a_pool_of_size_0_is_refused_by_its_variable() {
+    let variable = |asked| Ok((asked == "DSQL_POOL_MAX_SIZE").then(|| "0".to_owned()));
+    let error = builder().with_variables(variable).unwrap_err().to_string();
+    let expected = "DSQL_POOL_MAX_SIZE is \"0\"; it must be a whole number from 1";
+    assert_eq!(error, expected);
+}
+
+#[test]
 fn builders_are_the_same_until_a_setting_differs() {
     let second = Duration::from_secs(1);
     assert!(builder().is_same(&builder()));

@@ -10,6 +10,7 @@ use tokio::time::sleep_until;
 
 use super::Checkout;
 use crate::backoff::Backoff;
+use crate::connect::Progress;
 use crate::connection::Ping;
 use crate::error::{ConnectError, Discard, Error};
 use crate::pool::slot::Slot;
@@ -48,7 +49,7 @@ impl Checkout<'_> {
             Some(_) => Some(Slot::take_extra(pool)),
             None => Slot::take_wanted(pool),
         };
-        let mut opened = 0;
+        let mut openings = Vec::new();
         let deadline = started + self.timeout;
         let mut timer = pin!(sleep_until(
             deadline.min(started + pool.opener.open_timeout()).into()
@@ -56,12 +57,11 @@ impl Checkout<'_> {
         loop {
             if let Some(slot) = slot.take() {
                 // The first at once; the next ones because openings fail.
-                let pause = match opened {
+                let pause = match u32::try_from(openings.len()).unwrap_or(u32::MAX) {
                     0 => Duration::ZERO,
-                    _ => REOPEN.delay(opened, rand::random()),
+                    opened => REOPEN.delay(opened, rand::random()),
                 };
-                opened += 1;
-                pool.open(slot, Some(ticket), pause);
+                openings.push(pool.open(slot, Some(ticket), pause));
             }
             let answered = async {
                 match &mut ping {
@@ -80,7 +80,7 @@ impl Checkout<'_> {
                         slot = Some(free);
                         waiting.enter_again()?;
                     }
-                    Ok(Handover::Failed(error)) => return Err(error.into()),
+                    Ok(Handover::Failed(error)) => return Err(tried(error, &openings).into()),
                     Err(_) => return Err(Error::PoolClosed),
                 },
                 answer = answered => {
@@ -91,6 +91,7 @@ impl Checkout<'_> {
                 }
                 () = &mut timer => {
                     let cause = pool.known_cause(started);
+                    let cause = cause.map(|cause| tried(cause, &openings));
                     if Instant::now() >= deadline {
                         return Err(self.timed_out(cause, ping.is_some()));
                     }
@@ -157,6 +158,13 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.pool.lock().leave(self.ticket);
     }
+}
+
+/// Counts the attempts of all openings that a checkout started.
+fn tried(error: ConnectError, openings: &[Progress]) -> ConnectError {
+    let failures = openings.iter().filter_map(Progress::last_failure);
+    let attempts = failures.map(|failure| failure.attempts()).sum();
+    error.tried(attempts)
 }
 
 /// How fast one checkout opens connections while they fail and others are in use.

@@ -22,7 +22,7 @@ pub(super) fn before_tls(stage: Stage, fault: Fault) -> Row {
         Fault::Refuse if stage == Stage::Tcp => transient(Reason::Unreachable),
         Fault::Service(_) => Row::Impossible(BEFORE_STARTUP),
         // The bytes are no TLS record, so this port is not the cluster's.
-        Fault::Garbage => permanent(Reason::Tls),
+        Fault::Garbage => permanent(Reason::Protocol),
         fault => network_fault(fault),
     }
 }
@@ -75,9 +75,8 @@ fn login_refusal(service: Service) -> Row {
         Service::RoleMissing => permanent(Reason::RoleMissing),
         Service::StartupSetting => permanent(Reason::SettingRefused),
         Service::NoServerName => permanent(Reason::ServerNameMissing),
-        Service::RoleCannotLogin | Service::DatabaseMissing | Service::ProtocolViolation => {
-            permanent(Reason::Refused)
-        }
+        Service::DatabaseMissing => permanent(Reason::DatabaseMissing),
+        Service::RoleCannotLogin | Service::ProtocolViolation => permanent(Reason::Refused),
         Service::Unavailable | Service::ShuttingDown => transient(Reason::Unavailable),
         Service::NoTls => unreachable!("handled for every stage"),
         Service::DataConflict
