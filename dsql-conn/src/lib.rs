@@ -72,6 +72,7 @@
 mod backoff;
 #[path = "bb8.rs"]
 mod bb8_manager;
+mod cause;
 mod clock;
 mod config;
 mod connect;
@@ -80,6 +81,7 @@ mod credentials;
 #[cfg(feature = "deadpool")]
 #[path = "deadpool.rs"]
 mod deadpool_manager;
+mod diagnosis;
 mod endpoint;
 mod error;
 mod outcomes;
@@ -87,6 +89,7 @@ mod pool;
 mod reason;
 mod refusal;
 mod retry;
+mod settle;
 mod shared;
 mod sqlstate;
 mod telemetry;

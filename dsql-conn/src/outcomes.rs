@@ -25,13 +25,8 @@ use std::fmt;
 use std::time::Duration;
 
 use tokio_postgres::error::SqlState;
-use tokio_postgres::types::Type;
 
 pub use self::id::{InvalidOutcomeId, OutcomeId};
-use crate::connection::Connection;
-use crate::error::{ConfigError, Error, RollbackCause};
-use crate::retry::{RetryPolicy, retry};
-use crate::sqlstate::ServerError;
 
 /// A table that records which transactions were committed, so that a `COMMIT` whose reply was lost
 /// can be settled.
@@ -122,103 +117,6 @@ impl Outcomes {
         )
     }
 
-    /// Finds out what became of a transaction whose outcome is unknown, by the ID of
-    /// [`Error::CommitUnknown`]. If it was not committed, it never will be.
-    ///
-    /// ```no_run
-    /// use dsql_conn::{Error, Outcome, Outcomes, Pool};
-    ///
-    /// async fn is_saved(pool: &Pool, error: Error) -> Result<bool, Error> {
-    ///     match error {
-    ///         Error::CommitUnknown { id: Some(id), .. } => {
-    ///             let outcome = Outcomes::default().settle(&*pool.get().await?, id).await?;
-    ///             Ok(outcome == Outcome::Committed)
-    ///         }
-    ///         error => Err(error),
-    ///     }
-    /// }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// - [`Error::OutcomeExpired`] if the ID is older than [`SETTLE_WITHIN`](Self::SETTLE_WITHIN).
-    /// - [`Error::OutcomeTable`] if the table cannot be used.
-    /// - [`Error::Query`] if the connection was lost or the server is unavailable: settle again, on
-    ///   another connection.
-    ///
-    /// # Cancel safety
-    ///
-    /// May be dropped and called again with the same ID.
-    pub async fn settle(&self, connection: &Connection, id: OutcomeId) -> Result<Outcome, Error> {
-        if id.age(connection.now().wall) > Self::SETTLE_WITHIN {
-            return Err(Error::OutcomeExpired(id));
-        }
-        let key = id.to_string();
-        let params = [(&key as _, Type::TEXT)];
-        // The tombstone. A `COMMIT` that is applied at the same time conflicts with it.
-        let insert = format!(
-            "INSERT INTO {self} (id, committed, at) VALUES ($1::uuid, false, now()) \
-             ON CONFLICT (id) DO NOTHING"
-        );
-        let select = format!("SELECT committed FROM {self} WHERE id = $1::uuid");
-        let settled = retry(RetryPolicy::new().idempotent(), async || {
-            if connection.execute_typed(&insert, &params).await? == 1 {
-                return Ok(Outcome::RolledBack);
-            }
-            let row = connection.query_typed_opt(&select, &params).await?;
-            match row.map(|row| row.try_get(0)).transpose()? {
-                Some(true) => Ok(Outcome::Committed),
-                Some(false) => Ok(Outcome::RolledBack),
-                // Deleted in between, so that nothing proves the outcome.
-                None => Err(Error::OutcomeExpired(id)),
-            }
-        });
-        settled.await.map_err(|error| self.explained(error))
-    }
-
-    /// Deletes the rows that are older than `age`, in transactions of at most 1,000 rows. Returns
-    /// how many.
-    ///
-    /// Call it from a scheduled task, once a day for example. It reads the whole table.
-    ///
-    /// # Errors
-    ///
-    /// - [`Error::Config`] if `age` is less than [`MIN_SWEEP_AGE`](Self::MIN_SWEEP_AGE). Nothing
-    ///   was deleted.
-    /// - [`Error::OutcomeTable`] if the table cannot be used.
-    /// - [`Error::Query`] if a deletion failed. Earlier ones stay.
-    ///
-    /// # Cancel safety
-    ///
-    /// May be dropped and called again.
-    pub async fn sweep(&self, connection: &Connection, age: Duration) -> Result<u64, Error> {
-        if age < Self::MIN_SWEEP_AGE {
-            return Err(ConfigError::Value {
-                setting: "Outcomes::sweep",
-                value: format!("{} s", age.as_secs()),
-                expected: "at least Outcomes::MIN_SWEEP_AGE, 7,200 s",
-            }
-            .into());
-        }
-        let delete = format!(
-            "DELETE FROM {self} WHERE id IN (SELECT id FROM {self} \
-             WHERE at < now() - $1 * interval '1 second' LIMIT {SWEPT_AT_ONCE})"
-        );
-        let seconds = age.as_secs_f64();
-        let params = [(&seconds as _, Type::FLOAT8)];
-        let mut deleted = 0;
-        loop {
-            let rows = retry(RetryPolicy::new().idempotent(), async || {
-                connection.execute_typed(&delete, &params).await
-            });
-            let rows = rows.await.map_err(|error| self.explained(error))?;
-            deleted += rows;
-            if rows < SWEPT_AT_ONCE {
-                return Ok(deleted);
-            }
-        }
-    }
-
     /// The statement that a transaction runs before its `COMMIT`.
     ///
     /// The ID is new, so that its conflict clause never applies. It makes the server refuse a table
@@ -228,24 +126,6 @@ impl Outcomes {
             "INSERT INTO {self} (id, committed, at) VALUES ('{id}', true, now()) \
              ON CONFLICT (id) DO UPDATE SET committed = NULL"
         )
-    }
-
-    /// The error of a transaction whose row was refused.
-    pub(crate) fn refused(&self, error: ServerError) -> Error {
-        match TableProblem::of(error.code()) {
-            Some(_) => Error::OutcomeTable(*self, error),
-            None => Error::RolledBack(RollbackCause::StatementFailed(error)),
-        }
-    }
-
-    /// Recognises errors that the table's definition or privileges cause.
-    fn explained(&self, error: Error) -> Error {
-        match error.server_error() {
-            Some(server) if TableProblem::of(server.code()).is_some() => {
-                Error::OutcomeTable(*self, server)
-            }
-            _ => error,
-        }
     }
 }
 
@@ -296,9 +176,6 @@ impl TableProblem {
         }
     }
 }
-
-/// A third of the rows that one transaction may change.
-const SWEPT_AT_ONCE: u64 = 1_000;
 
 #[cfg(test)]
 mod tests {

@@ -8,7 +8,6 @@ mod opening;
 mod pooled;
 mod release;
 mod shared;
-mod slot;
 mod slots;
 mod stats;
 
@@ -25,10 +24,11 @@ pub use self::builder::Builder;
 pub use self::pooled::PooledConnection;
 use self::slots::Slots;
 pub use self::stats::{ClosedBy, FailedAttempts, Stats};
+use crate::cause::Cause;
 use crate::connection::Opener;
 use crate::error::{Discard, Error};
 use crate::outcomes::{Outcome, OutcomeId};
-use crate::retry::{Cause, RetryPolicy};
+use crate::retry::RetryPolicy;
 use crate::telemetry::{Meter, Population, Server};
 
 /// A pool of connections to one cluster as one user. Cheap to clone; clones share the connections.

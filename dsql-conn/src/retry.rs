@@ -5,7 +5,6 @@
 //! control](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/working-with-concurrency-control.html).
 
 mod attempts;
-mod cause;
 
 use std::error::Error as StdError;
 use std::time::Duration;
@@ -13,8 +12,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 pub(crate) use self::attempts::Attempts;
-pub(crate) use self::cause::Cause;
 use crate::backoff::Backoff;
+use crate::cause::Cause;
 use crate::config::FOREVER;
 use crate::outcomes::Outcomes;
 

@@ -72,14 +72,6 @@ impl fmt::Debug for Token {
     }
 }
 
-/// The IAM action that connecting as this user needs.
-pub(crate) fn action(user: &str) -> &'static str {
-    match user {
-        ADMIN => "dsql:DbConnectAdmin",
-        _ => "dsql:DbConnect",
-    }
-}
-
 /// Signs by the SDK. Keeps only the text, because the SDK's token prints itself by `Debug`.
 async fn presign(
     host: &str,

@@ -7,7 +7,6 @@ use dsql_conn::{Config, ConfigError};
 
 use crate::finding::Finding;
 use crate::report::{RegionReport, Report, State, Step, StepName};
-use crate::walk::walk;
 
 /// Examines the connection to a cluster.
 ///
@@ -93,28 +92,7 @@ impl Doctor {
         self
     }
 
-    /// Checks each step of a connection, in each Region of the cluster, until one fails. The
-    /// failure is in the report.
-    ///
-    /// Each step takes at most the [`connect_timeout`](Config::connect_timeout) of the
-    /// configuration.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future closes the connections.
-    pub async fn examine(&self) -> Report {
-        let config = match &self.settings {
-            Ok(config) => config,
-            Err(error) => return Report::new(vec![self.wrong_settings(error)]),
-        };
-        let mut regions = Vec::new();
-        for config in config.regions() {
-            regions.push(walk(self, config).await);
-        }
-        Report::new(regions)
-    }
-
-    fn wrong_settings(&self, error: &ConfigError) -> RegionReport {
+    pub(crate) fn wrong_settings(&self, error: &ConfigError) -> RegionReport {
         let mut settings = Step::new(StepName::Settings);
         settings.evidence.clone_from(&self.given);
         settings.fail(Finding::of_settings(error));

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use crate::class::Class;
 use crate::doctor::Doctor;
 use crate::finding::Finding;
-use crate::report::{RegionReport, State, Step, StepName};
+use crate::report::{RegionReport, Report, State, Step, StepName};
 use crate::words::rough;
 
 /// The steps of a connection to one Region, as far as they were checked.
@@ -28,8 +28,31 @@ struct Walk<'a> {
     steps: Vec<Step>,
 }
 
+impl Doctor {
+    /// Checks each step of a connection, in each Region of the cluster, until one fails. The
+    /// failure is in the report.
+    ///
+    /// Each step takes at most the [`connect_timeout`](Config::connect_timeout) of the
+    /// configuration.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the connections.
+    pub async fn examine(&self) -> Report {
+        let config = match &self.settings {
+            Ok(config) => config,
+            Err(error) => return Report::new(vec![self.wrong_settings(error)]),
+        };
+        let mut regions = Vec::new();
+        for config in config.regions() {
+            regions.push(walk(self, config).await);
+        }
+        Report::new(regions)
+    }
+}
+
 /// Checks until a step fails.
-pub(crate) async fn walk(doctor: &Doctor, config: Config) -> RegionReport {
+async fn walk(doctor: &Doctor, config: Config) -> RegionReport {
     let endpoint = config.endpoint().host().to_owned();
     let mut walk = Walk {
         doctor,

@@ -7,7 +7,7 @@ use aws_credential_types::Credentials;
 use dsql_conn::{Config, Peer};
 use dsql_local::LocalCluster;
 
-use crate::soak::Failure;
+use crate::failure::Failure;
 
 /// The configuration, with short timeouts: a silent connection never recovers here.
 ///

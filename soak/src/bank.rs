@@ -2,11 +2,12 @@
 
 use dsql_conn::tokio_postgres::types::ToSql;
 use dsql_conn::tokio_postgres::{self};
-use dsql_conn::{Connection, Error};
+use dsql_conn::{Connection, Error, Outcomes};
 use dsql_local::LocalCluster;
 use tokio::try_join;
 
-use crate::settle::OUTCOMES;
+/// The outcome table of the workers.
+pub const OUTCOMES: Outcomes = Outcomes::table("outcomes");
 
 /// A transfer of money between two accounts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

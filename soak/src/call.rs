@@ -8,10 +8,10 @@ use dsql_conn::{Error, Pool, RetryPolicy, retry};
 use futures_util::FutureExt;
 use tokio::time::timeout;
 
-use crate::bank::{COLLIDE, Transfer};
+use crate::bank::{COLLIDE, OUTCOMES, Transfer};
 use crate::journal::{CallResult, Outcome};
 use crate::retries::Runs;
-use crate::settle::{OUTCOMES, settled};
+use crate::settle::settled;
 use crate::usage::Usage;
 
 /// One transfer to make.

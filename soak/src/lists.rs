@@ -9,10 +9,11 @@ use dsql_local::LocalCluster;
 use rand::RngExt;
 use rand::rngs::StdRng;
 
+use crate::bank::OUTCOMES;
 use crate::isolation::{Attempt, Op};
 use crate::journal::{CallResult, Outcome};
 use crate::retries::Runs;
-use crate::settle::{OUTCOMES, settled};
+use crate::settle::settled;
 
 /// The lists that all workers share, and the order of what happens to them.
 #[derive(Debug)]

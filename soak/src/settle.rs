@@ -1,11 +1,9 @@
 //! Settles unknown outcomes of transactions that used an outcome table.
 
-use dsql_conn::{Error, Outcomes, Pool, RetryPolicy, retry};
+use dsql_conn::{Error, Pool, RetryPolicy, retry};
 
+use crate::bank::OUTCOMES;
 use crate::journal::{CallResult, Outcome};
-
-/// The outcome table of the workers.
-pub const OUTCOMES: Outcomes = Outcomes::table("outcomes");
 
 /// Reads what a transaction returned. If its outcome is unknown and it used an outcome table, its
 /// ID settles it.

@@ -1,22 +1,13 @@
-//! Shows the settings of a configuration, and runs single steps of an opening, for diagnoses such
-//! as those of `dsql-doctor`.
+//! Shows the settings of a configuration.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use aws_credential_types::Credentials;
-use rustls::ClientConfig;
 use tokio::net::lookup_host;
 use tokio_postgres::config::SslNegotiation;
 
 use super::{Config, Source, Trust};
-use crate::connect::Connector;
-use crate::error::{ConfigError, ConnectError};
-use crate::telemetry::{Meter, Server};
-use crate::tls::client_config;
-use crate::token::action;
 
 /// The settings of a [`Config`], to be shown. Contains no secret.
 #[derive(Debug, Clone, PartialEq)]
@@ -124,31 +115,6 @@ impl Config {
         }
     }
 
-    /// Returns the TLS configuration that connections use.
-    ///
-    /// # Errors
-    ///
-    /// [`ConfigError::NoTlsProvider`].
-    pub fn client_config(&self) -> Result<ClientConfig, ConfigError> {
-        client_config(&self.trust)
-    }
-
-    /// Fetches the AWS credentials that would sign a token now.
-    ///
-    /// # Errors
-    ///
-    /// That of a connection that has no credentials, with the reason.
-    ///
-    /// # Cancel safety
-    ///
-    /// May be dropped.
-    pub async fn fetch_credentials(&self) -> Result<Credentials, ConnectError> {
-        let server = Server::new(self);
-        let meter = Arc::new(Meter::new(server.pool_name(), None));
-        let connector = Connector::new(self.clone(), server, meter);
-        connector.fetch_credentials().await
-    }
-
     /// Returns the time by the clock of this configuration.
     pub fn time(&self) -> SystemTime {
         self.now()
@@ -164,5 +130,13 @@ fn found() -> String {
     match cfg!(feature = "aws-config") {
         true => "the SDK's default chain".to_owned(),
         false => "the environment alone".to_owned(),
+    }
+}
+
+/// The IAM action that connecting as this user needs.
+fn action(user: &str) -> &'static str {
+    match user {
+        "admin" => "dsql:DbConnectAdmin",
+        _ => "dsql:DbConnect",
     }
 }

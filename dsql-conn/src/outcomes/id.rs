@@ -40,7 +40,7 @@ impl OutcomeId {
     }
 
     /// The time since it was drawn. Zero if that is in the future.
-    pub(super) fn age(self, now: SystemTime) -> Duration {
+    pub(crate) fn age(self, now: SystemTime) -> Duration {
         let millis = u64::try_from(self.0 & TIME_BITS).unwrap_or(0);
         let drawn = UNIX_EPOCH + Duration::from_millis(millis);
         now.duration_since(drawn).unwrap_or_default()

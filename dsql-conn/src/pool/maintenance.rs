@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::Inner;
-use super::slot::Slot;
+use super::slots::Slot;
 use crate::connection::Connection;
 use crate::error::Discard;
 

@@ -8,8 +8,7 @@ use tokio::time::sleep;
 use tracing::Instrument;
 
 use super::Inner;
-use super::slot::Slot;
-use super::slots::{Handover, Opening};
+use super::slots::{Handover, Opening, Slot};
 use crate::connect::Progress;
 use crate::connection::Connection;
 use crate::error::ConnectError;

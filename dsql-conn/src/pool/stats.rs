@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::Pool;
+use crate::cause::Cause;
 use crate::error::Discard;
 use crate::reason::Reason;
-use crate::retry::Cause;
 
 /// A snapshot of a pool. Counters count from its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

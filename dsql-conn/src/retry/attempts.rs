@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::{Cause, FOREVER, RetryPolicy};
+use super::{FOREVER, RetryPolicy};
+use crate::cause::Cause;
 use crate::telemetry::event;
 
 /// The attempts at one operation.

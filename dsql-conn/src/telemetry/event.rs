@@ -8,9 +8,9 @@ use tracing::Level;
 
 use super::TARGET;
 use super::error_type::ErrorType;
+use crate::cause::Cause;
 use crate::error::{ConnectError, Discard, Error};
 use crate::outcomes::{Outcome, OutcomeId};
-use crate::retry::Cause;
 
 pub(super) fn wants_stages() -> bool {
     tracing::enabled!(target: TARGET, Level::DEBUG)

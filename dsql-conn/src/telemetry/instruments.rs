@@ -16,9 +16,9 @@ use super::error_type::ErrorType;
 use super::meter::{PoolLimits, Population};
 use super::server::Server;
 use super::{SYSTEM, TARGET};
+use crate::cause::Cause;
 use crate::error::Discard;
 use crate::reason::Reason;
-use crate::retry::Cause;
 
 /// The metrics of one pool or manager.
 pub(super) struct Instruments {

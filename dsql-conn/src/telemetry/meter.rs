@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use super::event;
 use super::instruments::Instruments;
+use crate::cause::Cause;
 use crate::error::Discard;
 use crate::outcomes::{Outcome, OutcomeId};
 use crate::reason::Reason;
-use crate::retry::Cause;
 
 /// The counters of one pool or manager.
 pub(crate) struct Meter {

@@ -5,9 +5,9 @@ use std::time::Instant;
 use super::error_type::ErrorType;
 use super::meter::{PoolLimits, Population};
 use super::server::Server;
+use crate::cause::Cause;
 use crate::error::Discard;
 use crate::reason::Reason;
-use crate::retry::Cause;
 
 pub(super) struct Instruments;
 

@@ -5,7 +5,7 @@ use tracing::Span;
 
 use super::server::Server;
 use super::{event, span};
-use crate::retry::Cause;
+use crate::cause::Cause;
 
 /// A transaction in progress.
 pub(crate) struct Observed {

@@ -1,7 +1,7 @@
 //! Why an attempt did not commit.
 
+use crate::cause::Cause;
 use crate::error::Error;
-use crate::retry::Cause;
 use crate::sqlstate::ServerError;
 use crate::telemetry::{Unfinished, event};
 

@@ -13,12 +13,13 @@ use super::attempt::Attempt;
 use super::failed::Failed;
 use super::mode::Mode;
 use crate::backoff::Backoff;
+use crate::cause::Cause;
 use crate::connection::{Connection, Opener};
 use crate::error::{Error, RollbackCause};
 use crate::outcomes::{Outcome, OutcomeId};
 use crate::pool::{Pool, PooledConnection};
 use crate::reason::Reason;
-use crate::retry::{Cause, RetryPolicy};
+use crate::retry::RetryPolicy;
 use crate::telemetry::{Observed, Server, event};
 
 /// Where the connections of a transaction come from.

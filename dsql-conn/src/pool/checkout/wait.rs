@@ -13,8 +13,7 @@ use crate::backoff::Backoff;
 use crate::connect::Progress;
 use crate::connection::Ping;
 use crate::error::{ConnectError, Discard, Error};
-use crate::pool::slot::Slot;
-use crate::pool::slots::Handover;
+use crate::pool::slots::{Handover, Slot};
 use crate::pool::{Inner, PooledConnection};
 
 /// A checkout in the queue. Dropping it leaves the queue.

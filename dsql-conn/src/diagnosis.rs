@@ -1,0 +1,39 @@
+//! Runs single steps of an opening, for diagnoses such as those of `dsql-doctor`.
+
+use std::sync::Arc;
+
+use aws_credential_types::Credentials;
+use rustls::ClientConfig;
+
+use crate::config::Config;
+use crate::connect::Connector;
+use crate::error::{ConfigError, ConnectError};
+use crate::telemetry::{Meter, Server};
+use crate::tls::client_config;
+
+impl Config {
+    /// Returns the TLS configuration that connections use.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::NoTlsProvider`].
+    pub fn client_config(&self) -> Result<ClientConfig, ConfigError> {
+        client_config(&self.trust)
+    }
+
+    /// Fetches the AWS credentials that would sign a token now.
+    ///
+    /// # Errors
+    ///
+    /// That of a connection that has no credentials, with the reason.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped.
+    pub async fn fetch_credentials(&self) -> Result<Credentials, ConnectError> {
+        let server = Server::new(self);
+        let meter = Arc::new(Meter::new(server.pool_name(), None));
+        let connector = Connector::new(self.clone(), server, meter);
+        connector.fetch_credentials().await
+    }
+}
