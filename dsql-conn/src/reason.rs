@@ -70,7 +70,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// Every reason, in the order of an opening.
+    /// Every reason, in the order of the variants.
     pub const ALL: [Self; 28] = [
         Self::Credentials,
         Self::CredentialsExpired,
