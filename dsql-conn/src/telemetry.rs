@@ -16,6 +16,7 @@ mod instruments;
 mod instruments;
 mod meter;
 mod operation;
+mod population;
 mod server;
 pub(crate) mod span;
 mod sql;
@@ -26,8 +27,9 @@ mod transaction;
 pub(crate) use self::error_type::ErrorType;
 #[cfg(feature = "metrics")]
 pub use self::instruments::OPERATION_DURATION_BOUNDS;
-pub(crate) use self::meter::{Meter, PoolLimits, Population};
+pub(crate) use self::meter::Meter;
 pub(crate) use self::operation::Operation;
+pub(crate) use self::population::{PoolLimits, Population};
 pub(crate) use self::server::Server;
 pub(crate) use self::stages::Stages;
 pub(crate) use self::transaction::{Observed, Unfinished};

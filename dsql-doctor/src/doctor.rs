@@ -6,7 +6,7 @@ use std::sync::Arc;
 use dsql_conn::{Config, ConfigError};
 
 use crate::finding::Finding;
-use crate::report::{RegionReport, Report, State, Step, StepName};
+use crate::report::{RegionReport, State, Step, StepName};
 
 /// Examines the connection to a cluster.
 ///
@@ -25,7 +25,7 @@ use crate::report::{RegionReport, Report, State, Step, StepName};
 #[derive(Clone)]
 #[must_use]
 pub struct Doctor {
-    settings: Result<Config, ConfigError>,
+    pub(crate) settings: Result<Config, ConfigError>,
     pub(crate) given: Vec<String>,
     pub(crate) tables: Vec<String>,
     pub(crate) outcomes: Option<String>,

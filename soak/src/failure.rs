@@ -1,6 +1,7 @@
 //! Why a run has no report.
 
 use std::fmt;
+use std::time::Duration;
 
 /// Why a run has no report.
 #[derive(Debug)]
@@ -31,3 +32,6 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+/// How long the workers may make no progress. Far above every timeout of the configuration.
+pub(crate) const NO_PROGRESS: Duration = Duration::from_secs(60);

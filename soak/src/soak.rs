@@ -1,6 +1,5 @@
 //! A run: starts the cluster, the pool, the workers and the hazards, and compares at the end.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::access::{config, regions};
 use crate::bank::{Books, Opening};
 use crate::chaos::Chaos;
-use crate::failure::Failure;
+use crate::failure::{Failure, NO_PROGRESS};
 use crate::isolation::check;
 use crate::journal::Entry;
 use crate::lists::Lists;
@@ -266,8 +265,6 @@ fn broken(journal: &[Entry], verdict: &Verdict) -> Vec<String> {
         .collect()
 }
 
-/// How long the workers may make no progress. Far above every timeout of the configuration.
-const NO_PROGRESS: Duration = Duration::from_secs(60);
 /// How long a run waits for hazards that were not observed yet.
 const OVERTIME: Duration = Duration::from_secs(120);
 /// How long the pool may take to recover.

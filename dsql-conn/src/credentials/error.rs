@@ -10,7 +10,6 @@ use std::time::Duration;
 use aws_config::meta::ProviderChainError;
 use aws_credential_types::provider::error::CredentialsError as ProviderError;
 
-use super::source::{ACCESS_KEY_ID, SECRET_ACCESS_KEY};
 use crate::config::Source;
 use crate::error::one_line;
 use crate::reason::Reason;
@@ -230,3 +229,6 @@ const GENERIC: &[&str] = &[
     "the credential provider was not enabled: ",
     "the credentials provider was not properly configured: ",
 ];
+
+pub(super) const ACCESS_KEY_ID: &str = "AWS_ACCESS_KEY_ID";
+pub(super) const SECRET_ACCESS_KEY: &str = "AWS_SECRET_ACCESS_KEY";

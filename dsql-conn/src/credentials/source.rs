@@ -11,7 +11,7 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_types::date_time::{DateTime, Format};
 
-use super::error::CredentialsError;
+use super::error::{ACCESS_KEY_ID, CredentialsError, SECRET_ACCESS_KEY};
 use crate::config::Source;
 
 /// Reads the access key from this process's environment, if it is the source and has one.
@@ -70,7 +70,5 @@ pub(super) async fn provider(
     }
 }
 
-pub(super) const ACCESS_KEY_ID: &str = "AWS_ACCESS_KEY_ID";
-pub(super) const SECRET_ACCESS_KEY: &str = "AWS_SECRET_ACCESS_KEY";
 const SESSION_TOKEN: &str = "AWS_SESSION_TOKEN";
 const EXPIRATION: &str = "AWS_CREDENTIAL_EXPIRATION";

@@ -7,7 +7,8 @@ use futures_util::future::join_all;
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
-use super::source::{ACCESS_KEY_ID, SECRET_ACCESS_KEY, from_variables};
+use super::error::{ACCESS_KEY_ID, SECRET_ACCESS_KEY};
+use super::source::from_variables;
 use super::*;
 use crate::config::ByIdentity;
 use crate::reason::Reason;

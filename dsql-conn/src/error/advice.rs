@@ -142,3 +142,51 @@ impl Reason {
 
 /// The module `what_went_wrong`, which shows `docs/what-went-wrong.md`.
 const PAGE: &str = "https://docs.rs/dsql-conn/latest/dsql_conn/what_went_wrong/index.html";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Failure;
+    use crate::scripted::{error, login_error};
+
+    fn connect(reason: Reason) -> Error {
+        Error::Connect(Failure::new("host", "user", reason).into())
+    }
+
+    fn query(code: &str, message: &str) -> Error {
+        Error::Query(login_error(&error("ERROR", code, message, None)).unwrap())
+    }
+
+    #[test]
+    fn status_and_time_to_wait_are_those_of_the_table() {
+        let conflict = query("40001", "change conflicts (OC000)");
+        let unknown = Error::CommitUnknown {
+            source: None,
+            id: None,
+        };
+        let full = Error::CheckoutTimeout {
+            waited: None,
+            cause: None,
+        };
+        for (error, status, seconds) in [
+            (conflict, 409, Some(1)),
+            (connect(Reason::RateExceeded), 429, Some(5)),
+            (connect(Reason::TooManyConnections), 429, Some(5)),
+            (connect(Reason::WakingUp), 503, Some(5)),
+            (full, 503, Some(5)),
+            (Error::PoolClosed, 503, Some(5)),
+            // Somebody must change a permission first.
+            (connect(Reason::NotAuthorized), 503, Some(60)),
+            // They may have been applied.
+            (unknown, 503, None),
+            (query("XX000", "server unavailable"), 503, None),
+            (query("23505", "duplicate key"), 500, None),
+            (ConfigError::NoTlsProvider.into(), 500, None),
+            (Error::TransactionEscaped, 500, None),
+        ] {
+            assert_eq!(error.http_status(), status, "{error}");
+            let told = error.retry_after().map(|time| time.as_secs());
+            assert_eq!(told, seconds, "{error}");
+        }
+    }
+}

@@ -27,7 +27,7 @@ impl Entry {
         let error = Error::Connect(failed.into());
         Self {
             why: why(reason),
-            metric: format!("`dsql.connects` with outcome `{}`", reason.as_str()),
+            metric: format!("`dsql.connects` with `error.type` = `{}`", reason.as_str()),
             ..Self::of_error(&error, "", "")
         }
     }
@@ -140,7 +140,7 @@ fn errors() -> Vec<Entry> {
         entry(
             Error::Discarded(Discard::Expired),
             "bb8 or deadpool checked a connection that is not fit. They take another one.",
-            "`dsql.closes` by cause",
+            "`dsql.closes` by `dsql.cause`",
         ),
         entry(
             Error::PoolClosed,
@@ -168,7 +168,7 @@ fn errors() -> Vec<Entry> {
                 last: conflict.clone(),
             },
             "other transactions committed changes of the same rows each time.",
-            "`dsql.retries` with cause `conflict`",
+            "`dsql.retries` by `dsql.cause`",
         ),
         entry(
             Error::RolledBack(RollbackCause::StatementFailed(conflict)),
@@ -183,7 +183,7 @@ fn errors() -> Vec<Entry> {
             },
             "the connection was lost, or the deadline passed, while COMMIT was in flight. An \
              outcome table settles this: see `RetryPolicy::outcomes`.",
-            "`dsql.commits.unknown`",
+            "`dsql.lost_commits` with `dsql.outcome` = `unknown`",
         ),
         entry(
             Error::OutcomeTable(
@@ -197,7 +197,7 @@ fn errors() -> Vec<Entry> {
             Error::OutcomeExpired("01980000-0000-7000-8000-000000000000".parse().unwrap()),
             "rows of outcomes may be deleted after some hours, so that a missing row proves \
              nothing.",
-            "`dsql.commits.unknown`",
+            "`dsql.lost_commits` with `dsql.outcome` = `unknown`",
         ),
         entry(
             Error::TransactionTimedOut {
@@ -206,7 +206,7 @@ fn errors() -> Vec<Entry> {
                 unread_rows: false,
             },
             "checkouts, attempts and pauses took longer than the policy's timeout.",
-            "`dsql.retries` by cause, `db.client.connection.wait_time`",
+            "`dsql.retries` by `dsql.cause`, `db.client.connection.wait_time`",
         ),
         entry(
             Error::JobFailed {

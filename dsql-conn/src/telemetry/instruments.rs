@@ -13,8 +13,7 @@ use metrics::{Gauge, Histogram, Label, SharedString, Unit, counter, gauge, histo
 pub use self::names::OPERATION_DURATION_BOUNDS;
 use self::names::{Kind, METRICS};
 use super::error_type::ErrorType;
-use super::meter::{PoolLimits, Population};
-use super::server::Server;
+use super::population::{PoolLimits, Population};
 use super::{SYSTEM, TARGET};
 use crate::cause::Cause;
 use crate::error::Discard;
@@ -207,7 +206,9 @@ pub(super) struct Durations {
 
 /// The attributes of an operation.
 pub(super) struct Labels<'a> {
-    pub(super) server: &'a Server,
+    pub(super) address: &'a str,
+    pub(super) port: u16,
+    pub(super) namespace: &'a str,
     pub(super) operation: Option<&'static str>,
     pub(super) summary: Option<&'a str>,
 }
@@ -244,12 +245,11 @@ impl Durations {
 
 impl Labels<'_> {
     fn histogram(&self, error: Option<ErrorType<'_>>) -> Histogram {
-        let server = self.server;
         let mut labels = vec![
             Label::from_static_parts("db.system.name", SYSTEM),
-            Label::new("db.namespace", server.namespace.clone()),
-            Label::new("server.address", server.address.clone()),
-            Label::new("server.port", server.port.to_string()),
+            Label::new("db.namespace", self.namespace.to_owned()),
+            Label::new("server.address", self.address.to_owned()),
+            Label::new("server.port", self.port.to_string()),
         ];
         if let Some(operation) = self.operation {
             labels.push(Label::from_static_parts("db.operation.name", operation));

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::event;
 use super::instruments::Instruments;
+use super::population::{PoolLimits, Population};
 use crate::cause::Cause;
 use crate::error::Discard;
 use crate::outcomes::{Outcome, OutcomeId};
@@ -33,25 +34,6 @@ pub(crate) struct Meter {
     pub(crate) credentials_failed: Counter,
     pub(crate) tokens_signed: Counter,
     instruments: Instruments,
-}
-
-/// The limits of a pool.
-#[derive(Debug, Clone, Copy)]
-#[cfg_attr(
-    not(feature = "metrics"),
-    expect(dead_code, reason = "only metrics have the limits")
-)]
-pub(crate) struct PoolLimits {
-    pub(crate) max: u32,
-    pub(crate) min_idle: u32,
-}
-
-/// How many connections and waiters a pool has.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Population {
-    pub(crate) idle: usize,
-    pub(crate) used: usize,
-    pub(crate) waiting: usize,
 }
 
 #[derive(Default)]

@@ -3,8 +3,7 @@
 use std::time::Instant;
 
 use super::error_type::ErrorType;
-use super::meter::{PoolLimits, Population};
-use super::server::Server;
+use super::population::{PoolLimits, Population};
 use crate::cause::Cause;
 use crate::error::Discard;
 use crate::reason::Reason;
@@ -56,7 +55,9 @@ impl Started {
 
 #[expect(dead_code, reason = "the instruments of the feature `metrics` read it")]
 pub(super) struct Labels<'a> {
-    pub(super) server: &'a Server,
+    pub(super) address: &'a str,
+    pub(super) port: u16,
+    pub(super) namespace: &'a str,
     pub(super) operation: Option<&'static str>,
     pub(super) summary: Option<&'a str>,
 }

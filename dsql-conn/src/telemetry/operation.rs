@@ -73,7 +73,9 @@ impl<'a> Operation<'a> {
             What::Commit => (&self.server.durations, Some(COMMIT), None),
         };
         let labels = Labels {
-            server: self.server,
+            address: &self.server.address,
+            port: self.server.port,
+            namespace: &self.server.namespace,
             operation,
             summary,
         };
