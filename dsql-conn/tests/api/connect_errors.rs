@@ -36,11 +36,13 @@ async fn check_refusal(refused: Refusal, reason: Reason) {
         refused.hint().is_none_or(|hint| message.contains(&*hint)),
         "{message}"
     );
-    assert_eq!(
-        reason.is_transient(),
-        cluster.counts().accepted > 2,
-        "{message}"
-    );
+    let accepted = cluster.counts().accepted;
+    match reason.is_transient() {
+        // On a slow machine there is time for few attempts.
+        true => assert!(accepted > 1, "{message}"),
+        // What may be the credentials' fault is tried once more, with fresh ones.
+        false => assert!(accepted <= 2, "{message}"),
+    }
 }
 
 #[tokio::test]

@@ -24,7 +24,7 @@ pub(crate) enum Outcome {
     /// [`Error::CommitUnknown`].
     CommitUnknown,
     /// [`Error::OutcomeTable`] with the server's SQLSTATE.
-    OutcomeTable(Cow<'static, str>),
+    UnusableTable(Cow<'static, str>),
     /// [`Error::RolledBack`] because of a statement, with the server's SQLSTATE.
     RolledBack(Cow<'static, str>),
     /// Nothing: the caller cancelled the call.
@@ -88,7 +88,7 @@ impl Outcome {
             Error::Conflict { .. } => Self::Conflict,
             Error::TransactionTimedOut { .. } => Self::TransactionTimedOut,
             Error::CommitUnknown { .. } => Self::CommitUnknown,
-            Error::OutcomeTable(_, error) => Self::OutcomeTable(code(error)),
+            Error::OutcomeTable(_, error) => Self::UnusableTable(code(error)),
             Error::RolledBack(RollbackCause::StatementFailed(error)) => {
                 Self::RolledBack(code(error))
             }
@@ -167,7 +167,7 @@ impl fmt::Display for Outcome {
             Self::Conflict => f.write_str("`Conflict`"),
             Self::TransactionTimedOut => f.write_str("`TransactionTimedOut`"),
             Self::CommitUnknown => f.write_str("`CommitUnknown`"),
-            Self::OutcomeTable(code) => write!(f, "`OutcomeTable`: {code}"),
+            Self::UnusableTable(code) => write!(f, "`OutcomeTable`: {code}"),
             Self::RolledBack(code) => write!(f, "`RolledBack`: {code}"),
             Self::Cancelled => f.write_str("nothing"),
             Self::Impossible => f.write_str("–"),

@@ -190,7 +190,7 @@ pub(super) fn outcome_sent(fault: Fault) -> Row {
             Some(SessionError::Unavailable(_)) => (served_later(), Expected::impossible()),
             Some(SessionError::Refusal(code)) => {
                 let once = match code.starts_with("42") {
-                    true => Outcome::OutcomeTable(code.into()).by(Bound::AtOnce),
+                    true => Outcome::UnusableTable(code.into()).by(Bound::AtOnce),
                     false => Outcome::RolledBack(code.into()).by(Bound::AtOnce),
                 };
                 (once, Expected::impossible())
