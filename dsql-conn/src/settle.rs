@@ -1,4 +1,23 @@
-//! Settles lost commits by the outcome table, and sweeps its old rows.
+//! Settles commits whose reply was lost by the outcome table, and sweeps its old rows.
+//!
+//! # How it works
+//!
+//! A transaction inserts a row with a new ID before its `COMMIT`, in the same flight. The row
+//! exists if and only if the transaction was committed.
+//!
+//! If the reply to `COMMIT` is lost, looking for the row is not enough: the `COMMIT` may still be
+//! on its way to the server. So another transaction inserts a row with the same ID, a tombstone.
+//! Both rows have the same primary key, so that only one of the two transactions can commit:
+//!
+//! - The row of the transaction is there: it was committed.
+//! - The tombstone was inserted: the transaction can never commit any more, and may run again.
+//!
+//! This rests on two facts of the service: unique keys are enforced when transactions commit, also
+//! between concurrent ones ([concurrency
+//! control](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/working-with-concurrency-control.html)),
+//! and a committed row is visible to every transaction that begins later, in every Region of the
+//! cluster ([strong
+//! consistency](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/what-is-aurora-dsql.html)).
 
 use std::time::Duration;
 
