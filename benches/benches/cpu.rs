@@ -10,10 +10,9 @@ use std::io;
 use std::time::Duration;
 
 use benches::{Relay, record};
-use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 use support::peers::{Aws, Bb8, Deadpool, Ours, Peer, Test, checked_out, warm};
-use support::samples::{Samples, micros};
+use support::samples::{Samples, micros, thread_time};
 use support::{Target, cluster, runtime};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
@@ -96,12 +95,6 @@ async fn work<P: Peer>(peer: P, queries: u32) {
         let mut loan = checked_out(&peer).await;
         P::query(&mut loan).await.expect("an answer");
     }
-}
-
-/// The CPU time of this thread so far.
-fn thread_time() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::try_from(time).expect("a CPU time is not negative")
 }
 
 const TASKS: [u32; 2] = [1, 64];

@@ -22,10 +22,9 @@ use metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder,
     SharedString, Unit, with_local_recorder,
 };
-use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 use support::peers::STATEMENT;
-use support::samples::{Samples, micros};
+use support::samples::{Samples, micros, thread_time};
 use support::{Target, cluster, runtime};
 use tokio::runtime::Runtime;
 use tracing::level_filters::LevelFilter;
@@ -202,12 +201,6 @@ impl HistogramFn for Bucketed {
         let bucket = OPERATION_DURATION_BOUNDS.partition_point(|bound| *bound < value);
         self.counts[bucket].fetch_add(1, Ordering::Relaxed);
     }
-}
-
-/// The CPU time of this thread so far.
-fn thread_time() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::try_from(time).expect("a CPU time is not negative")
 }
 
 const LISTENERS: [Listener; 5] = [

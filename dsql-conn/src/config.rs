@@ -96,7 +96,7 @@ impl Config {
             port: 5432,
             peer: None,
             failover_after: Duration::from_secs(1),
-            user: "admin".to_owned(),
+            user: ADMIN.to_owned(),
             // A cluster has only this database:
             // https://docs.aws.amazon.com/aurora-dsql/latest/userguide/accessing.html
             database: "postgres".to_owned(),
@@ -278,6 +278,9 @@ impl fmt::Debug for Config {
             .finish_non_exhaustive()
     }
 }
+
+/// The one role that connects by `dsql:DbConnectAdmin`.
+pub(crate) const ADMIN: &str = "admin";
 
 /// Ten years: adding `Duration::MAX` to a clock would overflow.
 pub(crate) const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);

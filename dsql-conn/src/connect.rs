@@ -37,7 +37,7 @@ use crate::credentials::{CredentialsCache, Found, MOST_FETCHES};
 use crate::error::{ConfigError, ConnectError, Failure, one_line};
 use crate::reason::Reason;
 use crate::refusal::{self, classify};
-use crate::telemetry::{Meter, Server, event, span};
+use crate::telemetry::{Meter, PoolLimits, Server, event, span};
 use crate::tls::client_config;
 use crate::token::Token;
 use crate::wire::Watch;
@@ -65,8 +65,12 @@ pub(crate) struct Opened {
 }
 
 impl Connector {
-    /// Never fails: the first connection reports what is wrong with the TLS settings.
-    pub(crate) fn new(config: Config, server: Server, meter: Arc<Meter>) -> Self {
+    /// For a pool of this name and size, if it is known. Never fails: the first connection reports
+    /// what is wrong with the TLS settings.
+    pub(crate) fn new(config: Config, pool: Option<String>, limits: Option<PoolLimits>) -> Self {
+        let server = Server::new(&config);
+        let pool = pool.unwrap_or_else(|| server.pool_name());
+        let meter = Arc::new(Meter::new(pool, limits));
         Self {
             credentials: Arc::new(CredentialsCache::new(
                 config.credentials.clone(),
@@ -208,19 +212,13 @@ impl Connector {
                     false => self.because(Reason::NameResolution, error),
                 })?;
 
-        let login = async |early_password: bool| {
+        let login = async |early_password| {
             progress.enter(Step::Tcp);
             let stream = self.reach(addresses.clone()).await?;
             span::reached(span, &stream);
             let tls = tls.clone();
-            let tls = WatchedTls::new(
-                tls,
-                self.config.endpoint.host(),
-                Watch::default(),
-                early_password.then(|| token.as_str().to_owned()),
-                progress,
-            );
-            self.login(stream, tls, &token, began, progress).await
+            self.login(stream, tls, &token, early_password, began, progress)
+                .await
         };
         let may_be_early = || {
             self.config.password_in_startup_flight
@@ -265,12 +263,20 @@ impl Connector {
     async fn login(
         &self,
         stream: TcpStream,
-        tls: WatchedTls,
+        tls: MakeRustlsConnect,
         token: &Token,
+        early_password: bool,
         began: Moment,
         progress: &Progress,
     ) -> Result<Opened, Failure> {
-        let watch = tls.watch().clone();
+        let watch = Watch::default();
+        let tls = WatchedTls::new(
+            tls,
+            self.config.endpoint.host(),
+            watch.clone(),
+            early_password.then(|| token.as_str().to_owned()),
+            progress,
+        );
         let settings = startup::settings(&self.config, token);
 
         progress.enter(Step::Tls);

@@ -1,14 +1,11 @@
 //! Runs single steps of an opening, for diagnoses such as those of `dsql-doctor`.
 
-use std::sync::Arc;
-
 use aws_credential_types::Credentials;
 use rustls::ClientConfig;
 
 use crate::config::Config;
 use crate::connect::Connector;
 use crate::error::{ConfigError, ConnectError};
-use crate::telemetry::{Meter, Server};
 use crate::tls::client_config;
 
 impl Config {
@@ -31,9 +28,7 @@ impl Config {
     ///
     /// May be dropped.
     pub async fn fetch_credentials(&self) -> Result<Credentials, ConnectError> {
-        let server = Server::new(self);
-        let meter = Arc::new(Meter::new(server.pool_name(), None));
-        let connector = Connector::new(self.clone(), server, meter);
+        let connector = Connector::new(self.clone(), None, None);
         connector.fetch_credentials().await
     }
 }

@@ -15,7 +15,7 @@ use aws_types::region::Region;
 use tracing::Dispatch;
 use tracing::instrument::WithSubscriber;
 
-use crate::config::Config;
+use crate::config::{ADMIN, Config};
 use crate::refusal::Signed;
 
 /// A signed token. It is a secret and never prints itself.
@@ -102,9 +102,6 @@ async fn presign(
 #[derive(Debug, thiserror::Error)]
 #[error("the token could not be signed")]
 pub(crate) struct SigningError(#[source] Box<dyn StdError + Send + Sync>);
-
-/// The one role that connects by `dsql:DbConnectAdmin`.
-const ADMIN: &str = "admin";
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,8 @@
-//! Statistics of many measured times.
+//! Statistics of many measured times, and the CPU time of a thread.
 
 use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
 
 /// The times of one repeated operation.
 #[derive(Debug, Clone, Default)]
@@ -56,4 +58,10 @@ pub(crate) fn micros(duration: Duration) -> f64 {
 /// Nanoseconds, with a fraction.
 pub(crate) fn nanos(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e9
+}
+
+/// The CPU time of this thread so far.
+pub(crate) fn thread_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(time).expect("a CPU time is not negative")
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use tokio::net::lookup_host;
 use tokio_postgres::config::SslNegotiation;
 
-use super::{Config, Source, Trust};
+use super::{ADMIN, Config, Source, Trust};
 
 /// The settings of a [`Config`], to be shown. Contains no secret.
 #[derive(Debug, Clone, PartialEq)]
@@ -136,7 +136,7 @@ fn found() -> String {
 /// The IAM action that connecting as this user needs.
 fn action(user: &str) -> &'static str {
     match user {
-        "admin" => "dsql:DbConnectAdmin",
+        ADMIN => "dsql:DbConnectAdmin",
         _ => "dsql:DbConnect",
     }
 }

@@ -63,9 +63,8 @@ impl Failover {
         (state.failovers, state.returns)
     }
 
-    /// A connection was opened here, because the other Region failed or was slower. `unit` is
-    /// random, from 0 to 1.
-    /// Returns whether it serves from now on.
+    /// A connection was opened here. Returns whether this Region serves from now on, because the
+    /// other one failed or was slower. `unit` is random, from 0 to 1.
     pub(super) fn served(&self, place: Place, now: SystemTime, unit: f64) -> bool {
         let mut state = self.lock();
         if state.serving == place {

@@ -38,10 +38,6 @@ impl WatchedTls {
             progress: progress.clone(),
         }
     }
-
-    pub(super) fn watch(&self) -> &Watch {
-        &self.watch
-    }
 }
 
 impl TlsConnect<TcpStream> for WatchedTls {

@@ -53,11 +53,8 @@ impl Opener {
         name: Option<String>,
         limits: Option<PoolLimits>,
     ) -> Self {
-        let server = Server::new(&config);
-        let name = name.unwrap_or_else(|| server.pool_name());
-        let meter = Arc::new(Meter::new(name, limits));
         Self {
-            regions: Regions::new(Connector::new(config, server, meter)),
+            regions: Regions::new(Connector::new(config, name, limits)),
             checks,
             home_siblings: Siblings::default(),
             away_siblings: Siblings::default(),

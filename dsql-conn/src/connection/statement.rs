@@ -141,7 +141,7 @@ impl Connection {
         query: &str,
         params: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<Vec<Row>, Error> {
-        self.timed(Some(query), self.client().query_typed(query, params))
+        self.observed(Some(query), self.client().query_typed(query, params))
             .await
     }
 
@@ -155,7 +155,7 @@ impl Connection {
         query: &str,
         params: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<Row, Error> {
-        self.timed(Some(query), self.client().query_typed_one(query, params))
+        self.observed(Some(query), self.client().query_typed_one(query, params))
             .await
     }
 
@@ -169,7 +169,7 @@ impl Connection {
         query: &str,
         params: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<Option<Row>, Error> {
-        self.timed(Some(query), self.client().query_typed_opt(query, params))
+        self.observed(Some(query), self.client().query_typed_opt(query, params))
             .await
     }
 
@@ -185,7 +185,7 @@ impl Connection {
         params: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<u64, Error> {
         let run = self.client().execute_typed(statement, params);
-        self.timed(Some(statement), run).await
+        self.observed(Some(statement), run).await
     }
 
     /// Runs statements without parameters, separated by semicolons.
@@ -194,7 +194,7 @@ impl Connection {
     ///
     /// See [above](#impl-Connection-1).
     pub async fn batch_execute(&self, statements: &str) -> Result<(), Error> {
-        self.timed(Some(statements), self.client().batch_execute(statements))
+        self.observed(Some(statements), self.client().batch_execute(statements))
             .await
     }
 
@@ -204,7 +204,7 @@ impl Connection {
     ///
     /// See [above](#impl-Connection-1).
     pub async fn simple_query(&self, statements: &str) -> Result<Vec<SimpleQueryMessage>, Error> {
-        self.timed(Some(statements), self.client().simple_query(statements))
+        self.observed(Some(statements), self.client().simple_query(statements))
             .await
     }
 
@@ -215,7 +215,7 @@ impl Connection {
     ///
     /// See [above](#impl-Connection-1).
     pub async fn prepare_cached(&self, query: &str) -> Result<Statement, Error> {
-        self.bounded(async { Ok(self.prepared(query).await?.statement) })
+        self.timed(async { Ok(self.prepared(query).await?.statement) })
             .await
     }
 
@@ -227,11 +227,11 @@ impl Connection {
     {
         let text = match query.kind() {
             sealed::Kind::Prepared(statement) => {
-                return self.timed(None, run(statement.clone())).await;
+                return self.observed(None, run(statement.clone())).await;
             }
             sealed::Kind::Text(text) => text,
         };
-        self.timed(Some(text), async {
+        self.observed(Some(text), async {
             let is_in_transaction = self.watch().is_in_transaction();
             let Prepared {
                 statement,
@@ -272,20 +272,20 @@ impl Connection {
     }
 
     /// Runs a statement of this text, if it is known, and observes it.
-    async fn timed<T>(
+    async fn observed<T>(
         &self,
         text: Option<&str>,
         statement: impl Future<Output = Result<T, tokio_postgres::Error>>,
     ) -> Result<T, Error> {
         let operation = Operation::statement(self.server(), text);
-        let result = self.bounded(statement).instrument(operation.span()).await;
+        let result = self.timed(statement).instrument(operation.span()).await;
         operation.ended(result.as_ref().err().map(ErrorType::from));
         result
     }
 
     /// Runs a statement within the connection's timeout. One that takes longer is given a moment to
     /// settle, or the connection is closed.
-    async fn bounded<T>(
+    async fn timed<T>(
         &self,
         statement: impl Future<Output = Result<T, tokio_postgres::Error>>,
     ) -> Result<T, Error> {

@@ -3,6 +3,7 @@
 
 mod conventions;
 mod gauges;
+mod lost_commits;
 mod page;
 mod recorder;
 mod run;

@@ -1,14 +1,13 @@
 //! The spans and events of single calls.
 
-use dsql_conn::{Outcomes, RetryPolicy, StatementSpans};
-use dsql_local::{Effect, Fault, Refusal, Stage};
+use dsql_conn::StatementSpans;
+use dsql_local::{Fault, Refusal};
 use tracing::Level;
 use tracing_subscriber::filter::LevelFilter;
 
+use crate::lost_commits::{self, cluster_with_outcomes};
 use crate::support::{builder, cluster, cluster_with_pool, config, pool, select};
 use crate::transcript::{Entry, Transcript};
-
-const OUTCOMES: Outcomes = Outcomes::table("outcomes");
 
 /// The values of a field.
 fn values<'a>(entries: &'a [Entry], field: &str) -> Vec<Option<&'a str>> {
@@ -182,22 +181,9 @@ async fn transactions_have_their_attempts_and_their_causes() {
 
 #[tokio::test]
 async fn settled_commits_leave_an_event_with_their_outcome() {
-    let (cluster, pool) = cluster_with_pool().await;
-    let create = OUTCOMES.create_table();
-    let connection = pool.get().await.unwrap();
-    connection.batch_execute(&create).await.unwrap();
-    drop(connection);
-    let insert = async |policy| {
-        let insert = "INSERT INTO note VALUES (gen_random_uuid()::text)";
-        pool.transaction_with(policy, async |tx| tx.execute(insert, &[]).await)
-            .await
-    };
+    let (cluster, pool) = cluster_with_outcomes().await;
     let (transcript, _guard) = Transcript::start();
-    let settled = RetryPolicy::new().outcomes(OUTCOMES);
-    cluster.inject(Fault::lose_commit_reply());
-    insert(settled).await.unwrap();
-    cluster.inject(Fault::at(Stage::Commit, Effect::Cut));
-    insert(settled).await.unwrap();
+    lost_commits::settle(&cluster, &pool).await;
     let told = transcript.events("lost commit settled");
     let outcomes = ["committed", "rolled_back"].map(Some);
     assert_eq!(values(&told, "dsql.outcome"), outcomes);
@@ -205,8 +191,7 @@ async fn settled_commits_leave_an_event_with_their_outcome() {
     let retries = transcript.events("retry");
     assert_eq!(values(&retries, "dsql.cause"), [Some("commit_lost")]);
 
-    cluster.inject(Fault::lose_commit_reply());
-    insert(RetryPolicy::new()).await.unwrap_err();
+    lost_commits::leave_unknown(&cluster, &pool).await;
     assert_eq!(transcript.events("commit unknown")[0].level, Level::WARN);
     let transactions = transcript.spans("dsql.transaction");
     let outcomes = ["committed", "committed", "unknown"].map(Some);

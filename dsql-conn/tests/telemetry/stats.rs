@@ -2,32 +2,17 @@
 
 use std::time::Duration;
 
-use dsql_conn::{Error, Outcomes, Reason, RetryPolicy};
+use dsql_conn::{Error, Reason};
 use dsql_local::{Effect, Fault, Refusal, Stage};
 
+use crate::lost_commits::{self, cluster_with_outcomes};
 use crate::support::{Counting, builder, cluster, cluster_with_pool, config, select};
-
-const OUTCOMES: Outcomes = Outcomes::table("outcomes");
 
 #[tokio::test]
 async fn lost_commits_are_counted_by_their_outcome() {
-    let (cluster, pool) = cluster_with_pool().await;
-    let create = OUTCOMES.create_table();
-    let connection = pool.get().await.unwrap();
-    connection.batch_execute(&create).await.unwrap();
-    drop(connection);
-    let insert = async |policy| {
-        let insert = "INSERT INTO note VALUES (gen_random_uuid()::text)";
-        pool.transaction_with(policy, async |tx| tx.execute(insert, &[]).await)
-            .await
-    };
-    let settled = RetryPolicy::new().outcomes(OUTCOMES);
-    cluster.inject(Fault::lose_commit_reply());
-    insert(settled).await.unwrap();
-    cluster.inject(Fault::at(Stage::Commit, Effect::Cut));
-    insert(settled).await.unwrap();
-    cluster.inject(Fault::lose_commit_reply());
-    let error = insert(RetryPolicy::new()).await.unwrap_err();
+    let (cluster, pool) = cluster_with_outcomes().await;
+    lost_commits::settle(&cluster, &pool).await;
+    let error = lost_commits::leave_unknown(&cluster, &pool).await;
     assert!(matches!(error, Error::CommitUnknown { .. }), "{error}");
 
     let stats = pool.stats();

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::error::Error;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
@@ -28,6 +29,17 @@ pub fn start() {
 pub fn failure(what: &str, reason: Option<&str>, error: &(dyn Error + 'static)) {
     let source = error.source().map(chain);
     tracing::error!(reason, %error, source, "{what}");
+}
+
+/// Logs why a program stopped serving events, if that is a failure, and returns its exit code.
+pub fn ended(result: Result<(), lambda_runtime::Error>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            failure("the Runtime API failed", None, &*error);
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Logs the failure of a request, with its reason and causes.

@@ -37,13 +37,7 @@ async fn main() -> ExitCode {
         payload: route::with_repeated_headers(event.payload),
         context: event.context,
     });
-    match lambda_runtime::run(events).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            log::failure("the Runtime API failed", None, &*error);
-            ExitCode::FAILURE
-        }
-    }
+    log::ended(lambda_runtime::run(events).await)
 }
 
 fn pool_from_env() -> Result<Pool, ConfigError> {

@@ -104,16 +104,13 @@ pub(crate) fn all(measured: &Measured) -> Vec<Requirement> {
         })
         .and_then(|row| row.number("min_ns"));
     let by_untested = |program| Some(checkout(program, false, "min_ns")? / untested?);
-    let cpu = |program: &dyn Fn(&Row) -> bool, tasks: f64| {
+    let cpu = |program: Program, tasks: f64| {
         let row = measured.row("cpu", |row| {
-            program(row) && row.number("tasks") == Some(tasks)
+            program.is(row) && row.number("tasks") == Some(tasks)
         });
         row.and_then(|row| row.number("min_us"))
     };
-    let by_deadpool = |program: Program, tasks| {
-        let deadpool = cpu(&|row| row.is("program", DEADPOOL), tasks)?;
-        Some(cpu(&|row| program.is(row), tasks)? / deadpool)
-    };
+    let by_deadpool = |program, tasks| Some(cpu(program, tasks)? / cpu(Program::Deadpool, tasks)?);
     let fairness = |program: Program| {
         let row = measured.row("fairness", |row| program.is(row));
         row.and_then(|row| row.number("p99_by_p50"))
@@ -282,7 +279,6 @@ fn scaled(field: &str, value: f64) -> f64 {
 }
 
 const UNTESTED: &str = "bb8-postgres, untested";
-const DEADPOOL: &str = "deadpool-postgres";
 const TYPED: &str = "typed";
 const TYPED_AHEAD: &str = "typed, password in the startup flight";
 const README: &str = "readme";

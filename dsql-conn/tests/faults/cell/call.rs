@@ -130,15 +130,16 @@ impl Cell {
                 self.inject(setup, Repeat::Times(1));
                 self.transact(setup, |_| false).await
             }
-            Call::Transaction | Call::TransactionCancelled | Call::Idempotent | Call::Recorded => {
-                self.transact(setup, |run| run == 0).await
-            }
+            Call::Transaction
+            | Call::TransactionCancelled
+            | Call::Idempotent
+            | Call::Recorded
+            | Call::RecordedWhileItLasts => self.transact(setup, |run| run == 0).await,
             Call::TransactionWhileItLasts if self.stage == Stage::QuerySent => {
                 self.inject(setup, Repeat::UntilCleared);
                 self.transact(setup, |_| false).await
             }
             Call::TransactionWhileItLasts => self.transact(setup, |_| true).await,
-            Call::RecordedWhileItLasts => self.transact(setup, |run| run == 0).await,
         }
     }
 

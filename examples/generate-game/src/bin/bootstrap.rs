@@ -39,13 +39,7 @@ async fn run_once() -> ExitCode {
 
 async fn serve() -> ExitCode {
     log::start();
-    match lambda_runtime::run(service_fn(answer)).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            log::failure("the Runtime API failed", None, &*error);
-            ExitCode::FAILURE
-        }
-    }
+    log::ended(lambda_runtime::run(service_fn(answer)).await)
 }
 
 /// Runs for all events but two. Deleting the custom resource leaves the schema, and a rollback to

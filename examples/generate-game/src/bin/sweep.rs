@@ -33,13 +33,7 @@ async fn run_once() -> ExitCode {
 
 async fn serve() -> ExitCode {
     log::start();
-    match lambda_runtime::run(service_fn(answer)).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            log::failure("the Runtime API failed", None, &*error);
-            ExitCode::FAILURE
-        }
-    }
+    log::ended(lambda_runtime::run(service_fn(answer)).await)
 }
 
 /// Runs for every event, whatever is in it. An error makes Lambda invoke the function again.
