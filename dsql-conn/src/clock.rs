@@ -1,6 +1,6 @@
 //! Reads both clocks.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use crate::config::Config;
 
@@ -18,12 +18,5 @@ impl Moment {
             wall: config.now(),
             monotonic: Instant::now(),
         }
-    }
-
-    /// Whether less than `limit` has passed since then, by both clocks.
-    pub(crate) fn is_within(self, limit: Duration, then: Self) -> bool {
-        let lived = self.monotonic.saturating_duration_since(then.monotonic);
-        let passed = self.wall.duration_since(then.wall);
-        lived < limit && passed.is_ok_and(|passed| passed < limit)
     }
 }

@@ -11,7 +11,7 @@ mod validate;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -74,9 +74,6 @@ struct Session {
     return_unit: f64,
     /// The client may have been used since the connection was last found clean.
     touched: AtomicBool,
-    /// How many uses of the client may have left something in the driver that the watch has not
-    /// seen: statements of this crate until they are done, and every use of the client itself.
-    unseen: AtomicU32,
     /// The connection was found valid once.
     proven: AtomicBool,
 }
@@ -138,7 +135,6 @@ impl Connection {
             place,
             return_unit: rand::random(),
             touched: AtomicBool::new(false),
-            unseen: AtomicU32::new(0),
             proven: AtomicBool::new(false),
         };
         Self {
@@ -261,7 +257,6 @@ impl Deref for Connection {
     type Target = Client;
 
     fn deref(&self) -> &Client {
-        self.session.unseen.fetch_add(1, Ordering::Relaxed);
         self.client()
     }
 }

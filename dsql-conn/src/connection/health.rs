@@ -15,9 +15,6 @@ pub(crate) struct Health {
     lifetime: Duration,
     /// When the server last replied, as far as that is certain.
     heard: Moment,
-    /// When the connection was last found valid, and whether it was used and returned soon after.
-    checked_out: Moment,
-    was_brief: bool,
     /// The usual round trip; zero if none was measured.
     round_trip: Duration,
 }
@@ -52,8 +49,6 @@ impl Health {
             opened,
             lifetime: jittered(max_lifetime, unit),
             heard: now,
-            checked_out: now,
-            was_brief: false,
             round_trip: Duration::ZERO,
         }
     }
@@ -108,19 +103,6 @@ impl Health {
         if frozen.is_some_and(|frozen| frozen < ping_after) {
             self.heard(now);
         }
-        self.was_brief = now.is_within(BRIEFLY, self.checked_out);
-    }
-
-    /// The connection was found valid, to be used now.
-    pub(crate) fn checked_out(&mut self, now: Moment) {
-        self.checked_out = now;
-        self.was_brief = false;
-    }
-
-    /// Whether the last use, and the time since, were so short that the server can hardly have
-    /// closed the connection without this side noticing: no freeze and no blocked thread.
-    pub(crate) fn was_used_briefly(&self, now: Moment) -> bool {
-        self.was_brief && now.is_within(BRIEFLY, self.heard)
     }
 
     /// A round trip was measured. One that took far longer than usual counts little, because
@@ -150,9 +132,6 @@ impl Health {
 fn jittered(lifetime: Duration, unit: f64) -> Duration {
     lifetime - lifetime.mul_f64(LIFETIME_JITTER * unit)
 }
-
-/// Far less than a freeze takes, and more than most statements.
-const BRIEFLY: Duration = Duration::from_millis(100);
 
 /// The greatest share of its lifetime that jitter takes from a connection: 11 of 55 minutes, so
 /// that a thousand clients which started together reconnect over more than 10.

@@ -1,7 +1,5 @@
 //! Runs statements. Every statement method of this crate passes [`Connection::timed`].
 
-use std::sync::atomic::Ordering;
-
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Row, SimpleQueryMessage, Statement};
 use tracing::Instrument;
@@ -289,17 +287,10 @@ impl Connection {
         &self,
         statement: impl Future<Output = Result<T, tokio_postgres::Error>>,
     ) -> Result<T, Error> {
-        let unseen = &self.session.unseen;
-        // Counted until the statement is done. If its future is dropped before, it may be queued in
-        // the driver and not written yet.
-        unseen.fetch_add(1, Ordering::Relaxed);
         let Some(timeout) = self.statement_timeout else {
-            let result = statement.await;
-            unseen.fetch_sub(1, Ordering::Relaxed);
-            return Ok(result?);
+            return Ok(statement.await?);
         };
         if let Some(result) = self.replied_within(timeout, statement).await {
-            unseen.fetch_sub(1, Ordering::Relaxed);
             return Ok(result?);
         }
         let unread_rows = self.watch().has_unread_rows();

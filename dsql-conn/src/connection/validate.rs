@@ -95,7 +95,7 @@ impl Connection {
             return Err(Discard::AwayFromHome);
         }
         if self.session.touched.load(Ordering::Relaxed) {
-            self.check_clean(now).await?;
+            self.check_clean().await?;
         }
         let session = &self.session;
         let seen = session.opener.siblings(session.place).seen();
@@ -104,7 +104,6 @@ impl Connection {
             |then: Option<Instant>| then.is_some_and(|then| health.was_heard_before(then));
         let ping_after = session.opener.checks.ping_after;
         if !health.needs_ping(now, ping_after) && !was_heard_before(seen.doubted) {
-            self.health().checked_out(now);
             return Ok(Validity::Valid(now.monotonic));
         }
         match was_heard_before(seen.lost) {
@@ -114,16 +113,9 @@ impl Connection {
     }
 
     /// Whether the connection was left clean by its last user.
-    async fn check_clean(&self, now: Moment) -> Result<(), Discard> {
+    async fn check_clean(&self) -> Result<(), Discard> {
         let watch = self.watch();
-        let session = &self.session;
-        let is_known = session.unseen.load(Ordering::Relaxed) == 0
-            && self.health().was_used_briefly(now)
-            && watch.is_settled();
-        // Otherwise the connection task has to run once: it writes what is queued, and notices that
-        // the server has closed the connection.
-        let has_run = is_known || timeout(TASK_TIMEOUT, watch.fence()).await.is_ok();
-        if !has_run || !watch.is_settled() {
+        if timeout(TASK_TIMEOUT, watch.fence()).await.is_err() || !watch.is_settled() {
             if !watch.has_unread_rows() {
                 // A long statement that its caller dropped, or a server that is gone.
                 self.opener().siblings(self.session.place).doubt();
@@ -136,8 +128,7 @@ impl Connection {
         if watch.status() != Status::Idle {
             return Err(Discard::InTransaction);
         }
-        session.touched.store(false, Ordering::Relaxed);
-        session.unseen.store(0, Ordering::Relaxed);
+        self.session.touched.store(false, Ordering::Relaxed);
         Ok(())
     }
 

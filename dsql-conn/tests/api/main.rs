@@ -26,7 +26,6 @@ mod pool;
 mod recovery;
 mod regions;
 mod retry;
-mod reuse;
 mod schema;
 mod slow_network;
 mod statement_timeout;
