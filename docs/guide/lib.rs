@@ -5,7 +5,7 @@
 use std::cell::RefCell;
 use std::error::Error;
 
-use dsql_conn::{Config, ConfigError, Credentials};
+use dsql_conn::{Config, ConfigError};
 use dsql_local::LocalCluster;
 
 /// Starts a cluster for one example, and returns it with the configuration of its administrator.
@@ -19,19 +19,7 @@ use dsql_local::LocalCluster;
 /// Dropping the future stops what was started.
 pub async fn cluster() -> Result<(LocalCluster, Config), Box<dyn Error>> {
     let cluster = LocalCluster::start().await?;
-    let admin = cluster.admin();
-    let credentials = Credentials::new(
-        admin.access_key_id(),
-        admin.secret_access_key(),
-        admin.session_token().map(str::to_owned),
-        None,
-        "dsql-local",
-    );
-    let config = Config::new(cluster.endpoint().parse()?)
-        .address(cluster.address().ip())
-        .port(cluster.address().port())
-        .root_certificates([cluster.ca_der().clone()])?
-        .credentials(credentials);
+    let config = Config::from_variables(cluster.variables())?;
     ENVIRONMENT.set(Some(config.clone()));
     Ok((cluster, config))
 }

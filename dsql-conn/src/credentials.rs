@@ -18,6 +18,7 @@ use futures_util::future::{BoxFuture, Shared, WeakShared};
 use tokio::time::timeout;
 
 pub(crate) use self::error::CredentialsError;
+pub(crate) use self::source::{HalfAKey, access_key};
 use self::source::{from_environment, provider};
 use crate::config::Source;
 use crate::telemetry::Meter;

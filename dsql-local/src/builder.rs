@@ -1,5 +1,6 @@
 //! The settings of a cluster, and its start. Returns a [`LocalCluster`].
 
+use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use crate::engine::Engine;
 use crate::faults::Faults;
 use crate::iam::clock::Clock;
 use crate::iam::identity::{ACCOUNT, Action, Directory, Identity};
-use crate::local::LocalCluster;
+use crate::local::{CA_FILE, LocalCluster};
 use crate::random;
 use crate::saved::Saved;
 use crate::server::admission::{Admission, Quotas, WakeUp};
@@ -243,6 +244,13 @@ impl Builder {
         let hosts = Hosts::new(cluster_id.clone(), &region, self.private_link.as_deref());
         let authority = saved.as_ref().map(|saved| &saved.authority);
         let certificates = Certificates::for_hosts(&hosts, authority, self.certificate_end)?;
+        let ca_file = engine.folder().join(CA_FILE);
+        fs::write(&ca_file, &certificates.authority.certificate_pem).map_err(|source| {
+            StartError::CaFile {
+                path: ca_file,
+                source,
+            }
+        })?;
         let admin = saved
             .as_ref()
             .map_or_else(|| Identity::role("admin"), Saved::admin);

@@ -1,7 +1,7 @@
 //! The handle to a running cluster, which tests and the binary hold. `builder` creates it.
 
-use std::net::SocketAddr;
-use std::path::Path;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -85,6 +85,53 @@ impl LocalCluster {
     /// enter it. It is removed together with the engine, even if this process is killed.
     pub fn folder(&self) -> &Path {
         self.engine.folder()
+    }
+
+    /// Returns the file in [`folder`](Self::folder) with the certificate authority to trust.
+    pub fn ca_file(&self) -> PathBuf {
+        self.folder().join(CA_FILE)
+    }
+
+    /// Returns the environment variables with which a client finds the cluster, as its
+    /// administrator: those of `dsql-conn` and of the AWS SDKs.
+    ///
+    /// They are the way from a cluster to a configuration of `dsql-conn`, by
+    /// `Config::from_variables(cluster.variables())`, and to another process, by
+    /// [`Command::envs`](std::process::Command::envs).
+    pub fn variables(&self) -> Vec<(&'static str, String)> {
+        let admin = self.admin();
+        let session_token = admin.session_token().unwrap_or_default();
+        let mut variables = vec![
+            ("DSQL_ENDPOINT", self.endpoint().to_owned()),
+            ("DSQL_HOSTADDR", self.reachable_at().to_string()),
+            ("DSQL_PORT", self.address().port().to_string()),
+            ("DSQL_CA_FILE", self.ca_file().display().to_string()),
+            ("AWS_REGION", self.region().to_owned()),
+            ("AWS_ACCESS_KEY_ID", admin.access_key_id().to_owned()),
+            (
+                "AWS_SECRET_ACCESS_KEY",
+                admin.secret_access_key().to_owned(),
+            ),
+            ("AWS_SESSION_TOKEN", session_token.to_owned()),
+        ];
+        if let Some(peer) = self.peer() {
+            variables.extend([
+                ("DSQL_PEER_ENDPOINT", peer.endpoint().to_owned()),
+                ("DSQL_PEER_HOSTADDR", peer.reachable_at().to_string()),
+                ("DSQL_PEER_PORT", peer.address().port().to_string()),
+            ]);
+        }
+        variables
+    }
+
+    /// Returns the address to connect to: the address of the listener may be unspecified, such as
+    /// 0.0.0.0.
+    pub fn reachable_at(&self) -> IpAddr {
+        match self.address().ip() {
+            IpAddr::V4(address) if address.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(address) if address.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+            address => address,
+        }
     }
 
     /// Returns an IAM role that is allowed both actions.
@@ -259,3 +306,6 @@ impl std::fmt::Debug for LocalCluster {
             .finish_non_exhaustive()
     }
 }
+
+/// The name of the certificate authority's file in the cluster's folder.
+pub(crate) const CA_FILE: &str = "ca.pem";

@@ -51,6 +51,14 @@ pub enum StartError {
         /// The system's error.
         source: std::io::Error,
     },
+    /// The file with the certificate authority cannot be written.
+    #[error("could not write {}: {source}", .path.display())]
+    CaFile {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        source: std::io::Error,
+    },
     /// The certificate could not be issued: the Region does not make a valid host name.
     #[error("could not issue a certificate for this Region: {0}")]
     Certificate(#[from] rcgen::Error),

@@ -31,7 +31,7 @@ async fn bank() -> LocalCluster {
         .await
         .expect("the tests need a PostgreSQL on this machine");
     let admin = cluster.admin();
-    let credentials = aws_credential_types::Credentials::new(
+    let credentials = dsql_conn::Credentials::new(
         admin.access_key_id(),
         admin.secret_access_key(),
         admin.session_token().map(str::to_owned),

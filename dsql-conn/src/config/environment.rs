@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::env;
 use std::env::VarError;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use super::application_name::FUNCTION_NAME;
 use super::parse::{parse, seconds, ssl_negotiation, statement_spans};
 use super::{Config, Peer};
+use crate::credentials::{HalfAKey, access_key};
 use crate::endpoint::{Endpoint, EndpointProblem};
 use crate::error::ConfigError;
 use crate::tls::has_tls_provider;
@@ -52,7 +54,54 @@ impl Config {
     /// [`ConfigError::NoTlsProvider`] if this crate was built without a TLS provider and the
     /// process has no default one; otherwise the variant for the variable that is wrong.
     pub fn from_env() -> Result<Self, ConfigError> {
-        Self::from_variables(Self::text)
+        Self::read(Self::text)
+    }
+
+    /// Reads the settings from variables like those of [`from_env`](Self::from_env), without the
+    /// process's environment. Other variables are ignored.
+    ///
+    /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN` are read, too: they
+    /// become the [`credentials`](Self::credentials). Without them, the credentials are those of
+    /// [`from_env`](Self::from_env).
+    ///
+    /// A test gets from a local cluster to a configuration in one call:
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use dsql_conn::Config;
+    /// use dsql_local::LocalCluster;
+    ///
+    /// let cluster = LocalCluster::start().await?;
+    /// let config = Config::from_variables(cluster.variables())?;
+    /// # let _ = config;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`from_env`](Self::from_env); [`ConfigError::Missing`] if only one half of the
+    /// access key is there.
+    pub fn from_variables<N, V>(
+        variables: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<Self, ConfigError>
+    where
+        N: Into<String>,
+        V: Into<String>,
+    {
+        let variables: HashMap<String, String> = variables
+            .into_iter()
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect();
+        let config = Self::read(|name| Ok(variables.get(name).cloned()))?;
+        match access_key(|name| variables.get(name).cloned()) {
+            Ok(Some(credentials)) => Ok(config.credentials(credentials)),
+            Ok(None) => Ok(config),
+            Err(HalfAKey { missing }) => Err(ConfigError::Missing {
+                variable: missing,
+                expected: "the other half of the access key",
+            }),
+        }
     }
 
     /// Reads a variable of the environment. One that is empty counts as not set.
@@ -75,7 +124,7 @@ impl Config {
 
     /// Reads the settings through `variable`, so that tests need not change the process's
     /// environment.
-    fn from_variables(
+    fn read(
         variable: impl Fn(&'static str) -> Result<Option<String>, ConfigError>,
     ) -> Result<Self, ConfigError> {
         let text = variable;

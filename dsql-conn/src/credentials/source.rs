@@ -17,15 +17,23 @@ use crate::config::Source;
 /// Reads the access key from this process's environment, if it is the source and has one.
 pub(super) fn from_environment(source: &Source) -> Result<Option<Credentials>, CredentialsError> {
     match source {
-        Source::Found => from_variables(|name| env::var(name).ok()),
+        Source::Found => access_key(|name| env::var(name).ok())
+            .map_err(|half| CredentialsError::half_a_pair(half.missing)),
         _ => Ok(None),
     }
 }
 
-/// Reads the variables that Lambda and most shells set. Half of a key pair is an error.
-pub(super) fn from_variables(
+/// Only one half of the access key is set.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct HalfAKey {
+    /// The variable that is missing.
+    pub(crate) missing: &'static str,
+}
+
+/// Reads the variables that Lambda and most shells set.
+pub(crate) fn access_key(
     variable: impl Fn(&str) -> Option<String>,
-) -> Result<Option<Credentials>, CredentialsError> {
+) -> Result<Option<Credentials>, HalfAKey> {
     let variable = |name| variable(name).filter(|value| !value.is_empty());
     match (variable(ACCESS_KEY_ID), variable(SECRET_ACCESS_KEY)) {
         (Some(id), Some(secret)) => Ok(Some(Credentials::new(
@@ -36,8 +44,12 @@ pub(super) fn from_variables(
             "environment",
         ))),
         (None, None) => Ok(None),
-        (Some(_), None) => Err(CredentialsError::half_a_pair(SECRET_ACCESS_KEY)),
-        (None, Some(_)) => Err(CredentialsError::half_a_pair(ACCESS_KEY_ID)),
+        (Some(_), None) => Err(HalfAKey {
+            missing: SECRET_ACCESS_KEY,
+        }),
+        (None, Some(_)) => Err(HalfAKey {
+            missing: ACCESS_KEY_ID,
+        }),
     }
 }
 

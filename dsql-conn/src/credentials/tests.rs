@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
 use super::error::{ACCESS_KEY_ID, SECRET_ACCESS_KEY};
-use super::source::from_variables;
+use super::source::access_key;
 use super::*;
 use crate::config::ByIdentity;
 use crate::reason::Reason;
@@ -209,10 +209,11 @@ fn half_a_pair_of_keys_names_the_other_half() {
         (ACCESS_KEY_ID, SECRET_ACCESS_KEY),
         (SECRET_ACCESS_KEY, ACCESS_KEY_ID),
     ] {
-        let error = from_variables(only(set)).unwrap_err();
+        let half = access_key(only(set)).unwrap_err();
+        let error = CredentialsError::half_a_pair(half.missing);
         assert!(error.to_string().contains(missing), "{error}");
     }
-    assert!(from_variables(|_| None).unwrap().is_none());
+    assert!(access_key(|_| None).unwrap().is_none());
 }
 
 #[test]
@@ -230,7 +231,7 @@ fn every_state_of_the_variables_is_keys_or_none_or_an_error() {
                     value.map(str::to_owned)
                 };
                 let is_set = |value: Option<&'static str>| value.filter(|value| !value.is_empty());
-                let read = from_variables(variable);
+                let read = access_key(variable);
                 match (is_set(id), is_set(secret)) {
                     (Some(id), Some(secret)) => {
                         let keys = read.unwrap().unwrap();

@@ -3,14 +3,14 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::{StatementSpans, Trust};
+use crate::config::{Source, StatementSpans, Trust};
 use crate::corpus::{mistaken, walk};
 
 const HOST: &str = "abcdefghijklmnopqrstuvwx23.dsql.us-east-1.on.aws";
 
 fn read(variables: &[(&'static str, &str)]) -> Result<Config, ConfigError> {
     let variables: HashMap<_, _> = variables.iter().copied().collect();
-    Config::from_variables(|name| Ok(variables.get(name).map(ToString::to_string)))
+    Config::read(|name| Ok(variables.get(name).map(ToString::to_string)))
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn read_lines(lines: &[u8]) {
             .copied()
             .filter(|value| !value.is_empty())
     };
-    let read = Config::from_variables(|name| Ok(variables.get(name).map(ToString::to_string)));
+    let read = Config::read(|name| Ok(variables.get(name).map(ToString::to_string)));
     match read {
         Ok(config) => {
             let endpoint = &config.endpoint;
@@ -198,4 +198,22 @@ proptest! {
             ("DSQL_CONNECT_TIMEOUT_SECONDS", &timeout),
         ]);
     }
+}
+
+#[test]
+fn variables_with_an_access_key_bring_their_credentials() {
+    const KEY: (&str, &str) = ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE");
+    const SECRET: (&str, &str) = ("AWS_SECRET_ACCESS_KEY", "hidden");
+
+    let endpoint = ("DSQL_ENDPOINT", HOST);
+    let config = Config::from_variables([endpoint, KEY, SECRET, ("PATH", "/bin")]).unwrap();
+    assert!(matches!(config.credentials, Source::Provider(_)));
+    let config = Config::from_variables([endpoint]).unwrap();
+    assert!(matches!(config.credentials, Source::Found));
+    let half = Config::from_variables([endpoint, KEY]).unwrap_err();
+    assert_eq!(
+        half.to_string(),
+        "the environment variable AWS_SECRET_ACCESS_KEY is not set; set it to the other half of \
+         the access key"
+    );
 }

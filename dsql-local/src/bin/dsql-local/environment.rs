@@ -1,7 +1,6 @@
 //! The environment variables that clients read to find a cluster, and the files that they name.
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
 use dsql_local::LocalCluster;
@@ -37,29 +36,11 @@ impl Files {
 
     /// Returns dsql-local's own variables and the administrator's credentials.
     pub(crate) fn printed(&self, cluster: &LocalCluster) -> Variables {
-        let admin = cluster.admin();
-        let mut variables = vec![
-            ("DSQL_ENDPOINT", cluster.endpoint().to_owned()),
-            ("DSQL_HOSTADDR", address(cluster).to_string()),
-            ("DSQL_PORT", cluster.address().port().to_string()),
-            ("DSQL_CA_FILE", self.ca.display().to_string()),
-            ("AWS_REGION", cluster.region().to_owned()),
-            ("AWS_ACCESS_KEY_ID", admin.access_key_id().to_owned()),
-            (
-                "AWS_SECRET_ACCESS_KEY",
-                admin.secret_access_key().to_owned(),
-            ),
-            (
-                "AWS_SESSION_TOKEN",
-                admin.session_token().unwrap_or_default().to_owned(),
-            ),
-        ];
-        if let Some(peer) = cluster.peer() {
-            variables.extend([
-                ("DSQL_PEER_ENDPOINT", peer.endpoint().to_owned()),
-                ("DSQL_PEER_HOSTADDR", address(peer).to_string()),
-                ("DSQL_PEER_PORT", peer.address().port().to_string()),
-            ]);
+        let mut variables = cluster.variables();
+        for (name, value) in &mut variables {
+            if *name == "DSQL_CA_FILE" {
+                *value = self.ca.display().to_string();
+            }
         }
         variables
     }
@@ -70,7 +51,7 @@ impl Files {
         variables.extend([
             ("AWS_DEFAULT_REGION", cluster.region().to_owned()),
             ("PGHOST", cluster.endpoint().to_owned()),
-            ("PGHOSTADDR", address(cluster).to_string()),
+            ("PGHOSTADDR", cluster.reachable_at().to_string()),
             ("PGPORT", cluster.address().port().to_string()),
             ("PGUSER", "admin".to_owned()),
             ("PGDATABASE", "postgres".to_owned()),
@@ -98,21 +79,12 @@ impl Files {
 
 /// Returns the cluster's line for `/etc/hosts`.
 pub(crate) fn hosts_line(cluster: &LocalCluster) -> String {
-    let mut line = format!("{} {}", address(cluster), cluster.endpoint());
+    let mut line = format!("{} {}", cluster.reachable_at(), cluster.endpoint());
     if let Some(peer) = cluster.peer() {
         line.push(' ');
         line.push_str(peer.endpoint());
     }
     line
-}
-
-/// Returns the address to connect to. The listening address may be unspecified, such as 0.0.0.0.
-fn address(cluster: &LocalCluster) -> IpAddr {
-    match cluster.address().ip() {
-        IpAddr::V4(address) if address.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(address) if address.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        address => address,
-    }
 }
 
 pub(crate) fn exports(variables: &Variables) -> String {
