@@ -1,5 +1,7 @@
 //! Runs statements. Every statement method of this crate passes [`Connection::timed`].
 
+use std::pin::{Pin, pin};
+
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Row, SimpleQueryMessage, Statement};
 use tracing::Instrument;
@@ -139,8 +141,8 @@ impl Connection {
         query: &str,
         params: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<Vec<Row>, Error> {
-        self.observed(Some(query), self.client().query_typed(query, params))
-            .await
+        let run = pin!(self.client().query_typed(query, params));
+        self.observed(Some(query), run).await
     }
 
     /// Runs a query like [`query_typed`](Self::query_typed) that returns exactly one row.
@@ -153,8 +155,8 @@ impl Connection {
         query: &str,
         params: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<Row, Error> {
-        self.observed(Some(query), self.client().query_typed_one(query, params))
-            .await
+        let run = pin!(self.client().query_typed_one(query, params));
+        self.observed(Some(query), run).await
     }
 
     /// Runs a query like [`query_typed`](Self::query_typed) that returns at most one row.
@@ -167,8 +169,8 @@ impl Connection {
         query: &str,
         params: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<Option<Row>, Error> {
-        self.observed(Some(query), self.client().query_typed_opt(query, params))
-            .await
+        let run = pin!(self.client().query_typed_opt(query, params));
+        self.observed(Some(query), run).await
     }
 
     /// Runs a statement whose parameter types are given, without preparing it, and returns how many
@@ -182,7 +184,7 @@ impl Connection {
         statement: &str,
         params: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<u64, Error> {
-        let run = self.client().execute_typed(statement, params);
+        let run = pin!(self.client().execute_typed(statement, params));
         self.observed(Some(statement), run).await
     }
 
@@ -192,8 +194,8 @@ impl Connection {
     ///
     /// See [above](#impl-Connection-1).
     pub async fn batch_execute(&self, statements: &str) -> Result<(), Error> {
-        self.observed(Some(statements), self.client().batch_execute(statements))
-            .await
+        let run = pin!(self.client().batch_execute(statements));
+        self.observed(Some(statements), run).await
     }
 
     /// Runs statements without parameters, separated by semicolons, and returns their rows as text.
@@ -202,8 +204,8 @@ impl Connection {
     ///
     /// See [above](#impl-Connection-1).
     pub async fn simple_query(&self, statements: &str) -> Result<Vec<SimpleQueryMessage>, Error> {
-        self.observed(Some(statements), self.client().simple_query(statements))
-            .await
+        let run = pin!(self.client().simple_query(statements));
+        self.observed(Some(statements), run).await
     }
 
     /// Returns the prepared statement of this text, from the cache if it was prepared on this
@@ -213,8 +215,8 @@ impl Connection {
     ///
     /// See [above](#impl-Connection-1).
     pub async fn prepare_cached(&self, query: &str) -> Result<Statement, Error> {
-        self.timed(async { Ok(self.prepared(query).await?.statement) })
-            .await
+        let prepare = pin!(async { Ok(self.prepared(query).await?.statement) });
+        self.timed(prepare).await
     }
 
     async fn run<T, Q, F, Fut>(&self, query: &Q, run: F) -> Result<T, Error>
@@ -225,11 +227,11 @@ impl Connection {
     {
         let text = match query.kind() {
             sealed::Kind::Prepared(statement) => {
-                return self.observed(None, run(statement.clone())).await;
+                return self.observed(None, pin!(run(statement.clone()))).await;
             }
             sealed::Kind::Text(text) => text,
         };
-        self.observed(Some(text), async {
+        let run = pin!(async {
             let is_in_transaction = self.watch().is_in_transaction();
             let Prepared {
                 statement,
@@ -250,8 +252,8 @@ impl Connection {
             }
             self.session.cache.forget(text);
             run(self.prepared(text).await?.statement).await
-        })
-        .await
+        });
+        self.observed(Some(text), run).await
     }
 
     async fn prepared(&self, query: &str) -> Result<Prepared, tokio_postgres::Error> {
@@ -269,14 +271,20 @@ impl Connection {
         })
     }
 
-    /// Runs a statement of this text, if it is known, and observes it.
+    /// Runs a statement of this text, if it is known, and observes it. Pinned by the caller: the
+    /// driver's futures take a kilobyte, and each call that takes one by value copies it twice.
     async fn observed<T>(
         &self,
         text: Option<&str>,
-        statement: impl Future<Output = Result<T, tokio_postgres::Error>>,
+        statement: Pin<&mut impl Future<Output = Result<T, tokio_postgres::Error>>>,
     ) -> Result<T, Error> {
         let operation = Operation::statement(self.server(), text);
-        let result = self.timed(statement).instrument(operation.span()).await;
+        let run = pin!(self.timed(statement));
+        let span = operation.span();
+        let result = match span.is_disabled() {
+            true => run.await,
+            false => run.instrument(span).await,
+        };
         operation.ended(result.as_ref().err().map(ErrorType::from));
         result
     }
@@ -285,7 +293,7 @@ impl Connection {
     /// settle, or the connection is closed.
     async fn timed<T>(
         &self,
-        statement: impl Future<Output = Result<T, tokio_postgres::Error>>,
+        statement: Pin<&mut impl Future<Output = Result<T, tokio_postgres::Error>>>,
     ) -> Result<T, Error> {
         let Some(timeout) = self.statement_timeout else {
             return Ok(statement.await?);
