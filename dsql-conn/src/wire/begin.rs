@@ -259,7 +259,6 @@ struct Step {
     is_sent: bool,
 }
 
-/// The start of a `Parse` message: no name, and the statement.
 /// The start of an unnamed `BEGIN` or `BEGIN READ ONLY`.
 const BEGIN: &[u8] = b"\0BEGIN";
 

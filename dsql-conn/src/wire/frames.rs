@@ -3,7 +3,7 @@
 //! A message is a tag of one byte, a length of four that counts itself, and a body; only the very
 //! first message of a client has no tag. Messages cross reads and writes at any byte.
 
-use std::io;
+use std::{io, mem};
 
 /// The position of one direction between two messages.
 #[derive(Debug)]
@@ -43,6 +43,15 @@ impl Frames {
     /// far as it is kept.
     pub(super) fn follow(&mut self, mut bytes: &[u8], mut message: impl FnMut(u8, &[u8])) {
         while !bytes.is_empty() {
+            if self.seen == 0
+                && self.tagged
+                && let Ok(Some((tag, body))) = split(bytes)
+            {
+                // Most messages arrive whole, and need no copy.
+                message(tag, &body[..body.len().min(most_kept(tag))]);
+                bytes = &bytes[HEADER + body.len()..];
+                continue;
+            }
             if self.seen < self.header_length() {
                 let missing = self.header_length() - self.seen;
                 let (head, rest) = bytes.split_at(missing.min(bytes.len()));
@@ -53,22 +62,22 @@ impl Frames {
                     return;
                 }
                 self.remaining = self.body_length();
-                self.body.clear();
             }
 
             let (body, rest) = bytes.split_at(self.remaining.min(bytes.len()));
             let kept = body
                 .len()
-                .min(self.most_kept().saturating_sub(self.body.len()));
+                .min(most_kept(self.tag()).saturating_sub(self.body.len()));
             self.body.extend_from_slice(&body[..kept]);
             self.remaining -= body.len();
             bytes = rest;
             if self.remaining == 0 {
                 message(self.tag(), &self.body);
-                self.tagged = true;
-                self.seen = 0;
-                if self.body.capacity() > 2 * KEPT {
-                    self.body = Vec::new();
+                let body = mem::take(&mut self.body);
+                *self = Self::default();
+                if body.capacity() <= 2 * KEPT {
+                    self.body = body;
+                    self.body.clear();
                 }
             }
         }
@@ -94,14 +103,6 @@ impl Frames {
         head.len() + whole.body_length().min(body.len())
     }
 
-    /// How much of a body is kept.
-    fn most_kept(&self) -> usize {
-        match self.tag() {
-            b'Q' => KEPT_OF_QUERIES,
-            _ => KEPT,
-        }
-    }
-
     fn header_length(&self) -> usize {
         match self.tagged {
             true => HEADER,
@@ -123,6 +124,14 @@ impl Frames {
         let mut length = [0; LENGTH];
         length.copy_from_slice(&self.header[from..from + LENGTH]);
         (u32::from_be_bytes(length) as usize).saturating_sub(LENGTH)
+    }
+}
+
+/// How much of a body is kept.
+fn most_kept(tag: u8) -> usize {
+    match tag {
+        b'Q' => KEPT_OF_QUERIES,
+        _ => KEPT,
     }
 }
 

@@ -111,7 +111,9 @@ impl SessionState {
         let tag = &body[..end.unwrap_or(body.len())];
         // The same flight may begin the next transaction, so that its status does not tell.
         self.transaction.has_ended |= matches!(tag, b"COMMIT" | b"ROLLBACK");
-        self.transaction.tag = Some(tag.to_vec());
+        let last = self.transaction.tag.get_or_insert_default();
+        last.clear();
+        last.extend_from_slice(tag);
         self.flights.command_completed();
     }
 

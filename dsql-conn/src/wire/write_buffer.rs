@@ -21,6 +21,9 @@ impl WriteBuffer {
         stream: &mut S,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.0.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
         let mut from = 0;
         let polled = loop {
             let left = &self.0[from..];

@@ -125,7 +125,7 @@ impl Checkout<'_> {
 impl<'a> Waiting<'a> {
     fn enter(checkout: &mut Checkout<'a>) -> Result<Self, Error> {
         let (pool, since) = (checkout.pool, checkout.started());
-        let now = pool.opener.now().wall;
+        let now = pool.opener.config().now();
         let mut slots = pool.lock();
         if pool.is_closed() {
             return Err(Error::PoolClosed);
