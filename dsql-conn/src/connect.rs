@@ -5,6 +5,7 @@ mod failover;
 mod pacing;
 mod progress;
 mod regions;
+mod socket;
 mod startup;
 mod stream;
 mod task;
@@ -29,6 +30,8 @@ pub(crate) use self::pacing::BACKOFF;
 pub(crate) use self::progress::Progress;
 use self::progress::Step;
 pub(crate) use self::regions::Regions;
+pub(crate) use self::socket::Peek;
+use self::socket::Socket;
 use self::stream::WatchedTls;
 pub(crate) use self::task::{Aborter, ConnectionTask, Tasks};
 use crate::clock::Moment;
@@ -60,6 +63,7 @@ pub(crate) struct Opened {
     pub(crate) client: Client,
     pub(crate) task: ConnectionTask,
     pub(crate) watch: Watch,
+    pub(crate) peek: Peek,
     /// From before the first packet: the service counts from its own first sight.
     pub(crate) began: Moment,
 }
@@ -279,8 +283,10 @@ impl Connector {
         );
         let settings = startup::settings(&self.config, token);
 
+        let socket = Socket::new(stream);
+        let peek = socket.peek();
         progress.enter(Step::Tls);
-        let connected = settings.connect_raw(stream, tls).await;
+        let connected = settings.connect_raw(socket, tls).await;
         if watch.password_was_unwanted() {
             self.password_was_unwanted.store(true, Ordering::Relaxed);
         }
@@ -298,6 +304,7 @@ impl Connector {
             client,
             task: ConnectionTask::spawn(connection, watch.clone(), &self.tasks),
             watch,
+            peek,
             began,
         })
     }

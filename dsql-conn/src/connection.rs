@@ -26,7 +26,7 @@ pub use self::statement::Query;
 pub(crate) use self::validate::{Returned, Validity};
 use crate::clock::Moment;
 use crate::config::Config;
-use crate::connect::{Aborter, ConnectionTask, Opened, Place, Progress};
+use crate::connect::{Aborter, ConnectionTask, Opened, Peek, Place, Progress};
 use crate::endpoint::Endpoint;
 use crate::error::Error;
 use crate::telemetry::Server;
@@ -67,6 +67,7 @@ struct Session {
     client: Client,
     cache: StatementCache,
     watch: Watch,
+    peek: Peek,
     opener: Arc<Opener>,
     health: Mutex<Health>,
     place: Place,
@@ -116,6 +117,7 @@ impl Connection {
             client,
             task,
             watch,
+            peek,
             began,
         } = opened;
         let config = opener.config();
@@ -130,11 +132,13 @@ impl Connection {
             client,
             cache: StatementCache::default(),
             watch,
+            peek,
             opener,
             health: Mutex::new(health),
             place,
             return_unit: rand::random(),
-            touched: AtomicBool::new(false),
+            // Its end may have arrived together with the reply to its login.
+            touched: AtomicBool::new(true),
             proven: AtomicBool::new(false),
         };
         Self {

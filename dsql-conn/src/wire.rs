@@ -11,6 +11,7 @@ mod flights;
 mod frames;
 mod session_state;
 mod sql;
+mod task_waker;
 #[cfg(test)]
 mod tests;
 mod watch;

@@ -4,16 +4,16 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 
-use tokio::net::TcpStream;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::Progress;
 use super::progress::Step;
+use super::socket::Socket;
 use crate::wire::{Watch, Wire};
 
-type Rustls = <MakeRustlsConnect as MakeTlsConnect<TcpStream>>::TlsConnect;
-type RustlsStream = <MakeRustlsConnect as MakeTlsConnect<TcpStream>>::Stream;
+type Rustls = <MakeRustlsConnect as MakeTlsConnect<Socket>>::TlsConnect;
+type RustlsStream = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
 
 pub(super) struct WatchedTls {
     rustls: Rustls,
@@ -30,7 +30,7 @@ impl WatchedTls {
         early_password: Option<String>,
         progress: &Progress,
     ) -> Self {
-        let Ok(rustls) = MakeTlsConnect::<TcpStream>::make_tls_connect(&mut tls, host);
+        let Ok(rustls) = MakeTlsConnect::<Socket>::make_tls_connect(&mut tls, host);
         Self {
             rustls,
             watch,
@@ -40,12 +40,12 @@ impl WatchedTls {
     }
 }
 
-impl TlsConnect<TcpStream> for WatchedTls {
+impl TlsConnect<Socket> for WatchedTls {
     type Stream = Wire<RustlsStream>;
     type Error = io::Error;
     type Future = Pin<Box<dyn Future<Output = io::Result<Self::Stream>> + Send>>;
 
-    fn connect(self, stream: TcpStream) -> Self::Future {
+    fn connect(self, stream: Socket) -> Self::Future {
         Box::pin(async move {
             let stream = self.rustls.connect(stream).await?;
             self.progress.enter(Step::Login);

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -47,6 +47,7 @@ impl ConnectionTask {
     {
         let run = Run {
             connection,
+            waker: watch.driver_waker(),
             watch: watch.clone(),
             ended: Arc::clone(&tasks.ended),
             grace: None,
@@ -78,6 +79,8 @@ impl Aborter {
 /// The driver's connection, and what it must tell.
 struct Run<S, T> {
     connection: tokio_postgres::Connection<S, T>,
+    /// Schedules this task, and lets the watch know.
+    waker: Waker,
     watch: Watch,
     ended: Arc<Notify>,
     /// Runs from the moment the owner drops the connection.
@@ -94,6 +97,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
         this.watch.turn_begins(cx.waker());
+        let cx = &mut Context::from_waker(&this.waker);
         if let Poll::Ready(ended) = Pin::new(&mut this.connection).poll(cx) {
             if let Err(error) = ended {
                 event::session_failed(&error);

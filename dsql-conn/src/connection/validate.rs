@@ -81,28 +81,28 @@ impl Connection {
         if self.is_closed() {
             return Err(Discard::Closed);
         }
-        if self.health().is_expired(now) {
+        let health = *self.health();
+        if health.is_expired(now) {
             return Err(Discard::Expired);
         }
         let Session {
             opener,
             place,
             return_unit,
+            touched,
             ..
         } = &*self.session;
         opener.look_after_home(now);
         if opener.is_over(*place, now, *return_unit) {
             return Err(Discard::AwayFromHome);
         }
-        if self.session.touched.load(Ordering::Relaxed) {
+        if touched.load(Ordering::Relaxed) {
             self.check_clean().await?;
         }
-        let session = &self.session;
-        let seen = session.opener.siblings(session.place).seen();
-        let health = *self.health();
+        let seen = opener.siblings(*place).seen();
         let was_heard_before =
             |then: Option<Instant>| then.is_some_and(|then| health.was_heard_before(then));
-        let ping_after = session.opener.checks.ping_after;
+        let ping_after = opener.checks.ping_after;
         if !health.needs_ping(now, ping_after) && !was_heard_before(seen.doubted) {
             return Ok(Validity::Valid(now.monotonic));
         }
@@ -115,7 +115,9 @@ impl Connection {
     /// Whether the connection was left clean by its last user.
     async fn check_clean(&self) -> Result<(), Discard> {
         let watch = self.watch();
-        if timeout(TASK_TIMEOUT, watch.fence()).await.is_err() || !watch.is_settled() {
+        if !self.is_at_rest()
+            && (timeout(TASK_TIMEOUT, watch.fence()).await.is_err() || !watch.is_settled())
+        {
             if !watch.has_unread_rows() {
                 // A long statement that its caller dropped, or a server that is gone.
                 self.opener().siblings(self.session.place).doubt();
@@ -132,13 +134,20 @@ impl Connection {
         Ok(())
     }
 
+    /// Whether a run of the connection task would find nothing new: nothing was queued since the
+    /// last one, and nothing has arrived.
+    fn is_at_rest(&self) -> bool {
+        self.watch().is_at_rest() && self.session.peek.is_silent()
+    }
+
     /// The connection is returned by its user, at this moment.
     pub(crate) fn returned_at(&self, now: Moment) -> Returned {
         let mut health = self.health();
         if self.session.touched.load(Ordering::Relaxed) {
             health.used(now, self.session.opener.checks.ping_after);
         }
-        let (is_expired, is_near_expiry) = (health.is_expired(now), health.is_near_expiry(now));
+        let is_near_expiry = health.is_near_expiry(now);
+        let is_expired = is_near_expiry && health.is_expired(now);
         drop(health);
         match self.is_closed() {
             true => Returned::Discard(Discard::Closed),

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use futures_util::task::AtomicWaker;
 
 use super::session_state::{SessionState, Status};
+use super::task_waker::TaskWaker;
 use crate::sqlstate::ServerError;
 
 /// The state of the session on a [`Wire`](super::Wire).
@@ -19,8 +20,7 @@ pub(crate) struct Watch {
 #[derive(Default)]
 pub(super) struct Shared {
     state: Mutex<SessionState>,
-    /// Wakes the connection task.
-    task: AtomicWaker,
+    task: Arc<TaskWaker>,
     /// Wakes the caller that waits for a change of state. It has a single place: a waiter either
     /// has the connection to itself, or has a deadline.
     pub(super) changed: AtomicWaker,
@@ -31,6 +31,7 @@ pub(super) struct Shared {
 impl Watch {
     /// Waits for one run of the connection task, which writes what was queued before this call and
     /// reads what has arrived. [`is_settled`](Self::is_settled) is reliable only after it.
+    /// Unnecessary while [`is_at_rest`](Self::is_at_rest) and nothing has arrived.
     pub(crate) async fn fence(&self) {
         let request = self.shared.lock().fence.request();
         let mut first_polls = 0..1;
@@ -38,7 +39,7 @@ impl Watch {
             self.shared.changed.register(cx.waker());
             // Register first, or a wake-up may be lost.
             if first_polls.next().is_some() {
-                self.wake_task();
+                self.shared.task.wake();
             }
             let state = self.shared.lock();
             match state.is_closed() || state.fence.is_reached(request) {
@@ -60,6 +61,13 @@ impl Watch {
     pub(crate) fn is_settled(&self) -> bool {
         let state = self.shared.lock();
         state.is_closed() || state.is_settled()
+    }
+
+    /// Whether the session is settled, and nothing has woken the connection task since its last run.
+    /// What has arrived meanwhile wakes it only when the runtime looks.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        // In this order: a run that takes a request from the queue is noted before the flag falls.
+        !self.shared.task.is_woken() && self.is_settled()
     }
 
     /// Waits for the reply to `BEGIN` if no other reply is pending. Has no deadline of its own.
@@ -140,20 +148,21 @@ impl Watch {
         Some(self.shared.first_reply.get()?.duration_since(*sent))
     }
 
-    fn wake_task(&self) {
-        self.shared.task.wake();
+    /// The waker to poll the driver with.
+    pub(crate) fn driver_waker(&self) -> Waker {
+        Arc::clone(&self.shared.task).into()
     }
 
     /// The owner drops the connection: the task ends soon.
     pub(crate) fn leave(&self) {
         self.shared.lock().leaving = true;
-        self.wake_task();
+        self.shared.task.wake();
     }
 
     /// A run of the connection task begins. `waker` schedules the next one.
     pub(crate) fn turn_begins(&self, waker: &Waker) {
-        self.shared.task.register(waker);
         self.shared.lock().fence.turn_begins();
+        self.shared.task.run_begins(waker);
     }
 
     /// A run of the connection task ends. Returns whether the owner has dropped the connection.

@@ -9,7 +9,7 @@ use dsql_conn::{Error, Pool};
 use dsql_local::LocalCluster;
 use futures_util::future::{join_all, try_join_all};
 
-use crate::support::{Clock, builder, cluster, config, next_packet, until};
+use crate::support::{Clock, builder, cluster, config, ends_arrive, until};
 
 /// Polls a call until it has waited `steps` times, and drops it at the next wait. Returns whether
 /// it ended before.
@@ -107,7 +107,7 @@ impl Bench {
             State::Dead => {
                 self.cluster.cut_all();
                 until(&self.cluster, |counts| counts.open == 0).await;
-                next_packet().await;
+                ends_arrive(self.cluster.address().port()).await;
             }
         }
     }

@@ -8,7 +8,7 @@ use futures_util::pin_mut;
 use tokio::runtime::Builder;
 use tokio::task::yield_now;
 
-use crate::support::{builder, cluster, config, next_packet, until};
+use crate::support::{builder, cluster, config, ends_arrive, until};
 
 /// A driver without a client would wait for the pending reply.
 #[tokio::test]
@@ -59,7 +59,7 @@ fn end_that_arrives_with_a_checkout_is_noticed_first() {
             }
 
             carried.recv().unwrap().shutdown(Shutdown::Both).unwrap();
-            next_packet().await;
+            ends_arrive(port).await;
             let connection = pool.get().await.unwrap();
             connection.query_one("SELECT 1", &[]).await.unwrap();
         });

@@ -26,6 +26,7 @@ mod pool;
 mod recovery;
 mod regions;
 mod retry;
+mod reuse;
 mod schema;
 mod slow_network;
 mod statement_timeout;

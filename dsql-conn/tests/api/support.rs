@@ -1,5 +1,6 @@
 //! Clusters, pools and fakes that most tests use.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -176,6 +177,33 @@ pub(crate) async fn until(cluster: &LocalCluster, condition: impl Fn(&Counts) ->
     };
     let seen = tokio::time::timeout(Duration::from_secs(60), seen).await;
     assert!(seen.is_ok(), "never seen: {:?}", cluster.counts());
+}
+
+/// Waits until this side knows which of its connections to a port were closed there. A busy system
+/// delivers the end of a stream later than the server closes it.
+pub(crate) async fn ends_arrive(port: u16) {
+    while an_end_is_in_flight(port) {
+        tokio::task::yield_now().await;
+    }
+    next_packet().await;
+}
+
+/// Whether only the client's side of a connection is established, by the table of the system. Other
+/// systems than Linux have no such table.
+fn an_end_is_in_flight(port: u16) -> bool {
+    const ESTABLISHED: &str = "01";
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap_or_default();
+    let established: HashSet<_> = table
+        .lines()
+        .map(|line| line.split_whitespace().skip(1))
+        .filter_map(|mut fields| Some((fields.next()?, fields.next()?, fields.next()?)))
+        .filter(|(_, _, state)| *state == ESTABLISHED)
+        .map(|(local, remote, _)| (local, remote))
+        .collect();
+    let port = format!(":{port:04X}");
+    established
+        .iter()
+        .any(|(local, remote)| remote.ends_with(&port) && !established.contains(&(*remote, *local)))
 }
 
 /// Waits for a packet. The runtime then also sees everything that arrived before it.
