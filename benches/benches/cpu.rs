@@ -41,23 +41,26 @@ fn main() -> io::Result<()> {
     let aws = runtime.block_on(Aws::new(&target, relay.folder(), CONNECTIONS));
     let mut rows = Vec::new();
     for tasks in TASKS {
-        // Program after program in each round, so that other load meets all of them.
-        let mut samples = [(); 5].map(|()| Samples::default());
-        for _ in 0..ROUNDS {
-            samples[0].push(run(&runtime, &ours, tasks));
-            samples[1].push(run(&runtime, &tested, tasks));
-            samples[2].push(run(&runtime, &untested, tasks));
-            samples[3].push(run(&runtime, &deadpool, tasks));
-            samples[4].push(run(&runtime, &aws, tasks));
-        }
-        let programs = [
-            ours.program(),
-            tested.program(),
-            untested.program(),
-            deadpool.program(),
-            aws.program(),
+        let runs: [(&str, &dyn Fn() -> Duration); 5] = [
+            (ours.program(), &|| run(&runtime, &ours, tasks)),
+            (tested.program(), &|| run(&runtime, &tested, tasks)),
+            (untested.program(), &|| run(&runtime, &untested, tasks)),
+            (deadpool.program(), &|| run(&runtime, &deadpool, tasks)),
+            (aws.program(), &|| run(&runtime, &aws, tasks)),
         ];
-        for (program, samples) in programs.into_iter().zip(samples) {
+        // Program after program in each round, so that other load meets all of them; every other
+        // round backwards, so that none always follows the one that leaves the most behind.
+        let mut samples = [(); 5].map(|()| Samples::default());
+        for round in 0..ROUNDS {
+            for turn in 0..runs.len() {
+                let at = match round % 2 {
+                    0 => turn,
+                    _ => runs.len() - 1 - turn,
+                };
+                samples[at].push(runs[at].1());
+            }
+        }
+        for ((program, _), samples) in runs.into_iter().zip(samples) {
             let row = Row {
                 program,
                 tasks,
@@ -100,4 +103,4 @@ async fn work<P: Peer>(peer: P, queries: u32) {
 const TASKS: [u32; 2] = [1, 64];
 const CONNECTIONS: u32 = 10;
 const QUERIES: u32 = 3_200;
-const ROUNDS: usize = 9;
+const ROUNDS: usize = 24;
