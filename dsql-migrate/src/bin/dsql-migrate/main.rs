@@ -1,0 +1,2 @@
+//! Applies migrations to an Aurora DSQL cluster.
+fn main() {}
