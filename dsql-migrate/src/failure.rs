@@ -41,14 +41,6 @@ impl Failure {
         }
     }
 
-    /// Another migrator did the same: the history tells what is left to do.
-    pub(crate) fn race(self) -> Self {
-        Self {
-            retry: Retry::AfterConflict,
-            ..self
-        }
-    }
-
     pub(crate) fn is_permanent(&self) -> bool {
         self.retry == Retry::Never
     }

@@ -62,7 +62,7 @@ mod tests {
         let problems = migrations.lint();
         assert_eq!(problems.len(), 1, "{problems:?}");
         assert_eq!(problems[0].rule, "serial_type");
-        assert_eq!(problems[0].place.to_string(), "1_a.sql:2: statement 2");
+        assert_eq!(problems[0].place.to_string(), "1_a.sql:3: statement 2");
 
         let allowed = format!("-- dsql-migrate: allow(serial_type)\n{sql}");
         let migrations = Migrations::parse([("1_a.sql", allowed)]).unwrap();

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::connect::Connect;
 use crate::error::Error;
@@ -58,6 +59,16 @@ impl Migrator {
     /// Applies migrations that sort before one that was applied. Defaults to refusing them.
     pub fn allow_out_of_order(mut self) -> Self {
         self.0.allows_out_of_order = true;
+        self
+    }
+
+    /// Sets after how long a statement is taken over that another migrator began and did not end.
+    /// Defaults to 2 seconds.
+    ///
+    /// A migrator waits that long after another one was killed. Shorter times are safe, too: two
+    /// that run the same statement meet conflicts.
+    pub fn takeover_after(mut self, time: Duration) -> Self {
+        self.0.takeover_after = time;
         self
     }
 

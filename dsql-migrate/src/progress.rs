@@ -14,8 +14,8 @@ use crate::place::Place;
 pub enum Progress {
     /// Opens a connection.
     Connecting,
-    /// Looks whether a statement was applied meanwhile.
-    Checking(Place),
+    /// Claims a statement, or waits while another migrator runs it.
+    Claiming(Place),
     /// Runs a statement.
     Applying(Place),
     /// Waits for the background jobs of a statement.
@@ -32,7 +32,7 @@ impl fmt::Display for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connecting => f.write_str("connecting"),
-            Self::Checking(place) => write!(f, "checking {place}"),
+            Self::Claiming(place) => write!(f, "claiming {place}"),
             Self::Applying(place) => write!(f, "applying {place}"),
             Self::Waiting(place) => write!(f, "waiting for the job of {place}"),
             Self::Dropping(place) => write!(f, "dropping the failed index of {place}"),

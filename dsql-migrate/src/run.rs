@@ -5,7 +5,7 @@
 //! the service, and conflicts take their place:
 //!
 //! - A statement of DML is in one transaction with its record, whose key is unique.
-//! - DDL runs right after the history was read on the same session. If another migrator changed the
+//! - DDL runs right after the statement was claimed on the same session. If another migrator changed the
 //!   schema in between, the service fails the DDL with OC001, as the session's catalog is stale:
 //!   [concurrency
 //!   control](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/working-with-concurrency-control.html).
@@ -22,7 +22,7 @@ use crate::connect::{Connect, Lost};
 use crate::difference::Difference;
 use crate::error::Error;
 use crate::failure::{Attempts, Failure};
-use crate::history::Record;
+use crate::history::{Claim, Record};
 use crate::place::Place;
 use crate::progress::{Outcome, Progress, Report, Status, Step};
 use crate::settings::Settings;
@@ -36,6 +36,7 @@ pub(crate) struct Run<'a, C: Connect> {
     /// The longest history that this run has seen.
     longest: usize,
     done: HashSet<Place>,
+    claim: Claim,
 }
 
 impl<'a, C: Connect> Run<'a, C> {
@@ -47,6 +48,10 @@ impl<'a, C: Connect> Run<'a, C> {
             attempts: Attempts::default(),
             longest: 0,
             done: HashSet::new(),
+            claim: Claim {
+                owner: format!("{:032x}", rand::random::<u128>()),
+                expires_after: settings.takeover_after,
+            },
         }
     }
 
@@ -88,6 +93,7 @@ impl<'a, C: Connect> Run<'a, C> {
             let apply = Apply {
                 settings,
                 client,
+                claim: &self.claim,
                 migration,
                 statement,
             };

@@ -1,6 +1,7 @@
 //! The settings of a migrator.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::difference::Difference;
 use crate::error::Error;
@@ -16,6 +17,7 @@ pub(crate) struct Settings {
     pub(crate) history: History,
     pub(crate) allows_missing: bool,
     pub(crate) allows_out_of_order: bool,
+    pub(crate) takeover_after: Duration,
     pub(crate) observer: Option<Arc<dyn Fn(&Progress) + Send + Sync>>,
 }
 
@@ -26,6 +28,7 @@ impl Settings {
             history: History::new(None, "dsql_migrations".to_owned()),
             allows_missing: false,
             allows_out_of_order: false,
+            takeover_after: Duration::from_secs(2),
             observer: None,
         }
     }

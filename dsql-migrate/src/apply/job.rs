@@ -35,19 +35,24 @@ impl Ended {
 }
 
 impl Apply<'_> {
-    /// Builds an index, and once more if a build failed.
-    pub(super) async fn build(self, index: &Index) -> Result<(), Failure> {
+    /// Builds an index, and once more if a build failed. Returns `false` if it is recorded.
+    pub(super) async fn build(self, index: &Index) -> Result<bool, Failure> {
         let mut builds = 0;
         let mut details = None;
+        let mut has_waited = false;
         loop {
-            let mut state = self.index_state(index).await?;
-            if let IndexState::Invalid(_) = state {
-                // Another run may have started its job.
-                self.wait_for_all().await?;
-                state = self.index_state(index).await?;
+            if !self.claim().await? {
+                return Ok(false);
             }
-            match state {
-                IndexState::Valid => return Ok(()),
+            match self.index_state(index).await? {
+                IndexState::Valid => return Ok(true),
+                // Another run may have started its job. Waiting takes long, so that the claim may
+                // have expired.
+                IndexState::Invalid(_) if !has_waited => {
+                    has_waited = true;
+                    self.wait_for_all().await?;
+                    continue;
+                }
                 IndexState::Absent | IndexState::Invalid(_) if builds == MAX_BUILDS => {
                     let unknown = || "the index is not valid".to_owned();
                     return Err(self.job_failed(details.unwrap_or_else(unknown)));
@@ -68,24 +73,33 @@ impl Apply<'_> {
             {
                 details = Some(cause);
             }
+            has_waited = false;
         }
     }
 
-    /// Validates a constraint. Rows that violate it are told at once.
-    pub(super) async fn validate(self, table: &Name, constraint: &str) -> Result<(), Failure> {
-        if self.is_validated(table, constraint).await? {
-            return Ok(());
+    /// Validates a constraint. Rows that violate it are told at once. Returns `false` if it is
+    /// recorded.
+    pub(super) async fn validate(self, table: &Name, constraint: &str) -> Result<bool, Failure> {
+        let is_validated = async || {
+            let state = catalog::constraint_state(self.client, table, constraint).await;
+            let state = state.map_err(|source| self.failed(source))?;
+            Ok(state == Some(true))
+        };
+        if !is_validated().await? {
+            // An earlier run may have started a job.
+            self.wait_for_all().await?;
         }
-        // An earlier run may have started a job.
-        self.wait_for_all().await?;
-        if self.is_validated(table, constraint).await? {
-            return Ok(());
+        if !self.claim().await? {
+            return Ok(false);
+        }
+        if is_validated().await? {
+            return Ok(true);
         }
         if let Some(job) = self.start().await? {
             self.wait(&job).await?.into_result(self)?;
         }
-        match self.is_validated(table, constraint).await? {
-            true => Ok(()),
+        match is_validated().await? {
+            true => Ok(true),
             false => Err(self.job_failed("the constraint is not valid".to_owned())),
         }
     }
@@ -128,12 +142,6 @@ impl Apply<'_> {
     async fn index_state(self, index: &Index) -> Result<IndexState, Failure> {
         let state = catalog::index_state(self.client, index).await;
         state.map_err(|source| self.failed(source))
-    }
-
-    async fn is_validated(self, table: &Name, constraint: &str) -> Result<bool, Failure> {
-        let state = catalog::constraint_state(self.client, table, constraint).await;
-        let state = state.map_err(|source| self.failed(source))?;
-        Ok(state == Some(true))
     }
 
     fn job_failed(self, details: String) -> Failure {

@@ -24,8 +24,8 @@ async fn changed_file_is_refused_and_its_change_shown() {
         error.to_string(),
         "the files are not those that were applied:\n\
          0001_a.sql:1: statement 1 has changed since it was applied; restore it, and write the \
-         change as a new migration\n    \
-           id int PRIMARY KEY,\n\
+         change as a new migration\n\
+         \x20     id int PRIMARY KEY,\n\
          \x20 -   name text\n\
          \x20 +   name varchar(20),\n\
          \x20 +   age int\n\

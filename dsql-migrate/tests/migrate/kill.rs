@@ -34,11 +34,16 @@ impl Death {
     }
 }
 
+/// Returns a migrator that takes over at once what a killed one began.
+fn impatient() -> Migrator {
+    shop().takeover_after(Duration::ZERO)
+}
+
 /// Returns a migrator that meets a fault at the request after this many steps.
 fn doomed(cluster: &Arc<LocalCluster>, steps: usize, fault: &Fault) -> Migrator {
     let (cluster, fault) = (Arc::clone(cluster), fault.clone());
     let seen = AtomicUsize::new(0);
-    shop().observer(move |_| {
+    impatient().observer(move |_| {
         if seen.fetch_add(1, Ordering::Relaxed) == steps {
             cluster.inject(fault.clone());
         }
@@ -93,7 +98,7 @@ async fn dies_at_every_step(death: Death, is_step: impl Fn(&Progress) -> bool) {
     let mut deaths = 0;
     for number in numbers {
         kill(&cluster, number, death).await;
-        let resumed = shop().up(&*cluster).await;
+        let resumed = impatient().up(&*cluster).await;
         let resumed = resumed
             .unwrap_or_else(|error| panic!("{death:?} after {}: {}", steps[number], error.chain()));
         assert_eq!(
@@ -144,7 +149,7 @@ async fn run_goes_on_by_itself_after_lost_connections() {
     let cutting = Arc::clone(&cluster);
     let migrator = shop().observer(move |progress| {
         observer(progress);
-        if seen.fetch_add(1, Ordering::Relaxed) % 5 == 4 {
+        if seen.fetch_add(1, Ordering::Relaxed) % 8 == 7 {
             cutting.inject(Death::Before.fault());
         }
     });
@@ -155,5 +160,32 @@ async fn run_goes_on_by_itself_after_lost_connections() {
     let retries = retries
         .iter()
         .filter(|step| matches!(step, Progress::Retrying(_)));
-    assert!(retries.count() > 5);
+    assert!(retries.count() > 3);
+}
+
+#[tokio::test]
+async fn what_a_killed_run_began_is_taken_over_in_time() {
+    let cluster = cluster().await;
+    // The claim of the first statement is written, and its statement is not.
+    kill(&cluster, 2, Death::Before).await;
+    let claims = "SELECT FROM dsql_migrations WHERE claim IS NOT NULL";
+    assert_eq!(cluster.query(claims).await.unwrap().len(), 1);
+
+    let told = Told::default();
+    let patient = shop()
+        .takeover_after(Duration::from_secs(600))
+        .observer(told.observer());
+    let (cluster, waiting) = (&cluster, "claiming 0001_items.sql:1: statement 1");
+    let run = patient.up(&**cluster);
+    tokio::pin!(run);
+    let aging = async {
+        while told.lines().last().is_none_or(|line| line != waiting) {
+            sleep(Duration::from_millis(1)).await;
+        }
+        let age = "UPDATE dsql_migrations SET applied_at = applied_at - interval '1 hour'";
+        cluster.query(age).await.unwrap();
+    };
+    let (report, ()) = tokio::join!(run, aging);
+    assert_eq!(applied(&report.unwrap()), STATEMENTS);
+    assert_eq!(left(cluster).await, expected());
 }

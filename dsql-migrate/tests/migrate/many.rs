@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use dsql_local::{LocalCluster, SchemaConflicts};
 use dsql_migrate::Outcome;
@@ -15,7 +16,9 @@ async fn at_once(cluster: LocalCluster, migrators: usize) {
     let mut runs = JoinSet::new();
     for _ in 0..migrators {
         let cluster = Arc::clone(&cluster);
-        runs.spawn(async move { shop().up(&*cluster).await });
+        // Nobody dies, and the machine may be slow.
+        let migrator = shop().takeover_after(Duration::from_secs(600));
+        runs.spawn(async move { migrator.up(&*cluster).await });
     }
     let mut applied = BTreeMap::new();
     for run in runs.join_all().await {
