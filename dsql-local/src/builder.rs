@@ -201,8 +201,8 @@ impl Builder {
         self
     }
 
-    /// Applies the migrations of a folder at the start, as `dsql-migrate` does: files `NNNN_name.sql`.
-    /// Defaults to none.
+    /// Applies the migrations of a folder at the start, as `dsql-migrate` does: files
+    /// `NNNN_name.sql`. Defaults to none.
     ///
     /// `Migrator::up(&cluster)` applies migrations of the program itself.
     pub fn migrations(mut self, folder: impl Into<PathBuf>) -> Self {

@@ -90,7 +90,8 @@ impl History {
         let create = format!(
             "CREATE TABLE IF NOT EXISTS {} (name text NOT NULL, statement integer NOT NULL, \
              statements integer NOT NULL, sql text NOT NULL, baseline boolean NOT NULL, \
-             claim text, applied_at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (name, statement))",
+             claim text, applied_at timestamptz NOT NULL DEFAULT now(), \
+             PRIMARY KEY (name, statement))",
             self.table
         );
         let created = client.query_typed(&create, &[]).await;

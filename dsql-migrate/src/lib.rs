@@ -71,6 +71,8 @@ mod run;
 mod settings;
 mod statement;
 
+pub use tokio_postgres;
+
 #[cfg(feature = "conn")]
 pub use self::conn::Session;
 pub use self::connect::{Connect, Lost};
@@ -81,7 +83,6 @@ pub use self::migrator::Migrator;
 pub use self::place::Place;
 pub use self::problem::Problem;
 pub use self::progress::{FileStatus, Outcome, Pending, Progress, Report, Status, Step};
-pub use tokio_postgres;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

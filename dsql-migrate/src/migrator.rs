@@ -88,7 +88,8 @@ impl Migrator {
     ///
     /// - [`Error::Differs`] if the files are not those that were applied.
     /// - [`Error::Statement`] or [`Error::Job`] if a statement failed.
-    /// - [`Error::Connect`], [`Error::History`] or [`Error::Busy`] if the cluster could not be used.
+    /// - [`Error::Connect`], [`Error::History`] or [`Error::Busy`] if the cluster could not be
+    ///   used.
     ///
     /// # Cancel safety
     ///
@@ -118,7 +119,8 @@ impl Migrator {
     ///
     /// - [`Error::NoMigration`] if there is none.
     /// - [`Error::Differs`] if the files are not those that were applied.
-    /// - [`Error::Connect`], [`Error::History`] or [`Error::Busy`] if the cluster could not be used.
+    /// - [`Error::Connect`], [`Error::History`] or [`Error::Busy`] if the cluster could not be
+    ///   used.
     ///
     /// # Cancel safety
     ///

@@ -5,11 +5,11 @@
 //! the service, and conflicts take their place:
 //!
 //! - A statement of DML is in one transaction with its record, whose key is unique.
-//! - DDL runs right after the statement was claimed on the same session. If another migrator changed the
-//!   schema in between, the service fails the DDL with OC001, as the session's catalog is stale:
-//!   [concurrency
-//!   control](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/working-with-concurrency-control.html).
-//!   It is never repeated before the history was read again.
+//! - DDL runs right after the statement was claimed on the same session. If another migrator
+//!   changed the schema in between, the session's catalog is stale, and the service fails the DDL
+//!   with [OC001][occ]. It is never repeated before the history was read again.
+//!
+//! [occ]: https://docs.aws.amazon.com/aurora-dsql/latest/userguide/working-with-concurrency-control.html
 
 use std::borrow::Borrow;
 use std::collections::HashSet;

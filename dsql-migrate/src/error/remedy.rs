@@ -16,7 +16,8 @@ pub(super) fn write(f: &mut fmt::Formatter<'_>, error: &tokio_postgres::Error) -
 fn of(code: &str) -> Option<&'static str> {
     match code {
         "54000" => Some(
-            "a transaction takes at most 3,000 rows, 10 MiB and 5 minutes: write several statements",
+            "a transaction takes at most 3,000 rows, 10 MiB and 5 minutes: write several \
+             statements",
         ),
         "0A000" => Some("the service does not support it: write it differently"),
         "42501" => Some("the role lacks a permission: run migrations as admin"),

@@ -147,8 +147,8 @@ mod tests {
         assert_eq!(
             differences(&shorter, &records),
             [
-                "1_a.sql:1: statement 2 has changed since it was applied; restore it, and write the \
-              change as a new migration\n  - SELECT 2"
+                "1_a.sql:1: statement 2 has changed since it was applied; restore it, and write \
+                 the change as a new migration\n  - SELECT 2"
             ]
         );
     }
