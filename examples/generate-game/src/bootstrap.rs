@@ -226,7 +226,10 @@ impl Progress<'_> {
 
     /// Applies the migrations, each of which is a step.
     async fn migrate(&mut self) -> Result<(), BootstrapError> {
-        let migrator = Migrator::new(migrations()?).history_in("games", "dsql_migrations");
+        // Branches are merged in any order, and every migration here stands alone.
+        let migrator = Migrator::new(migrations()?)
+            .history_in("games", "dsql_migrations")
+            .allow_out_of_order();
         // A connection derefs to the driver's client.
         let report = migrator.up(&**self.connection).await?;
         for step in report.steps {
