@@ -10,7 +10,7 @@ use crate::history::History;
 use crate::migration::{Migration, Migrations};
 use crate::progress::{Progress, Report, Status};
 use crate::run::Run;
-use crate::settings::Settings;
+use crate::settings::{Observer, Settings};
 
 /// Applies migrations to a cluster. Any number of migrators may run at once.
 ///
@@ -74,7 +74,7 @@ impl Migrator {
 
     /// Calls a function with what is done next. Defaults to none.
     pub fn observer(mut self, observer: impl Fn(&Progress) + Send + Sync + 'static) -> Self {
-        self.0.observer = Some(Arc::new(observer));
+        self.0.observer = Some(Observer(Arc::new(observer)));
         self
     }
 

@@ -18,8 +18,12 @@ pub(crate) struct Settings {
     pub(crate) allows_missing: bool,
     pub(crate) allows_out_of_order: bool,
     pub(crate) takeover_after: Duration,
-    pub(crate) observer: Option<Arc<dyn Fn(&Progress) + Send + Sync>>,
+    pub(crate) observer: Option<Observer>,
 }
+
+/// What is called with each step.
+#[derive(Clone)]
+pub(crate) struct Observer(pub(crate) Arc<dyn Fn(&Progress) + Send + Sync>);
 
 impl Settings {
     pub(crate) fn new(migrations: Migrations) -> Self {
@@ -34,7 +38,7 @@ impl Settings {
     }
 
     pub(crate) fn notice(&self, progress: Progress) {
-        if let Some(observer) = &self.observer {
+        if let Some(Observer(observer)) = &self.observer {
             observer(&progress);
         }
     }
