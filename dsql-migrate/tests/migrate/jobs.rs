@@ -1,5 +1,6 @@
 //! Background jobs: indexes and constraints.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use dsql_local::LocalCluster;
@@ -56,20 +57,22 @@ async fn index_of_a_killed_run_is_waited_for() {
     let _first = Migrator::new(files.clone()).up(&*cluster).await.unwrap();
     let index_before = forget_index(&cluster, "processing").await;
 
-    let migrator = Migrator::new(files);
-    let (resumed, ()) = tokio::join!(migrator.up(&*cluster), async {
-        let waiting = "SELECT FROM pg_stat_activity WHERE query LIKE 'CALL %wait_for_job%'";
-        while cluster.query(waiting).await.unwrap().is_empty() {
-            sleep(Duration::from_millis(1)).await;
-        }
-        for ending in [
-            "UPDATE pg_index SET indisvalid = true WHERE NOT indisvalid",
-            "UPDATE pg_toast.dsql_jobs SET status = 'completed'",
-        ] {
-            cluster.query(ending).await.unwrap();
-        }
+    let resumed = tokio::spawn({
+        let cluster = Arc::clone(&cluster);
+        async move { Migrator::new(files).up(&*cluster).await }
     });
-    assert_eq!(applied(&resumed.unwrap()), 1);
+    let waiting = "SELECT FROM pg_stat_activity WHERE query LIKE 'CALL %wait_for_job%'";
+    while cluster.query(waiting).await.unwrap().is_empty() {
+        assert!(!resumed.is_finished(), "it must wait");
+        sleep(Duration::from_millis(1)).await;
+    }
+    for ending in [
+        "UPDATE pg_index SET indisvalid = true WHERE NOT indisvalid",
+        "UPDATE pg_toast.dsql_jobs SET status = 'completed'",
+    ] {
+        cluster.query(ending).await.unwrap();
+    }
+    assert_eq!(applied(&resumed.await.unwrap().unwrap()), 1);
     assert_eq!(
         index(&cluster).await,
         index_before,
