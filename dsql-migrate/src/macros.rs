@@ -3,7 +3,7 @@
 /// Embeds files when the program is compiled. Paths are relative to the source file. Returns what
 /// [`Migrations::parse`](crate::Migrations::parse) does.
 ///
-/// ```ignore
+/// ```text
 /// let migrations = dsql_migrate::migrations![
 ///     "../migrations/0001_games.sql",
 ///     "../migrations/0002_titles.sql",
