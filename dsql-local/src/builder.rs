@@ -1,27 +1,29 @@
 //! The settings of a cluster, and its start. Returns a [`LocalCluster`].
 
+mod listen;
+mod names;
+
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::net::TcpListener;
+use dsql_migrate::{Migrations, Migrator};
 use tokio::sync::watch;
 
+use self::listen::listen;
 use crate::conflict::{Registry, Schema, SchemaConflicts};
 use crate::engine::Engine;
 use crate::faults::Faults;
 use crate::iam::clock::Clock;
 use crate::iam::identity::{ACCOUNT, Action, Directory, Identity};
 use crate::local::{CA_FILE, LocalCluster};
-use crate::random;
 use crate::saved::Saved;
 use crate::server::admission::{Admission, Quotas, WakeUp};
 use crate::server::certificate::Certificates;
 use crate::server::cluster::Cluster;
 use crate::server::host::Hosts;
-use crate::server::listener;
 use crate::server::log::Log;
 use crate::server::uptime::Uptime;
 use crate::start_error::StartError;
@@ -44,6 +46,7 @@ pub struct Builder {
     session_limit: Duration,
     quotas: Quotas,
     certificate_end: Option<SystemTime>,
+    migrations: Option<PathBuf>,
 }
 
 impl LocalCluster {
@@ -83,6 +86,7 @@ impl Default for Builder {
             session_limit: Duration::from_secs(3_600),
             quotas: Quotas::default(),
             certificate_end: None,
+            migrations: None,
         }
     }
 }
@@ -198,25 +202,13 @@ impl Builder {
         self
     }
 
-    /// Returns the cluster's ID and Region.
-    fn names(&self, saved: Option<&Saved>) -> Result<(String, String), StartError> {
-        let pick = |asked: &Option<String>, saved: Option<&String>| match (asked, saved) {
-            (Some(asked), Some(saved)) if asked != saved => Err(StartError::OtherCluster {
-                kept: saved.clone(),
-                asked: asked.clone(),
-            }),
-            (Some(name), _) | (None, Some(name)) => Ok(Some(name.to_owned())),
-            (None, None) => Ok(None),
-        };
-        let id = pick(&self.id, saved.map(|saved| &saved.id))?
-            .unwrap_or_else(|| random::text(ID_LENGTH, CLUSTER_ID));
-        let region = pick(&self.region, saved.map(|saved| &saved.region))?
-            .unwrap_or_else(|| "us-east-1".to_owned());
-        let is_id = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
-        match id.len() == ID_LENGTH && id.bytes().all(is_id) {
-            true => Ok((id, region)),
-            false => Err(StartError::Id { id }),
-        }
+    /// Applies the migrations of a folder at the start, as `dsql-migrate` does: files
+    /// `NNNN_name.sql`. Defaults to none.
+    ///
+    /// `Migrator::up(&cluster)` applies migrations of the program itself.
+    pub fn migrations(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.migrations = Some(folder.into());
+        self
     }
 
     /// Starts the cluster and its engine.
@@ -229,6 +221,17 @@ impl Builder {
     ///
     /// Dropping the future stops what was started.
     pub async fn start(self) -> Result<LocalCluster, StartError> {
+        // Before the engine, which takes longer.
+        let migrations = self.migrations.as_ref().map(Migrations::from_folder);
+        let migrator = migrations.transpose()?.map(Migrator::new);
+        let cluster = self.launch().await?;
+        if let Some(migrator) = migrator {
+            let _applied = migrator.up(&cluster).await?;
+        }
+        Ok(cluster)
+    }
+
+    async fn launch(self) -> Result<LocalCluster, StartError> {
         let saved = match &self.data_dir {
             Some(folder) => Saved::load(folder).map_err(|source| StartError::Saved {
                 folder: folder.clone(),
@@ -236,7 +239,7 @@ impl Builder {
             })?,
             None => None,
         };
-        let (cluster_id, region) = self.names(saved.as_ref())?;
+        let (cluster_id, region) = names::of(&self.id, &self.region, saved.as_ref())?;
         let data_dir = self.data_dir.clone();
         let engine = tokio::task::spawn_blocking(move || Engine::start(data_dir.as_deref()))
             .await
@@ -279,7 +282,7 @@ impl Builder {
                 return Err(StartError::PeerRegion { region });
             }
             Some(peer_region) => {
-                let hosts = Hosts::new(peer_id(&cluster_id), peer_region, None);
+                let hosts = Hosts::new(names::of_peer(&cluster_id), peer_region, None);
                 let authority = &certificates.authority;
                 let certificates =
                     Certificates::for_hosts(&hosts, Some(authority), self.certificate_end)?;
@@ -337,48 +340,3 @@ struct Shared {
     conflicts: Registry,
     engine: Arc<Engine>,
 }
-
-/// Starts to accept connections.
-fn listen(
-    cluster: Cluster,
-    certificates: Certificates,
-    admin: Identity,
-    address: SocketAddr,
-    engine: Arc<Engine>,
-    peer: Option<Box<LocalCluster>>,
-) -> Result<LocalCluster, StartError> {
-    let cluster = Arc::new(cluster);
-    let failed = |source| StartError::Listen { address, source };
-    let listener = std::net::TcpListener::bind(address).map_err(failed)?;
-    listener.set_nonblocking(true).map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
-    // The listener must be registered with the engine's runtime, not with the caller's.
-    let accepting = {
-        let _runtime = engine.runtime().enter();
-        let listener = TcpListener::from_std(listener).map_err(failed)?;
-        tokio::spawn(listener::listen(listener, cluster.clone())).abort_handle()
-    };
-    Ok(LocalCluster {
-        cluster,
-        certificates,
-        admin,
-        address,
-        listener: accepting,
-        peer,
-        engine,
-    })
-}
-
-/// The ID of the cluster in its other Region. It follows from the first, so that it stays the same
-/// with the same data folder.
-fn peer_id(id: &str) -> String {
-    let next = |c: u8| match c {
-        b'z' => 'a',
-        b'9' => '0',
-        c => char::from(c + 1),
-    };
-    id.bytes().map(next).collect()
-}
-
-const ID_LENGTH: usize = 26;
-const CLUSTER_ID: &[u8] = b"abcdefghijklmnopqrstuvwxyz234567";

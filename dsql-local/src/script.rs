@@ -1,8 +1,9 @@
-//! Runs a script as `admin`, over TLS with a token, like any client. The binary's `--init` uses it.
+//! Runs scripts and migrations as `admin`, over TLS with a token, like any client.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use dsql_migrate::Connect;
 use rustls::crypto::ring;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
@@ -30,6 +31,16 @@ impl LocalCluster {
     /// Some of the statements may have run when the future is dropped.
     pub async fn run_script(&self, sql: &str) -> Result<(), ScriptError> {
         run(self, sql).await
+    }
+}
+
+/// Migrations run as `admin`.
+impl Connect for &LocalCluster {
+    type Session = Client;
+    type Error = ScriptError;
+
+    async fn connect(&self) -> Result<Client, ScriptError> {
+        connect(self).await
     }
 }
 

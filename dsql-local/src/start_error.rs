@@ -59,6 +59,9 @@ pub enum StartError {
         /// The system's error.
         source: std::io::Error,
     },
+    /// The [`migrations`](crate::Builder::migrations) could not be applied.
+    #[error("{}", .0.chain())]
+    Migrations(#[from] dsql_migrate::Error),
     /// The certificate could not be issued: the Region does not make a valid host name.
     #[error("could not issue a certificate for this Region: {0}")]
     Certificate(#[from] rcgen::Error),

@@ -298,6 +298,28 @@ fn a_failing_init_statement_is_named() {
 }
 
 #[test]
+fn migrations_of_an_init_folder_are_applied_once() {
+    let kept = tempfile::tempdir_in("/tmp").unwrap();
+    let folder = kept.path().join("migrations");
+    std::fs::create_dir(&folder).unwrap();
+    let migration = "CREATE TABLE IF NOT EXISTS t (id int); INSERT INTO t VALUES (1);";
+    std::fs::write(folder.join("0001_t.sql"), migration).unwrap();
+    let data = kept.path().join("cluster");
+    let data = data.to_str().unwrap();
+    let options = ["--data", data, "--init", folder.to_str().unwrap()];
+    for count in ["1", "1"] {
+        let counted = exec(&options, &["psql", "-XAtc", "SELECT count(*) FROM t"]);
+        assert_eq!(text(&counted.stdout), count, "{}", text(&counted.stderr));
+    }
+    std::fs::write(folder.join("0002_t.sql"), "INSERT INTO t VALUES (2)").unwrap();
+    let counted = exec(&options, &["psql", "-XAtc", "SELECT count(*) FROM t"]);
+    assert_eq!(text(&counted.stdout), "2");
+    std::fs::write(folder.join("0003_t.sql"), "DROP TABLE t").unwrap();
+    let refused = exec(&options, &["true"]);
+    assert!(text(&refused.stderr).contains("0003_t.sql:1: statement 1"));
+}
+
+#[test]
 fn env_files_have_the_variables_that_clients_read() {
     let ready = tempfile::tempdir().unwrap();
     let ready = ready.path().join("ready");

@@ -2,7 +2,7 @@
 //!
 //! Safe to repeat at every deploy, also after a run that was killed or beside another run. DSQL
 //! wants each DDL statement in a transaction of its own, so nothing here is atomic as a whole:
-//! every statement is idempotent, and recorded afterwards.
+//! `dsql-migrate` applies the migrations, and every other statement is idempotent.
 
 mod grantee;
 
@@ -13,6 +13,7 @@ use dsql_conn::tokio_postgres::Row;
 use dsql_conn::tokio_postgres::error::SqlState;
 use dsql_conn::tokio_postgres::types::{ToSql, Type};
 use dsql_conn::{Config, Connection, Error, Reason, RetryPolicy, retry};
+use dsql_migrate::{Migrations, Migrator};
 pub use grantee::{Grantee, RoleArn, RoleName};
 use tokio::time::sleep;
 
@@ -62,19 +63,7 @@ pub async fn bootstrap(
             include_str!("../schema/schema.sql"),
         )
         .await?;
-    progress
-        .create(
-            "table games.migrations",
-            (
-                "SELECT FROM pg_tables WHERE schemaname = 'games' AND tablename = 'migrations'",
-                &[],
-            ),
-            include_str!("../schema/migrations.sql"),
-        )
-        .await?;
-    for (name, statement) in MIGRATIONS {
-        progress.migrate(name, statement).await?;
-    }
+    progress.migrate().await?;
 
     let privileges = [
         "USAGE ON SCHEMA games",
@@ -148,6 +137,9 @@ pub enum BootstrapError {
     /// Not a [`RoleArn`].
     #[error("{0:?} is not of the form arn:aws:iam::123456789012:role/name")]
     RoleArn(String),
+    /// The migrations could not be applied.
+    #[error("the migrations failed, run bootstrap again when the cause is gone")]
+    Migrations(#[from] dsql_migrate::Error),
     /// The cluster refused, or became unreachable.
     #[error("{what} failed, run bootstrap again when the cause is gone")]
     Statement {
@@ -232,70 +224,23 @@ impl Progress<'_> {
         self.note(format!("role {role}"), created)
     }
 
-    /// Applies a migration and records it afterwards, in another transaction. One that was killed
-    /// in between is applied twice, which its `IF NOT EXISTS` allows.
-    async fn migrate(&mut self, name: &str, statement: &str) -> Result<(), BootstrapError> {
-        const RECORDED: &str = "SELECT FROM games.migrations WHERE name = $1";
-        const RECORD: &str =
-            "INSERT INTO games.migrations (name) VALUES ($1) ON CONFLICT DO NOTHING";
-
-        let applied = async {
-            let name = [(&name as _, Type::TEXT)];
-            if !self.query(RECORDED, &name).await?.is_empty() {
-                return Ok(Outcome::Present);
-            }
-            loop {
-                self.define(statement).await?;
-                if self.finish_indexes().await? {
-                    break;
-                }
-            }
-            self.query(RECORD, &name).await?;
-            Ok(Outcome::Created)
-        };
-        let applied = applied.await;
-        self.note(format!("migration {name}"), applied)
-    }
-
-    /// Waits for all indexes under construction, whichever run started them: `IF NOT EXISTS` skips
-    /// an index of an earlier, killed run, whatever its state. Drops those whose construction
-    /// failed, and returns whether there were none.
-    async fn finish_indexes(&mut self) -> Result<bool, Error> {
-        let unfinished = self.invalid_indexes().await?;
-        if unfinished.is_empty() {
-            return Ok(true);
+    /// Applies the migrations, each of which is a step.
+    async fn migrate(&mut self) -> Result<(), BootstrapError> {
+        // Branches are merged in any order, and every migration here stands alone.
+        let migrator = Migrator::new(migrations()?)
+            .history_in("games", "dsql_migrations")
+            .allow_out_of_order();
+        // A connection derefs to the driver's client.
+        let report = migrator.up(&**self.connection).await?;
+        for step in report.steps {
+            let what = format!("migration {}", step.place.name);
+            let outcome = match step.outcome {
+                dsql_migrate::Outcome::Applied => Outcome::Created,
+                _ => Outcome::Present,
+            };
+            self.steps.push(Step { what, outcome });
         }
-        // After the indexes, which have their jobs from the start. Some jobs may have ended long
-        // ago.
-        for job in self.query("SELECT job_id FROM sys.jobs", &[]).await? {
-            match self.connection.wait_for_job(job.try_get(0)?).await {
-                Ok(()) | Err(Error::JobFailed { .. }) => {}
-                // The job has ended and was removed since.
-                Err(error) if error.code() == Some(&SqlState::NO_DATA_FOUND) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        let mut failed = self.invalid_indexes().await?;
-        failed.retain(|index| unfinished.contains(index));
-        for index in &failed {
-            self.define(&format!("DROP INDEX IF EXISTS {index}"))
-                .await?;
-        }
-        Ok(failed.is_empty())
-    }
-
-    /// Returns the names of the invalid indexes, quoted for SQL.
-    async fn invalid_indexes(&self) -> Result<Vec<String>, Error> {
-        let rows = self.query(
-            "SELECT quote_ident(nspname) || '.' || quote_ident(relname)
-             FROM pg_index
-             JOIN pg_class ON pg_class.oid = indexrelid
-             JOIN pg_namespace ON pg_namespace.oid = relnamespace
-             WHERE nspname = 'games' AND NOT indisvalid",
-            &[],
-        );
-        let names = rows.await?.into_iter().map(|row| row.try_get(0));
-        Ok(names.collect::<Result<_, _>>()?)
+        Ok(())
     }
 
     /// Runs the statement unconditionally.
@@ -304,13 +249,12 @@ impl Progress<'_> {
         self.note(what, done.map(|()| Outcome::Granted))
     }
 
-    /// Runs a DDL statement, and waits for its job if it builds an index.
+    /// Runs a DDL statement.
     async fn define(&mut self, statement: &str) -> Result<(), Error> {
         let mut repeats = 0..MAX_REPEATS;
         loop {
             match self.connection.execute_ddl(statement).await {
-                Ok(Some(job)) => return self.connection.wait_for_job(&job).await,
-                Ok(None) => return Ok(()),
+                Ok(_) => return Ok(()),
                 // No statement here can violate a constraint of the schema. Two runs that create
                 // the same thing at once conflict in the catalog, whose constraints PostgreSQL
                 // reports as any other. The next attempt finds the other run's work.
@@ -335,25 +279,15 @@ impl Progress<'_> {
     }
 }
 
-/// In the order of application. A name is never reused.
-const MIGRATIONS: [(&str, &str); 4] = [
-    (
-        "0001_games",
-        include_str!("../schema/migrations/0001_games.sql"),
-    ),
-    (
-        "0002_games_newest",
-        include_str!("../schema/migrations/0002_games_newest.sql"),
-    ),
-    (
-        "0003_games_version",
-        include_str!("../schema/migrations/0003_games_version.sql"),
-    ),
-    (
-        "0004_games_outcomes",
-        include_str!("../schema/migrations/0004_games_outcomes.sql"),
-    ),
-];
+/// Embeds the migrations. Each has one statement: the steps are named after the files.
+fn migrations() -> Result<Migrations, dsql_migrate::Error> {
+    dsql_migrate::migrations![
+        "../schema/migrations/0001_games.sql",
+        "../schema/migrations/0002_games_newest.sql",
+        "../schema/migrations/0003_games_version.sql",
+        "../schema/migrations/0004_games_outcomes.sql",
+    ]
+}
 
 const MAX_REPEATS: u32 = 5;
 
@@ -364,17 +298,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn schema_files_are_one_idempotent_statement_each() {
-        let files = [
-            include_str!("../schema/schema.sql"),
-            include_str!("../schema/migrations.sql"),
-        ];
-        for statement in files
-            .into_iter()
-            .chain(MIGRATIONS.map(|(_, statement)| statement))
-        {
-            assert!(!statement.contains(';'), "{statement}");
-            assert!(statement.contains("IF NOT EXISTS"), "{statement}");
-        }
+    fn every_file_of_the_folder_is_embedded() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/schema/migrations");
+        let embedded = migrations().unwrap();
+        assert_eq!(embedded, Migrations::from_folder(folder).unwrap());
     }
 }

@@ -33,8 +33,9 @@ pub(crate) struct ClusterOptions {
     /// keys. Without it everything is removed at the end.
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
-    /// SQL to run as admin after the start; with --data only at the first start.
-    #[arg(long, value_name = "FILE")]
+    /// SQL to run as admin after the start: a file, with --data only at the first start, or a
+    /// folder of migrations `NNNN_name.sql`, as dsql-migrate applies them.
+    #[arg(long, value_name = "FILE|FOLDER")]
     init: Option<PathBuf>,
     /// Suffix of the Region's PrivateLink domain, to accept its host names as well.
     #[arg(long, value_name = "SUFFIX")]
@@ -77,7 +78,8 @@ impl ClusterOptions {
             .as_ref()
             .is_none_or(|folder| !folder.join("cluster.json").exists());
         let cluster = self.builder().start().await?;
-        if let Some(path) = self.init.as_ref().filter(|_| is_first_start) {
+        let script = self.init.as_ref().filter(|path| !path.is_dir());
+        if let Some(path) = script.filter(|_| is_first_start) {
             let script = std::fs::read_to_string(path).map_err(|source| Error::File {
                 path: path.clone(),
                 source,
@@ -112,6 +114,9 @@ impl ClusterOptions {
         }
         if let Some(folder) = &self.data {
             builder = builder.data_dir(folder);
+        }
+        if let Some(folder) = self.init.as_ref().filter(|path| path.is_dir()) {
+            builder = builder.migrations(folder);
         }
         if let Some(suffix) = &self.private_link {
             builder = builder.private_link(suffix);

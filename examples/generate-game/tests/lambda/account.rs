@@ -84,7 +84,7 @@ impl Account {
         let sql = "SELECT (SELECT count(*) FROM pg_namespace WHERE nspname = 'games'),
                           (SELECT count(*) FROM pg_tables WHERE schemaname = 'games'),
                           (SELECT count(*) FROM pg_indexes WHERE indexname = 'games_newest'),
-                          (SELECT count(*) FROM games.migrations),
+                          (SELECT count(*) FROM games.dsql_migrations),
                           (SELECT count(*) FROM pg_roles WHERE rolname = 'game' AND rolcanlogin),
                           (SELECT string_agg(pg_role_name || ' ' || arn, ', ')
                            FROM sys.iam_pg_role_mappings),
@@ -135,7 +135,7 @@ impl Account {
     /// state.
     pub(crate) async fn forget_index(&self, job: &str) {
         for statement in [
-            "DELETE FROM games.migrations WHERE name = '0002_games_newest'",
+            "DELETE FROM games.dsql_migrations WHERE name = '0002_games_newest'",
             "UPDATE pg_index SET indisvalid = false
              WHERE indexrelid = 'games.games_newest'::regclass",
             &format!("UPDATE pg_toast.dsql_jobs SET status = '{job}'"),
@@ -154,8 +154,8 @@ impl Account {
 
     /// Returns how many migrations are recorded.
     pub(crate) async fn migrations(&self) -> usize {
-        let rows = self.cluster.query("SELECT FROM games.migrations").await;
-        rows.unwrap().len()
+        let sql = "SELECT FROM games.dsql_migrations WHERE claim IS NULL";
+        self.cluster.query(sql).await.unwrap().len()
     }
 
     /// Returns how many statements each connection of the Lambda has sent.

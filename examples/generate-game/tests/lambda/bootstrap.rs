@@ -95,7 +95,7 @@ async fn migration_without_its_record_is_applied_again() {
     let saved = body(games.call("POST", "/games", "").await);
     let mut admin = account.admin().await;
     admin
-        .batch_execute("DELETE FROM games.migrations")
+        .batch_execute("DELETE FROM games.dsql_migrations")
         .await
         .unwrap();
 

@@ -89,7 +89,7 @@ async fn the_sweeper_may_do_nothing_else() {
     for statement in [
         "SELECT FROM games",
         "DELETE FROM games",
-        "SELECT FROM migrations",
+        "SELECT FROM dsql_migrations",
         "INSERT INTO outcomes (id, committed, at) VALUES (gen_random_uuid(), true, now())",
         "UPDATE outcomes SET committed = false",
     ] {
