@@ -2,7 +2,9 @@
 //! `Cargo.toml`, because all crates of a program share one tokio-postgres 0.7.
 //!
 //! ```toml
-//! tokio-postgres = { version = "0.7", features = ["with-chrono-0_4", "with-serde_json-1", "with-uuid-1"] }
+//! [dependencies.tokio-postgres]
+//! version = "0.7"
+//! features = ["with-chrono-0_4", "with-serde_json-1", "with-uuid-1"]
 //! ```
 
 use chrono::{DateTime, Utc};

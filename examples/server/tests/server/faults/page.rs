@@ -121,8 +121,8 @@ $ DSQL_WRITE_RUN=1 cargo test -p server a_run_under_faults
 
 ## Requests
 
-The pool has one connection, and a peer in a second Region. `POST` is a transaction with an outcome table;
-`GET` is a read that is repeated if its connection is lost.
+The pool has one connection, and a peer in a second Region. `POST` is a transaction with an outcome
+table; `GET` is a read that is repeated if its connection is lost.
 
 | what happened meanwhile | request | status | `Retry-After` |
 |---|---|--:|--:|

@@ -12,19 +12,19 @@ pub(crate) fn svg(spans: &[SpanData], title: &str) -> String {
     spans.sort_by_key(|span| (span.start_time, std::cmp::Reverse(span.end_time)));
     let scale = Scale::of(&spans);
     let height = TOP + ROW * spans.len() as f64 + 24.0;
+    let size = format!(r#"width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}""#);
     let mut text = format!(
-        r##"<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}" role="img" aria-labelledby="title" font-family="sans-serif" font-size="12">
+        r##"<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-labelledby="title">
 <title id="title">A request that met {title}</title>
-<rect x="0.5" y="0.5" width="{}" height="{}" rx="8" fill="#fff" stroke="#ccd"/>
-"##,
-        WIDTH - 1.0,
-        height - 1.0,
+<rect width="100%" height="100%" rx="8" fill="#fff"/>
+<g font-family="sans-serif" font-size="12">
+"##
     );
     for (row, span) in spans.iter().enumerate() {
         let depth = depth(span, &spans);
         bar(&mut text, &scale, span, TOP + ROW * row as f64, depth).unwrap();
     }
-    text.push_str("</svg>\n");
+    text.push_str("</g>\n</svg>\n");
     text
 }
 
