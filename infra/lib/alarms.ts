@@ -98,6 +98,24 @@ export class Alarms extends Construct {
       threshold: 1,
       evaluationPeriods: 1,
     });
+    this.alarm("PoolWait", game.pool.wait.with({ period: PERIOD }), {
+      alarmDescription:
+        "The slowest 1 % of the requests waited over 1 s for a connection, for 15 minutes. The log's events of dsql_conn at DEBUG tell where the time goes.",
+      threshold: 1,
+      evaluationPeriods: 3,
+    });
+    this.alarm("FailedConnects", game.pool.failed.with({ period: PERIOD }), {
+      alarmDescription:
+        "Connections could not be opened for 15 minutes, at least 10 attempts in each 5. `error.type` beside `dsql.connects` in the log is the cause; docs/what-went-wrong.md has the remedy.",
+      threshold: 10,
+      evaluationPeriods: 3,
+    });
+    this.alarm("UnknownCommits", game.pool.unknownCommits.with({ period: PERIOD }), {
+      alarmDescription:
+        "A reply to COMMIT was lost, and the outcome table could not be read: a game may have been saved although its client got 503.",
+      threshold: 1,
+      evaluationPeriods: 1,
+    });
     this.alarm("QueryTimeouts", clusterMetric(cluster, "QueryTimeouts", PERIOD), {
       alarmDescription:
         "The cluster stopped statements that took too long: a missing index, or a table that has grown.",

@@ -34,7 +34,11 @@ export class GameDashboard extends Construct {
             handler.metricThrottles(),
             handler.metricErrors(),
           ]),
-          graph("Connections", [game.refusals, game.retried]),
+          graph("Connections", [game.pool.opened, game.pool.failed, game.refusals, game.retried]),
+        ],
+        [
+          graph("Time for connections, in seconds", [game.pool.wait, game.pool.create]),
+          graph("Conflicts and lost commits", [game.pool.conflicts, game.pool.unknownCommits]),
         ],
         [
           graph("Transactions", [

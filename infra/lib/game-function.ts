@@ -6,6 +6,7 @@ import { Construct } from "constructs";
 import type { ClusterReference } from "./cluster.ts";
 import type { Execution } from "./execution.ts";
 import type { FunctionNetwork } from "./network.ts";
+import { PoolMetrics } from "./pool-metrics.ts";
 import { RustFunction } from "./rust-function.ts";
 
 export interface GameFunctionProps {
@@ -49,6 +50,7 @@ export class GameFunction extends Construct {
   readonly refusals: Metric;
   /** Requests that needed more than one attempt. */
   readonly retried: Metric;
+  readonly pool: PoolMetrics;
 
   constructor(scope: Construct, id: string, props: GameFunctionProps) {
     super(scope, id);
@@ -85,6 +87,8 @@ export class GameFunction extends Construct {
       reservedConcurrentExecutions:
         reservedConcurrency === "none" ? undefined : reservedConcurrency,
     });
+
+    this.pool = new PoolMetrics(this.function);
 
     this.version = this.function.currentVersion;
     this.live = new Alias(this, "Live", { aliasName: "live", version: this.version });

@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { found, functionOf, GAME, only, SWEEP, Synthesis } from "./support/synthesis.ts";
 
 const synthesis = new Synthesis({ GAME_ALARM_EMAIL: "ops@example.com" });
 const { api, functions, storage } = synthesis;
 
-test("there are alarms for errors, latency, throttles, refusals, the sweep and the cluster", () => {
+test("there are alarms for errors, latency, throttles, connections, the sweep and the cluster", () => {
   const [game] = functionOf(functions, GAME);
   const [sweep] = functionOf(functions, SWEEP);
   const [topic] = only(api, "AWS::SNS::Topic");
@@ -37,6 +38,9 @@ test("there are alarms for errors, latency, throttles, refusals, the sweep and t
     [["Latency", "p99", "generate-game-prod"]],
     [["Throttles", "Sum", { Ref: game }]],
     [[refusals, "Sum", undefined]],
+    [["db.client.connection.wait_time", "p99", { Ref: game }]],
+    [["dsql.connects", "Sum", { Ref: game }]],
+    [["dsql.lost_commits", "Sum", { Ref: game }]],
     [["QueryTimeouts", "Sum", identifier]],
     [
       ["OccConflicts", "Sum", identifier],
@@ -101,10 +105,29 @@ test("the dashboard shows the API, the function, its connections and the cluster
   for (const metric of [
     ...["Count", "4XXError", "5XXError", "Latency"],
     ...["ConcurrentExecutions", "Throttles", "Errors"],
-    ...["-Refusals", "-Retried"],
+    ...["-Refusals", "-Retried", "wait_time", "create_time"],
+    ...["dsql.connects", "dsql.retries", "dsql.lost_commits"],
     ...["TotalTransactions", "OccConflicts", "TotalDPU", "QueryTimeouts", "CommitLatency"],
   ]) {
     assert.ok(body.includes(`${metric}\\"`) || body.includes(`${metric}\\\\"`), metric);
+  }
+});
+
+test("the metrics of the pool are those that the program writes", () => {
+  const program = readFileSync(
+    new URL("../../examples/generate-game/src/emf.rs", import.meta.url),
+    "utf8",
+  );
+  const pool = Object.values(found(api, "AWS::CloudWatch::Alarm"))
+    .flatMap(({ Properties }) => Properties.Metrics ?? [])
+    .flatMap(({ MetricStat }) => (MetricStat ? [MetricStat.Metric] : []))
+    .filter(({ Namespace, Dimensions }) => Namespace === "GenerateGame" && Dimensions);
+  assert.equal(pool.length, 3);
+  for (const { MetricName, Dimensions } of pool) {
+    assert.ok(program.includes(`"${MetricName}"`), MetricName);
+    for (const { Name } of Dimensions) {
+      assert.ok(program.includes(`"${Name}"`), Name);
+    }
   }
 });
 

@@ -1,7 +1,7 @@
 //! Tells how far an opening has got, for callers whose deadline passes before its own.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -18,6 +18,8 @@ struct State {
     step: AtomicU8,
     stages: Stages,
     last_failure: Mutex<Option<ConnectError>>,
+    /// The failed attempts of this opening, and of the one in the other Region.
+    failures: Arc<AtomicU32>,
     /// Signals a failed attempt.
     failed: Notify,
 }
@@ -34,6 +36,14 @@ pub(super) enum Step {
 }
 
 impl Progress {
+    /// The progress of an opening in the other Region, whose attempts count here, too.
+    pub(super) fn in_other_region(&self) -> Self {
+        Self(Arc::new(State {
+            failures: Arc::clone(&self.0.failures),
+            ..State::default()
+        }))
+    }
+
     pub(super) fn enter(&self, step: Step) {
         self.0.step.store(step as u8, Ordering::Relaxed);
         self.0.stages.enter(step.as_str());
@@ -47,6 +57,7 @@ impl Progress {
     pub(super) fn failed(&self, error: &ConnectError) {
         self.ended();
         *self.last() = Some(error.clone());
+        self.0.failures.fetch_add(1, Ordering::Relaxed);
         self.0.failed.notify_one();
     }
 
@@ -63,6 +74,11 @@ impl Progress {
     /// Why the last completed attempt failed.
     pub(crate) fn last_failure(&self) -> Option<ConnectError> {
         self.last().clone()
+    }
+
+    /// How many attempts failed, in both Regions.
+    pub(crate) fn failures(&self) -> u32 {
+        self.0.failures.load(Ordering::Relaxed)
     }
 
     fn last(&self) -> MutexGuard<'_, Option<ConnectError>> {

@@ -45,7 +45,8 @@ impl Regions {
             let opened = self.home.open(progress, within).await?;
             return Ok((opened, Place::Home));
         };
-        let (opened, place) = self.either(failover.serving(), progress, within).await?;
+        let opened = self.either(failover.serving(), progress, within).await;
+        let (opened, place) = opened.map_err(|error| error.tried(progress.failures()))?;
         if failover.served(place, self.home.config.now(), rand::random()) {
             self.moved(place);
         }
@@ -72,7 +73,7 @@ impl Regions {
             () = self.is_slow(progress) => None,
         };
         let left = within.saturating_sub(began.elapsed());
-        let other_progress = Progress::default();
+        let other_progress = progress.in_other_region();
         let other = self.connector(first.other());
         let mut other_opening = pin!(other.open(&other_progress, left));
         let mut other_failed = None;

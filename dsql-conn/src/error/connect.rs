@@ -21,7 +21,7 @@ pub struct ConnectError {
     failure: Arc<Failure>,
     /// What happened in the other Region.
     elsewhere: Option<Arc<Failure>>,
-    /// The attempts of all openings that the call started, if that is more than one opening.
+    /// The attempts of all openings that the call started, in both Regions.
     attempts: u32,
 }
 
@@ -97,7 +97,7 @@ impl ConnectError {
         self
     }
 
-    /// Counts the attempts of all openings of one call, at least those of this one.
+    /// Counts the failed attempts of all openings of one call, at least those of this one.
     pub(crate) fn tried(mut self, attempts: u32) -> Self {
         self.attempts = self.attempts.max(attempts);
         self
@@ -118,8 +118,8 @@ impl ConnectError {
         &self.failure.user
     }
 
-    /// Returns the number of attempts, at least 1. A checkout counts those of every opening that it
-    /// started.
+    /// Returns the number of attempts, at least 1: those in both Regions, and for a checkout those
+    /// of every opening that it started.
     pub fn attempts(&self) -> u32 {
         self.attempts
     }

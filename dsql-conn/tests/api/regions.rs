@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use dsql_conn::{Builder, Config, ConfigError, Outcomes, Peer, Pool, Reason, RetryPolicy};
+use dsql_conn::{Builder, Config, ConfigError, Error, Outcomes, Peer, Pool, Reason, RetryPolicy};
 use dsql_local::{Direction, Effect, Fault, LocalCluster, Refusal, Stage};
 
 use crate::support::{self, Clock};
@@ -144,6 +144,34 @@ async fn an_error_names_both_regions() {
     let text = error.to_string();
     for cluster in [&regions.home, regions.peer()] {
         assert!(text.contains(cluster.endpoint()), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn an_error_counts_the_attempts_in_both_regions() {
+    let regions = Regions::start().await;
+    let cut = || Fault::at(Stage::Accept, Effect::Cut).always();
+    regions.home.inject(cut());
+    regions.peer().inject(cut());
+    let config = regions.config().connect_timeout(Duration::from_secs(2));
+    let pool = support::builder(config.clone()).max_size(1).build();
+    let accepted = || regions.home.counts().accepted + regions.peer().counts().accepted;
+    for by_pool in [false, true] {
+        let before = accepted();
+        let opened = match by_pool {
+            true => pool.get().await.map(drop),
+            false => config.connect().await.map(drop),
+        };
+        let error = opened.unwrap_err();
+        let Error::Connect(error) = &error else {
+            panic!("{error}");
+        };
+        let accepted = accepted() - before;
+        // The deadline may end the last attempt in each Region before it has failed.
+        let counted = u64::from(error.attempts());
+        assert!(counted <= accepted && counted + 2 >= accepted, "{error}");
+        let tried = format!("tried {counted} times");
+        assert!(counted < 2 || error.to_string().contains(&tried), "{error}");
     }
 }
 

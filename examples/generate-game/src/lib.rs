@@ -9,6 +9,11 @@
 
 pub mod bootstrap;
 pub mod caller;
+#[cfg(feature = "emf")]
+pub mod emf;
+#[cfg(not(feature = "emf"))]
+#[path = "no_emf.rs"]
+pub mod emf;
 pub mod etag;
 pub mod game;
 pub mod http;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use dsql_conn::{Config, ConfigError, Pool};
+use generate_game::emf::Metrics;
 use generate_game::{http, log, route};
 use lambda_http::tower::ServiceExt;
 use lambda_http::{Adapter, LambdaEvent, Request, lambda_runtime, service_fn};
@@ -13,6 +14,13 @@ use lambda_http::{Adapter, LambdaEvent, Request, lambda_runtime, service_fn};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     log::start();
+    let metrics = match Metrics::start() {
+        Ok(metrics) => metrics,
+        Err(error) => {
+            log::failure("cannot start", None, &*error);
+            return ExitCode::FAILURE;
+        }
+    };
     let pool = match pool_from_env() {
         Ok(pool) => pool,
         Err(error) => {
@@ -29,9 +37,11 @@ async fn main() -> ExitCode {
         }),
     );
 
-    let pool = &pool;
+    let (pool, metrics) = (&pool, &metrics);
     let answers = service_fn(move |request: Request| async move {
-        Ok::<_, Infallible>(http::answer(&request, pool).await)
+        let answer = http::answer(&request, pool).await;
+        metrics.flush();
+        Ok::<_, Infallible>(answer)
     });
     let events = Adapter::from(answers).map_request(|event: LambdaEvent<_>| LambdaEvent {
         payload: route::with_repeated_headers(event.payload),

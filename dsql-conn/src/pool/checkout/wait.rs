@@ -161,9 +161,7 @@ impl Drop for Waiting<'_> {
 
 /// Counts the attempts of all openings that a checkout started.
 fn tried(error: ConnectError, openings: &[Progress]) -> ConnectError {
-    let failures = openings.iter().filter_map(Progress::last_failure);
-    let attempts = failures.map(|failure| failure.attempts()).sum();
-    error.tried(attempts)
+    error.tried(openings.iter().map(Progress::failures).sum())
 }
 
 /// How fast one checkout opens connections while they fail and others are in use.

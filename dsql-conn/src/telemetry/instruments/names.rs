@@ -168,11 +168,25 @@ pub(super) const METRICS: [Metric; 17] = [
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::fmt::Write;
-    use std::path::Path;
+    use std::path::{Path, PathBuf};
     use std::{env, fs};
 
     use super::*;
+
+    fn docs() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs")
+    }
+
+    /// The texts in backquotes.
+    fn quoted(text: &str) -> impl Iterator<Item = &str> {
+        text.split('`').skip(1).step_by(2)
+    }
+
+    fn find(name: &str) -> Option<&'static Metric> {
+        METRICS.iter().find(|metric| metric.name == name)
+    }
 
     /// `DSQL_WRITE_OBSERVABILITY=1` writes it.
     #[test]
@@ -201,7 +215,7 @@ mod tests {
             )
             .unwrap();
         }
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/observability.md");
+        let path = docs().join("observability.md");
         let page = fs::read_to_string(&path).unwrap();
         let (before, rest) = page.split_once(BEGIN).unwrap();
         let (written, after) = rest.split_once(END).unwrap();
@@ -213,5 +227,48 @@ mod tests {
             written == table,
             "docs/observability.md differs from the code; DSQL_WRITE_OBSERVABILITY=1 writes it"
         );
+    }
+
+    #[test]
+    fn errors_are_shown_by_metrics_and_attributes_of_the_code() {
+        let page = fs::read_to_string(docs().join("what-went-wrong.md")).unwrap();
+        let mut compared = 0;
+        for line in page
+            .lines()
+            .filter_map(|it| it.strip_prefix("- Shown by: "))
+        {
+            let mut shown: Option<&Metric> = None;
+            for name in quoted(line) {
+                let known = shown.map_or(&[][..], |metric| metric.attributes);
+                match find(name) {
+                    Some(metric) => shown = Some(metric),
+                    // A value has no dot.
+                    None => assert!(known.contains(&name) || !name.contains('.'), "{line}"),
+                }
+            }
+            assert!(shown.is_some() || line.starts_with("no metric"), "{line}");
+            compared += usize::from(shown.is_some());
+        }
+        assert!(compared > 30, "only {compared} lines");
+    }
+
+    #[test]
+    fn statistics_are_compared_with_metrics_of_the_code() {
+        let page = fs::read_to_string(docs().join("observability.md")).unwrap();
+        let (_, table) = page.split_once("| metric | field of `Stats` |\n").unwrap();
+        let rows = table.lines().skip(1).take_while(|row| row.starts_with('|'));
+        let cells = rows.map(|row| row.split('|').nth(1).unwrap());
+        let names: BTreeSet<_> = cells.flat_map(quoted).collect();
+        for name in &names {
+            assert!(find(name).is_some(), "{name}");
+        }
+        // What a pool has no field for: durations of statements, and a setting.
+        let without = METRICS.map(|metric| metric.name).into_iter();
+        let without: Vec<_> = without.filter(|name| !names.contains(name)).collect();
+        let expected = [
+            "db.client.operation.duration",
+            "db.client.connection.idle.min",
+        ];
+        assert_eq!(without, expected);
     }
 }

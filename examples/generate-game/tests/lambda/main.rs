@@ -3,6 +3,11 @@
 mod account;
 mod bootstrap;
 mod games;
+#[cfg(feature = "emf")]
+mod metrics;
 mod regions;
 mod resource;
+#[cfg(feature = "emf")]
+#[path = "../../../demo/src/runtime_api.rs"]
+mod runtime_api;
 mod sweep;

@@ -1,0 +1,7 @@
+//! The server, against a cluster that behaves like Aurora DSQL.
+
+mod collector;
+mod faults;
+mod notes;
+mod process;
+mod support;
