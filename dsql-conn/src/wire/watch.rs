@@ -63,8 +63,8 @@ impl Watch {
         state.is_closed() || state.is_settled()
     }
 
-    /// Whether the session is settled, and nothing has woken the connection task since its last run.
-    /// What has arrived meanwhile wakes it only when the runtime looks.
+    /// Whether the session is settled, and nothing has woken the connection task since its last
+    /// run. What has arrived meanwhile wakes it only when the runtime looks.
     pub(crate) fn is_at_rest(&self) -> bool {
         // In this order: a run that takes a request from the queue is noted before the flag falls.
         !self.shared.task.is_woken() && self.is_settled()

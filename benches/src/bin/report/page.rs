@@ -307,13 +307,12 @@ const SECTIONS: &[Section] = &[
         title: "Checkout",
         record: "checkout",
         text: "Checkout and return alone, from a pool of 10. After use, `dsql-conn` checks at \
-               checkout that the connection is clean: its connection task runs once, without a \
-               round trip. A check at the return would take half of that time out of the \
-               checkout, but it would miss what happens later, and check out connections that \
-               have ended since. The least time and the quantiles are of means over many \
-               checkouts. A pool marked \"tests\" waits for the server at each checkout; that is \
-               its default unless the row says otherwise. The AWS connector also pings on return, \
-               in a task of its own; it is measured through a relay.",
+               checkout that the connection is clean and that its end has not arrived: it asks \
+               the system, and waits for the connection task only if something is left to do. \
+               The least time and the quantiles are of means over many checkouts. A pool marked \
+               \"tests\" waits for the server at each checkout; that is its default unless the row \
+               says otherwise. The AWS connector also pings on return, in a task of its own; it \
+               is measured through a relay.",
         charts: &[],
         table: checkout,
     },
