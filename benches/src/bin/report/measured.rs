@@ -107,6 +107,7 @@ const NAMES: &[&str] = &[
     "sign",
     "storm",
     "cpu",
+    "telemetry",
     "fairness",
     "scale",
 ];

@@ -219,6 +219,20 @@ fn cpu(rows: &[Row]) -> Table {
     table
 }
 
+fn telemetry(rows: &[Row]) -> Table {
+    let header = ["who listens", "least, µs", "median", "by nobody's"];
+    let mut table = Table::new(header);
+    for row in rows {
+        table.row([
+            row.text("listener").to_owned(),
+            figure(row.number("min_us"), ""),
+            figure(row.number("p50_us"), ""),
+            figure(row.number("ratio"), "×"),
+        ]);
+    }
+    table
+}
+
 fn fairness(rows: &[Row]) -> Table {
     let header =
         "program | served | tasks never served | median, µs | 99 % | 99 % by median | longest, ms";
@@ -357,9 +371,19 @@ const SECTIONS: &[Section] = &[
         record: "cpu",
         text: "The CPU time of the client, on one thread, for a checkout, `SELECT 1` and the \
                return: the pool, the driver, TLS and the system calls. The programs take turns, \
-               nine rounds each.",
+               forth and back.",
         charts: &[],
         table: cpu,
+    },
+    Section {
+        title: "Telemetry",
+        record: "telemetry",
+        text: "The CPU time of the client for a warm `SELECT 1` with its checkout, without a \
+               listener and with those that do little. The last column is the median of the \
+               ratios in the same round. Measured by \
+               `cargo bench -p benches --features metrics --bench telemetry`.",
+        charts: &[],
+        table: telemetry,
     },
     Section {
         title: "Fairness",
