@@ -10,19 +10,10 @@ use crate::support::cluster;
 /// Runs the program with an environment that names this cluster.
 async fn doctor(cluster: &LocalCluster, arguments: &[&str]) -> Output {
     let folder = tempfile::tempdir().unwrap();
-    let ca_file = folder.path().join("ca.pem");
-    std::fs::write(&ca_file, cluster.ca_pem()).unwrap();
-    let admin = cluster.admin();
     Command::new(env!("CARGO_BIN_EXE_dsql-doctor"))
         .args(arguments)
         .env_clear()
-        .env("DSQL_ENDPOINT", cluster.endpoint())
-        .env("DSQL_HOSTADDR", cluster.address().ip().to_string())
-        .env("DSQL_PORT", cluster.address().port().to_string())
-        .env("DSQL_CA_FILE", ca_file)
-        .env("AWS_ACCESS_KEY_ID", admin.access_key_id())
-        .env("AWS_SECRET_ACCESS_KEY", admin.secret_access_key())
-        .env("AWS_SESSION_TOKEN", admin.session_token().unwrap())
+        .envs(cluster.variables())
         .env("AWS_EC2_METADATA_DISABLED", "true")
         .env("HOME", folder.path())
         .kill_on_drop(true)

@@ -21,21 +21,12 @@ fn folder(files: &[(&str, &str)]) -> TempDir {
 
 /// Runs the program with an environment that names this cluster.
 async fn migrate(cluster: &LocalCluster, folder: &Path, arguments: &[&str]) -> Output {
-    let ca_file = cluster.folder().join("ca.pem");
-    std::fs::write(&ca_file, cluster.ca_pem()).unwrap();
-    let admin = cluster.admin();
     Command::new(env!("CARGO_BIN_EXE_dsql-migrate"))
         .args(arguments)
         .arg("--dir")
         .arg(folder)
         .env_clear()
-        .env("DSQL_ENDPOINT", cluster.endpoint())
-        .env("DSQL_HOSTADDR", cluster.address().ip().to_string())
-        .env("DSQL_PORT", cluster.address().port().to_string())
-        .env("DSQL_CA_FILE", ca_file)
-        .env("AWS_ACCESS_KEY_ID", admin.access_key_id())
-        .env("AWS_SECRET_ACCESS_KEY", admin.secret_access_key())
-        .env("AWS_SESSION_TOKEN", admin.session_token().unwrap())
+        .envs(cluster.variables())
         .kill_on_drop(true)
         .output()
         .await

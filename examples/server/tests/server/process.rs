@@ -1,6 +1,5 @@
 //! The program: its start, its traces and its end.
 
-use std::fs;
 use std::process::Stdio;
 
 use dsql_local::LocalCluster;
@@ -12,20 +11,9 @@ use crate::collector::collect;
 
 /// Starts the server with the environment of a deployment.
 fn start(cluster: &LocalCluster, collector: Option<&str>) -> Child {
-    let authority = cluster.folder().join("authority.pem");
-    fs::write(&authority, cluster.ca_pem()).unwrap();
-    let admin = cluster.admin();
-    let token = admin.session_token();
     Command::new(env!("CARGO_BIN_EXE_server"))
         .env_clear()
-        .env("AWS_REGION", cluster.region())
-        .env("AWS_ACCESS_KEY_ID", admin.access_key_id())
-        .env("AWS_SECRET_ACCESS_KEY", admin.secret_access_key())
-        .envs(token.map(|token| ("AWS_SESSION_TOKEN", token)))
-        .env("DSQL_ENDPOINT", cluster.endpoint())
-        .env("DSQL_HOSTADDR", cluster.address().ip().to_string())
-        .env("DSQL_PORT", cluster.address().port().to_string())
-        .env("DSQL_CA_FILE", authority)
+        .envs(cluster.variables())
         .env("NOTES_LISTEN", "127.0.0.1:0")
         .envs(collector.map(|address| ("OTEL_EXPORTER_OTLP_ENDPOINT", address)))
         .env("NO_COLOR", "1")

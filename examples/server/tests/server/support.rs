@@ -3,7 +3,7 @@
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
-use dsql_conn::{Config, Credentials, Pool};
+use dsql_conn::{Config, Pool};
 use dsql_local::LocalCluster;
 use serde_json::{Value, json};
 use server::{app, notes, telemetry};
@@ -25,20 +25,7 @@ impl Answer {
 
 /// The configuration of the cluster's administrator.
 pub(crate) fn config(cluster: &LocalCluster) -> Config {
-    let admin = cluster.admin();
-    let credentials = Credentials::new(
-        admin.access_key_id(),
-        admin.secret_access_key(),
-        admin.session_token().map(str::to_owned),
-        None,
-        "test",
-    );
-    Config::new(cluster.endpoint().parse().unwrap())
-        .address(cluster.address().ip())
-        .port(cluster.address().port())
-        .root_certificates([cluster.ca_der().clone()])
-        .unwrap()
-        .credentials(credentials)
+    Config::from_variables(cluster.variables()).unwrap()
 }
 
 /// The server's routes over a pool whose cluster has the tables.

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use axum::Router;
-use dsql_conn::{Peer, Pool, StatementSpans};
+use dsql_conn::{Pool, StatementSpans};
 use dsql_local::{Direction, Effect, Fault, LocalCluster, Refusal, Stage};
 use metrics_exporter_prometheus::PrometheusHandle;
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
@@ -72,15 +72,9 @@ impl Run {
     async fn start(spans: InMemorySpanExporter, handle: PrometheusHandle) -> Self {
         let cluster = LocalCluster::builder().id(HOME).peer_region("us-west-2");
         let cluster = cluster.start().await.unwrap();
-        let away = cluster.peer().unwrap();
-        let peer = Peer::new(away.endpoint().parse().unwrap())
-            .address(away.address().ip())
-            .port(away.address().port());
         let config = config(&cluster)
             .statement_spans(StatementSpans::WithSummary)
-            .connect_timeout(LONG)
-            .peer(peer)
-            .unwrap();
+            .connect_timeout(LONG);
         let pool = |name, timeout| {
             let pool = Pool::builder(config.clone()).name(name).max_size(1);
             pool.checkout_timeout(timeout).build()
