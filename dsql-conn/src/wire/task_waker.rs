@@ -18,8 +18,8 @@ pub(super) struct TaskWaker {
 impl TaskWaker {
     /// A run of the task begins. `task` schedules the next one.
     ///
-    /// Whoever finds the flag down must also see that this run began, and whether it has ended: the
-    /// caller notes the beginning before this, and the end after the run.
+    /// Call this after the fence has noted that the run begins. A reader that finds the flag unset
+    /// then also sees that run, and whether it has ended.
     pub(super) fn run_begins(&self, task: &Waker) {
         self.task.register(task);
         self.is_woken.store(false, Ordering::Release);

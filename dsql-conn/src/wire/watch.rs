@@ -66,7 +66,7 @@ impl Watch {
     /// Whether the session is settled, and nothing has woken the connection task since its last
     /// run. What has arrived meanwhile wakes it only when the runtime looks.
     pub(crate) fn is_at_rest(&self) -> bool {
-        // In this order: a run that takes a request from the queue is noted before the flag falls.
+        // In this order: the fence knows of a run before the run unsets the flag.
         !self.shared.task.is_woken() && self.is_settled()
     }
 
