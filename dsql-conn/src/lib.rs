@@ -69,6 +69,8 @@
 //! happens, with the names of OpenTelemetry's conventions. `docs/observability.md` in the
 //! repository lists them.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod backoff;
 #[path = "bb8.rs"]
 mod bb8_manager;
@@ -130,6 +132,8 @@ pub mod what_went_wrong {}
 mod pages {
     #[doc = include_str!("../../README.md")]
     struct Readme;
+    #[doc = include_str!("../README.md")]
+    struct PackageReadme;
     #[doc = include_str!("../../docs/lost-commits.md")]
     struct LostCommits;
     #[doc = include_str!("../../docs/observability.md")]
