@@ -209,7 +209,6 @@ impl StdError for CredentialsError {
     }
 }
 
-/// How the SDK's providers say that they have nothing to do.
 /// How the error of a chain of providers begins, before its attempts. The first one is written by
 /// newer versions of `aws-config`, whose type for it the oldest supported ones do not have.
 const CHAIN: &[&str] = &[
@@ -217,6 +216,7 @@ const CHAIN: &[&str] = &[
     "no providers in chain provided credentials",
 ];
 
+/// How the SDK's providers say that they have nothing to do.
 const NOT_CONFIGURED: &[&str] = &[
     "environment variable not set",
     "no profiles were defined",
