@@ -77,11 +77,13 @@ impl<'a> Guard<'a> {
         replied: &'a Notify,
         registry: &Registry,
     ) -> Self {
+        let member = registry.join();
+        let registration = member.registration();
         Self {
-            engine: EngineConnection::new(engine, tap, diverted, replies),
+            engine: EngineConnection::new(engine, registration, tap, diverted, replies),
             exchange,
             replied,
-            member: registry.join(),
+            member,
             statements: Statements::default(),
             incomplete: Vec::new(),
             unsent: 0,

@@ -35,13 +35,25 @@ struct State {
     requests: mpsc::UnboundedSender<Request>,
 }
 
-/// A session in the registry, which removes it when this is dropped.
+/// A session in the registry.
 #[derive(Debug)]
 pub(crate) struct Member {
     registry: Registry,
     id: u64,
     state: Arc<State>,
     requests: mpsc::UnboundedReceiver<Request>,
+    registration: Registration,
+}
+
+/// Keeps a session in the registry, also when its [`Member`] is gone.
+#[derive(Debug, Clone)]
+pub(crate) struct Registration(#[expect(dead_code, reason = "held for its Drop")] Arc<Registered>);
+
+/// Removes the session from the registry when it is dropped.
+#[derive(Debug)]
+struct Registered {
+    registry: Registry,
+    id: u64,
 }
 
 /// A request to a session to move its transaction aside.
@@ -67,11 +79,16 @@ impl Registry {
         });
         let id = self.tick();
         self.members().insert(id, state.clone());
+        let registered = Registered {
+            registry: self.clone(),
+            id,
+        };
         Member {
             registry: self.clone(),
             id,
             state,
             requests,
+            registration: Registration(Arc::new(registered)),
         }
     }
 
@@ -85,6 +102,10 @@ impl Registry {
 }
 
 impl Member {
+    pub(crate) fn registration(&self) -> Registration {
+        self.registration.clone()
+    }
+
     /// Returns whether the cluster has other sessions.
     pub(crate) fn has_others(&self) -> bool {
         self.registry.members().len() > 1
@@ -192,6 +213,12 @@ impl Member {
 }
 
 impl Drop for Member {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl Drop for Registered {
     fn drop(&mut self) {
         self.registry.members().remove(&self.id);
     }
