@@ -92,6 +92,7 @@ mod retry;
 mod settle;
 mod shared;
 mod sqlstate;
+mod table_name;
 mod telemetry;
 mod tls;
 mod token;
