@@ -70,6 +70,7 @@
 //! repository lists them.
 
 mod backoff;
+pub mod batches;
 #[path = "bb8.rs"]
 mod bb8_manager;
 mod cause;

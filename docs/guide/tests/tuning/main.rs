@@ -6,6 +6,7 @@ mod page;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use dsql_conn::batches::Batches;
 use dsql_conn::tokio_postgres::config::SslNegotiation;
 use dsql_conn::{
     Builder, Config, Credentials, Outcomes, Peer, Pool, Reason, RetryPolicy, StatementSpans,
@@ -35,6 +36,11 @@ fn each_setting_of_a_pool_is_on_the_page() {
 #[test]
 fn each_setting_of_a_policy_is_on_the_page() {
     assert_eq!(names(&rows("Retries")), setters(&["retry.rs".into()]));
+}
+
+#[test]
+fn each_setting_of_batches_is_on_the_page() {
+    assert_eq!(names(&rows("Batches")), setters(&["batches.rs".into()]));
 }
 
 #[test]
@@ -188,6 +194,27 @@ fn defaults_of_policies_are_those_of_the_code() {
                 "{name}"
             ),
         }
+    }
+}
+
+#[test]
+fn defaults_of_batches_are_those_of_the_code() {
+    for Row { name, default, .. } in rows("Batches") {
+        if default == "none" {
+            let debug = format!("{:?}", Batches::new());
+            assert!(debug.contains(&format!("{name}: None")), "{name}: {debug}");
+            continue;
+        }
+        let set = |value: &str| {
+            let value = value.parse().expect("a number");
+            match &*name {
+                "max_rows" => Batches::new().max_rows(value),
+                "max_bytes" => Batches::new().max_bytes(value),
+                _ => panic!("{name} is compared nowhere"),
+            }
+        };
+        assert_eq!(set(&default), Batches::new(), "{name}");
+        assert_ne!(set(&other_than(&default)), Batches::new(), "{name}");
     }
 }
 
