@@ -9,10 +9,12 @@
 //! - The statement changes nothing, and the row has the number after the batch: an earlier attempt
 //!   was committed, and its reply was lost. So every batch may be retried.
 //! - A `COMMIT` that is still on its way changes the same row. If another attempt or another run
-//!   changes it first, the server [refuses the
-//!   `COMMIT`](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/working-with-concurrency-control.html)
-//!   whenever it arrives.
+//!   changes it first, the server refuses the `COMMIT` whenever it arrives.
 //! - The row names another run: that one has begun later, and this one must end.
+//!
+//! This rests on [concurrency
+//! control](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/working-with-concurrency-control.html):
+//! of two transactions that change the same row at the same time, one is committed.
 
 use std::fmt;
 
