@@ -69,6 +69,8 @@
 //! happens, with the names of OpenTelemetry's conventions. `docs/observability.md` in the
 //! repository lists them.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod backoff;
 pub mod batches;
 #[path = "bb8.rs"]
@@ -132,6 +134,8 @@ pub mod what_went_wrong {}
 mod pages {
     #[doc = include_str!("../../README.md")]
     struct Readme;
+    #[doc = include_str!("../README.md")]
+    struct PackageReadme;
     #[doc = include_str!("../../docs/lost-commits.md")]
     struct LostCommits;
     #[doc = include_str!("../../docs/observability.md")]

@@ -24,6 +24,8 @@
 //! - `aws-config` (default): credentials from the SDK's default chain and from profiles.
 //! - `ring` (default), `aws-lc-rs`: those of `dsql-conn`.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod certificate;
 mod class;
 mod doctor;

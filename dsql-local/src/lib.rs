@@ -23,6 +23,9 @@
 //! `DSQL_LOCAL_PG_BIN=fetch` always uses the fetched one. Each cluster has its own engine, which
 //! ends with the cluster, and with the process even after SIGKILL.
 //!
+//! It runs on Linux and macOS. It needs Unix sockets and signals, and does not compile on Windows;
+//! use WSL there.
+//!
 //! # Conflicts
 //!
 //! BEGIN takes the snapshot, no statement waits for another session, and the first transaction to
@@ -75,6 +78,11 @@
 //!   where the service leaves an invalid index. Finished jobs stay listed.
 //! - `pg_proc`, `pg_trigger` and the tables of the schema `pg_toast` show how the rules are
 //!   enforced.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(not(unix))]
+compile_error!("dsql-local needs Unix sockets and signals: build it on Linux or macOS, or in WSL");
 
 pub use builder::Builder;
 pub use conflict::SchemaConflicts;

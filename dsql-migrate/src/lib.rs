@@ -49,6 +49,8 @@
 //! - `lint`: `Migrations::lint`, by AWS's `dsql-lint`.
 //! - `aws-config`, `ring` (default), `aws-lc-rs`: those of `dsql-conn`.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod apply;
 mod catalog;
 #[cfg(feature = "conn")]

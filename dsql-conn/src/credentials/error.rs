@@ -6,8 +6,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-#[cfg(feature = "aws-config")]
-use aws_config::meta::ProviderChainError;
 use aws_credential_types::provider::error::CredentialsError as ProviderError;
 
 use crate::config::Source;
@@ -101,17 +99,16 @@ impl CredentialsError {
 /// The provider's words. Of a chain of providers those that were configured and failed, because
 /// the others only tell that they were not.
 fn words(error: &ProviderError) -> String {
-    #[cfg(feature = "aws-config")]
-    if let Some(chain) = error
-        .source()
-        .and_then(|cause| cause.downcast_ref::<ProviderChainError<ProviderError>>())
+    if let Some(chain) = error.source().map(ToString::to_string)
+        && let Some(attempts) = CHAIN.iter().find_map(|words| chain.strip_prefix(words))
     {
-        let tried = chain.attempts().iter();
-        let failed: Vec<_> = tried
-            .map(|attempt| one_line(attempt.error()))
-            .map(|said| match said.split_once(": ") {
-                Some((_, cause)) => cause.to_owned(),
-                None => said,
+        let failed: Vec<_> = attempts
+            .split("\n  ")
+            .skip(1)
+            .map(|attempt| {
+                // The provider's name, generic words, and the causes.
+                let said = attempt.splitn(3, ": ").last().unwrap_or(attempt);
+                said.split_whitespace().collect::<Vec<_>>().join(" ")
             })
             .filter(|said| !NOT_CONFIGURED.iter().any(|words| said.contains(words)))
             .collect();
@@ -214,6 +211,13 @@ impl StdError for CredentialsError {
 
 /// How the SDK's providers say that they have nothing to do.
 #[cfg(feature = "aws-config")]
+/// How the error of a chain of providers begins, before its attempts. The first one is written by
+/// newer versions of `aws-config`, whose type for it the oldest supported ones do not have.
+const CHAIN: &[&str] = &[
+    "no credentials found in chain. Attempted:",
+    "no providers in chain provided credentials",
+];
+
 const NOT_CONFIGURED: &[&str] = &[
     "environment variable not set",
     "no profiles were defined",
@@ -232,3 +236,33 @@ const GENERIC: &[&str] = &[
 
 pub(super) const ACCESS_KEY_ID: &str = "AWS_ACCESS_KEY_ID";
 pub(super) const SECRET_ACCESS_KEY: &str = "AWS_SECRET_ACCESS_KEY";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chain_tells_only_what_was_configured() {
+        let attempts = "no credentials found in chain. Attempted:\
+            \n  Environment: the credential provider was not enabled: environment variable not set\
+            \n  Profile: the credentials provider was not properly configured: no role\n    in it: a\
+            \n  Ec2InstanceMetadata: an error occurred while loading credentials: IMDS disabled by X";
+        assert_eq!(
+            words(&ProviderError::not_loaded(attempts)),
+            "no role in it: a"
+        );
+    }
+
+    #[test]
+    fn chain_without_a_source_says_so() {
+        // The second one is aws-config 1.8's.
+        for chain in [
+            "no credentials found in chain. Attempted:\
+             \n  Environment: the credential provider was not enabled: environment variable not set",
+            "no providers in chain provided credentials",
+        ] {
+            let said = words(&ProviderError::not_loaded(chain));
+            assert_eq!(said, "no source of credentials is configured");
+        }
+    }
+}
