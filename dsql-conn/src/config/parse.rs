@@ -1,4 +1,4 @@
-//! Reads settings that come as text.
+//! Parses settings from text.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use tokio_postgres::config::SslNegotiation;
 use super::StatementSpans;
 use crate::error::ConfigError;
 
-/// Parses one setting that came as text.
+/// Parses one setting from text.
 pub(crate) fn parse<T: FromStr>(
     setting: &'static str,
     value: &str,

@@ -94,7 +94,7 @@ async fn a_fetch_that_hangs_is_not_joined_for_ever() {
         gate: Some(Semaphore::new(0)),
         ..Gated::default()
     });
-    // Each starts to wait while others do.
+    // Each caller starts to wait while others wait.
     let waiting = (0..4).map(|number| {
         let cache = &cache;
         async move {

@@ -78,7 +78,7 @@ fn escaped(text: &str) -> String {
     text.replace('<', "\\<").replace('[', "\\[")
 }
 
-/// One error of each kind that is no reason.
+/// Returns one error of each kind that has no `Reason`.
 fn errors() -> Vec<Entry> {
     let server =
         |code: &str, message: &str| ServerError::parse(&error("ERROR", code, message, None)[5..]);
@@ -269,7 +269,8 @@ fn every_error_has_one_entry_that_its_address_names() {
         let heading = format!("\n## {name}\n");
         assert_eq!(page.matches(&heading).count(), 1, "{name}");
     }
-    // Each variant of `Error` but the one whose entries are the reasons, and of `ConfigError`.
+    // Each variant of `ConfigError`, and of `Error` except the one that has an entry for each
+    // reason.
     assert_eq!(entries.len(), 14 + 7);
     let url = Error::PoolClosed.docs_url();
     assert!(

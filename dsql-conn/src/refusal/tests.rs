@@ -14,7 +14,7 @@ fn at(time: &str) -> SystemTime {
     clock::timestamp(time).unwrap()
 }
 
-/// A token of credentials that do not end.
+/// A token of credentials that do not expire.
 fn signed(at: SystemTime) -> Signed {
     Signed {
         at,
@@ -113,8 +113,8 @@ fn what_the_local_cluster_refuses_with_is_told_apart() {
 
 #[test]
 fn a_wrong_clock_is_told_by_how_much() {
-    // Each token was signed at 10:00; the words are those of SigV4, of this crate's local cluster,
-    // and others that repeat the time of signing.
+    // Each token was signed at 10:00. The messages are those of SigV4, of this crate's local
+    // cluster, and others that contain the time of signing.
     for (hint, said) in [
         (
             "Signature expired: 20260923T101500Z is now earlier than 20260923T105900Z \

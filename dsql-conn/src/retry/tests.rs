@@ -14,7 +14,7 @@ fn is_conflict(error: &(dyn StdError + 'static)) -> bool {
 
 const BASE: Duration = Duration::from_millis(100);
 
-/// How long it waits before each of the next attempts, and that there are no more.
+/// Returns how long it waits before each of the next attempts, and that there are no more.
 async fn waits(policy: RetryPolicy, causes: impl IntoIterator<Item = Cause>) -> Vec<Duration> {
     let mut retries = policy.start();
     let mut waits = Vec::new();

@@ -97,13 +97,13 @@ impl Flights {
         }
     }
 
-    /// The number of pending replies, without those to `Close`.
+    /// Returns the number of pending replies, without those to `Close`.
     pub(super) fn due(&self) -> usize {
         let is_work = |flight: &&Flight| **flight != Flight::Housekeeping;
         self.pending.iter().filter(is_work).count()
     }
 
-    /// Whether no reply is pending and no request is incomplete.
+    /// Returns whether no reply is pending and no request is incomplete.
     pub(super) fn is_settled(&self) -> bool {
         self.incomplete != Incomplete::Work && !self.copying_in && self.due() == 0
     }

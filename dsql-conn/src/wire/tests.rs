@@ -23,8 +23,8 @@ struct Ended {
 /// Opens a session with a server that sends `said` at once and `answered` after the first
 /// statement, and waits for its end.
 ///
-/// The clock is paused, so it only advances when nothing else can happen: a wait without end fails
-/// at once.
+/// The clock is paused and only advances when nothing else can happen, so an endless wait fails at
+/// once.
 fn session(said: &[u8], answered: &[u8]) -> Ended {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -68,7 +68,7 @@ fn session(said: &[u8], answered: &[u8]) -> Ended {
 }
 
 async fn serve(mut stream: DuplexStream, said: Vec<u8>, answered: Vec<u8>) {
-    // The client may close at any of these bytes.
+    // The client may close the stream at any of these bytes.
     let _either_way = stream.write_all(&said).await;
     let mut heard = Vec::new();
     let asked = async {
@@ -78,7 +78,7 @@ async fn serve(mut stream: DuplexStream, said: Vec<u8>, answered: Vec<u8>) {
         }
         io::Result::Ok(())
     };
-    // Nothing is asked during a login.
+    // A client whose login fails sends no statement.
     let _asked_or_not = timeout(Duration::from_secs(1), asked).await;
     let _either_way = stream.write_all(&answered).await;
     let _either_way = stream.shutdown().await;

@@ -2,7 +2,7 @@
 
 use crate::reason::Reason;
 
-/// Why it happens. Exhaustive, so that no reason is forgotten.
+/// Returns why it happens. Exhaustive, so that no reason is forgotten.
 pub(super) fn why(reason: Reason) -> &'static str {
     match reason {
         Reason::Credentials => {

@@ -1,4 +1,4 @@
-//! What only looks like another cause, and remedies that fit one case.
+//! Refusals that look like another cause, and remedies for one case only.
 
 use std::io;
 use std::time::Duration;
