@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_means_the_same_off_the_wire_and_from_the_driver() {
+    fn an_error_means_the_same_on_the_wire_and_from_the_driver() {
         for (code, message, expected) in [
             ("40001", "changed (OC000)", Meaning::DataConflict),
             ("40001", "changed (OC001)", Meaning::SchemaConflict),
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_fatal_conflict_excludes_that_it_was_applied() {
+    fn a_fatal_error_is_ambiguous_unless_it_is_a_conflict() {
         for severity in ["FATAL", "PANIC"] {
             assert_eq!(meaning(severity, "23505", "no"), Meaning::Ambiguous);
             assert_eq!(meaning(severity, "54000", "no"), Meaning::Ambiguous);

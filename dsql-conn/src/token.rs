@@ -161,7 +161,7 @@ mod tests {
 
         /// The local cluster verifies without code of the SDK.
         #[test]
-        fn whatever_signs_is_verified(
+        fn every_signed_token_is_verified(
             id in "[A-Z0-9]{16,20}",
             secret in ".{1,40}",
             session in prop::option::of("[A-Za-z0-9+/]{1,200}={0,2}"),

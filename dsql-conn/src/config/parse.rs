@@ -68,7 +68,7 @@ mod tests {
         }
 
         #[test]
-        fn only_a_time_to_wait_is_read(
+        fn only_a_positive_finite_time_is_accepted(
             text in "[-+]?[0-9]{0,3}([.][0-9]{0,10})?(e-?[0-9]{1,3})?|inf|nan|.{0,9}",
         ) {
             let parsed = text.parse::<f64>();

@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn kept_texts_are_read_with_any_mistake() {
+    fn corpus_texts_are_read_with_any_mistake() {
         walk("pem", |pem| drop(read_pem(pem)));
     }
 

@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_that_refuses_is_passed_over() {
+    async fn an_address_that_refuses_is_skipped() {
         let refusing = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let refused = refusing.local_addr().unwrap();
         drop(refusing);

@@ -203,7 +203,7 @@ mod tests {
 
     /// Prints the table of `docs/crowds.md`.
     #[tokio::test(start_paused = true)]
-    async fn a_crowd_is_let_in_nearly_as_fast_as_the_service_allows() {
+    async fn many_clients_connect_nearly_as_fast_as_the_service_allows() {
         let patient = Crowd::of(|bucket| ours(bucket, Duration::from_secs(3_600))).await;
         let server = Crowd::of(|bucket| ours(bucket, SERVER_TIMEOUT)).await;
         let lambda = Crowd::of(|bucket| ours(bucket, LAMBDA_TIMEOUT)).await;

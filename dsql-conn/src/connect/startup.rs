@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cluster_is_named_where_the_dialed_name_does_not() {
+    fn options_name_the_cluster_if_the_dialed_name_does_not() {
         let endpoint: crate::Endpoint = HOST.parse().unwrap();
         assert_eq!(options(&Config::new(endpoint.clone())), "");
         let endpoint = endpoint.via("vpce-1a-2b.dsql-fnh4.us-east-1.vpce.amazonaws.com");

@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn patience_follows_the_round_trip() {
+    fn the_reply_timeout_follows_the_round_trip() {
         const LEAST: Duration = Duration::from_millis(100);
         let (mut health, _) = opened();
         assert_eq!(health.patience(LEAST), LEAST);

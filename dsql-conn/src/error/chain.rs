@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_repeats_nothing_of_the_display() {
+    fn a_source_does_not_repeat_the_display() {
         for (texts, source) in [
             (&["503"][..], None),
             (&["io", "no route"], Some("io")),

@@ -167,7 +167,7 @@ mod tests {
     use crate::Endpoint;
 
     #[test]
-    fn debug_reads_like_display_and_nothing_is_said_twice() {
+    fn debug_reads_like_display_and_repeats_nothing() {
         let missing = ConfigError::Missing {
             variable: "DSQL_ENDPOINT",
             expected: "a host",

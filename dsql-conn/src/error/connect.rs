@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_reads_like_display_and_nothing_is_said_twice() {
+    fn debug_reads_like_display_and_repeats_nothing() {
         let message = "unable to accept connection, access denied";
         let refusal = || {
             let said = error("FATAL", "08006", message, Some("a hint"));

@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_turn_answers_only_requests_from_before_it_began() {
+    fn a_run_answers_only_requests_from_before_it_began() {
         let mut fence = Fence::default();
         fence.turn_begins();
         let request = fence.request();
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_is_clear_only_if_it_flushed_and_read_everything() {
+    fn a_run_is_clear_only_if_it_flushed_and_read_everything() {
         for (flushed, drained) in [(false, false), (true, false), (false, true), (true, true)] {
             let mut fence = Fence::default();
             fence.turn_begins();

@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_statement_is_due_from_its_first_message_to_its_reply() {
+    fn a_statement_is_pending_from_first_message_to_reply() {
         let mut flights = Flights::default();
         sent(&mut flights, b"PD");
         assert!(!flights.is_settled(), "without its Sync");

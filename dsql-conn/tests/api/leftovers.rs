@@ -110,7 +110,7 @@ async fn reply_to_a_dropped_query_is_discarded() {
 }
 
 #[tokio::test]
-async fn connection_with_a_running_statement_is_passed_over() {
+async fn connection_with_a_running_statement_is_skipped() {
     let cluster = cluster().await;
     let pool = pool_with_short_settle_timeout(&cluster);
     let connection = pool.get().await.unwrap();

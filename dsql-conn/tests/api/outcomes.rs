@@ -77,7 +77,7 @@ async fn a_recorded_transaction_takes_two_round_trips() {
 }
 
 #[tokio::test]
-async fn a_commit_that_was_applied_returns_the_body_s_value() {
+async fn an_applied_commit_returns_the_value_of_the_body() {
     written_under(Fault::lose_commit_reply(), 1, [1, 0]).await;
 }
 
@@ -177,7 +177,7 @@ async fn a_commit_lost_in_an_outage_is_settled_later() {
 }
 
 #[tokio::test]
-async fn a_connection_of_one_s_own_settles_on_another() {
+async fn a_single_connection_settles_on_another_one() {
     let cluster = cluster().await;
     let policy = RetryPolicy::new().outcomes(OUTCOMES);
     let insert = "INSERT INTO entry VALUES (1)";
@@ -197,7 +197,7 @@ async fn a_connection_of_one_s_own_settles_on_another() {
 }
 
 #[tokio::test]
-async fn an_unusable_table_is_told_at_the_first_commit() {
+async fn an_unusable_table_is_reported_at_the_first_commit() {
     for (statement, remedy) in [
         (
             "DROP TABLE outcomes",

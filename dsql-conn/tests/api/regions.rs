@@ -114,7 +114,7 @@ async fn the_peer_serves_when_the_home_name_is_gone() {
 }
 
 #[tokio::test]
-async fn the_peer_is_dialed_beside_a_silent_home_region() {
+async fn the_peer_is_dialed_beside_an_unresponsive_home_region() {
     let regions = Regions::start().await;
     regions.home.inject(Fault::at(Stage::Accept, Effect::Stall));
     let config = regions.config().failover_after(Duration::from_millis(50));

@@ -95,7 +95,7 @@ fn check(mistake: &Mistake, told: &Told) -> Result<(), String> {
 }
 
 #[tokio::test]
-async fn each_mistake_is_told_with_its_cause_and_remedy() {
+async fn each_mistake_is_reported_with_its_cause_and_remedy() {
     let mut all = Vec::new();
     let mut failures = Vec::new();
     for mistake in made::ALL {

@@ -75,7 +75,7 @@ impl Faults {
             .is_some()
     }
 
-    /// How late the next commit is delivered, if it is.
+    /// Returns how late the next commit is delivered, if it is.
     pub(crate) fn commit_is_late(&self) -> Option<Late> {
         self.take(|kind| match kind {
             Kind::LateCommit(late) => Some(*late),

@@ -89,7 +89,7 @@ impl<'a> Requests<'a> {
         }
     }
 
-    /// How late the frames that were just taken are delivered, if they are.
+    /// Returns how late the frames that were just taken are delivered, if they are.
     pub(crate) fn late(&mut self) -> Option<Late> {
         self.late.take()
     }

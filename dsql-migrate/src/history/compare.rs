@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_and_late_files_are_told() {
+    fn missing_and_late_files_are_reported() {
         let migrations = files(&[("1_a.sql", "SELECT 1"), ("3_c.sql", "SELECT 3")]);
         let records = [
             record("2_b", (1, 1), "SELECT 2"),

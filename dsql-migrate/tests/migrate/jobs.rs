@@ -102,7 +102,7 @@ async fn index_whose_build_failed_is_built_again() {
 }
 
 #[tokio::test]
-async fn index_that_cannot_be_built_is_told_and_resumed() {
+async fn index_build_that_fails_is_reported_and_resumed() {
     let cluster = cluster().await;
     let told = Told::default();
     let migrator = Migrator::new(migrations(&[TABLE, UNIQUE])).observer(told.observer());
@@ -126,7 +126,7 @@ async fn index_that_cannot_be_built_is_told_and_resumed() {
 }
 
 #[tokio::test]
-async fn violated_constraint_is_told() {
+async fn violated_constraint_is_reported() {
     let cluster = cluster().await;
     let check = (
         "0002_check.sql",

@@ -164,7 +164,7 @@ async fn run_goes_on_by_itself_after_lost_connections() {
 }
 
 #[tokio::test]
-async fn what_a_killed_run_began_is_taken_over_in_time() {
+async fn statement_of_a_killed_run_is_taken_over_in_time() {
     let cluster = cluster().await;
     // The claim of the first statement is written, and its statement is not.
     kill(&cluster, 2, Death::Before).await;

@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_chosen_stays_in_the_log_only() {
+    fn metrics_that_are_not_chosen_stay_in_the_log_only() {
         let document = |metrics: Value, dimensions: Value| {
             json!({
                 "_aws": { "CloudWatchMetrics": [{

@@ -311,7 +311,7 @@ fn the_statement_behind_begin_is_in_its_flight() {
 }
 
 #[test]
-fn a_farewell_waits_for_nothing() {
+fn terminate_is_written_without_waiting() {
     let mut peer = peer(false, vec![10_000]);
     let waker = noop_waker();
     let cx = &mut Context::from_waker(&waker);
