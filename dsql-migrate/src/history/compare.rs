@@ -8,14 +8,14 @@ use crate::difference::{Difference, State, lines};
 use crate::migration::{Migration, Migrations, Statement};
 use crate::place::Place;
 
-/// The files beside the history.
+/// The result of comparing the files with the history.
 #[derive(Debug, Default)]
 pub(crate) struct Comparison<'a> {
     pub(crate) states: Vec<(String, State)>,
     pub(crate) differences: Vec<Difference>,
-    /// What is recorded, in the order of the files.
+    /// The recorded statements, in the order of the files.
     pub(crate) applied: Vec<&'a Statement>,
-    /// What is not recorded, in the order in which it is applied.
+    /// The statements that are not recorded, in the order in which they are applied.
     pub(crate) pending: Vec<(&'a Migration, &'a Statement)>,
 }
 
