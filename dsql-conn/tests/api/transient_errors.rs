@@ -1,4 +1,4 @@
-//! Errors that are retried: silent name servers, late or replaced credentials.
+//! Errors that are retried: unresponsive name servers, late or replaced credentials.
 
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -90,7 +90,7 @@ fn section(profile: &str, identity: &Identity) -> String {
     )
 }
 
-/// Whether this is the process in which the test connects.
+/// Returns whether this is the process in which the test connects.
 fn is_child() -> bool {
     env::var_os(CHILD).is_some()
 }

@@ -23,8 +23,8 @@ const UNIQUE: (&str, &str) = (
     "CREATE UNIQUE INDEX ASYNC IF NOT EXISTS t_value ON t (value)",
 );
 
-/// Leaves the index as a run does that was killed right after it had created it, with its job in
-/// this state.
+/// Leaves the index in the state after a run that was killed right after it created the index, with
+/// its job in this state.
 async fn forget_index(cluster: &LocalCluster, job: &str) -> Option<String> {
     for statement in [
         "DELETE FROM dsql_migrations WHERE name = '0002_index'",
