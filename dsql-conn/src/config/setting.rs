@@ -33,8 +33,8 @@ impl Config {
     /// Sets the schemas in which unqualified names are looked up, such as `games, public`. Defaults
     /// to the server's.
     ///
-    /// The startup packet contains it, so it applies to every connection of a pool. `SET
-    /// search_path` on a pooled connection would also apply to the next user of that connection.
+    /// The startup packet contains it, so it applies to every connection of a pool. A statement
+    /// `SET search_path` would also apply to the next user of the pooled connection.
     #[must_use]
     pub fn search_path(mut self, search_path: impl Into<String>) -> Self {
         let name = "search_path".to_owned();

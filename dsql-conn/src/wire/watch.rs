@@ -86,7 +86,7 @@ impl Watch {
         self.shared.lock().is_in_transaction()
     }
 
-    /// Returns whether the server did not want the password that was sent with the startup packet.
+    /// Returns whether the server did not ask for the password that the startup packet brought.
     pub(crate) fn password_was_unwanted(&self) -> bool {
         self.shared.lock().password_was_unwanted
     }
