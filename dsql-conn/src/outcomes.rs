@@ -1,4 +1,4 @@
-//! The table of outcomes, by which lost commits are settled: see `settle`.
+//! The outcome table, which settles lost commits: see `settle`.
 
 mod id;
 
@@ -38,15 +38,15 @@ use crate::table_name::TableName;
 /// One row for each transaction and no round trip: the row travels with the `COMMIT`. It counts
 /// towards the [3,000
 /// rows](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/CHAP_quotas.html) of a
-/// transaction. A lost `COMMIT` costs one or two round trips on another connection. Delete old rows
-/// by [`sweep`](Self::sweep).
+/// transaction. Settling a lost `COMMIT` costs one or two round trips on another connection. Delete
+/// old rows by [`sweep`](Self::sweep).
 ///
 /// A transaction that only reads needs no row: see
 /// [`RetryPolicy::read_only`](crate::RetryPolicy::read_only).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Outcomes(TableName);
 
-/// What became of a transaction.
+/// The outcome of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// All its writes were applied.
@@ -62,14 +62,14 @@ impl Outcomes {
 
     /// How long a lost commit can be settled: 1 hour after its `COMMIT` was sent.
     ///
-    /// Later the row may have been swept, and its absence would prove nothing.
+    /// After that the row may have been swept, so its absence would prove nothing.
     pub const SETTLE_WITHIN: Duration = Duration::from_secs(60 * 60);
 
     /// The age from which rows may be swept: 2 hours.
     ///
-    /// A `COMMIT` can be on its way for 5 minutes, because the service ends a transaction that is
-    /// [older](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/CHAP_quotas.html): until
-    /// then its tombstone is needed. Its own row is needed for
+    /// A `COMMIT` can arrive up to 5 minutes late, because the service ends a transaction that is
+    /// [older](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/CHAP_quotas.html). Until
+    /// then its tombstone is needed. The transaction's own row is needed for
     /// [`SETTLE_WITHIN`](Self::SETTLE_WITHIN). The rest allows for clocks that differ.
     pub const MIN_SWEEP_AGE: Duration = Duration::from_secs(2 * 60 * 60);
 
@@ -97,10 +97,10 @@ impl Outcomes {
         )
     }
 
-    /// The statement that a transaction runs before its `COMMIT`.
+    /// Returns the statement that a transaction runs before its `COMMIT`.
     ///
-    /// The ID is new, so that its conflict clause never applies. It makes the server refuse a table
-    /// whose `id` is not unique, and NULL would be refused if the clause applied.
+    /// The ID is new, so the conflict clause never applies. The clause makes the server refuse a
+    /// table whose `id` is not unique. If the clause did apply, the server would refuse its NULL.
     pub(crate) fn insert(&self, id: OutcomeId) -> String {
         format!(
             "INSERT INTO {self} (id, committed, at) VALUES ('{id}', true, now()) \

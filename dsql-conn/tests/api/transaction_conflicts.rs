@@ -173,7 +173,7 @@ async fn conflicts_end_at_the_deadline() {
         .timeout(Duration::from_millis(300));
     let runs = AtomicU32::new(0);
     let error = insert(&pool, policy, &runs).await.unwrap_err();
-    // A COMMIT may be under way at the deadline.
+    // A COMMIT may be in flight at the deadline.
     let is_unknown = matches!(error, Error::CommitUnknown { .. });
     let is_known = matches!(
         error,

@@ -1,4 +1,4 @@
-//! The sessions of a cluster whose transactions may meet, and what they committed.
+//! The sessions of a cluster whose transactions may meet, and the writes that they committed.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -45,7 +45,7 @@ pub(crate) struct Member {
     registration: Registration,
 }
 
-/// Keeps a session in the registry, also when its [`Member`] is gone.
+/// Keeps a session in the registry, even after its [`Member`] was dropped.
 #[derive(Debug, Clone)]
 pub(crate) struct Registration(#[expect(dead_code, reason = "held for its Drop")] Arc<Registered>);
 
@@ -135,8 +135,8 @@ impl Member {
         }
     }
 
-    /// Waits for the token. The future does not borrow the member, which may be asked to move its
-    /// own transaction meanwhile.
+    /// Waits for the token. The future does not borrow the member, because another session may
+    /// request meanwhile that the member's transaction moves aside.
     pub(crate) fn token(&self) -> impl Future<Output = MoveToken> + use<> {
         let token = self.registry.shared.token.clone();
         async { MoveToken(token.lock_owned().await) }
