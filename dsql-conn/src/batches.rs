@@ -43,7 +43,7 @@
 //! }
 //! ```
 //!
-//! The guide's page on batches tells what this promises, and what not.
+//! The guide's page on batches says what this guarantees and what it does not.
 
 mod batch;
 mod checkpoint;

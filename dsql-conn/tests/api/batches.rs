@@ -77,7 +77,7 @@ where
 }
 
 #[tokio::test]
-async fn progress_is_told_after_each_commit_in_order() {
+async fn progress_is_reported_after_each_commit_in_order() {
     let (cluster, pool) = cluster().await;
     let mut run = Batches::new()
         .max_rows(10)
@@ -126,7 +126,7 @@ async fn a_batch_has_at_most_its_maximum_of_bytes() {
 }
 
 #[tokio::test]
-async fn a_row_that_is_too_large_is_named_after_those_before_it() {
+async fn rows_before_one_that_is_too_large_are_committed() {
     let (cluster, pool) = cluster().await;
     let rows = [(1, 9), (2, 31), (3, 1)].map(|(number, bytes)| Ok(Entry(number, bytes)));
     let run = Batches::new().max_bytes(30).write(&pool, rows, insert);
@@ -201,7 +201,7 @@ async fn each_batch_is_retried_by_itself() {
 }
 
 #[tokio::test]
-async fn the_service_s_own_limit_names_the_batch() {
+async fn a_batch_that_the_service_refuses_is_named() {
     let (cluster, pool) = cluster().await;
     let mut run =
         Batches::new()

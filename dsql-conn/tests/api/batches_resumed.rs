@@ -183,7 +183,7 @@ async fn jobs_have_positions_of_their_own() {
 }
 
 #[tokio::test]
-async fn a_missing_table_is_told_at_the_start() {
+async fn a_missing_table_is_reported_at_the_start() {
     let cluster = support::cluster().await;
     let pool = pool(&cluster, 1);
     let error = CHECKPOINTS.start(&pool, "entries").await.unwrap_err();
