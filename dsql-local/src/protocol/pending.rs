@@ -168,10 +168,11 @@ impl PendingReplies {
 
     fn pop(&mut self) -> Reply {
         // A frame that ends with ReadyForQuery stays until that arrives.
-        match self
-            .frames
-            .pop_front_if(|pending| !pending.ends_with_ready())
-        {
+        let frames = &mut self.frames;
+        let is_answered = frames
+            .front()
+            .is_some_and(|pending| !pending.ends_with_ready());
+        match is_answered.then(|| frames.pop_front()).flatten() {
             Some(Pending::Parse(reply) | Pending::Bind(reply) | Pending::Execute(reply)) => reply,
             Some(
                 Pending::Query(_)
