@@ -245,9 +245,12 @@ mod tests {
     #[test]
     fn chain_tells_only_what_was_configured() {
         let attempts = "no credentials found in chain. Attempted:\
-            \n  Environment: the credential provider was not enabled: environment variable not set\
-            \n  Profile: the credentials provider was not properly configured: no role\n    in it: a\
-            \n  Ec2InstanceMetadata: an error occurred while loading credentials: IMDS disabled by X";
+            \n  Environment: the credential provider was not enabled: environment variable \
+            not set\
+            \n  Profile: the credentials provider was not properly configured: no role\n    in it: \
+            a\
+            \n  Ec2InstanceMetadata: an error occurred while loading credentials: IMDS disabled by \
+            X";
         assert_eq!(
             words(&ProviderError::not_loaded(attempts)),
             "no role in it: a"
@@ -259,7 +262,8 @@ mod tests {
         // The second one is aws-config 1.8's.
         for chain in [
             "no credentials found in chain. Attempted:\
-             \n  Environment: the credential provider was not enabled: environment variable not set",
+             \n  Environment: the credential provider was not enabled: environment variable \
+             not set",
             "no providers in chain provided credentials",
         ] {
             let said = words(&ProviderError::not_loaded(chain));
