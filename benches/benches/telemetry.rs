@@ -1,5 +1,5 @@
 //! What spans and metrics cost: the CPU time of the client for a warm `SELECT 1` with its checkout,
-//! while nobody listens, and with a subscriber and a recorder that do little.
+//! without a subscriber or recorder, and with ones that do little.
 //!
 //! ```console
 //! $ cargo bench -p benches --features metrics --bench telemetry
@@ -30,7 +30,7 @@ use tokio::runtime::Runtime;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 
-/// Who listens.
+/// The subscriber and the recorder of a row.
 #[derive(Debug, Clone, Copy)]
 struct Listener {
     name: &'static str,
@@ -82,7 +82,7 @@ fn main() -> io::Result<()> {
     record("telemetry", &rows)
 }
 
-/// A pool of one connection, with those who listen to it.
+/// A pool of one connection, with its subscriber and recorder.
 struct Client {
     pool: Pool,
     listener: Listener,

@@ -50,7 +50,7 @@ impl Launcher {
     ///
     /// # Errors
     ///
-    /// If cargo fails, whose words are on standard error.
+    /// If cargo fails. Its message is on standard error.
     pub fn build() -> io::Result<Self> {
         Ok(Self(executable("launch", "launch")?))
     }

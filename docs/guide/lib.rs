@@ -50,6 +50,8 @@ thread_local! {
 /// The pages with code; `tests/pages.rs` checks that none is missing.
 #[cfg(doctest)]
 mod pages {
+    #[doc = include_str!("batches.md")]
+    struct BatchesPage;
     #[doc = include_str!("bb8-and-deadpool.md")]
     struct Bb8AndDeadpool;
     #[doc = include_str!("cancellation.md")]

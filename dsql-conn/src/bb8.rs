@@ -27,10 +27,10 @@ use crate::shared::SharedPools;
 /// # }
 /// ```
 ///
-/// Its connections have signed tokens, verified TLS, an age by the wall clock, cached statements
-/// and [transactions](Connection::transaction). Keep `test_on_check_out` on, as it is by default:
-/// connections are validated there, without a round trip if they were used lately. What
-/// [`Pool`](crate::Pool) adds is fairness, specific errors at once and a pool that closes.
+/// Its connections have signed tokens, verified TLS, a lifetime by the wall clock, cached
+/// statements and [transactions](Connection::transaction). Keep `test_on_check_out` on, as it is by
+/// default: it validates connections, without a round trip if they were used recently.
+/// [`Pool`](crate::Pool) adds fairness, specific errors at once, and `close`.
 pub struct ConnectionManager(Arc<Opener>);
 
 impl ConnectionManager {

@@ -1,4 +1,4 @@
-//! Finds out why an operation may be retried.
+//! Determines why an operation may be retried.
 
 use std::error::Error as StdError;
 
@@ -27,7 +27,7 @@ pub(crate) enum Cause {
 impl Cause {
     pub(crate) const COUNT: usize = 7;
 
-    /// A stable name for logs and metrics.
+    /// Returns a stable name for logs and metrics.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Data => "data_conflict",
@@ -40,7 +40,7 @@ impl Cause {
         }
     }
 
-    /// The cause behind the error that failed a transaction, if a retry may help.
+    /// Returns the cause of the error that failed a transaction, if a retry may help.
     pub(crate) fn in_transaction(error: &ServerError) -> Option<Self> {
         match error.meaning() {
             Meaning::DataConflict => Some(Self::Data),
@@ -51,7 +51,7 @@ impl Cause {
         }
     }
 
-    /// The cause behind the error of a single statement, or of a whole transaction.
+    /// Returns the cause of the error of a single statement, or of a whole transaction.
     pub(super) fn of(error: &(dyn StdError + 'static)) -> Option<Self> {
         let mut next = Some(error);
         while let Some(error) = next {
@@ -67,7 +67,7 @@ impl Cause {
             if let Some(error) = error.downcast_ref::<tokio_postgres::Error>() {
                 return Self::of_statement(error);
             }
-            // Openings are retried where that helps, and no statement was sent.
+            // No statement was sent, and openings have their own retries.
             if error.is::<ConnectError>() {
                 return None;
             }

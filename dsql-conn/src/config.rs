@@ -87,7 +87,8 @@ pub(crate) type Resolver = dyn Fn(String, u16) -> Lookup + Send + Sync;
 type Lookup = BoxFuture<'static, io::Result<Vec<SocketAddr>>>;
 
 impl Config {
-    /// Starts from the defaults: user `admin`, database `postgres`, and what each setter states.
+    /// Creates a configuration with the defaults: user `admin`, database `postgres`, and those that
+    /// the setters document.
     pub fn new(endpoint: Endpoint) -> Self {
         Self {
             endpoint,
@@ -180,8 +181,8 @@ impl Config {
 
     /// Sets how long a token can be used to log in. Defaults to 15 minutes.
     ///
-    /// A token is signed for each connection and used at once, so more rarely helps. An open
-    /// connection outlives its token ([authentication tokens](
+    /// A token is signed for each connection and used at once, so a longer time rarely helps. An
+    /// open connection outlives its token ([authentication tokens](
     /// https://docs.aws.amazon.com/aurora-dsql/latest/userguide/SECTION_authentication-token.html
     /// )).
     ///
@@ -279,7 +280,7 @@ impl fmt::Debug for Config {
     }
 }
 
-/// The one role that connects by `dsql:DbConnectAdmin`.
+/// The only role that connects by `dsql:DbConnectAdmin`.
 pub(crate) const ADMIN: &str = "admin";
 
 /// Ten years: adding `Duration::MAX` to a clock would overflow.

@@ -54,7 +54,8 @@ pub(crate) struct Connector {
     /// One configuration for all connections, so that TLS sessions resume.
     tls: Result<MakeRustlsConnect, ConfigError>,
     pub(crate) tasks: Tasks,
-    /// A server did not want the password that was sent with the startup packet.
+    /// A server did not ask for the password that was sent with the startup packet, or asked for
+    /// something else.
     password_was_unwanted: AtomicBool,
 }
 
@@ -64,13 +65,14 @@ pub(crate) struct Opened {
     pub(crate) task: ConnectionTask,
     pub(crate) watch: Watch,
     pub(crate) peek: Peek,
-    /// From before the first packet: the service counts from its own first sight.
+    /// When the opening began, before the first packet: the service counts the age from the first
+    /// packet that it sees.
     pub(crate) began: Moment,
 }
 
 impl Connector {
-    /// For a pool of this name and size, if it is known. Never fails: the first connection reports
-    /// what is wrong with the TLS settings.
+    /// Creates a connector, for a pool of this name and size if they are known. Never fails: the
+    /// first connection reports wrong TLS settings.
     pub(crate) fn new(config: Config, pool: Option<String>, limits: Option<PoolLimits>) -> Self {
         let server = Server::new(&config);
         let pool = pool.unwrap_or_else(|| server.pool_name());
@@ -91,7 +93,7 @@ impl Connector {
         }
     }
 
-    /// Opens connections to the other Region, with the same credentials and TLS sessions.
+    /// Returns a connector for the other Region, with the same credentials and TLS sessions.
     pub(crate) fn of_peer(&self) -> Option<Self> {
         let config = self.config.at_peer()?;
         Some(Self {
@@ -105,7 +107,7 @@ impl Connector {
         })
     }
 
-    /// Whether the TLS settings can work at all.
+    /// Returns whether the TLS settings can work at all.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         self.tls.as_ref().map(drop).map_err(Clone::clone)
     }
@@ -148,7 +150,7 @@ impl Connector {
                     return Ok(opened);
                 }
                 Ok(Err(failure)) => failure,
-                // What the last attempt failed for tells more than that the time was up.
+                // The error of the last attempt is more specific than a timeout.
                 Err(_) => {
                     progress.ended();
                     meter.connect_attempt(region, Some(Reason::TimedOut));
@@ -166,8 +168,8 @@ impl Connector {
 
             if reason.is_about_credentials() {
                 self.credentials.forget();
-                // The keys may have been replaced at their source. Once: what fresh ones do not
-                // fix is this machine's clock, or a permission.
+                // The keys may have been replaced at their source. Fetch them again only once: if
+                // fresh keys do not help, the cause is this machine's clock or a permission.
                 let may_help =
                     used_cached || matches!(reason, Reason::TokenExpired | Reason::ClockSkew);
                 if may_help && !mem::replace(&mut credentials_renewed, true) {
@@ -240,7 +242,7 @@ impl Connector {
         self.credentials.get(now).await.map_err(|error| {
             let (said, remedy) = (error.to_string(), error.remedy());
             let failure = self.because(error.reason(), error);
-            // The causes below it are the SDK's own words around the same.
+            // The causes below it repeat the same in the SDK's words.
             failure.detail(said).remedy(remedy)
         })
     }
@@ -255,7 +257,7 @@ impl Connector {
         address::connect(addresses)
             .await
             .map_err(|error| match error.kind() {
-                // Accepted, and closed before this side knew.
+                // The peer accepted the connection and reset it before this side noticed.
                 io::ErrorKind::ConnectionReset => self.because(Reason::Interrupted, error),
                 io::ErrorKind::ConnectionRefused => self
                     .because(Reason::Unreachable, error)
@@ -321,8 +323,8 @@ impl Connector {
     }
 }
 
-/// Whether the name may resolve later. The system's resolver tells only in words: glibc's, then
-/// musl's.
+/// Returns whether the name may resolve later. The system's resolver reports it only by its
+/// message: glibc's, then musl's.
 fn is_temporary(error: &io::Error) -> bool {
     let said = error.to_string().to_lowercase();
     error.kind() == io::ErrorKind::TimedOut

@@ -34,17 +34,17 @@ use crate::wire::Watch;
 
 /// A connection to the cluster.
 ///
-/// Its statement methods cache what they prepare: a text costs one round trip once it was prepared
-/// on this connection. A pooled connection, one of [`Config::connect`], one of bb8's or deadpool's
-/// and a [`Transaction`](crate::Transaction) all deref to it, so that `fn f(c: &Connection)` takes
-/// each of them.
+/// Its statement methods cache prepared statements: a text costs one round trip once it was
+/// prepared on this connection. The connections of [`Pool`](crate::Pool), bb8 and deadpool and a
+/// [`Transaction`](crate::Transaction) deref to it, and [`Config::connect`] returns it. So
+/// `fn f(c: &Connection)` takes each of them.
 ///
 /// It derefs to the driver's [`Client`] for everything else, and for code that is generic over
 /// [`GenericClient`](tokio_postgres::GenericClient): pass `&**connection`. The client's own `query`
-/// and `execute` do not use the cache: given a text, they prepare it each time, which is another
-/// round trip. The client is reachable by `&` alone. Its own transactions take `&mut`, and are out
-/// of reach on purpose, because their `commit` reports a `COMMIT` that was answered with `ROLLBACK`
-/// as a success:
+/// and `execute` do not use the cache: given a text, they prepare it each time, which costs another
+/// round trip. Only `&Client` is available. The client's own transactions take `&mut`, and are
+/// unavailable on purpose: their `commit` returns `Ok` when the server answered `COMMIT` with
+/// `ROLLBACK`:
 ///
 /// ```compile_fail,E0596
 /// # async fn example(mut connection: dsql_conn::Connection) {
@@ -54,7 +54,7 @@ use crate::wire::Watch;
 ///
 /// [`Connection::transaction`] runs transactions.
 ///
-/// Dropping the connection closes it. The server gets `Terminate` if no reply is due.
+/// Dropping the connection closes it. The server gets `Terminate` if no reply is pending.
 pub struct Connection {
     session: Arc<Session>,
     statement_timeout: Option<Duration>,
@@ -62,7 +62,8 @@ pub struct Connection {
 
 /// What the handles of one connection share.
 struct Session {
-    // Before the client: the task must know that the owner is gone when the client's drop wakes it.
+    // Dropped before the client: when the client's drop wakes the task, the task must know that the
+    // owner has dropped the connection.
     task: ConnectionTask,
     client: Client,
     cache: StatementCache,
@@ -71,7 +72,8 @@ struct Session {
     opener: Arc<Opener>,
     health: Mutex<Health>,
     place: Place,
-    /// Random, from 0 to 1: when it is replaced after the home Region has recovered.
+    /// A random number from 0 to 1. Decides when the connection is replaced after the home Region
+    /// has recovered.
     return_unit: f64,
     /// The client may have been used since the connection was last found clean.
     touched: AtomicBool,
@@ -79,7 +81,8 @@ struct Session {
     proven: AtomicBool,
 }
 
-/// A connection whose statements have a timeout. By [`Connection::with_statement_timeout`].
+/// A connection whose statements have a timeout. Returned by
+/// [`Connection::with_statement_timeout`].
 pub struct WithStatementTimeout<'a> {
     connection: Connection,
     borrowed: PhantomData<&'a Connection>,
@@ -137,7 +140,7 @@ impl Connection {
             health: Mutex::new(health),
             place,
             return_unit: rand::random(),
-            // Its end may have arrived together with the reply to its login.
+            // The session's end may have arrived together with the reply to its login.
             touched: AtomicBool::new(true),
             proven: AtomicBool::new(false),
         };
@@ -147,8 +150,8 @@ impl Connection {
         }
     }
 
-    /// When the connection is due to be replaced: [`Config::max_lifetime`] after it was opened,
-    /// less its jitter.
+    /// Returns when the connection is due to be replaced: [`Config::max_lifetime`] after it was
+    /// opened, less its jitter.
     pub fn expires_at(&self) -> SystemTime {
         self.health().expires_at()
     }
@@ -159,7 +162,7 @@ impl Connection {
         self.session.opener.endpoint(self.session.place)
     }
 
-    /// Whether the session has ended, for whatever reason.
+    /// Returns whether the session has ended, for whatever reason.
     pub fn is_closed(&self) -> bool {
         self.session.watch.is_closed() || self.session.client.is_closed()
     }
@@ -188,8 +191,8 @@ impl Connection {
         }
     }
 
-    /// Another handle of the same session. The caller sees to it that the owner's outlives it, or
-    /// notices by [`is_shared`](Self::is_shared).
+    /// Returns another handle of the same session. The caller makes sure that the owner's handle
+    /// outlives it, or checks [`is_shared`](Self::is_shared).
     pub(crate) fn share(&self) -> Self {
         Self {
             session: Arc::clone(&self.session),
@@ -197,12 +200,12 @@ impl Connection {
         }
     }
 
-    /// Identifies the session while it exists.
+    /// Returns a number that identifies the session while it exists.
     pub(crate) fn id(&self) -> usize {
         Arc::as_ptr(&self.session).addr()
     }
 
-    /// Whether another handle of this session exists.
+    /// Returns whether another handle of this session exists.
     pub(crate) fn is_shared(&self) -> bool {
         Arc::strong_count(&self.session) > 1
     }
@@ -215,12 +218,12 @@ impl Connection {
         &self.session.opener
     }
 
-    /// The server's attributes in spans and metrics.
+    /// Returns the server's attributes in spans and metrics.
     pub(crate) fn server(&self) -> &Server {
         self.session.opener.server(self.session.place)
     }
 
-    /// Closes the session at once, because what it was doing must not go on.
+    /// Closes the session at once, so that its statement or transaction does not continue.
     pub(crate) fn abort(&self) {
         self.session.task.aborter().abort();
     }

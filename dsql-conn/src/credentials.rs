@@ -86,8 +86,8 @@ impl CredentialsCache {
         })
     }
 
-    /// Empties the cache, because the service refused a token. The provider goes, too: it may keep
-    /// the contents of files that have been replaced.
+    /// Empties the cache, because the service refused a token. Also drops the provider, which may
+    /// keep the contents of files that have been replaced.
     pub(crate) fn forget(&self) {
         let mut state = self.lock();
         state.cached = None;
@@ -137,7 +137,8 @@ impl CredentialsCache {
                     state.cached = Some(credentials.clone());
                     Ok(credentials)
                 }
-                // Not cached: the next connection asks again, by a provider that reads files anew.
+                // Errors are not cached: the next connection asks again, by a new provider that
+                // reads the files again.
                 Err(error) => {
                     state.provider = None;
                     Err(error)

@@ -22,7 +22,7 @@ use crate::error::Error;
 /// # }
 /// ```
 ///
-/// It gives what [`ConnectionManager`](crate::ConnectionManager) gives bb8.
+/// It has the same features as [`ConnectionManager`](crate::ConnectionManager) for bb8.
 pub struct DeadpoolManager(Arc<Opener>);
 
 impl DeadpoolManager {

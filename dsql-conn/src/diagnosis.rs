@@ -22,7 +22,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// That of a connection that has no credentials, with the reason.
+    /// The same error as for a connection without credentials, with the reason.
     ///
     /// # Cancel safety
     ///

@@ -47,12 +47,12 @@ impl Endpoint {
     /// # Errors
     ///
     /// [`EndpointProblem::ClusterId`] if the ID is not 26 lower-case letters and digits, another
-    /// problem if the Region does not have the form of one.
+    /// problem if the Region is malformed.
     pub fn from_cluster_id(cluster_id: &str, region: &str) -> Result<Self, EndpointError> {
         format!("{cluster_id}.dsql.{region}.on.aws").parse()
     }
 
-    /// Parses a host name, or a cluster ID that is in this Region.
+    /// Parses a host name in this Region, or the ID of a cluster in this Region.
     ///
     /// # Errors
     ///
@@ -74,9 +74,10 @@ impl Endpoint {
     ///
     /// This is for [PrivateLink without private DNS](
     /// https://docs.aws.amazon.com/aurora-dsql/latest/userguide/privatelink-managing-clusters.html
-    /// ). Tokens are still signed, SNI sent and certificates verified for the public host, and the
-    /// startup option `amzn-cluster-id` names the cluster. The service documents the option and the
-    /// signed name. It is not verified that its certificate for the public host is served there.
+    /// ). Tokens are still signed, SNI is sent and certificates are verified for the public host,
+    /// and the startup option `amzn-cluster-id` names the cluster. The service documents the option
+    /// and the signed name. It was not verified that it presents the public host's certificate
+    /// there.
     ///
     /// # Errors
     ///
@@ -92,8 +93,8 @@ impl Endpoint {
         Ok(self)
     }
 
-    /// Returns the host name: tokens are signed for it, SNI names it, the certificate must match
-    /// it.
+    /// Returns the host name. Tokens are signed for it, SNI contains it, and the certificate must
+    /// match it.
     pub fn host(&self) -> &str {
         &self.host
     }
@@ -103,7 +104,7 @@ impl Endpoint {
         self.interface.as_deref().unwrap_or(&self.host)
     }
 
-    /// Whether the startup packet must name the cluster, because the dialed name does not.
+    /// Returns whether the startup packet must name the cluster, because the dialed name does not.
     pub(crate) fn is_via_interface(&self) -> bool {
         self.interface.is_some()
     }
@@ -153,7 +154,8 @@ fn other_region(name: &str, region: &str) -> EndpointError {
 
 /// Returns the Region inside a well-formed host name, or the first thing that is wrong with it.
 ///
-/// Near misses are checked first: the error for a pasted URL names its scheme, not its cluster ID.
+/// Common mistakes are checked first: the error for a pasted URL names its scheme, not its cluster
+/// ID.
 fn parse_region(host: &str) -> Result<&str, EndpointProblem> {
     if host.is_empty() {
         return Err(EndpointProblem::Empty);
@@ -230,7 +232,7 @@ fn is_cluster_id(label: &str) -> bool {
     label.len() == CLUSTER_ID_LENGTH && is_alphanumeric(label)
 }
 
-/// Whether this has the form of a Region: words joined by hyphens, the last one a number.
+/// Returns whether a text has the form of a Region: words joined by hyphens, the last one a number.
 fn is_region(region: &str) -> bool {
     let mut words = region.rsplit('-');
     let is_number = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit());

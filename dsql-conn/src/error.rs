@@ -1,7 +1,7 @@
-//! Tells what went wrong, where, and what to do about it.
+//! The errors of this crate: what went wrong, where, and what to do about it.
 //!
-//! `Display` has the classified reason, host, user and remedy in one line, because `{e}` is what
-//! gets logged. `source()` continues with what that line does not say.
+//! `Display` has the classified reason, host, user and remedy in one line, because applications log
+//! `{e}`. `source()` continues with the causes that the line does not contain.
 
 mod advice;
 mod chain;
@@ -37,8 +37,8 @@ use crate::sqlstate::ServerError;
 /// The wording of `Display` may change between versions; match on the variants, on
 /// [`Error::reason`] and on [`Error::code`].
 ///
-/// [`Error::remedy`] tells what to do, [`Error::http_status`] and [`Error::retry_after`] what to
-/// answer to the clients of a service:
+/// [`Error::remedy`] returns what to do. [`Error::http_status`] and [`Error::retry_after`] return
+/// what a service should answer to its clients:
 ///
 /// ```
 /// use dsql_conn::Error;
@@ -57,9 +57,10 @@ pub enum Error {
 
     /// No connection became free before the checkout's deadline.
     CheckoutTimeout {
-        /// How long the caller waited. `None` if the pool does not tell, as bb8 and deadpool.
+        /// How long the caller waited. `None` for bb8 and deadpool, which do not report it.
         waited: Option<Duration>,
-        /// Why none could be opened meanwhile, or is not open yet. `None` if all were in use.
+        /// Why no connection could be opened meanwhile, or why none is open yet. `None` if all were
+        /// in use.
         cause: Option<ConnectError>,
     },
 
@@ -78,7 +79,7 @@ pub enum Error {
     StatementTimeout {
         /// The timeout.
         after: Duration,
-        /// The reply may be there, behind rows of another query that nobody read.
+        /// The reply may have arrived behind unread rows of another query.
         unread_rows: bool,
     },
 
@@ -102,7 +103,7 @@ pub enum Error {
     /// Running it again is safe only if a second run changes nothing, for example through a unique
     /// key: [`Pool::transaction`](crate::Pool::transaction) has an example.
     CommitUnknown {
-        /// What came instead of the reply. `None` if the policy's deadline passed first.
+        /// The error that came instead of the reply. `None` if the policy's deadline passed first.
         source: Option<tokio_postgres::Error>,
         /// Settles the outcome later, by [`Outcomes::settle`](crate::Outcomes::settle). `None` if
         /// the policy names no outcome table.
@@ -123,7 +124,7 @@ pub enum Error {
         after: Duration,
         /// How often the body began.
         attempts: u32,
-        /// A statement waited for its reply behind rows of another query that nobody read.
+        /// A statement waited for its reply behind unread rows of another query.
         unread_rows: bool,
     },
 
@@ -131,7 +132,7 @@ pub enum Error {
     JobFailed {
         /// The job's ID.
         job_id: String,
-        /// What `sys.jobs` tells about it.
+        /// The details of the job in `sys.jobs`.
         details: String,
     },
 
@@ -143,12 +144,12 @@ pub enum Error {
 }
 
 impl Error {
-    /// Why no connection could be opened, if that is what went wrong.
+    /// Returns why no connection could be opened, if that is what went wrong.
     pub fn reason(&self) -> Option<Reason> {
         self.connect_error().map(ConnectError::reason)
     }
 
-    /// The failed connection attempt behind this error, if there is one.
+    /// Returns the failed connection attempt behind this error, if there is one.
     pub fn connect_error(&self) -> Option<&ConnectError> {
         match self {
             Self::Connect(error) => Some(error),
@@ -157,10 +158,11 @@ impl Error {
         }
     }
 
-    /// Whether a single statement, or a transaction, may have been applied despite this error.
+    /// Returns whether a single statement, or a transaction, may have been applied despite this
+    /// error.
     ///
-    /// For the error of a statement inside a transaction's body it answers for the statement alone:
-    /// the transaction was rolled back.
+    /// For an error of a statement inside a transaction's body, the answer is about the statement
+    /// alone: the transaction was rolled back.
     pub fn may_have_applied(&self) -> bool {
         match self {
             Self::Query(error) => match ServerError::of(error) {
@@ -175,12 +177,12 @@ impl Error {
         }
     }
 
-    /// Whether the connection was lost while a statement, or `COMMIT`, was in flight.
+    /// Returns whether the connection was lost while a statement, or `COMMIT`, was in flight.
     pub fn is_connection_lost(&self) -> bool {
         self.driver_error().is_some_and(is_lost)
     }
 
-    /// The server's error, if the server answered a statement or `COMMIT` with one.
+    /// Returns the server's error, if the server answered a statement or `COMMIT` with one.
     pub fn server_error(&self) -> Option<ServerError> {
         match self {
             Self::Query(error) => ServerError::of(error),
@@ -192,7 +194,7 @@ impl Error {
         }
     }
 
-    /// The SQLSTATE of the [`server_error`](Self::server_error).
+    /// Returns the SQLSTATE of the [`server_error`](Self::server_error).
     pub fn code(&self) -> Option<&SqlState> {
         match self {
             Self::Query(error) => error.code(),
@@ -204,7 +206,7 @@ impl Error {
         }
     }
 
-    /// The driver's error behind this one, if there is one.
+    /// Returns the driver's error behind this one, if there is one.
     pub fn driver_error(&self) -> Option<&tokio_postgres::Error> {
         match self {
             Self::Query(error) => Some(error),
@@ -213,7 +215,8 @@ impl Error {
         }
     }
 
-    /// The first error below this one. The driver's wrapper of a server's error adds nothing.
+    /// Returns the first error below this one. Skips the driver's wrapper of a server's error,
+    /// which adds nothing.
     fn cause(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
             _ if self.server_error().is_some() => None,
@@ -251,7 +254,7 @@ impl From<tokio_postgres::Error> for Error {
     }
 }
 
-/// Reads like `Display`, with the sources below it.
+/// Writes the same as `Display`, with the sources below it.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         debug_like_display(f, self, self.cause())

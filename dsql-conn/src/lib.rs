@@ -3,7 +3,7 @@
 //! services and Lambda functions.
 //!
 //! Aurora DSQL speaks PostgreSQL. Three things are different, and this crate handles them on
-//! [`tokio_postgres`] and [`rustls`]: the password is an IAM token that lives for minutes, a
+//! [`tokio_postgres`] and [`rustls`]: the password is an IAM token that is valid for minutes, a
 //! connection ends after an hour, and a transaction can conflict with another one when it commits.
 //!
 //! ```no_run
@@ -35,31 +35,34 @@
 //! # }
 //! ```
 //!
-//! [`Pool`] is fair, returns the cause of a failed opening at once, passes over connections whose
-//! rows are still read, opens another connection beside a ping without an answer, and closes. bb8
-//! and deadpool get everything else: tokens, verified TLS, ages by the wall clock, validation at
-//! checkout, cached statements and [transactions](Connection::transaction).
+//! Only [`Pool`] serves checkouts in order, returns the cause of a failed opening at once, skips
+//! connections whose rows are still being read, opens another connection while a ping is
+//! unanswered, and can be closed. bb8 and deadpool get everything else: tokens, verified TLS,
+//! lifetimes by the wall clock, validation at checkout, cached statements and
+//! [transactions](Connection::transaction).
 //!
 //! # How it works
 //!
 //! An [`Endpoint`] names the cluster, a [`Config`] how to connect to it. For each connection the
 //! credentials are fetched or found in the cache, a token is signed and TLS is verified.
-//! [`Pool::get`] checks a [`Connection`] out; [`Pool::transaction`] runs what must be committed
-//! once. [`Config::connect`] opens a single connection. All errors are an [`Error`].
+//! [`Pool::get`] checks a [`Connection`] out; [`Pool::transaction`] runs a transaction and retries
+//! it until it is committed once. [`Config::connect`] opens a single connection. All errors are an
+//! [`Error`].
 //!
 //! # Cancel safety
 //!
-//! Every future of this crate may be dropped at any point. An open transaction or a running
-//! statement that is left on a connection settles before the connection is used again, or the
-//! connection is replaced. The server cannot cancel a statement, and continues with it.
+//! Every future of this crate may be dropped at any point. If a dropped future leaves a transaction
+//! open or a statement running, the connection is used again only after that has settled; otherwise
+//! it is replaced. The server cannot cancel a statement and runs it to its end.
 //!
 //! # Features
 //!
 //! - `ring` (default): TLS by ring.
-//! - `aws-lc-rs`: TLS by aws-lc-rs if `ring` is off. Seeding it costs a fresh process 25 ms.
+//! - `aws-lc-rs`: TLS by aws-lc-rs if `ring` is off. Seeding its random numbers takes 25 ms in a
+//!   new process.
 //! - `aws-config` (default): uses the SDK's default credentials chain if neither the caller nor the
-//!   environment has credentials. A Lambda function has them in its environment, and is smaller
-//!   without.
+//!   environment has credentials. A Lambda function has credentials in its environment; without
+//!   this feature its binary is smaller.
 //! - `deadpool`: a manager for deadpool.
 //! - `metrics`: records metrics by the facade of the [`metrics`](https://docs.rs/metrics) crate.
 //!
@@ -72,6 +75,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod backoff;
+pub mod batches;
 #[path = "bb8.rs"]
 mod bb8_manager;
 mod cause;
@@ -94,6 +98,7 @@ mod retry;
 mod settle;
 mod shared;
 mod sqlstate;
+mod table_name;
 mod telemetry;
 mod tls;
 mod token;
@@ -127,7 +132,7 @@ pub use transaction::{Rollback, Transaction};
 #[doc = include_str!("../what-went-wrong.md")]
 pub mod what_went_wrong {}
 
-/// The code of the README and of the pages in `docs`, compiled.
+/// Compiles the code of the README and of the pages in `docs`.
 #[cfg(doctest)]
 mod pages {
     #[doc = include_str!("../../README.md")]

@@ -1,4 +1,4 @@
-//! The table of outcomes, by which lost commits are settled: see `settle`.
+//! The outcome table, which settles lost commits: see `settle`.
 
 mod id;
 
@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio_postgres::error::SqlState;
 
 pub use self::id::{InvalidOutcomeId, OutcomeId};
+use crate::table_name::TableName;
 
 /// A table that records which transactions were committed, so that a `COMMIT` whose reply was lost
 /// can be settled.
@@ -37,18 +38,15 @@ pub use self::id::{InvalidOutcomeId, OutcomeId};
 /// One row for each transaction and no round trip: the row travels with the `COMMIT`. It counts
 /// towards the [3,000
 /// rows](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/CHAP_quotas.html) of a
-/// transaction. A lost `COMMIT` costs one or two round trips on another connection. Delete old rows
-/// by [`sweep`](Self::sweep).
+/// transaction. Settling a lost `COMMIT` costs one or two round trips on another connection. Delete
+/// old rows by [`sweep`](Self::sweep).
 ///
 /// A transaction that only reads needs no row: see
 /// [`RetryPolicy::read_only`](crate::RetryPolicy::read_only).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Outcomes {
-    schema: Option<&'static str>,
-    table: &'static str,
-}
+pub struct Outcomes(TableName);
 
-/// What became of a transaction.
+/// The outcome of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// All its writes were applied.
@@ -64,31 +62,31 @@ impl Outcomes {
 
     /// How long a lost commit can be settled: 1 hour after its `COMMIT` was sent.
     ///
-    /// Later the row may have been swept, and its absence would prove nothing.
+    /// After that the row may have been swept, so its absence would prove nothing.
     pub const SETTLE_WITHIN: Duration = Duration::from_secs(60 * 60);
 
     /// The age from which rows may be swept: 2 hours.
     ///
-    /// A `COMMIT` can be on its way for 5 minutes, because the service ends a transaction that is
-    /// [older](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/CHAP_quotas.html): until
-    /// then its tombstone is needed. Its own row is needed for
+    /// A `COMMIT` can arrive up to 5 minutes late, because the service ends a transaction that is
+    /// [older](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/CHAP_quotas.html). Until
+    /// then its tombstone is needed. The transaction's own row is needed for
     /// [`SETTLE_WITHIN`](Self::SETTLE_WITHIN). The rest allows for clocks that differ.
     pub const MIN_SWEEP_AGE: Duration = Duration::from_secs(2 * 60 * 60);
 
     /// Names a table that the search path finds. Any name is valid; it is quoted.
     pub const fn table(name: &'static str) -> Self {
-        Self {
+        Self(TableName {
             schema: None,
             table: name,
-        }
+        })
     }
 
     /// Names a table in a schema. Any name is valid; it is quoted.
     pub const fn in_schema(schema: &'static str, table: &'static str) -> Self {
-        Self {
+        Self(TableName {
             schema: Some(schema),
             table,
-        }
+        })
     }
 
     /// Returns the statement that creates the table.
@@ -99,10 +97,10 @@ impl Outcomes {
         )
     }
 
-    /// The statement that a transaction runs before its `COMMIT`.
+    /// Returns the statement that a transaction runs before its `COMMIT`.
     ///
-    /// The ID is new, so that its conflict clause never applies. It makes the server refuse a table
-    /// whose `id` is not unique, and NULL would be refused if the clause applied.
+    /// The ID is new, so the conflict clause never applies. The clause makes the server refuse a
+    /// table whose `id` is not unique. If the clause did apply, the server would refuse its NULL.
     pub(crate) fn insert(&self, id: OutcomeId) -> String {
         format!(
             "INSERT INTO {self} (id, committed, at) VALUES ('{id}', true, now()) \
@@ -121,21 +119,7 @@ impl Default for Outcomes {
 /// The quoted name of the table.
 impl fmt::Display for Outcomes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(schema) = self.schema {
-            write!(f, "{}.", Quoted(schema))?;
-        }
-        Quoted(self.table).fmt(f)
-    }
-}
-
-/// An identifier, quoted where SQL would read it otherwise.
-struct Quoted<'a>(&'a str);
-
-impl fmt::Display for Quoted<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // NUL ends a statement on the wire.
-        let name = self.0.replace('\0', "").replace('"', "\"\"");
-        write!(f, "\"{name}\"")
+        self.0.fmt(f)
     }
 }
 
@@ -164,9 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_quoted() {
+    fn both_statements_that_create_the_table_agree() {
         assert_eq!(Outcomes::CREATE_TABLE, Outcomes::default().create_table());
-        let odd = Outcomes::in_schema("a\"b", "c\0d");
-        assert_eq!(odd.to_string(), r#""a""b"."cd""#);
     }
 }

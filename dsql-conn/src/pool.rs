@@ -46,16 +46,16 @@ use crate::telemetry::{Meter, Population, Server};
 /// A checkout promises:
 ///
 /// - Fairness: first come, first served, also while connections are being opened.
-/// - No round trip if the connection was used lately. After
-///   [`ping_after`](Builder::ping_after) without use the server must answer a ping; if its answer
-///   takes unusually long, another connection is opened beside it.
-/// - No leftovers: a connection with an open transaction is closed. One with a statement in flight,
-///   or with rows that somebody still reads, is passed over until they are done.
+/// - No round trip if the connection was used lately. After [`ping_after`](Builder::ping_after)
+///   without use the server must answer a ping; if the reply takes unusually long, the pool opens
+///   another connection meanwhile.
+/// - No leftovers: a connection with an open transaction is closed. A connection with a statement
+///   in flight, or with rows that are still being read, is skipped until they are done.
 /// - Specific errors: if no connection can be opened and none is in use, the caller gets the reason
 ///   within [`connect_timeout`](crate::Config::connect_timeout); at once if a retry cannot help.
 ///
-/// A pool belongs to the runtime of its first checkout, whose tasks serve its connections: make
-/// another pool for another runtime.
+/// A pool belongs to the Tokio runtime of its first checkout, which runs the pool's connection
+/// tasks. Create another pool for another runtime.
 #[derive(Clone)]
 pub struct Pool(Arc<Inner>);
 
@@ -84,13 +84,13 @@ impl Pool {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future gives up the place in the queue and nothing else.
+    /// Dropping the future leaves the queue and loses nothing else.
     pub async fn get(&self) -> Result<PooledConnection, Error> {
         self.0.checkout(self.0.settings.checkout_timeout).await
     }
 
-    /// Checks out a connection, until `deadline` by the wall clock. In a Lambda function: the
-    /// invocation's deadline less the time that the response needs.
+    /// Checks out a connection, until `deadline` by the wall clock. In a Lambda function, pass the
+    /// invocation's deadline minus the time that the response needs.
     ///
     /// # Errors
     ///
@@ -104,16 +104,16 @@ impl Pool {
         self.0.checkout(left.unwrap_or_default()).await
     }
 
-    /// Closes the pool. Waiters get [`Error::PoolClosed`], idle connections close now, borrowed
-    /// ones on return. A transaction in progress continues, and is not retried.
+    /// Closes the pool. Waiters get [`Error::PoolClosed`]. Idle connections close now, borrowed
+    /// ones on return. A transaction in progress continues, but is not retried.
     ///
-    /// Returns once all connections are closed. After `timeout` it aborts those still in use, whose
-    /// statements fail, and returns how many those were. Connections returned just before get 100
-    /// ms to send `Terminate`.
+    /// Returns once all connections are closed. After `timeout_after` it aborts the connections
+    /// that are still in use, so that their statements fail, and returns how many it aborted. A
+    /// connection that was returned just before gets 100 ms to send `Terminate`.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future leaves the pool closed, and borrowed connections with their users.
+    /// Dropping the future leaves the pool closed. Borrowed connections stay usable.
     pub async fn close(&self, timeout_after: Duration) -> usize {
         let inner = &self.0;
         let drained = {
@@ -140,7 +140,7 @@ impl Pool {
         in_use.len()
     }
 
-    /// The retry policy of [`Pool::transaction`].
+    /// Returns the retry policy of [`Pool::transaction`].
     pub(crate) fn retry_policy(&self) -> RetryPolicy {
         self.0.settings.retry_policy
     }
@@ -151,17 +151,17 @@ impl Pool {
         self.0.checkout(timeout).await
     }
 
-    /// An attempt at a transaction did not commit.
+    /// Counts an attempt at a transaction that did not commit.
     pub(crate) fn met(&self, cause: Cause) {
         self.0.meter().met(cause);
     }
 
-    /// The reply to a `COMMIT` was lost, and was settled, or not.
+    /// Counts a `COMMIT` whose reply was lost, and how it was settled, if it was.
     pub(crate) fn commit_lost(&self, id: Option<OutcomeId>, settled: Option<Outcome>) {
         self.0.meter().commit_lost(id, settled);
     }
 
-    /// The attributes of the home Region's server.
+    /// Returns the attributes of the home Region's server.
     pub(crate) fn server(&self) -> &Server {
         self.0.opener.home_server()
     }

@@ -12,7 +12,7 @@ pub enum Reason {
     Credentials,
     /// The AWS credentials are temporary and have expired.
     CredentialsExpired,
-    /// The provider of AWS credentials failed, for a cause that may pass.
+    /// The provider of AWS credentials failed, for a cause that may be transient.
     CredentialsUnavailable,
     /// The provider of AWS credentials did not reply in time.
     CredentialsTimedOut,
@@ -37,7 +37,7 @@ pub enum Reason {
     /// This machine's clock differs from the server's: tokens are not valid, or the server's
     /// certificate does not seem to be.
     ClockSkew,
-    /// The service denied access, in words that this crate does not know.
+    /// The service denied access, with a message that this crate does not know.
     AccessDenied,
     /// The database role does not exist.
     RoleMissing,
@@ -46,7 +46,7 @@ pub enum Reason {
     /// The server does not support a setting of the session, or its value. `Display` of the error
     /// names it.
     SettingRefused,
-    /// The server did not learn which cluster is meant.
+    /// The client did not name the cluster: SNI, or `amzn-cluster-id` for PrivateLink, is missing.
     ServerNameMissing,
     /// The cluster was idle and is starting.
     WakingUp,
@@ -102,7 +102,7 @@ impl Reason {
         Self::Aborted,
     ];
 
-    /// Whether the same attempt may succeed later without any change on this side.
+    /// Returns whether the same attempt may succeed later without any change on this side.
     pub fn is_transient(self) -> bool {
         matches!(
             self,
@@ -120,7 +120,7 @@ impl Reason {
         )
     }
 
-    /// Whether other credentials, or a token signed now, might be accepted.
+    /// Returns whether other credentials, or a token signed now, might be accepted.
     pub(crate) fn is_about_credentials(self) -> bool {
         matches!(
             self,
@@ -137,13 +137,13 @@ impl Reason {
         self.words().0
     }
 
-    /// Returns what to do about it, if nothing more is known than the reason.
-    /// [`Error::remedy`](crate::Error::remedy) may know more.
+    /// Returns what to do about this reason in general. [`Error::remedy`](crate::Error::remedy) may
+    /// be more specific.
     pub fn remedy(self) -> &'static str {
         self.words().2
     }
 
-    /// Name, description and remedy, side by side so that none is forgotten.
+    /// Returns name, description and remedy. They are together, so that none is forgotten.
     fn words(self) -> (&'static str, &'static str, &'static str) {
         match self {
             Self::Credentials => (

@@ -1,8 +1,8 @@
 //! Classifies the driver's error when a session could not be opened.
 //!
 //! Most refusals of the service are `unable to accept connection, ..` with the details in the HINT
-//! field, under SQLSTATE 08006 or one that is not documented. The words decide:
-//! [troubleshooting](
+//! field, under SQLSTATE 08006 or one that is not documented. So the messages are compared with the
+//! documented ones: [troubleshooting](
 //! https://docs.aws.amazon.com/aurora-dsql/latest/userguide/troubleshooting.html).
 
 mod clock;
@@ -28,7 +28,7 @@ pub(crate) struct Signed {
     pub(crate) credentials_end: Option<SystemTime>,
 }
 
-/// Returns the reason for a failed login, and the words that explain it.
+/// Returns the reason for a failed login, and a text that explains it.
 pub(crate) fn classify(error: &tokio_postgres::Error, token: Signed) -> (Reason, Option<String>) {
     if let Some(error) = error.as_db_error() {
         let said = match error.hint() {
@@ -36,7 +36,7 @@ pub(crate) fn classify(error: &tokio_postgres::Error, token: Signed) -> (Reason,
             None => error.message().to_owned(),
         };
         return match refused(error) {
-            // Whatever the words are: the clock may be the cause.
+            // The clock may be the cause, whatever the message is.
             reason @ (Reason::TokenExpired | Reason::AccessDenied | Reason::Refused) => {
                 match Skew::told(&said, token.at) {
                     Some(skew) => (Reason::ClockSkew, Some(format!("{skew}; {said}"))),
@@ -119,14 +119,14 @@ pub(crate) fn remedy(reason: Reason, said: Option<&str>, user: &str) -> Option<C
     Some(remedy.into())
 }
 
-/// The ARN of the identity in a refusal of IAM.
+/// Returns the ARN of the identity in a refusal of IAM.
 pub(crate) fn identity(said: &str) -> Option<&str> {
     let (_, rest) = said.split_once("User: ")?;
     let (arn, _) = rest.split_once(" is not authorized")?;
     arn.starts_with("arn:").then_some(arn)
 }
 
-/// A role's name in SQL.
+/// Returns a role's name in SQL.
 fn role(user: &str) -> Cow<'_, str> {
     let is_plain = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_';
     match user.bytes().all(is_plain) && !user.starts_with(|c: char| c.is_ascii_digit()) {
@@ -136,7 +136,7 @@ fn role(user: &str) -> Cow<'_, str> {
 }
 
 impl Signed {
-    /// Says that the credentials had ended when they signed.
+    /// Returns a text if the credentials had expired when they signed.
     fn expired(self) -> Option<String> {
         let end = self.credentials_end.filter(|end| *end <= self.at)?;
         let ago = self.at.duration_since(end).unwrap_or_default();
@@ -206,7 +206,7 @@ fn interrupted(error: &io::Error) -> (Reason, Option<String>) {
                 None => (Reason::Certificate, said),
             }
         }
-        // A server that has no certificate for the name in the TLS hello.
+        // The server has no certificate for the name in the TLS hello.
         Some(rustls::Error::AlertReceived(
             AlertDescription::UnrecognisedName
             | AlertDescription::AccessDenied
@@ -231,8 +231,8 @@ fn interrupted(error: &io::Error) -> (Reason, Option<String>) {
     }
 }
 
-/// AWS's words for an access key or a session token that it does not know.
+/// AWS's message for an access key or a session token that it does not know.
 const UNKNOWN_KEY: &str = "security token included in the request is invalid";
 
-/// AWS's words for a signature by another secret.
+/// AWS's message for a signature by another secret.
 const OTHER_SIGNATURE: &str = "signature we calculated does not match";

@@ -1,7 +1,7 @@
 //! Decides what is retried, and when.
 //!
-//! A conflict, SQLSTATE 40001, is the one refusal after which the server asks for a retry and
-//! vouches that nothing was applied: [concurrency
+//! A conflict, SQLSTATE 40001, is the only error after which the server asks for a retry and
+//! guarantees that nothing was applied: [concurrency
 //! control](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/working-with-concurrency-control.html).
 
 mod attempts;
@@ -39,7 +39,7 @@ pub struct RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// Starts from the defaults that the setters state.
+    /// Creates a policy with the defaults that the setters document.
     pub const fn new() -> Self {
         Self {
             max_attempts: 16,
@@ -60,8 +60,8 @@ impl RetryPolicy {
 
     /// Sets the maximum number of attempts. Defaults to 16; 0 counts as 1.
     ///
-    /// After a lost connection or an internal error of the server there are at most three retries:
-    /// the operation itself may cause them.
+    /// After a lost connection or an internal error of the server there are at most three retries,
+    /// because the operation itself may be the cause.
     #[must_use]
     pub const fn max_attempts(mut self, attempts: u32) -> Self {
         self.max_attempts = if attempts == 0 { 1 } else { attempts };
@@ -72,7 +72,7 @@ impl RetryPolicy {
     /// longest that one transaction may take
     /// ([quotas](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/CHAP_quotas.html)).
     ///
-    /// In a Lambda function, set what is left of the invocation less the time that the response
+    /// In a Lambda function, set the time left of the invocation minus the time that the response
     /// needs.
     #[must_use]
     pub const fn timeout(mut self, timeout: Duration) -> Self {
@@ -88,17 +88,17 @@ impl RetryPolicy {
         self
     }
 
-    /// Sets the delays after schema changes (OC001), from the second in a row: the first is retried
-    /// at once, because the session knows the change by then. Defaults to 100 ms and 1 s: during a
-    /// migration every statement is another change.
+    /// Sets the delays after schema changes (OC001), from the second in a row. The first is retried
+    /// at once, because the session then knows the change. Defaults to 100 ms and 1 s, because
+    /// during a migration every statement is another change.
     #[must_use]
     pub const fn schema_backoff(mut self, base: Duration, cap: Duration) -> Self {
         self.schema = Backoff { base, cap };
         self
     }
 
-    /// Declares that a second run changes nothing if the first was applied, so that unknown
-    /// outcomes are retried, too, at most three times. Defaults to not idempotent.
+    /// Declares that a second run changes nothing if the first was applied. Unknown outcomes are
+    /// then retried, too, at most three times. Defaults to not idempotent.
     ///
     /// Writing by a key that the caller chose is idempotent:
     /// `INSERT .. ON CONFLICT (key) DO NOTHING`. Adding to a balance is not.
@@ -108,8 +108,8 @@ impl RetryPolicy {
         self
     }
 
-    /// Settles lost commits of transactions by a table: no outcome is unknown while the cluster can
-    /// be reached. Defaults to none. [`Outcomes`] tells what it costs.
+    /// Settles lost commits of transactions by an outcome table. No outcome stays unknown while the
+    /// cluster can be reached. Defaults to none. [`Outcomes`] documents the cost.
     ///
     /// Single statements are not affected.
     #[must_use]
@@ -118,8 +118,9 @@ impl RetryPolicy {
         self
     }
 
-    /// Begins transactions by `BEGIN READ ONLY`: the server refuses writes. A `COMMIT` whose reply
-    /// was lost changed nothing, so that the body runs again. Defaults to read and write.
+    /// Begins transactions by `BEGIN READ ONLY`: the server refuses writes. If the reply to
+    /// `COMMIT` is lost, the body runs again, because nothing can have changed. Defaults to read
+    /// and write.
     ///
     /// No row is written to the [`outcomes`](Self::outcomes).
     #[must_use]
@@ -139,8 +140,7 @@ impl Default for RetryPolicy {
     }
 }
 
-/// Runs `operation`, and retries it while it meets conflicts: for code that brings its own
-/// connection.
+/// Runs `operation`, and retries it while it meets conflicts: for code that has its own connection.
 ///
 /// ```no_run
 /// # async fn example(connection: &dsql_conn::Connection) -> Result<(), dsql_conn::Error> {
@@ -158,16 +158,17 @@ impl Default for RetryPolicy {
 /// rolls back by itself and also notices conflicts that the error does not show.
 ///
 /// If a connection was lost while a statement ran, or the server answered `XX000 server
-/// unavailable`, the outcome of the statement is open. It is retried only if the policy is
-/// [`idempotent`](RetryPolicy::idempotent); the operation should then check out a connection each
-/// time.
+/// unavailable`, the outcome of the statement is unknown. It is retried only if the policy is
+/// [`idempotent`](RetryPolicy::idempotent); the operation should then check out a new connection
+/// each time.
 ///
 /// # Errors
 ///
-/// The operation's error: the last conflict when the attempts are used up or the next one would
-/// begin past the deadline; anything else at once. After an outcome that stayed unknown, the error
-/// that left it unknown: [`Error::may_have_applied`](crate::Error::may_have_applied) tells. The
-/// deadline does not interrupt the operation.
+/// The operation's error. The last conflict is returned when the attempts are used up, or when the
+/// next one would begin past the deadline. Other errors are returned at once. If an attempt left
+/// the outcome unknown and no later one succeeded, its error is returned: see
+/// [`Error::may_have_applied`](crate::Error::may_have_applied). The deadline does not interrupt the
+/// operation.
 ///
 /// # Cancel safety
 ///

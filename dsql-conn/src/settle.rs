@@ -1,4 +1,4 @@
-//! Settles commits whose reply was lost by the outcome table, and sweeps its old rows.
+//! Settles lost commits by the outcome table, and sweeps its old rows.
 //!
 //! # How it works
 //!
@@ -7,9 +7,9 @@
 //!
 //! If the reply to `COMMIT` is lost, looking for the row is not enough: the `COMMIT` may still be
 //! on its way to the server. So another transaction inserts a row with the same ID, a tombstone.
-//! Both rows have the same primary key, so that only one of the two transactions can commit:
+//! Both rows have the same primary key, so only one of the two transactions can commit:
 //!
-//! - The row of the transaction is there: it was committed.
+//! - The row of the transaction exists: the transaction was committed.
 //! - The tombstone was inserted: the transaction can never commit any more, and may run again.
 //!
 //! This rests on two facts of the service: unique keys are enforced when transactions commit, also
@@ -30,8 +30,8 @@ use crate::retry::{RetryPolicy, retry};
 use crate::sqlstate::ServerError;
 
 impl Outcomes {
-    /// Finds out what became of a transaction whose outcome is unknown, by the ID of
-    /// [`Error::CommitUnknown`]. If it was not committed, it never will be.
+    /// Determines the outcome of a transaction after [`Error::CommitUnknown`], by the ID in that
+    /// error. If the transaction was not committed by then, it never will be.
     ///
     /// ```no_run
     /// use dsql_conn::{Error, Outcome, Outcomes, Pool};
@@ -56,7 +56,7 @@ impl Outcomes {
     ///
     /// # Cancel safety
     ///
-    /// May be dropped and called again with the same ID.
+    /// The future may be dropped. Call this method again with the same ID.
     pub async fn settle(&self, connection: &Connection, id: OutcomeId) -> Result<Outcome, Error> {
         if id.age(connection.now().wall) > Self::SETTLE_WITHIN {
             return Err(Error::OutcomeExpired(id));
@@ -77,7 +77,7 @@ impl Outcomes {
             match row.map(|row| row.try_get(0)).transpose()? {
                 Some(true) => Ok(Outcome::Committed),
                 Some(false) => Ok(Outcome::RolledBack),
-                // Deleted in between, so that nothing proves the outcome.
+                // The row was deleted in between, so nothing proves the outcome.
                 None => Err(Error::OutcomeExpired(id)),
             }
         });
@@ -85,7 +85,7 @@ impl Outcomes {
     }
 
     /// Deletes the rows that are older than `age`, in transactions of at most 1,000 rows. Returns
-    /// how many.
+    /// the number of deleted rows.
     ///
     /// Call it from a scheduled task, once a day for example. It reads the whole table.
     ///
@@ -98,7 +98,7 @@ impl Outcomes {
     ///
     /// # Cancel safety
     ///
-    /// May be dropped and called again.
+    /// The future may be dropped. Call this method again to delete the rest.
     pub async fn sweep(&self, connection: &Connection, age: Duration) -> Result<u64, Error> {
         if age < Self::MIN_SWEEP_AGE {
             return Err(ConfigError::Value {
@@ -127,7 +127,7 @@ impl Outcomes {
         }
     }
 
-    /// The error of a transaction whose row was refused.
+    /// Returns the error of a transaction whose row was refused.
     pub(crate) fn refused(&self, error: ServerError) -> Error {
         match TableProblem::of(error.code()) {
             Some(_) => Error::OutcomeTable(*self, error),

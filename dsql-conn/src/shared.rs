@@ -7,7 +7,7 @@ use tokio::runtime::{Handle, Id};
 use crate::config::Config;
 use crate::telemetry::event;
 
-/// Pools of one kind, and what they were made from.
+/// Pools of one kind, and the settings that they were made from.
 pub(crate) struct SharedPools<K, P>(Mutex<Vec<Entry<K, P>>>);
 
 struct Entry<K, P> {

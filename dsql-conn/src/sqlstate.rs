@@ -39,19 +39,20 @@ pub(crate) enum Meaning {
     DataConflict,
     /// The session had not seen the latest schema change (OC001). Nothing was applied.
     SchemaConflict,
-    /// The prepared statement is older than the schema, or unknown to the server. It did not run.
+    /// The prepared statement is older than the schema, or unknown to the server. The statement did
+    /// not run.
     StalePlan,
-    /// The server was unavailable for this statement. The session continues; the outcome of a
-    /// write is open.
+    /// The server was unavailable for this statement. The session continues; the outcome of a write
+    /// is unknown.
     Unavailable,
     /// The server refused the statement. Nothing was applied.
     Refused,
-    /// The outcome of a write is open.
+    /// The outcome of a write is unknown.
     Ambiguous,
 }
 
 impl Meaning {
-    /// Whether the error proves that nothing was applied.
+    /// Returns whether the error proves that nothing was applied.
     pub(crate) fn excludes_applied(self) -> bool {
         !matches!(self, Self::Unavailable | Self::Ambiguous)
     }
@@ -62,17 +63,17 @@ impl Meaning {
 }
 
 impl ServerError {
-    /// The SQLSTATE.
+    /// Returns the SQLSTATE.
     pub fn code(&self) -> &SqlState {
         &self.code
     }
 
-    /// The server's message.
+    /// Returns the server's message.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// Whether the server closed the connection after it.
+    /// Returns whether the server closed the connection after this error.
     pub fn is_fatal(&self) -> bool {
         self.severity == Severity::Fatal
     }
@@ -80,14 +81,14 @@ impl ServerError {
     pub(crate) fn meaning(&self) -> Meaning {
         let row = row(self.code.code(), &self.message);
         match row.map_or(Meaning::Ambiguous, |row| row.meaning) {
-            // The session may have ended between the write and its answer.
+            // The session may have ended between the write and its reply.
             Meaning::Refused if self.is_fatal() => Meaning::Ambiguous,
             meaning => meaning,
         }
     }
 
-    /// The reason for a refused login, if the SQLSTATE tells it. Most refusals differ in words
-    /// alone.
+    /// Returns the reason for a refused login, if the SQLSTATE determines it. Most refusals differ
+    /// only in their messages.
     pub(crate) fn login_reason(&self) -> Option<Reason> {
         row(self.code.code(), &self.message)?.at_login
     }
@@ -115,7 +116,7 @@ impl ServerError {
         error
     }
 
-    /// The server's error behind the driver's, if the server answered.
+    /// Returns the server's error behind the driver's, if the server answered.
     pub(crate) fn of(error: &tokio_postgres::Error) -> Option<Self> {
         error.as_db_error().map(Self::from)
     }
@@ -180,19 +181,18 @@ const fn login(code: &'static str, meaning: Meaning, reason: Reason) -> Row {
     }
 }
 
-/// The first matching line counts. What is not listed leaves the outcome open: SQLSTATE classes for
-/// connections, operators and systems, and codes that nobody has seen yet.
+/// The first matching line counts. An SQLSTATE that is not listed leaves the outcome unknown: the
+/// classes for connections, operators and systems, and codes that were never seen.
 ///
 /// Sources: [concurrency control][occ], [troubleshooting][], [quotas][] and PostgreSQL's
 /// [error codes][].
 ///
-/// [occ]:
-/// https://docs.aws.amazon.com/aurora-dsql/latest/userguide/working-with-concurrency-control.html
+/// [occ]: https://docs.aws.amazon.com/aurora-dsql/latest/userguide/working-with-concurrency-control.html
 /// [troubleshooting]: https://docs.aws.amazon.com/aurora-dsql/latest/userguide/troubleshooting.html
-/// [quotas]: https://docs.aws.amazon.com/aurora-dsql/latest/userguide/CHAP_quotas.html [error
-/// codes]: https://www.postgresql.org/docs/16/errcodes-appendix.html
+/// [quotas]: https://docs.aws.amazon.com/aurora-dsql/latest/userguide/CHAP_quotas.html
+/// [error codes]: https://www.postgresql.org/docs/16/errcodes-appendix.html
 const TABLE: &[Row] = &[
-    // A proxy or a session that ended while it began also answers 40001 at login.
+    // A proxy, or a session that ends while it begins, also answers 40001 at login.
     Row {
         at_login: Some(Reason::Unavailable),
         ..session("40001", "(OC001)", Meaning::SchemaConflict)
@@ -206,7 +206,8 @@ const TABLE: &[Row] = &[
         "cached plan must not change result type",
         Meaning::StalePlan,
     ),
-    // "The connection remains active, retry without reconnecting"; of a write the outcome is open.
+    // "The connection remains active, retry without reconnecting"; the outcome of a write is
+    // unknown.
     login("XX000", Meaning::Unavailable, Reason::Unavailable),
     login("53300", Meaning::Refused, Reason::TooManyConnections),
     login("53400", Meaning::Refused, Reason::RateExceeded),
@@ -253,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_means_the_same_off_the_wire_and_from_the_driver() {
+    fn an_error_means_the_same_on_the_wire_and_from_the_driver() {
         for (code, message, expected) in [
             ("40001", "changed (OC000)", Meaning::DataConflict),
             ("40001", "changed (OC001)", Meaning::SchemaConflict),
@@ -281,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_fatal_conflict_excludes_that_it_was_applied() {
+    fn a_fatal_error_is_ambiguous_unless_it_is_a_conflict() {
         for severity in ["FATAL", "PANIC"] {
             assert_eq!(meaning(severity, "23505", "no"), Meaning::Ambiguous);
             assert_eq!(meaning(severity, "54000", "no"), Meaning::Ambiguous);

@@ -34,7 +34,7 @@ pub(crate) use self::server::Server;
 pub(crate) use self::stages::Stages;
 pub(crate) use self::transaction::{Observed, Unfinished};
 
-/// The target of everything that is emitted, for filters.
+/// The target of all spans, events and metrics, for filters.
 const TARGET: &str = "dsql_conn";
 
 /// The value of `db.system.name`.

@@ -1,4 +1,5 @@
-//! Builds the TLS configuration: always verified, with PostgreSQL's protocol by ALPN.
+//! Builds the TLS configuration. It always verifies the server, and names PostgreSQL's protocol in
+//! ALPN.
 //!
 //! All connections of a pool share one `ClientConfig`, so that they can resume TLS sessions.
 
@@ -42,7 +43,7 @@ fn verified_by(roots: Arc<RootCertStore>) -> Result<ClientConfig, ConfigError> {
     Ok(config)
 }
 
-/// Whether TLS can work without a `ClientConfig` of the caller's.
+/// Returns whether TLS can work without a `ClientConfig` of the caller's.
 ///
 /// # Errors
 ///
@@ -68,7 +69,7 @@ mod tests {
     use super::*;
     use crate::config::{ByIdentity, Config};
 
-    /// A configuration of the caller's, with a provider that this crate may not have.
+    /// Returns a configuration of the caller, with a provider that this crate may not have.
     fn callers() -> Trust {
         let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
@@ -86,7 +87,7 @@ mod tests {
             false => Err(ConfigError::NoTlsProvider),
         };
         assert_eq!(client_config(&Trust::BuiltIn).map(drop), expected);
-        // Told where the settings are read, not when a connection is opened.
+        // The error is returned when the settings are read, not when a connection is opened.
         let url = "postgres://abcdefghijklmnopqrstuvwx23.dsql.us-east-1.on.aws";
         assert_eq!(url.parse::<Config>().map(drop), expected);
         assert!(client_config(&callers()).is_ok());

@@ -1,7 +1,7 @@
 //! Signs the token that is a connection's password.
 //!
 //! Signing is local and takes microseconds, so every connection gets a token of its own, signed
-//! when it is opened. A token that a timer renews could have expired during the freeze of a Lambda.
+//! when it is opened. A token that a timer renews could expire while a Lambda function is frozen.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -50,7 +50,7 @@ impl Token {
             credentials,
             now,
         )
-        // At TRACE, the SDK's signer emits what it signs, with the session token.
+        // At TRACE, the SDK's signer emits the text that it signs, with the session token.
         .with_subscriber(Dispatch::none())
         .await
         .map_err(SigningError)?;
@@ -159,9 +159,9 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
-        /// The local cluster verifies without any code of the SDK's.
+        /// The local cluster verifies without code of the SDK.
         #[test]
-        fn whatever_signs_is_verified(
+        fn every_signed_token_is_verified(
             id in "[A-Z0-9]{16,20}",
             secret in ".{1,40}",
             session in prop::option::of("[A-Za-z0-9+/]{1,200}={0,2}"),

@@ -1,7 +1,7 @@
-//! Runs transactions: retries conflicts, and never an outcome that is unknown.
+//! Runs transactions. Retries conflicts, but not an unknown outcome unless the policy allows it.
 //!
-//! Aurora DSQL finds conflicts when a transaction commits and answers the losers with SQLSTATE
-//! 40001, so that every writer needs a retry: [concurrency
+//! Aurora DSQL detects conflicts when a transaction commits, and fails the later one with SQLSTATE
+//! 40001. Every writer needs retries: [concurrency
 //! control](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/working-with-concurrency-control.html).
 
 mod attempt;
@@ -26,7 +26,7 @@ use crate::retry::RetryPolicy;
 /// A handle must not outlive the body. If one is still alive when the body returns, in a spawned
 /// task for example, the transaction is not committed: [`Error::TransactionEscaped`].
 ///
-/// The driver's own transactions cannot be begun on it, nor schema changes run, because both take
+/// The handle cannot begin the driver's own transactions or run schema changes, because both take
 /// the connection by `&mut`:
 ///
 /// ```compile_fail,E0596
@@ -70,30 +70,32 @@ impl Pool {
     /// [`retry_policy`](crate::Builder::retry_policy):
     ///
     /// - after a conflict at `BEGIN`, at a statement or at `COMMIT`, on the same connection. The
-    ///   conflict is read off the server's replies, so that a body which swallows or renames the
-    ///   error is retried, too;
-    /// - after its connection was lost before `COMMIT` was sent, on another connection; the server
-    ///   rolls back by itself;
-    /// - after a statement for which the server was unavailable, or whose preparation it no longer
-    ///   knew.
+    ///   conflict is read from the server's replies, so a body that swallows or wraps the error is
+    ///   retried, too;
+    /// - after the connection was lost before `COMMIT` was sent, on another connection; the server
+    ///   rolls the lost attempt back;
+    /// - after a statement that failed because the server was unavailable, or no longer knew the
+    ///   prepared statement.
     ///
     /// # What the body may do
     ///
-    /// Everything that is safe to repeat. It borrows its surroundings and does not consume them,
-    /// sends no mail, and counts in variables of its own. It leaves `COMMIT` and `ROLLBACK` to this
-    /// function, awaits each statement, and gives its handle to nothing that outlives it.
+    /// The body may do everything that is safe to repeat. It borrows the variables around it and
+    /// does not consume them, sends no mail, and counts in variables of its own. It leaves `COMMIT`
+    /// and `ROLLBACK` to this function, awaits each statement, and gives its handle to nothing that
+    /// outlives the body.
     ///
     /// A statement that the body drops (a `timeout`, a `select`) stays part of the transaction,
-    /// because the server continues with it. If it has not settled within
+    /// because the server continues with it. If the statement has not settled within
     /// [`settle_timeout`](crate::Builder::settle_timeout) after the body's end, nothing is
     /// committed and the connection is replaced.
     ///
     /// # Unknown outcomes
     ///
-    /// If the connection is lost while `COMMIT` is in flight, nobody can tell whether it was
-    /// applied: [`Error::CommitUnknown`]. To retry then, make the second run harmless: write by a
-    /// key that the caller chose, and declare it by [`RetryPolicy::idempotent`]. Here a request
-    /// brings its key, and a second run finds the row of the first:
+    /// If the connection is lost while `COMMIT` is in flight, the client cannot know whether the
+    /// transaction was applied: [`Error::CommitUnknown`]. To retry in this case, make a second run
+    /// harmless: write by a key that the caller chose, and declare that by
+    /// [`RetryPolicy::idempotent`]. In this example the key comes with the request, and a second
+    /// run finds the row of the first:
     ///
     /// ```no_run
     /// use dsql_conn::{Error, Pool, RetryPolicy};
@@ -110,13 +112,14 @@ impl Pool {
     /// }
     /// ```
     ///
-    /// If a later run fails, the outcome of the first stays unknown, and that is the error. The key
-    /// must come from the client that would ask again: a key that is drawn here is new each time.
+    /// If a later run fails, the outcome of the first stays unknown, and [`Error::CommitUnknown`]
+    /// is returned. The key must come from the client that may repeat the request: a key that is
+    /// generated here is new each time.
     ///
     /// # The closure
     ///
-    /// It borrows its surroundings (`async |tx|`). `async move |tx|` does not compile, because the
-    /// body must be able to run again:
+    /// The closure borrows the variables around it (`async |tx|`). `async move |tx|` does not
+    /// compile, because the body must be able to run again:
     ///
     /// ```compile_fail
     /// # async fn example(pool: dsql_conn::Pool) -> Result<(), dsql_conn::Error> {
@@ -131,12 +134,13 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// - The body's own, and those of [`Pool::get`]: nothing was applied.
+    /// - The body's own error, and those of [`Pool::get`]: nothing was applied.
     /// - [`Error::Conflict`], [`Error::RolledBack`], [`Error::TransactionEscaped`],
     ///   [`Error::TransactionTimedOut`]: nothing was applied.
     /// - [`Error::Query`]: `COMMIT` was refused, nothing was applied.
     /// - [`Error::CommitUnknown`]: `COMMIT` was sent and no reply came.
-    /// - [`Error::TransactionEnded`]: the body's own `COMMIT` or `ROLLBACK` decided.
+    /// - [`Error::TransactionEnded`]: the body ran `COMMIT` or `ROLLBACK` itself, which decided the
+    ///   outcome.
     ///
     /// # Cancel safety
     ///
@@ -151,12 +155,12 @@ impl Pool {
     }
 
     /// Runs `body` like [`Pool::transaction`], with a retry policy and an error type of the
-    /// caller's. [`Rollback`] is an error type for bodies that roll back with a value or an error
-    /// of their own.
+    /// caller's choice. [`Rollback`] is an error type for bodies that roll back with a value or an
+    /// error of their own.
     ///
     /// # Errors
     ///
-    /// The body's own; those of [`Pool::transaction`], converted by `From`.
+    /// The body's own error, and those of [`Pool::transaction`], converted by `From`.
     ///
     /// # Cancel safety
     ///
@@ -171,7 +175,7 @@ impl Pool {
     }
 }
 
-/// Transactions on a connection that one owns: bb8's, deadpool's, or one of
+/// Transactions on a connection that the caller owns: from bb8, from deadpool, or from
 /// [`Config::connect`](crate::Config::connect).
 impl Connection {
     /// Runs `body` in a transaction on this connection, like [`Pool::transaction`].
@@ -187,12 +191,12 @@ impl Connection {
     /// # }
     /// ```
     ///
-    /// Conflicts are retried. When the connection is lost there is no other, so that the error is
-    /// returned.
+    /// Conflicts are retried. If the connection is lost, its error is returned, because there is no
+    /// other connection.
     ///
     /// # Errors
     ///
-    /// Those of [`Pool::transaction`], without the checkout's.
+    /// Those of [`Pool::transaction`], except those of the checkout.
     ///
     /// # Cancel safety
     ///

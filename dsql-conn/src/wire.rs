@@ -1,8 +1,8 @@
 //! Follows the protocol between the driver and TLS.
 //!
-//! tokio-postgres knows whether a transaction is open, what `COMMIT` was answered with and whether
-//! replies are due, and does not tell. A [`Wire`] is the stream that it reads and writes; the
-//! [`Watch`] tells what passed there.
+//! tokio-postgres does not expose whether a transaction is open, how `COMMIT` was answered, or
+//! whether replies are pending. A [`Wire`] is the stream that it reads and writes. The [`Watch`]
+//! records the state that the messages show.
 
 mod begin;
 mod early_password;
@@ -99,7 +99,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
 }
 
 impl<S: AsyncWrite + Unpin> Wire<S> {
-    /// Writes some of the driver's bytes, and whatever goes with them.
+    /// Writes some of the driver's bytes, with the early password behind the first ones.
     fn poll_write_next(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         if let Some(password) = self.early_password.take_due() {
             self.write_buffer.push(buf);
@@ -142,7 +142,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
                 this.sent.follow(written, |tag, body| state.sent(tag, body));
             }
             Poll::Ready(Err(_)) => {
-                // Some of it may have been sent.
+                // Some of the bytes may have been sent.
                 this.sent.follow(buf, |tag, body| state.sent(tag, body));
                 state.close();
             }
@@ -167,9 +167,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
 }
 
 impl<S: TlsStream + Unpin> TlsStream for Wire<S> {
-    /// None. The service asks for a cleartext password, which binds nothing, and reading the
-    /// certificate for another server's SCRAM needs a parser of its own. Binding would guard
-    /// against a certificate that was not verified, which only a caller's own verifier accepts.
+    /// Returns no channel binding. The service asks for a cleartext password, which has none. SCRAM
+    /// with another server would need a parser for the certificate. Binding would only protect
+    /// against an unverified certificate, which only a caller's own verifier accepts.
     fn channel_binding(&self) -> ChannelBinding {
         ChannelBinding::none()
     }

@@ -1,4 +1,4 @@
-//! Reads the server's certificates, also those that are not accepted.
+//! Reads the server's certificates, including refused ones.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -13,7 +13,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::words::{rough, written};
 
-/// What a certificate says.
+/// The fields of a certificate.
 pub(crate) struct Certificate {
     pub(crate) subject: String,
     issuer: String,
@@ -33,7 +33,7 @@ impl Certificate {
         })
     }
 
-    /// How long it is still valid.
+    /// Returns how long the certificate is still valid.
     pub(crate) fn left(&self, now: SystemTime) -> Option<Duration> {
         self.not_after.duration_since(now).ok()
     }
@@ -59,8 +59,8 @@ fn time(seconds: i64) -> SystemTime {
     }
 }
 
-/// A configuration that accepts every certificate, to look at one that was refused. Only a
-/// handshake is made with it: no token, no password and no startup packet is sent.
+/// Returns a configuration that accepts every certificate, to show one that was refused. It is used
+/// for a handshake only: no token, password or startup packet is sent.
 pub(crate) fn unverified(config: &ClientConfig) -> ClientConfig {
     let mut unverified = config.clone();
     let provider = Arc::clone(config.crypto_provider());

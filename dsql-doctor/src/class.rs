@@ -5,7 +5,7 @@ use std::fmt;
 use dsql_conn::Reason;
 use serde::Serialize;
 
-/// The class of a cause: who has to change something. Each has an exit code of the program.
+/// The class of a cause: what must be changed. Each class has an exit code of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -26,7 +26,7 @@ pub enum Class {
     Tls,
     /// Permissions in IAM or roles in the database. Exit code 7.
     Access,
-    /// The cluster is waking up, full or throttled: it may pass. Exit code 8.
+    /// The cluster is waking up, full or throttled, which may be transient. Exit code 8.
     Busy,
     /// The session: a statement failed, or a table is missing. Exit code 9.
     Session,

@@ -1,4 +1,4 @@
-//! An examination: what it looks at.
+//! The settings of an examination.
 
 use std::fmt;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ pub struct Doctor {
 
 type Observer = dyn Fn(Progress<'_>) + Send + Sync;
 
-/// A step that begins, for a display.
+/// A step that begins, to be displayed.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Progress<'a> {
@@ -50,7 +50,7 @@ impl Doctor {
         Self::with_settings(Ok(config))
     }
 
-    /// Examines settings that may be wrong: then the report says so.
+    /// Examines settings that may be wrong. If they are, the report says so.
     pub fn with_settings(settings: Result<Config, ConfigError>) -> Self {
         Self {
             settings,

@@ -15,7 +15,7 @@ pub struct Finding {
     pub cause: String,
     /// What to do.
     pub remedy: String,
-    /// A statement that does it, ready to be pasted: SQL for `admin`, or a statement of an IAM
+    /// A statement that fixes it, ready to be pasted: SQL for `admin`, or a statement of an IAM
     /// policy.
     pub paste: Option<String>,
     /// Where to read more.
@@ -23,7 +23,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// A cause that the doctor itself has seen.
+    /// Creates the finding for a cause that the doctor itself found.
     pub(crate) fn new(reason: Reason, cause: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self {
             class: reason.into(),
@@ -45,7 +45,7 @@ impl Finding {
         }
     }
 
-    /// A connection that could not be opened, in the words of the library.
+    /// Creates the finding for a connection that could not be opened, with the library's texts.
     pub(crate) fn of_connect(error: &ConnectError) -> Self {
         let remedy = error.remedy().into_owned();
         Self {
@@ -64,7 +64,7 @@ impl Finding {
             _ => Self {
                 class: Class::Session,
                 cause: error.to_string(),
-                remedy: "look the server's message up, and try the statement by psql".to_owned(),
+                remedy: "look up the server's message, and run the statement in psql".to_owned(),
                 paste: None,
                 docs: error.docs_url(),
             },
@@ -72,14 +72,14 @@ impl Finding {
     }
 }
 
-/// An error without its remedy.
+/// Returns an error's text without its remedy.
 fn without(said: &str, remedy: &str) -> String {
     let cause = said.strip_suffix(remedy).map(|cause| cause.trim_end());
     let cause = cause.and_then(|cause| cause.strip_suffix(';'));
     cause.unwrap_or(said).to_owned()
 }
 
-/// The statement that gives the permission that is missing.
+/// Returns the statement that grants the missing permission.
 fn paste(error: &ConnectError) -> Option<String> {
     let role = format!("\"{}\"", error.user().replace('"', "\"\""));
     let arn = error.identity().unwrap_or("arn:aws:iam::ACCOUNT:role/NAME");
@@ -97,7 +97,7 @@ fn paste(error: &ConnectError) -> Option<String> {
     }
 }
 
-/// The action and the resource in a refusal of IAM.
+/// Returns the action and the resource in a refusal of IAM.
 fn permission(said: &str) -> Option<(&str, &str)> {
     let (_, rest) = said.split_once("is not authorized to perform: ")?;
     let (action, rest) = rest.split_once(" on resource: ")?;

@@ -29,7 +29,7 @@ pub struct Report {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct RegionReport {
-    /// The endpoint's host name. `None` if the settings name none.
+    /// The endpoint's host name. `None` if the settings have no endpoint.
     pub endpoint: Option<String>,
     /// The steps, in the order of [`StepName::ALL`].
     pub steps: Vec<Step>,
@@ -39,16 +39,16 @@ pub struct RegionReport {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Step {
-    /// Which one.
+    /// The step.
     pub name: StepName,
     /// How it ended.
     pub state: State,
     /// How long it took, in milliseconds. `None` if it was not timed.
     #[serde(rename = "took_ms", serialize_with = "milliseconds")]
     pub took: Option<Duration>,
-    /// What was seen.
+    /// The facts that the step found.
     pub evidence: Vec<String>,
-    /// What is wrong, if something is.
+    /// The problem, if the step found one.
     pub finding: Option<Finding>,
 }
 
@@ -56,13 +56,13 @@ pub struct Step {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// It is as it should be.
+    /// The step passed.
     Passed,
-    /// It works, and should be changed.
+    /// The step works, but something should be changed.
     Warned,
-    /// It failed.
+    /// The step failed.
     Failed,
-    /// It was not tried, because a step before it failed.
+    /// The step was not tried, because an earlier step failed.
     Skipped,
 }
 
@@ -75,7 +75,7 @@ pub enum StepName {
     Settings,
     /// The AWS credentials: their source, and when they end.
     Credentials,
-    /// This machine's clock against the server's. Known after the login.
+    /// This machine's clock compared with the server's. Known after the login.
     Clock,
     /// The name's addresses.
     Name,
@@ -166,14 +166,14 @@ impl Report {
         }
     }
 
-    /// Whether every step that was tried works.
+    /// Returns whether every step that was tried works.
     pub fn is_healthy(&self) -> bool {
         self.class == Class::Healthy
     }
 }
 
 impl Step {
-    /// A step that is in order until something else is noted.
+    /// Creates a step that counts as passed until a problem is noted.
     pub(crate) fn new(name: StepName) -> Self {
         Self {
             name,

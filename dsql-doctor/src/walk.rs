@@ -70,7 +70,7 @@ async fn walk(doctor: &Doctor, config: Config) -> RegionReport {
             });
         }
     }
-    // The clock is known last, and stands before what it may be the cause of.
+    // The clock is checked last, but shown before the steps that it may affect.
     walk.steps.sort_by_key(|step| step.name);
     RegionReport {
         endpoint: Some(endpoint),
@@ -79,7 +79,7 @@ async fn walk(doctor: &Doctor, config: Config) -> RegionReport {
 }
 
 impl Walk<'_> {
-    /// `None` when a step failed.
+    /// Runs all steps. Returns `None` if a step failed.
     async fn all(&mut self) -> Option<()> {
         self.settings();
         self.credentials().await?;
@@ -105,7 +105,7 @@ impl Walk<'_> {
         self.keep(step)
     }
 
-    /// Keeps a step that has its time already, or needs none.
+    /// Keeps a step that already has its time, or needs none.
     fn keep(&mut self, step: Step) -> Option<()> {
         let state = step.state;
         match self.steps.iter_mut().find(|known| known.name == step.name) {
@@ -119,8 +119,8 @@ impl Walk<'_> {
         (state != State::Failed).then_some(())
     }
 
-    /// Ends a step by an error of the library. What is wrong with the credentials or the clock is
-    /// told at their steps.
+    /// Ends a step by an error of the library. An error of the credentials or the clock is reported
+    /// at their steps.
     fn refused(&mut self, mut step: Step, began: Instant, error: &ConnectError) -> Option<()> {
         let finding = Finding::of_connect(error);
         let name = match finding.class {
@@ -149,7 +149,7 @@ impl Walk<'_> {
         })
     }
 
-    /// Lets the library open a connection after a probe has failed, to tell what it meets.
+    /// Lets the library open a connection after a probe has failed, and returns its error.
     async fn library(&self) -> Option<ConnectError> {
         match self.config.connect().await {
             Ok(_) => None,
@@ -175,7 +175,7 @@ impl Walk<'_> {
     async fn clock(&mut self, connection: &Connection) -> Option<()> {
         let (mut step, began) = self.begin(StepName::Clock);
         let sql = "SELECT extract(epoch FROM clock_timestamp())::float8";
-        // The first statement of a session is slow, which would blur the comparison.
+        // The first statement of a session is slow, which would distort the comparison.
         let warm = connection.query_typed_one(sql, &[]).await;
         let (sent, asked) = (self.config.time(), Instant::now());
         let answer = match warm {

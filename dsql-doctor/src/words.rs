@@ -1,4 +1,4 @@
-//! Times and lists in words.
+//! Writes times and lists as text.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -21,7 +21,7 @@ impl fmt::Display for Millis {
     }
 }
 
-/// A duration in its largest unit.
+/// Returns a duration in its largest unit.
 pub(crate) fn rough(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
@@ -32,7 +32,7 @@ pub(crate) fn rough(duration: Duration) -> String {
     }
 }
 
-/// A time in UTC, to the second.
+/// Returns a time in UTC, to the second.
 pub(crate) fn written(time: SystemTime) -> String {
     let time = OffsetDateTime::from(time);
     let time = time.replace_nanosecond(0).unwrap_or(time);

@@ -111,9 +111,10 @@ impl Builder {
         self
     }
 
-    /// Makes it a multi-Region cluster: another server for this Region, on the same engine. It has
-    /// its own endpoint, port, faults and counters, and the same certificate authority, identities
-    /// and clocks. Obtained from [`LocalCluster::peer`]. Defaults to one Region.
+    /// Makes the cluster a multi-Region cluster, with another server for this Region on the same
+    /// engine. That server has its own endpoint, port, faults and counters, and the same
+    /// certificate authority, identities and clocks. [`LocalCluster::peer`] returns it. Defaults to
+    /// one Region.
     pub fn peer_region(mut self, region: impl Into<String>) -> Self {
         self.peer_region = Some(region.into());
         self
@@ -221,7 +222,7 @@ impl Builder {
     ///
     /// Dropping the future stops what was started.
     pub async fn start(self) -> Result<LocalCluster, StartError> {
-        // Before the engine, which takes longer.
+        // Read the files before starting the engine, which takes longer.
         let migrations = self.migrations.as_ref().map(Migrations::from_folder);
         let migrator = migrations.transpose()?.map(Migrator::new);
         let cluster = self.launch().await?;
@@ -331,7 +332,7 @@ impl Builder {
     }
 }
 
-/// What the Regions of a cluster have in common.
+/// The data that the Regions of a cluster share.
 struct Shared {
     clock: Clock,
     uptime: Arc<Uptime>,

@@ -19,7 +19,8 @@
 //!   must still be the version that the transaction saw, and keys and foreign keys must hold.
 //!   Otherwise COMMIT fails with OC000.
 //!
-//! A session that is alone takes none of these steps.
+//! A session that is alone takes none of these steps. A session whose client disconnected counts
+//! until its backend has ended.
 
 pub(crate) use catalog::SharedCatalog;
 pub(crate) use guard::Guard;
@@ -27,6 +28,7 @@ pub(crate) use registry::Registry;
 pub(crate) use schema::Schema;
 pub use schema::SchemaConflicts;
 
+mod backend;
 mod catalog;
 mod class;
 mod flight;

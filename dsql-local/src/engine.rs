@@ -1,5 +1,5 @@
 //! The PostgreSQL that runs a cluster's SQL: a process per cluster, with one database. The builder
-//! starts it, and the cluster owns it. Uses no other folder.
+//! starts it, and the cluster owns it. This folder uses no other folder.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -131,7 +131,7 @@ async fn connect(directory: &Path, ends: watch::Sender<bool>) -> Result<Client, 
         .user(SUPERUSER)
         .dbname(DATABASE)
         .application_name("dsql-local")
-        // The server's default is for sessions.
+        // The engine's default `lock_timeout` is for sessions.
         .options("-c lock_timeout=0")
         .connect(NoTls)
         .await?;

@@ -1,5 +1,5 @@
-//! Faults that a test injects: what goes wrong, at which stage, and how often. `server` asks at
-//! each stage and applies the effect.
+//! Faults that a test injects: what goes wrong, at which stage, and how often. `server` takes the
+//! faults at each stage and applies their effects.
 
 pub use fault::{Direction, Effect, Fault, Late, Stage};
 pub(crate) use script::Faults;

@@ -95,9 +95,8 @@ impl LocalCluster {
     /// Returns the environment variables with which a client finds the cluster, as its
     /// administrator: those of `dsql-conn` and of the AWS SDKs.
     ///
-    /// They are the way from a cluster to a configuration of `dsql-conn`, by
-    /// `Config::from_variables(cluster.variables())`, and to another process, by
-    /// [`Command::envs`](std::process::Command::envs).
+    /// `Config::from_variables(cluster.variables())` makes a configuration of `dsql-conn` from
+    /// them, and [`Command::envs`](std::process::Command::envs) passes them to another process.
     pub fn variables(&self) -> Vec<(&'static str, String)> {
         let admin = self.admin();
         let session_token = admin.session_token().unwrap_or_default();
@@ -124,7 +123,7 @@ impl LocalCluster {
         variables
     }
 
-    /// Returns the address to connect to: the address of the listener may be unspecified, such as
+    /// Returns the address to connect to. The listener's own address may be unspecified, such as
     /// 0.0.0.0.
     pub fn reachable_at(&self) -> IpAddr {
         match self.address().ip() {

@@ -225,7 +225,7 @@ async fn behaviors_are_documented() {
     support::assert_documented("behavior", &table);
 }
 
-/// What no statement shows.
+/// Differences that no statement shows.
 const NOT_IMITATED: &[(&str, &str, &str)] = &[
     (
         "the age limit of a transaction",

@@ -124,6 +124,25 @@ async fn a_rollback_conflicts_with_no_transaction() {
 }
 
 #[tokio::test]
+async fn a_lost_session_conflicts_with_no_transaction() {
+    let (cluster, [lost]) = sessions().await;
+    run(&lost, &["BEGIN", "UPDATE t SET n = 11 WHERE id = 1"]).await;
+    // Its backend notices the lost connection after this statement.
+    let long = "SELECT count(*) FROM generate_series(1, 3000000)";
+    let running = tokio::spawn(async move { lost.simple_query(long).await });
+    let active =
+        format!("SELECT FROM pg_stat_activity WHERE state = 'active' AND query = '{long}'");
+    while cluster.query(&active).await.unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    cluster.cut_all();
+    running.await.unwrap().unwrap_err();
+    let client = connect(&cluster).await;
+    run(&client, &["UPDATE t SET n = n + 1 WHERE id = 1"]).await;
+    assert_eq!(rows(&client, "SELECT n FROM t WHERE id = 1").await, ["11"]);
+}
+
+#[tokio::test]
 async fn an_autocommit_statement_wins_over_an_open_writer() {
     let (_cluster, [one, two]) = sessions().await;
     let prepared = two

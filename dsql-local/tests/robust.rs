@@ -64,7 +64,7 @@ async fn a_dead_engine_is_reported_to_sessions_and_owner() {
         .status()
         .unwrap();
     assert!(killed.success());
-    // Generous: only a missing report fails the test.
+    // A long timeout: only a missing report fails the test.
     let log = tokio::time::timeout(Duration::from_secs(30), cluster.engine_ended()).await;
     assert!(log.is_ok());
     let client = client.batch_execute("SELECT 1").await;

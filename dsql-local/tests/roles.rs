@@ -367,3 +367,40 @@ async fn admin_owns_the_database_and_is_no_superuser() {
         assert_eq!(denied.code().code(), "42501", "{statement}");
     }
 }
+
+#[tokio::test]
+async fn limits_hold_for_a_role_that_may_only_insert() {
+    let cluster = LocalCluster::start().await.unwrap();
+    let admin = connect(&cluster).await;
+    let app = cluster.identity("app-lambda", CONNECT);
+    run(
+        &admin,
+        &[
+            "CREATE TABLE note (id text PRIMARY KEY, v text)",
+            "CREATE ROLE app WITH LOGIN",
+            &format!("AWS IAM GRANT app TO '{}'", app.arn()),
+            "GRANT INSERT ON note TO app",
+        ],
+    )
+    .await;
+    let client = connect_as(&cluster, "app", &app).await.unwrap();
+    run(
+        &client,
+        &["INSERT INTO note VALUES ('a', repeat('x', 1048576))"],
+    )
+    .await;
+    for (values, message) in [
+        (
+            "'b', repeat('x', 1048577)",
+            "datatype limit greater than 1048576 bytes not supported for text",
+        ),
+        (
+            "repeat('x', 2001), NULL",
+            "key size greater than 2000 bytes not supported",
+        ),
+    ] {
+        let insert = format!("INSERT INTO note VALUES ({values})");
+        let error = client.batch_execute(&insert).await.unwrap_err();
+        assert_eq!(error.as_db_error().unwrap().message(), message);
+    }
+}

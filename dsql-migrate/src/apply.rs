@@ -17,7 +17,7 @@ use crate::progress::Progress;
 use crate::settings::Settings;
 use crate::statement::{Effect, Kind};
 
-/// One statement, and what is needed to apply it.
+/// One statement, with the data that is needed to apply it.
 #[derive(Clone, Copy)]
 pub(crate) struct Apply<'a> {
     pub(crate) settings: &'a Settings,
@@ -28,10 +28,10 @@ pub(crate) struct Apply<'a> {
 }
 
 impl Apply<'_> {
-    /// Returns whether this run applied the statement. Otherwise another migrator did.
+    /// Applies the statement. Returns `false` if another migrator did.
     pub(crate) async fn apply(self) -> Result<bool, Failure> {
         match self.try_apply().await {
-            // What a slow run finds is the schema after later statements.
+            // A slow run may see the schema after later statements, which another migrator applied.
             Err(failure) if failure.is_permanent() => match self.turn().await? {
                 Turn::Recorded => Ok(false),
                 Turn::Ours | Turn::Theirs => {
@@ -59,7 +59,7 @@ impl Apply<'_> {
         Ok(applied && self.record().await?)
     }
 
-    /// Waits until the statement is claimed. Returns `false` if it is recorded.
+    /// Waits until this run has claimed the statement. Returns `false` if it is recorded already.
     async fn claim(self) -> Result<bool, Failure> {
         self.notice(Progress::Claiming);
         loop {
@@ -126,7 +126,7 @@ impl Apply<'_> {
         Ok(true)
     }
 
-    /// Runs DDL unless the catalog has its effect.
+    /// Runs DDL, unless the catalog already has its effect.
     async fn cause(self, effect: &Effect) -> Result<bool, Failure> {
         if !self.claim().await? {
             return Ok(false);
@@ -139,7 +139,7 @@ impl Apply<'_> {
             return Ok(true);
         }
         match self.start().await {
-            // Another migrator can be faster between the look and the statement.
+            // Another migrator may apply the statement between the check and this attempt.
             Err(failure) if failure.is_permanent() && has().await? => Ok(true),
             started => started.map(|_| true),
         }
@@ -148,7 +148,7 @@ impl Apply<'_> {
     /// Runs DDL, and returns its background job.
     async fn start(self) -> Result<Option<String>, Failure> {
         self.notice(Progress::Applying);
-        // The extended protocol takes no second statement.
+        // The extended protocol refuses a second statement.
         let rows = self.client.query_typed(&self.statement.sql, &[]).await;
         let rows = rows.map_err(|source| self.failed(source))?;
         let row = rows.first();
@@ -184,5 +184,5 @@ impl Apply<'_> {
     }
 }
 
-/// How often a run looks whether another one is done, on average.
+/// How often a run checks whether another one is done, on average.
 const POLL: Duration = Duration::from_millis(250);

@@ -1,4 +1,4 @@
-//! What the catalog and `sys.jobs` tell about the effects of statements.
+//! Reads the effects of statements from the catalog and `sys.jobs`.
 
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error};
@@ -11,7 +11,7 @@ use crate::statement::{Effect, Index};
 pub(crate) enum IndexState {
     Absent,
     Valid,
-    /// It is being built, or its build failed. With its name, as SQL has it.
+    /// The index is being built, or its build failed. Contains its name, quoted for SQL.
     Invalid(String),
 }
 
@@ -97,7 +97,7 @@ pub(crate) async fn index_state(client: &Client, index: &Index) -> Result<IndexS
     })
 }
 
-/// Returns the jobs that have not ended. States that are not known count as not ended.
+/// Returns the jobs that have not ended. Unknown states count as not ended.
 pub(crate) async fn running_jobs(client: &Client) -> Result<Vec<String>, Error> {
     let query = "SELECT job_id::text FROM sys.jobs
                  WHERE status NOT IN ('completed', 'failed', 'cancelled')";
@@ -105,7 +105,7 @@ pub(crate) async fn running_jobs(client: &Client) -> Result<Vec<String>, Error> 
     rows.iter().map(|row| row.try_get(0)).collect()
 }
 
-/// Returns what `sys.jobs` tells about a job.
+/// Returns the details of a job in `sys.jobs`.
 pub(crate) async fn job_details(client: &Client, job: &str) -> Result<String, Error> {
     let query = "SELECT details::text FROM sys.jobs WHERE job_id = $1";
     let rows = client.query_typed(query, &[(&job, Type::TEXT)]).await?;

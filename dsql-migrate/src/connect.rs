@@ -6,24 +6,24 @@ use std::fmt;
 
 use tokio_postgres::Client;
 
-/// Opens connections for a [`Migrator`](crate::Migrator): one, and another each time that it is
-/// lost.
+/// Opens connections for a [`Migrator`](crate::Migrator): one at first, and another one each time
+/// the connection is lost.
 ///
-/// Implemented for functions without arguments that return a future of a client, for a reference to
-/// a client, which is used until it is lost, and with the feature `conn` for `dsql-conn`'s `Config`
-/// and `Pool`.
+/// Implemented for functions without arguments that return a future of a client, and for a
+/// reference to a client, which is used until its connection is lost. With the feature `conn`, it
+/// is also implemented for `dsql-conn`'s `Config` and `Pool`.
 pub trait Connect: Sync {
     /// An open connection. Dropping it closes or returns it.
     type Session: Borrow<Client> + Send + Sync;
-    /// Why none could be opened.
+    /// Why no connection could be opened.
     type Error: Error + Send + Sync + 'static;
 
     /// Opens a connection.
     ///
     /// # Errors
     ///
-    /// Why none could be opened. The migrator returns it at once, so that an implementation
-    /// retries what is transient.
+    /// Why no connection could be opened. The migrator returns this error at once, so an
+    /// implementation must retry transient failures itself.
     ///
     /// # Cancel safety
     ///
@@ -58,7 +58,7 @@ impl<'a> Connect for &'a Client {
     }
 }
 
-/// The connection that a migrator was given was lost.
+/// The error for a client that was given by reference and whose connection was lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Lost;

@@ -7,19 +7,19 @@ use std::fmt;
 pub(crate) use self::lines::lines;
 use crate::place::Place;
 
-/// What of a migration was applied.
+/// How much of a migration was applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum State {
     /// All statements.
     Applied,
-    /// All statements, by [`baseline`](crate::Migrator::baseline): they were recorded and not run.
+    /// All statements, by [`baseline`](crate::Migrator::baseline): they were recorded but not run.
     Baseline,
     /// Some statements: a run was interrupted, or one failed.
     Partial,
     /// None.
     Pending,
-    /// The history has it, and there is no file.
+    /// The history has the migration, but its file is missing.
     Missing,
 }
 

@@ -10,14 +10,14 @@ use crate::difference::Difference;
 use crate::place::Place;
 use crate::problem::Problem;
 
-/// All errors returned by this crate. What was applied before an error stays applied and recorded,
-/// and the next run continues there.
+/// All errors returned by this crate. Statements that were applied before an error stay applied and
+/// recorded, and the next run continues there.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// A folder or a file could not be read.
     Folder {
-        /// What could not be read.
+        /// The folder or file.
         path: PathBuf,
         /// The system's error.
         source: io::Error,
@@ -30,14 +30,14 @@ pub enum Error {
     Connect(Box<dyn StdError + Send + Sync>),
     /// The table of the history could not be read or written.
     History {
-        /// The table, as SQL has it.
+        /// The table's name, quoted for SQL.
         table: String,
         /// The error.
         source: tokio_postgres::Error,
     },
     /// A statement of a migration failed.
     Statement {
-        /// Which one.
+        /// The statement.
         place: Place,
         /// The error.
         source: tokio_postgres::Error,
@@ -46,12 +46,12 @@ pub enum Error {
     Job {
         /// The statement that started it.
         place: Place,
-        /// What `sys.jobs` tells about it.
+        /// The details of the job in `sys.jobs`.
         details: String,
     },
-    /// Conflicts or lost connections did not end.
+    /// Every attempt met a conflict or a lost connection.
     Busy {
-        /// Without any progress in between.
+        /// The number of attempts without any progress.
         attempts: u32,
         /// The last error.
         source: Box<dyn StdError + Send + Sync>,

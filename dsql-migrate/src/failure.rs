@@ -1,4 +1,4 @@
-//! Which errors are worth another attempt, and when it is made.
+//! Decides which errors are retried, and when.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ pub(crate) struct Failure {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Retry {
     Never,
-    /// It fails again unless another migrator caused it.
+    /// A retry fails again unless another migrator caused the error.
     AfterRace,
     AfterConflict,
 }
@@ -50,7 +50,7 @@ impl Failure {
 /// control](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/working-with-concurrency-control.html).
 fn retry(error: &tokio_postgres::Error) -> Retry {
     let Some(server) = error.as_db_error() else {
-        // A value of another type is no failure of the connection.
+        // A value of an unexpected type is not a failure of the connection.
         let is_lost = error.is_closed()
             || std::error::Error::source(error).is_some_and(|source| source.is::<std::io::Error>());
         return match is_lost {
@@ -58,8 +58,8 @@ fn retry(error: &tokio_postgres::Error) -> Retry {
             false => Retry::Never,
         };
     };
-    // Two that create the same thing at once meet in the catalog, whose constraints PostgreSQL
-    // reports as any other.
+    // If two migrators create the same object at once, one violates a constraint of the catalog.
+    // PostgreSQL reports it like any other constraint.
     let meets_in_catalog = server.schema() == Some("pg_catalog");
     match server.code() {
         &SqlState::UNIQUE_VIOLATION if meets_in_catalog => Retry::AfterRace,
@@ -68,7 +68,7 @@ fn retry(error: &tokio_postgres::Error) -> Retry {
         | &SqlState::DUPLICATE_SCHEMA
         | &SqlState::DUPLICATE_COLUMN => Retry::AfterRace,
         code => match code.code() {
-            // The last two: too many connections, and too many new ones.
+            // The last two mean too many connections, and too many new connections.
             "40001" | "OC000" | "OC001" | "40P01" | "XX000" | "53300" | "53400" => {
                 Retry::AfterConflict
             }
@@ -86,13 +86,13 @@ pub(crate) struct Attempts {
 }
 
 impl Attempts {
-    /// A statement was recorded, by whichever migrator.
+    /// Notes that some migrator recorded a statement.
     pub(crate) fn progress(&mut self) {
         *self = Self::default();
     }
 
-    /// Returns the delay before the next attempt, for a draw from 0 to 1, or the error if there is
-    /// none.
+    /// Returns the delay before the next attempt, for a random number from 0 to 1, or the error if
+    /// no attempt is left.
     pub(crate) fn next(&mut self, failure: Failure, unit: f64) -> Result<Duration, Error> {
         self.failed += 1;
         match failure.retry {
@@ -109,7 +109,8 @@ impl Attempts {
                 source: Box::new(failure.error),
             });
         }
-        // The first at once: a session knows the schema again after it has failed once (OC001).
+        // The first retry is immediate: after one failure with OC001, the session knows the new
+        // schema.
         let doublings = self.failed - 1;
         let most = match doublings {
             0 => Duration::ZERO,

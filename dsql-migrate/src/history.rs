@@ -1,4 +1,4 @@
-//! The history: a table of the statements that were applied, and how the files differ from it.
+//! The history: a table of the applied statements, and the comparison of the files with it.
 
 mod compare;
 
@@ -30,22 +30,22 @@ pub(crate) struct Record {
     pub(crate) is_baseline: bool,
 }
 
-/// What a run claims statements by, so that one migrator at a time runs a statement.
+/// A run's claim on a statement, so that one migrator at a time runs a statement.
 ///
-/// It keeps migrators from meeting, and nothing depends on it: a claim expires, because its owner
-/// may be dead, and an owner that was only slow meets conflicts instead.
+/// Claims only avoid conflicts; correctness does not depend on them. A claim expires, because its
+/// owner may be dead. If the owner was only slow, it meets conflicts instead.
 #[derive(Debug)]
 pub(crate) struct Claim {
     pub(crate) owner: String,
     pub(crate) expires_after: Duration,
 }
 
-/// Who may apply a statement.
+/// Which migrator may apply a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Turn {
     Ours,
     Theirs,
-    /// It was applied.
+    /// The statement was applied.
     Recorded,
 }
 
@@ -56,7 +56,7 @@ impl History {
         }
     }
 
-    /// The table, as SQL has it.
+    /// Returns the table's name, quoted for SQL.
     pub(crate) fn table(&self) -> String {
         self.table.to_string()
     }
@@ -107,7 +107,7 @@ impl History {
         Ok(())
     }
 
-    /// Returns who may apply a statement.
+    /// Returns which migrator may apply a statement.
     pub(crate) async fn turn(
         &self,
         client: &Client,
@@ -137,7 +137,7 @@ impl History {
         })
     }
 
-    /// Claims a statement. Returns whether nobody else was faster.
+    /// Claims a statement. Returns `false` if another migrator was faster.
     pub(crate) async fn claim(
         &self,
         client: &Client,
@@ -164,7 +164,7 @@ impl History {
         Ok(!client.query_typed(&insert, &params).await?.is_empty())
     }
 
-    /// Gives a claim up.
+    /// Releases a claim.
     pub(crate) async fn release(
         &self,
         client: &Client,
@@ -183,7 +183,7 @@ impl History {
         client.query_typed(&delete, &params).await.map(drop)
     }
 
-    /// Records a statement. Returns whether it was not recorded before.
+    /// Records a statement. Returns `false` if it was recorded before.
     pub(crate) async fn record(
         &self,
         client: &Client,

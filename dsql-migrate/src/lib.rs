@@ -1,5 +1,5 @@
-//! Migrations for Amazon Aurora DSQL that may be interrupted anywhere and run any number of times
-//! at once.
+//! Migrations for Amazon Aurora DSQL that may be interrupted at any point, and that any number of
+//! migrators may run at once.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -12,35 +12,36 @@
 //! # }
 //! ```
 //!
-//! It is a crate of its own, because only the program that changes the schema needs it: neither the
-//! code of a server or a Lambda function, nor, by way of `dsql-local`, a user of another driver
-//! takes more dependencies for it.
+//! It is a crate of its own, because only the program that changes the schema needs it. A server, a
+//! Lambda function, or a user of another driver who depends on `dsql-local` gets no more
+//! dependencies.
 //!
 //! # How it works
 //!
 //! A migration is a file `NNNN_name.sql` with one or more statements. Each statement is applied in
-//! a transaction of its own and recorded in the table `dsql_migrations`, so that a run that was
-//! killed goes on at the statement where it was.
+//! a transaction of its own and recorded in the table `dsql_migrations`, so that the next run
+//! continues a killed one at the statement where it stopped.
 //!
-//! - DML is in one transaction with its record. It is applied once.
+//! - DML runs in one transaction with its record. It is applied once.
 //! - DDL must change nothing when it runs again, because its record is another transaction: [the
-//!   service](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/working-with-ddl.html) takes
-//!   one DDL statement a transaction. `IF NOT EXISTS`, `IF EXISTS` and `OR REPLACE` are asked for.
+//!   service](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/working-with-ddl.html) runs
+//!   one DDL statement per transaction. `IF NOT EXISTS`, `IF EXISTS` or `OR REPLACE` is required.
 //!   Where PostgreSQL has none of them, as for `ADD CONSTRAINT`, `RENAME COLUMN` and `CREATE ROLE`,
 //!   the effect is looked up in the catalog before the statement runs.
-//! - `CREATE INDEX ASYNC` and `VALIDATE CONSTRAINT` are done when their jobs are, whichever run
-//!   started them. An index whose build failed is dropped and built once more.
+//! - `CREATE INDEX ASYNC` and `VALIDATE CONSTRAINT` are done when their jobs are done, even if
+//!   another run started them. An index whose build failed is dropped and built once more.
 //!
-//! What cannot be repeated is refused when the files are loaded ([`Error::Refused`]), with what to
-//! write instead. The history keeps the text of each statement: if an applied one has changed, the
-//! error shows the changed lines ([`Error::Differs`]).
+//! A statement that cannot be repeated is refused when the files are loaded ([`Error::Refused`]);
+//! the error says what to write instead. The history keeps the text of each statement. If the text
+//! of an applied statement has changed, the error shows the changed lines ([`Error::Differs`]).
 //!
-//! Several migrators are safe. There are no advisory locks in the service; conflicts decide.
+//! Several migrators may run at once. The service has no advisory locks; conflicts decide which
+//! migrator applies a statement.
 //!
 //! # Connections
 //!
-//! [`Connect`] opens them: `dsql-conn`'s `Config` and `Pool` do, and any function that returns a
-//! [`tokio_postgres::Client`].
+//! [`Connect`] opens the connections. `dsql-conn`'s `Config` and `Pool` implement it, and so does
+//! any function that returns a [`tokio_postgres::Client`].
 //!
 //! # Features
 //!

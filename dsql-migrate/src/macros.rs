@@ -10,7 +10,7 @@
 /// ]?;
 /// ```
 ///
-/// A test that no file was forgotten compares with
+/// To test that no file was forgotten, compare with
 /// [`Migrations::from_folder`](crate::Migrations::from_folder).
 #[macro_export]
 macro_rules! migrations {

@@ -15,7 +15,7 @@ use crate::statement::{self, Kind};
 /// The migrations of a program: files `NNNN_name.sql`, in the order of their numbers.
 ///
 /// A migration may have several statements. Each of them must be able to run again after an
-/// interruption; loading refuses the others, and tells what to write instead.
+/// interruption; loading refuses other statements and says what to write instead.
 ///
 /// ```
 /// use dsql_migrate::Migrations;
@@ -51,7 +51,7 @@ pub(crate) struct Migration {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Statement {
     pub(crate) place: Place,
-    /// The text without the spaces and comments around it.
+    /// The statement's text, without the spaces and comments around it.
     pub(crate) sql: String,
     pub(crate) kind: Kind,
 }
@@ -149,7 +149,7 @@ impl fmt::Debug for Migrations {
 
 impl Migration {
     fn parse(name: Arc<str>, number: u64, sql: &str, problems: &mut Vec<Problem>) -> Self {
-        // The same file has other line endings in a checkout on Windows.
+        // In a checkout on Windows the same file has other line endings.
         let sql = sql.trim_start_matches('\u{feff}').replace("\r\n", "\n");
         let line = |at: usize| 1 + sql[..at].matches('\n').count();
         let mut migration = Self {

@@ -1,4 +1,4 @@
-//! The migrator: its settings, and what it can do.
+//! The migrator: its settings and its methods.
 
 use std::fmt;
 use std::sync::Arc;
@@ -50,7 +50,7 @@ impl Migrator {
         self
     }
 
-    /// Allows that the file of an applied migration is missing. Defaults to refusing it.
+    /// Allows files of applied migrations to be missing. Defaults to refusing them.
     pub fn allow_missing(mut self) -> Self {
         self.0.allows_missing = true;
         self
@@ -62,17 +62,17 @@ impl Migrator {
         self
     }
 
-    /// Sets after how long a statement is taken over that another migrator began and did not end.
-    /// Defaults to 2 seconds.
+    /// Sets how long to wait before this migrator takes over a statement that another one began and
+    /// did not finish. Defaults to 2 seconds.
     ///
-    /// A migrator waits that long after another one was killed. Shorter times are safe, too: two
-    /// that run the same statement meet conflicts.
+    /// After a migrator was killed, another one waits that long. Shorter times are safe, too: if
+    /// two migrators run the same statement, they meet conflicts.
     pub fn takeover_after(mut self, time: Duration) -> Self {
         self.0.takeover_after = time;
         self
     }
 
-    /// Calls a function with what is done next. Defaults to none.
+    /// Calls a function before each step, with that step. Defaults to none.
     pub fn observer(mut self, observer: impl Fn(&Progress) + Send + Sync + 'static) -> Self {
         self.0.observer = Some(Observer(Arc::new(observer)));
         self
@@ -93,8 +93,8 @@ impl Migrator {
     ///
     /// # Cancel safety
     ///
-    /// What was applied stays applied when the future is dropped, and the next run continues there.
-    /// A client that was given by reference may be left in a transaction: close it.
+    /// Dropping the future leaves the applied statements applied, and the next run continues there.
+    /// If the client was given by reference, it may still be in a transaction: close it.
     pub async fn up(&self, connect: impl Connect) -> Result<Report, Error> {
         Run::new(&self.0, connect).up().await
     }
@@ -117,7 +117,7 @@ impl Migrator {
     ///
     /// # Errors
     ///
-    /// - [`Error::NoMigration`] if there is none.
+    /// - [`Error::NoMigration`] if no migration has this name or number.
     /// - [`Error::Differs`] if the files are not those that were applied.
     /// - [`Error::Connect`], [`Error::History`] or [`Error::Busy`] if the cluster could not be
     ///   used.

@@ -1,4 +1,4 @@
-//! Names of tables and other objects, as SQL has them.
+//! Names of tables and other objects, quoted for SQL.
 
 use std::fmt;
 

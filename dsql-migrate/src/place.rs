@@ -11,7 +11,7 @@ pub struct Place {
     pub name: Arc<str>,
     /// The line in the file, from 1.
     pub line: usize,
-    /// The number of the statement in the file, from 1. 0 is the file itself.
+    /// The number of the statement in the file, from 1. 0 means the file as a whole.
     pub statement: usize,
 }
 

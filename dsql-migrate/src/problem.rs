@@ -1,10 +1,10 @@
-//! What is wrong with a file, found before anything is sent.
+//! Problems of a file that are found before anything is sent.
 
 use std::fmt;
 
 use crate::place::Place;
 
-/// What is wrong with a statement of a file, or with the file.
+/// A problem of a statement in a file, or of the file.
 ///
 /// A file allows most of them by a line such as `-- dsql-migrate: allow(not_repeatable)`.
 #[derive(Debug, Clone, PartialEq, Eq)]

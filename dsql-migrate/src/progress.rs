@@ -1,4 +1,4 @@
-//! What a migrator tells while it works, and at the end.
+//! What a migrator reports while it works, and at the end.
 
 use std::fmt;
 
@@ -7,8 +7,8 @@ use crate::error::Error;
 use crate::history::Comparison;
 use crate::place::Place;
 
-/// What a migrator does next. Given to the [`observer`](crate::Migrator::observer) before it is
-/// done.
+/// The next step of a migrator. The [`observer`](crate::Migrator::observer) gets it before the step
+/// begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Progress {
@@ -42,13 +42,13 @@ impl fmt::Display for Progress {
     }
 }
 
-/// What became of a statement.
+/// The outcome of a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
     /// This run applied it.
     Applied,
-    /// It was applied before, or by another migrator meanwhile.
+    /// It was applied before this run, or by another migrator meanwhile.
     Present,
     /// This run recorded it and did not run it.
     Baseline,
@@ -64,13 +64,13 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// A statement, and what became of it.
+/// A statement and its outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Step {
     /// The statement.
     pub place: Place,
-    /// What became of it.
+    /// The outcome of the statement.
     pub outcome: Outcome,
 }
 
@@ -91,13 +91,13 @@ impl Report {
     }
 }
 
-/// A migration, and what of it was applied.
+/// A migration, and how much of it was applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FileStatus {
     /// The migration's name.
     pub name: String,
-    /// What of it was applied.
+    /// How much of it was applied.
     pub state: State,
 }
 
@@ -111,16 +111,17 @@ pub struct Pending {
     pub sql: String,
 }
 
-/// The files beside the history.
+/// The files compared with the history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 #[must_use]
 pub struct Status {
     /// Every migration, in order. Missing files come last.
     pub files: Vec<FileStatus>,
-    /// What [`up`](crate::Migrator::up) would apply, in order.
+    /// The statements that [`up`](crate::Migrator::up) would apply, in order.
     pub pending: Vec<Pending>,
-    /// Because of which `up` would refuse to run. Without those that the migrator allows.
+    /// The differences because of which `up` would refuse to run. Those that the migrator allows
+    /// are left out.
     pub differences: Vec<Difference>,
 }
 

@@ -1,13 +1,13 @@
-//! One run: reads the history, and applies what is missing, until nothing is.
+//! One run: reads the history and applies missing statements until none is missing.
 //!
-//! All state is in the database. After a conflict or a lost connection the run begins again with
-//! the history, so that it also goes on where another migrator is. There are no advisory locks in
-//! the service, and conflicts take their place:
+//! All state is in the database. After a conflict or a lost connection the run reads the history
+//! again, so it also continues after the statements that other migrators applied. The service has
+//! no advisory locks; conflicts take their place:
 //!
-//! - A statement of DML is in one transaction with its record, whose key is unique.
+//! - DML runs in one transaction with its record, whose key is unique.
 //! - DDL runs right after the statement was claimed on the same session. If another migrator
 //!   changed the schema in between, the session's catalog is stale, and the service fails the DDL
-//!   with [OC001][occ]. It is never repeated before the history was read again.
+//!   with [OC001][occ]. A run never repeats DDL before it has read the history again.
 //!
 //! [occ]: https://docs.aws.amazon.com/aurora-dsql/latest/userguide/working-with-concurrency-control.html
 
@@ -73,7 +73,7 @@ impl<'a, C: Connect> Run<'a, C> {
         }
     }
 
-    /// Records everything up to a migration's number.
+    /// Records the statements of all migrations up to a number.
     pub(crate) async fn baseline(mut self, last: u64) -> Result<Report, Error> {
         loop {
             match self.record_through(last).await {
@@ -126,7 +126,7 @@ impl<'a, C: Connect> Run<'a, C> {
         Ok(())
     }
 
-    /// Reads the history. Without a table nothing was applied.
+    /// Reads the history. If the table is missing, nothing was applied.
     async fn read(&mut self) -> Result<Vec<Record>, Failure> {
         Ok(self.read_table().await?.unwrap_or_default())
     }
@@ -182,8 +182,8 @@ impl<'a, C: Connect> Run<'a, C> {
         self.settings.history_failed(source)
     }
 
-    /// Reports every statement up to a migration's number, those that this run did with this
-    /// outcome.
+    /// Reports every statement up to a migration's number. The statements that this run handled get
+    /// this outcome.
     fn report(&self, last: u64, outcome: Outcome) -> Report {
         let files = self.settings.migrations.files.iter();
         let files = files.take_while(|file| file.number <= last);
@@ -202,7 +202,8 @@ impl<'a, C: Connect> Run<'a, C> {
     }
 }
 
-/// Returns the open connection's client. A function, so that `self` is not borrowed as a whole.
+/// Returns the open connection's client. A free function, so that `self` is not borrowed as a
+/// whole.
 fn client<S: Borrow<Client>>(session: &Option<S>) -> Result<&Client, Failure> {
     let lost = || Failure::permanent(Error::Connect(Box::new(Lost)));
     session.as_ref().map(Borrow::borrow).ok_or_else(lost)

@@ -21,7 +21,7 @@ pub(crate) struct Settings {
     pub(crate) observer: Option<Observer>,
 }
 
-/// What is called with each step.
+/// The function that is called with each step.
 #[derive(Clone)]
 pub(crate) struct Observer(pub(crate) Arc<dyn Fn(&Progress) + Send + Sync>);
 
@@ -54,7 +54,7 @@ impl Settings {
         found
     }
 
-    /// The history could not be read or written.
+    /// Returns the failure for a history that could not be read or written.
     pub(crate) fn history_failed(&self, source: tokio_postgres::Error) -> Failure {
         let table = self.history.table();
         Failure::new(source, |source| Error::History { table, source })

@@ -1,9 +1,10 @@
-//! How a statement of a migration is run, so that it may run again after an interruption.
+//! Decides how a statement of a migration is run, so that it can run again after an interruption.
 //!
-//! The service runs one DDL statement a transaction, and nothing else in it: [DDL and distributed
+//! The service runs one DDL statement per transaction, and nothing else with it: [DDL and
+//! distributed
 //! transactions](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/working-with-ddl.html).
-//! The record of a DDL statement is another transaction, so a run that is killed between the two
-//! runs the statement a second time.
+//! The record of a DDL statement is written in another transaction. So if a run is killed between
+//! the two, the next run executes the statement a second time.
 
 mod alter;
 mod create;
@@ -19,7 +20,8 @@ use crate::name::Name;
 pub(crate) enum Kind {
     /// DDL that changes nothing when it runs a second time.
     Definition,
-    /// DDL that fails when it runs a second time. It runs unless the catalog has its effect.
+    /// DDL that fails when it runs a second time. It runs only if the catalog does not have its
+    /// effect.
     Effect(Effect),
     /// `CREATE INDEX ASYNC`.
     Index(Index),
@@ -29,7 +31,7 @@ pub(crate) enum Kind {
     Change,
 }
 
-/// What a DDL statement leaves in the catalog.
+/// The effect of a DDL statement in the catalog.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Effect {
     Constraint { table: Name, constraint: String },
@@ -90,7 +92,7 @@ impl Refusal {
     }
 }
 
-/// Tells how a statement is run.
+/// Decides how a statement is run.
 pub(crate) fn classify(tokens: &[Token]) -> Result<Kind, Refusal> {
     let mut words = Words(tokens);
     match words.word().unwrap_or_default() {
@@ -152,7 +154,7 @@ fn trust(mut words: Words<'_>) -> Option<Effect> {
 /// The rule of statements that fail when they run a second time.
 const NOT_REPEATABLE: &str = "not_repeatable";
 
-/// The rule of statements that no other rule knows.
+/// The rule of statements that no other rule covers.
 const UNKNOWN_STATEMENT: &str = "unknown_statement";
 
 /// The rule of statements that cannot be part of a migration. No file can allow them.

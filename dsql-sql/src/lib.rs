@@ -140,7 +140,7 @@ impl<'a> Statement<'a> {
     }
 }
 
-/// Cuts a text at its semicolons; empty statements are left out, as PostgreSQL leaves them out.
+/// Splits a text at its semicolons. Leaves out empty statements, as PostgreSQL does.
 ///
 /// A quote or comment that is not closed extends to the end of the text.
 pub fn split(sql: &str) -> Vec<Statement<'_>> {

@@ -44,7 +44,7 @@ fn a_carriage_return_ends_a_comment() {
     assert!(split("-- one\rCOMMIT")[0].begins_with(&["commit"]));
 }
 
-/// Like PostgreSQL in UTF-8, where the lower case of the Kelvin sign is not a `k`.
+/// As in PostgreSQL with UTF-8, where the lower case of the Kelvin sign is not a `k`.
 #[test]
 fn only_ascii_letters_are_folded() {
     let cut = split("CREATE ROLE \u{c9}A LOGIN; ROLLBAC\u{212a}");

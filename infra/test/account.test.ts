@@ -103,7 +103,7 @@ test("parameters take one repository and environment, and no pattern", () => {
   }
 });
 
-test("the provider is made unless the account has it, and stays for who else relies on it", () => {
+test("the provider is created unless it exists, and outlives the stack", () => {
   template.templateMatches({
     Conditions: { MakeProvider: { "Fn::Equals": [{ Ref: "ExistingProvider" }, "no"] } },
   });
@@ -127,7 +127,7 @@ test("API Gateway alone writes logs with its role", () => {
   assert.deepEqual(setting, { CloudWatchRoleArn: { "Fn::GetAtt": `${id}.Arn` } });
 });
 
-test("a key has the policy that the services need which use it", () => {
+test("a key's policy allows the services that use the key", () => {
   const [, { Properties, DeletionPolicy }] = only(
     Template.fromStack(included("../../key.yaml")),
     "AWS::KMS::Key",

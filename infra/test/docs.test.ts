@@ -11,11 +11,11 @@ const WORKFLOW = readFileSync(
   "utf8",
 );
 
-test("the account's free concurrency is what reserving some needs", () => {
+test("the docs show how to read the account's unreserved concurrency", () => {
   assert.match(DEPLOY, /get-account-settings --query AccountLimit\.UnreservedConcurrentExecutions/);
 });
 
-test("the packages are there before the CLI that is one of them is called", () => {
+test("the docs install the packages before they call the CLI", () => {
   const order = ["npm --prefix infra ci", "infra/node_modules/.bin/cdk bootstrap"].map((text) =>
     DEPLOY.indexOf(text),
   );
@@ -95,7 +95,7 @@ test("every alarm is explained", () => {
   }
 });
 
-test("every file that the documents link to is there", () => {
+test("every file that the documents link to exists", () => {
   for (const [text, base] of [
     [DEPLOY, "../../docs/"],
     [README, "../"],

@@ -31,7 +31,7 @@ for (const [variant, environment] of Object.entries(VARIANTS)) {
   });
 }
 
-test("no action is a pattern, and none is there twice or for nothing", () => {
+test("no action is a pattern, listed twice or unused", () => {
   const needed = new Set([
     ...Object.values(NEEDS).flatMap(({ always, when = [] }) => [
       ...always,
@@ -46,7 +46,7 @@ test("no action is a pattern, and none is there twice or for nothing", () => {
   assert.equal(statements.flatMap(({ Action }) => Action).length, allowed.size);
 });
 
-test("the role of the service may be made for these services alone", () => {
+test("service-linked roles may be created for the listed services only", () => {
   const [statement, ...others] = statements.filter(({ Action }) =>
     [Action].flat().includes("iam:CreateServiceLinkedRole"),
   );
@@ -55,7 +55,7 @@ test("the role of the service may be made for these services alone", () => {
   assert.ok(services?.includes("dsql.amazonaws.com"));
 });
 
-test("CloudFormation may hand roles to the services that assume them, and to no other", () => {
+test("CloudFormation may pass roles only to the services that assume them", () => {
   const assuming = Object.values(VARIANTS).flatMap((environment) =>
     new Synthesis(environment)
       .resources("AWS::IAM::Role")
@@ -66,7 +66,7 @@ test("CloudFormation may hand roles to the services that assume them, and to no 
   assert.deepEqual([...services].sort(), [...new Set(assuming)].sort());
 });
 
-test("IAM takes the policies", () => {
+test("the policies are within IAM's limit of characters", () => {
   for (const { Properties } of policies) {
     // IAM does not count white space. The placeholders are longer than their values.
     const { length } = JSON.stringify(Properties.PolicyDocument);

@@ -44,7 +44,7 @@ test("the experiment stops as soon as callers get errors", () => {
   assert.equal(serverErrors?.Properties.MetricName, "5XXError");
 });
 
-test("its role may be assumed by AWS FIS for an experiment of this account", () => {
+test("AWS FIS may assume the experiment's role for an experiment of this account", () => {
   const [role, { Properties: properties }] = only(api, "AWS::IAM::Role");
   assert.deepEqual(Properties.RoleArn, { "Fn::GetAtt": [role, "Arn"] });
   assert.equal(properties.ManagedPolicyArns, undefined);
@@ -58,7 +58,7 @@ test("its role may be assumed by AWS FIS for an experiment of this account", () 
   );
 });
 
-test("its role may fail connections to this cluster, and nothing else", () => {
+test("the experiment's role may only fail connections to this cluster", () => {
   const [, { Properties: role }] = only(api, "AWS::IAM::Role");
   const [policy, ...others] = role.Policies;
   assert.deepEqual(others, []);
@@ -78,6 +78,6 @@ test("its role may fail connections to this cluster, and nothing else", () => {
   assert.deepEqual(tags, { Effect: "Allow", Action: "tag:GetResources", Resource: "*" });
 });
 
-test("there is no experiment unless it is asked for", () => {
+test("there is no experiment unless it is turned on", () => {
   assert.deepEqual(new Synthesis().resources(TEMPLATE), []);
 });

@@ -20,7 +20,7 @@ import {
 const synthesis = new Synthesis();
 const { functions, storage } = synthesis;
 
-test("the endpoint of every program is the cluster's own word", () => {
+test("every program gets its endpoint from the cluster's attribute", () => {
   const [cluster] = only(storage, "AWS::DSQL::Cluster");
   for (const program of [GAME, BOOTSTRAP, SWEEP]) {
     const [, { Properties }] = functionOf(functions, program);
@@ -39,7 +39,7 @@ test("no template builds a host name", () => {
   }
 });
 
-test("the function connects as the role that the bootstrap lets in", () => {
+test("the function connects as the role that the bootstrap creates", () => {
   const [, game] = functionOf(functions, GAME);
   const [, bootstrap] = functionOf(functions, BOOTSTRAP);
   const { DSQL_ENDPOINT: _, ...variables } = game.Properties.Environment.Variables;
@@ -62,7 +62,7 @@ test("the function connects as the role that the bootstrap lets in", () => {
   });
 });
 
-test("the function waits for the bootstrap, and the bootstrap for nothing of the function", () => {
+test("the function waits for the bootstrap, which needs nothing of the function", () => {
   const [game, { DependsOn = [] }] = functionOf(functions, GAME);
   const [run] = only(functions, "Custom::Bootstrap");
   assert.ok(DependsOn.includes(run), `${game} depends on ${DependsOn}`);
@@ -73,7 +73,7 @@ test("the function waits for the bootstrap, and the bootstrap for nothing of the
   assert.ok(!before.has(game));
 });
 
-test("the bootstrap is run by its own caller, and its failure ends the wait", () => {
+test("the bootstrap has its own caller, and a failure ends the wait", () => {
   const [framework, { Properties }] = functionOf(functions, FRAMEWORK);
   const [bootstrap, { Properties: program }] = functionOf(functions, BOOTSTRAP);
   const [, run] = only(functions, "Custom::Bootstrap");
@@ -104,12 +104,12 @@ test("the bootstrap runs again when the program, the role or the cluster changes
   assert.deepEqual(run.endpoint, program.Environment.Variables.DSQL_ENDPOINT);
 });
 
-test("a stack that goes does not run the bootstrap", () => {
+test("deleting a stack does not run the bootstrap", () => {
   const [, run] = only(functions, "Custom::Bootstrap");
   assert.equal(run.DeletionPolicy, "Retain");
 });
 
-test("callers get the alias, whose versions stay to go back to", () => {
+test("callers get the alias, and old versions stay for a rollback", () => {
   const [game] = functionOf(functions, GAME);
   const [alias, { Properties }] = only(functions, "AWS::Lambda::Alias");
   assert.equal(Properties.Name, "live");
@@ -130,7 +130,7 @@ test("callers get the alias, whose versions stay to go back to", () => {
   assert.notDeepEqual(next.FunctionVersion, Properties.FunctionVersion);
 });
 
-test("the programs are what Lambda was told they are", () => {
+test("each function has the architecture of its program", () => {
   const x86 = new Synthesis({
     GAME_ARCHITECTURE: "x86_64",
     GAME_ASSETS: programs({ machine: X86_64 }),
@@ -148,7 +148,7 @@ test("the programs are what Lambda was told they are", () => {
   }
 });
 
-test("every function writes JSON to a log of its own that ends, and outlives it", () => {
+test("every function writes JSON to its own log, which expires and outlives it", () => {
   const logs = found(functions, "AWS::Logs::LogGroup");
   const used = Object.values(found(functions, "AWS::Lambda::Function")).map(({ Properties }) => {
     assert.equal(Properties.LoggingConfig.LogFormat, "JSON");
@@ -161,7 +161,7 @@ test("every function writes JSON to a log of its own that ends, and outlives it"
   }
 });
 
-test("the function's size, time and number have defaults, and can be chosen", () => {
+test("the function's memory, timeout and concurrency have defaults", () => {
   const size = ({ Properties }: Resource) => [
     Properties.MemorySize,
     Properties.Timeout,
@@ -174,7 +174,7 @@ test("the function's size, time and number have defaults, and can be chosen", ()
   assert.deepEqual(size(functionOf(five.functions, GAME)[1]), [256, 10, 5]);
 });
 
-test("a size, time or number that cannot work is refused", () => {
+test("a wrong memory, timeout or concurrency is refused", () => {
   for (const [props, says] of [
     [{ timeout: Duration.seconds(3) }, /a timeout of 3 s: .* 3 s of an answer/],
     [{ timeout: Duration.seconds(29) }, /a timeout of 29 s: .* API's 29 s/],

@@ -8,7 +8,7 @@ import { appOf } from "./support/synthesis.ts";
 import { VARIANTS } from "./support/variants.ts";
 
 for (const [variant, environment] of Object.entries(VARIANTS)) {
-  test(`cdk-nag and CDK itself have nothing to say: ${variant}`, () => {
+  test(`cdk-nag and the CDK report nothing: ${variant}`, () => {
     const outdir = mkdtempSync(join(tmpdir(), "cdk.out-"));
     appOf(environment, outdir).app.synth();
     const report = JSON.parse(readFileSync(join(outdir, "validation-report.json"), "utf8"));
@@ -16,7 +16,7 @@ for (const [variant, environment] of Object.entries(VARIANTS)) {
   });
 }
 
-test("what cdk-nag objects to is not synthesized", () => {
+test("a finding of cdk-nag fails the synthesis", () => {
   const { app, stacks } = appOf({});
   new Topic(stacks.api, "Plain");
   assert.throws(() => app.synth(), /ValidationFailed/);

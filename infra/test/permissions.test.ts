@@ -131,7 +131,7 @@ test("the API may call the function by its own methods", () => {
   ]);
 });
 
-test("a function in a VPC may make network interfaces, and one elsewhere may not", () => {
+test("only a function in a VPC may create network interfaces", () => {
   const vpc = new Synthesis({
     GAME_VPC_ID: "vpc-0123456789abcdef0",
     GAME_SUBNET_IDS: "subnet-0123456789abcdef0",
@@ -157,7 +157,7 @@ test("every role has the permissions boundary that was named", () => {
   }
 });
 
-test("the smoke test's role may read the value of the key, and nobody may otherwise", () => {
+test("only the smoke test's role may read the value of the key", () => {
   const [secret] = only(api, "AWS::SecretsManager::Secret");
   const [, policy] = only(api, "AWS::SecretsManager::ResourcePolicy");
   assert.deepEqual(policy.Properties.SecretId, { Ref: secret });

@@ -8,7 +8,7 @@ import { AARCH64, programs, X86_64 } from "./support/programs.ts";
 
 const folder = (machine?: number) => join(programs({ machine }), "generate-game");
 
-test("a program for the function's machine is taken", () => {
+test("a program for the function's architecture is accepted", () => {
   rustAsset(folder(AARCH64), Architecture.ARM_64);
   rustAsset(folder(X86_64), Architecture.X86_64);
 });
@@ -24,7 +24,7 @@ test("a program for another machine is refused, with both named", () => {
   );
 });
 
-test("what is no program is refused", () => {
+test("a file that is not a program is refused", () => {
   for (const content of ["", "#!/bin/sh\n", "\x7fELF", "MZ".padEnd(64)]) {
     const assets = folder();
     writeFileSync(join(assets, "bootstrap"), content);

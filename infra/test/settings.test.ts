@@ -8,7 +8,7 @@ import { Architecture } from "aws-cdk-lib/aws-lambda";
 import { settings } from "../lib/settings.ts";
 import { Synthesis } from "./support/synthesis.ts";
 
-test("a Region is all that has to be named", () => {
+test("a Region is the only required setting", () => {
   const { assets, ...others } = settings({ AWS_REGION: "eu-central-1" });
   assert.match(assets, /\/target\/functions$/);
   assert.deepEqual(others, {
@@ -34,7 +34,7 @@ test("a Region is all that has to be named", () => {
   });
 });
 
-test("the CLI's default names no Region", () => {
+test("the CLI's default does not count as a Region", () => {
   assert.throws(
     () => settings({ CDK_DEFAULT_REGION: "us-east-1" }),
     /^Error: AWS_REGION is missing/,
@@ -53,7 +53,7 @@ test("a forgotten Region is refused through the CLI, which would choose us-east-
   assert.match(cdk([]), /AWS_REGION is missing: name the Region to deploy to/);
 });
 
-test("production is backed up unless it is told otherwise, and other stages if they are told so", () => {
+test("production is backed up by default, other stages only if a retention is set", () => {
   for (const [environment, days] of [
     [{}, 35],
     [{ GAME_BACKUP_RETENTION_DAYS: "7" }, 7],
@@ -66,13 +66,13 @@ test("production is backed up unless it is told otherwise, and other stages if t
   }
 });
 
-test("empty is not set", () => {
+test("an empty variable counts as not set", () => {
   const environment = { AWS_REGION: "us-east-1" };
   const empty = Object.fromEntries(VARIABLES.map((name) => [name, ""]));
   assert.deepEqual(settings({ ...environment, ...empty }), settings(environment));
 });
 
-test("what is missing or wrong is named with what to do", () => {
+test("a missing or wrong setting is named with its remedy", () => {
   for (const [environment, says] of [
     [{ AWS_REGION: "" }, /^AWS_REGION is missing: name the Region/],
     [{ GAME_STAGE: "Prod 1" }, /^GAME_STAGE is Prod 1: write up to 16 of a-z/],

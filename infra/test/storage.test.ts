@@ -23,7 +23,7 @@ test("the cluster outlives its stack", () => {
   assert.equal(stacks.storage.terminationProtection, true);
 });
 
-test("the cluster tells its endpoint and its ARN", () => {
+test("the stack outputs the cluster's endpoint and ARN", () => {
   const { storage } = new Synthesis();
   const [id] = only(storage, CLUSTER);
   storage.hasOutput("ClusterEndpoint", { Value: { "Fn::GetAtt": [id, "Endpoint"] } });
@@ -38,7 +38,7 @@ test("the cluster carries the tags of the deployment", () => {
   ]);
 });
 
-test("a cluster is of one Region and under the service's key unless told otherwise", () => {
+test("a cluster has one Region and the service's key by default", () => {
   const [, cluster] = only(new Synthesis().storage, CLUSTER);
   assert.deepEqual(Object.keys(cluster.Properties).sort(), [
     "DeletionProtectionEnabled",
@@ -47,7 +47,7 @@ test("a cluster is of one Region and under the service's key unless told otherwi
   ]);
 });
 
-test("a cluster takes a key", () => {
+test("a cluster is encrypted with the given key", () => {
   const key = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab";
   const [, cluster] = only(new Synthesis({ GAME_KMS_KEY_ARN: key }).storage, CLUSTER);
   assert.equal(cluster.Properties.KmsEncryptionKey, key);
@@ -73,7 +73,7 @@ test("a cluster of more Regions has a witness, and its peers when they are known
   }
 });
 
-test("what the service would refuse of more Regions is refused before", () => {
+test("settings of several Regions that the service would refuse are refused early", () => {
   const cluster = (multiRegion: MultiRegion) => () =>
     Template.fromStack(
       new StorageStack(new App(), "Storage", { env: { region: "us-east-1" }, multiRegion }),

@@ -8,7 +8,8 @@ use dsql_local::LocalCluster;
 
 use crate::failure::Failure;
 
-/// The configuration, with short timeouts: a silent connection never recovers here.
+/// Returns the configuration, with short timeouts: an unresponsive connection never recovers in
+/// this program.
 ///
 /// # Errors
 ///

@@ -14,7 +14,7 @@ pub enum Hazard {
     CutAll,
     /// All sockets are reset.
     ResetAll,
-    /// All sockets stay open and silent for a while.
+    /// All sockets stay open and unresponsive for a while.
     BlackHole,
     /// A login is cut, reset, corrupted or stalled at one of its stages.
     BrokenLogin,
@@ -22,11 +22,11 @@ pub enum Hazard {
     CutStatement,
     /// A socket is reset at a statement.
     ResetStatement,
-    /// The server is silent after a statement, for a while.
+    /// The server does not reply to a statement for a while.
     StalledStatement,
     /// A socket closes after `COMMIT`, which was not applied.
     CutCommit,
-    /// The server is silent after `COMMIT`, which was not applied, for a while.
+    /// The server does not reply to a `COMMIT` for a while, and the `COMMIT` was not applied.
     StalledCommit,
     /// A socket closes instead of the reply to a `COMMIT` that was applied.
     LostCommitReply,

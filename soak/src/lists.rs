@@ -34,7 +34,7 @@ pub(crate) struct Visit<'a> {
     pub(crate) is_recorded: bool,
 }
 
-/// An operation that a transaction is to do.
+/// An operation that a transaction must do.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Step {
     Read(i64),
@@ -74,8 +74,8 @@ impl Lists {
         (0..steps).map(step).collect()
     }
 
-    /// Reads all lists past everything that is tested, as one transaction at the end. Lists that
-    /// were appended to and are missing are empty.
+    /// Reads all lists without the tested path, as one transaction at the end. Lists that were
+    /// appended to and are missing are empty.
     ///
     /// # Errors
     ///

@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_tells_where_each_worker_stands() {
+    async fn progress_shows_the_step_of_each_worker() {
         let progress = Progress::new(2);
         progress.worker_progress(1).takes(7, "plain");
         progress.worker_progress(1).at(Step::Body);

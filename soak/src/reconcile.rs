@@ -239,7 +239,7 @@ mod tests {
         }
 
         #[test]
-        fn books_that_do_not_add_up_are_found(
+        fn balances_that_do_not_add_up_are_found(
             applied in vec(kept_promise(), 0..50),
             account in 0..5_usize,
             by in 1..100_i64,

@@ -87,7 +87,7 @@ impl Bank {
     }
 }
 
-/// Late enough for a look, and before the end of another run.
+/// Late enough for a look-up, and before the end of another run.
 fn late() -> Fault {
     Fault::deliver_commit_late(Late::ByStatements(4))
 }
@@ -179,7 +179,7 @@ async fn a_worker_with_the_same_id_for_the_next_run_doubles_a_transfer() {
             }
         }
         match is_same {
-            // The tombstone of the first run stands for the second one, too.
+            // The tombstone of the first run also counts for the second one.
             true => bank.is_doubled().await,
             false => bank.is_sound().await,
         }

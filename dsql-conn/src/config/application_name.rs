@@ -7,14 +7,14 @@ use std::sync::OnceLock;
 use super::Config;
 
 impl Config {
-    /// Sets the name of the session in the server's views, by which CloudWatch Database Insights
-    /// [slices the
-    /// load](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/dsql-db-insights.html).
+    /// Sets the name of the session in the server's views. CloudWatch Database Insights can [slice
+    /// the load by
+    /// it](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/dsql-db-insights.html).
     /// Defaults to the file name of this program; [`from_env`](Self::from_env) and
-    /// [`Pool::lambda`](crate::Pool::lambda) prefer the name of the Lambda function. An empty name
-    /// sends none.
+    /// [`Pool::lambda`](crate::Pool::lambda) prefer the name of the Lambda function. With an empty
+    /// name, none is sent.
     ///
-    /// It travels in the startup packet, and costs no round trip.
+    /// The name is sent in the startup packet and costs no round trip.
     #[must_use]
     pub fn application_name(mut self, application_name: impl Into<String>) -> Self {
         self.application_name = Some(application_name.into());
@@ -29,7 +29,7 @@ impl Config {
         }
     }
 
-    /// The name that is sent.
+    /// Returns the name that is sent.
     pub(crate) fn session_name(&self) -> Option<&str> {
         let name = match &self.application_name {
             Some(name) => Some(name.as_str()),
@@ -39,7 +39,7 @@ impl Config {
     }
 }
 
-/// The file name of this program, without its extension.
+/// Returns the file name of this program, without its extension.
 fn program_name() -> Option<&'static str> {
     static NAME: OnceLock<Option<String>> = OnceLock::new();
     let name = NAME.get_or_init(|| {
@@ -50,7 +50,7 @@ fn program_name() -> Option<&'static str> {
     name.as_deref()
 }
 
-/// What PostgreSQL would make of a name: [printable ASCII, and 63 bytes at
+/// Returns a name as PostgreSQL would change it: [printable ASCII, and 63 bytes at
 /// most](https://www.postgresql.org/docs/16/runtime-config-logging.html#GUC-APPLICATION-NAME).
 fn cleaned(name: &str) -> String {
     let name = match name.chars().all(is_printable) {
@@ -71,7 +71,7 @@ fn is_printable(c: char) -> bool {
 /// `NAMEDATALEN` less the NUL behind it.
 const MOST_BYTES: usize = 63;
 
-/// What Lambda calls its function: at most 64 characters.
+/// The variable with the Lambda function's name, which has at most 64 characters.
 pub(crate) const FUNCTION_NAME: &str = "AWS_LAMBDA_FUNCTION_NAME";
 
 #[cfg(test)]

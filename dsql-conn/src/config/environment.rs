@@ -1,4 +1,4 @@
-//! Reads a [`Config`] from the environment, which is how a Lambda function is configured.
+//! Reads a [`Config`] from the environment variables, such as those of a Lambda function.
 
 #[cfg(test)]
 mod tests;
@@ -42,10 +42,10 @@ impl Config {
     /// | `DSQL_MAX_LIFETIME_SECONDS` | [`max_lifetime`](Self::max_lifetime) | 3300 |
     ///
     /// An empty variable counts as not set, except `DSQL_ENDPOINT`, for which that is an error.
-    /// Seconds may have a fraction. `DSQL_REGION` beside a host name must be the Region in it.
-    /// `DSQL_SSLNEGOTIATION` is `direct` or `postgres`. The AWS credentials are not read here but
-    /// when a token is signed. Sessions have the name of the Lambda function
-    /// (`AWS_LAMBDA_FUNCTION_NAME`), or else of this program, unless `DSQL_APPLICATION_NAME` is
+    /// Seconds may have a fraction. If `DSQL_ENDPOINT` is a host name, `DSQL_REGION` must be the
+    /// Region in it. `DSQL_SSLNEGOTIATION` is `direct` or `postgres`. The AWS credentials are read
+    /// later, when a token is signed. Sessions are named after the Lambda function
+    /// (`AWS_LAMBDA_FUNCTION_NAME`), or else after this program, unless `DSQL_APPLICATION_NAME` is
     /// set. `DSQL_STATEMENT_SPANS` is `off`, `summary` or `text`.
     ///
     /// # Errors
@@ -64,7 +64,7 @@ impl Config {
     /// become the [`credentials`](Self::credentials). Without them, the credentials are those of
     /// [`from_env`](Self::from_env).
     ///
-    /// A test gets from a local cluster to a configuration in one call:
+    /// A test makes a configuration for a local cluster in one call:
     ///
     /// ```no_run
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -81,7 +81,7 @@ impl Config {
     /// # Errors
     ///
     /// Those of [`from_env`](Self::from_env); [`ConfigError::Missing`] if only one half of the
-    /// access key is there.
+    /// access key is set.
     pub fn from_variables<N, V>(
         variables: impl IntoIterator<Item = (N, V)>,
     ) -> Result<Self, ConfigError>
@@ -104,7 +104,7 @@ impl Config {
         }
     }
 
-    /// Reads a variable of the environment. One that is empty counts as not set.
+    /// Reads a variable of the environment. An empty one counts as not set.
     pub(crate) fn variable(name: &'static str) -> Result<Option<String>, ConfigError> {
         Ok(Self::text(name)?.filter(|value| !value.is_empty()))
     }

@@ -1,4 +1,4 @@
-//! Compares by identity what has no equality of its own.
+//! Compares values by identity if they have no equality of their own.
 
 use std::ops::Deref;
 use std::sync::Arc;

@@ -99,7 +99,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// The resolver's.
+    /// The resolver's error.
     ///
     /// # Cancel safety
     ///
@@ -121,7 +121,7 @@ impl Config {
     }
 }
 
-/// The source of credentials that nobody configured.
+/// Returns the source of the credentials if the caller configured none.
 fn found() -> String {
     let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     if is_set("AWS_ACCESS_KEY_ID") || is_set("AWS_SECRET_ACCESS_KEY") {
@@ -133,7 +133,7 @@ fn found() -> String {
     }
 }
 
-/// The IAM action that connecting as this user needs.
+/// Returns the IAM action that connecting as this user needs.
 fn action(user: &str) -> &'static str {
     match user {
         ADMIN => "dsql:DbConnectAdmin",

@@ -1,4 +1,4 @@
-//! Reads settings that come as text.
+//! Parses settings from text.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use tokio_postgres::config::SslNegotiation;
 use super::StatementSpans;
 use crate::error::ConfigError;
 
-/// Parses one setting that came as text.
+/// Parses one setting from text.
 pub(crate) fn parse<T: FromStr>(
     setting: &'static str,
     value: &str,
@@ -68,7 +68,7 @@ mod tests {
         }
 
         #[test]
-        fn only_a_time_to_wait_is_read(
+        fn only_a_positive_finite_time_is_accepted(
             text in "[-+]?[0-9]{0,3}([.][0-9]{0,10})?(e-?[0-9]{1,3})?|inf|nan|.{0,9}",
         ) {
             let parsed = text.parse::<f64>();

@@ -10,7 +10,7 @@ use crate::error::ConfigError;
 /// The endpoint of a multi-Region cluster in its other Region.
 ///
 /// User, database, credentials and TLS are those of the [`Config`]. Tokens are signed for the
-/// Region that is dialed.
+/// Region that the connection goes to.
 ///
 /// ```
 /// use dsql_conn::{Config, Peer};
@@ -59,16 +59,16 @@ impl Config {
     ///
     /// New connections go to the [`endpoint`](Self::endpoint), the home Region. If it cannot be
     /// reached, or has not answered within [`failover_after`](Self::failover_after), the peer is
-    /// dialed beside it and the first that is ready serves. While the peer serves, the home Region
-    /// is tried in the background every few seconds. When it answers, new connections go there,
-    /// and those to the peer are replaced at their checkouts, spread over a minute.
+    /// dialed as well, and the connection that is ready first is used. While the peer serves, the
+    /// home Region is tried in the background every few seconds. When it answers, new connections
+    /// go there, and connections to the peer are replaced at their checkouts, spread over a minute.
     ///
     /// A refusal of the login, such as "access denied", is returned and not tried elsewhere.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Value`] if the peer is in the same Region. That both belong to one cluster
-    /// cannot be checked here.
+    /// [`ConfigError::Value`] if the peer is in the same Region. This method cannot check that both
+    /// belong to one cluster.
     pub fn peer(mut self, peer: Peer) -> Result<Self, ConfigError> {
         if peer.endpoint.region() == self.endpoint.region() {
             return Err(ConfigError::value(
@@ -81,7 +81,7 @@ impl Config {
         Ok(self)
     }
 
-    /// Sets how long the home Region may take before the [`peer`](Self::peer) is dialed beside it.
+    /// Sets how long the home Region may take before the [`peer`](Self::peer) is dialed as well.
     /// Defaults to 1 second.
     #[must_use]
     pub fn failover_after(mut self, time: Duration) -> Self {
@@ -89,7 +89,7 @@ impl Config {
         self
     }
 
-    /// The configuration for the other Region.
+    /// Returns the configuration for the other Region.
     pub(crate) fn at_peer(&self) -> Option<Self> {
         let peer = self.peer.as_ref()?;
         Some(Self {

@@ -1,4 +1,4 @@
-//! Settings of every session, which travel in its startup packet.
+//! Settings of every session, which its startup packet contains.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -33,8 +33,8 @@ impl Config {
     /// Sets the schemas in which unqualified names are looked up, such as `games, public`. Defaults
     /// to the server's.
     ///
-    /// It travels in the startup packet and holds for every connection of a pool. `SET search_path`
-    /// on a pooled connection would leak into whatever runs on it next.
+    /// The startup packet contains it, so it applies to every connection of a pool. A statement
+    /// `SET search_path` would also apply to the next user of the pooled connection.
     #[must_use]
     pub fn search_path(mut self, search_path: impl Into<String>) -> Self {
         let name = "search_path".to_owned();
@@ -53,7 +53,8 @@ impl Config {
     ///
     /// The service supports few settings ([user guide](
     /// https://docs.aws.amazon.com/aurora-dsql/latest/userguide/), "Supported SQL features"). It
-    /// refuses a connection with any other, which is [`Reason::SettingRefused`] and names it.
+    /// refuses a connection with any other setting: the error is [`Reason::SettingRefused`] and
+    /// names the setting.
     ///
     /// [`Reason::SettingRefused`]: crate::Reason::SettingRefused
     ///

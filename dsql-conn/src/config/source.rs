@@ -43,8 +43,8 @@ impl Config {
         self
     }
 
-    /// Signs with the credentials of this profile in the shared AWS configuration files, whatever
-    /// the environment holds. Defaults to none: see [`credentials`](Self::credentials).
+    /// Signs with the credentials of this profile in the shared AWS configuration files, even if
+    /// the environment has others. Defaults to none: see [`credentials`](Self::credentials).
     #[cfg(feature = "aws-config")]
     #[must_use]
     pub fn profile(mut self, name: impl Into<String>) -> Self {

@@ -37,7 +37,7 @@ impl PartialEq for Trust {
 }
 
 impl Config {
-    /// Trusts these certification authorities, and no others, to vouch for the server. Defaults to
+    /// Trusts server certificates of these certification authorities, and of no others. Defaults to
     /// the roots of the `webpki-roots` crate, which include Amazon's.
     ///
     /// # Errors
@@ -65,14 +65,14 @@ impl Config {
     /// Uses this TLS configuration as it is, with the ALPN protocol `postgresql` if it names none.
     /// Defaults to one that verifies the server against the roots.
     ///
-    /// The caller is responsible for what it verifies.
+    /// The caller is responsible for verifying the server.
     #[must_use]
     pub fn tls_config(mut self, config: Arc<ClientConfig>) -> Self {
         self.trust = Trust::Caller(ByIdentity(config));
         self
     }
 
-    /// Sets whether TLS starts with the first byte or is asked for first. Defaults to
+    /// Sets whether the client starts TLS with its first byte or asks the server first. Defaults to
     /// [`SslNegotiation::Direct`], which saves a round trip.
     ///
     /// Either way the connection is encrypted and verified, or fails.
@@ -82,8 +82,8 @@ impl Config {
         self
     }
 
-    /// Trusts the certification authorities in a PEM file. `system` is libpq's name for roots that
-    /// need no file: the built-in ones.
+    /// Trusts the certification authorities in a PEM file. `system` is libpq's name for roots
+    /// without a file, and means the built-in ones here.
     pub(super) fn root_certificates_file(
         mut self,
         setting: &'static str,
@@ -105,7 +105,8 @@ impl Config {
         origin: &str,
         pem: &[u8],
     ) -> Result<Self, ConfigError> {
-        // The whole text or nothing: part of a bundle would trust some authorities and not others.
+        // Read the whole text or nothing: with part of a bundle, some of its authorities would not
+        // be trusted.
         let roots = CertificateDer::pem_slice_iter(pem)
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| unreadable(setting, origin, error))?;
@@ -209,7 +210,7 @@ mod tests {
         assert!(read(Endless { read: 0 }).is_err());
     }
 
-    /// A file without an end, like `/dev/zero`. It panics if it is read on and on.
+    /// A file without an end, like `/dev/zero`. It panics if too much is read.
     struct Endless {
         read: u64,
     }
@@ -244,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn kept_texts_are_read_with_any_mistake() {
+    fn corpus_texts_are_read_with_any_mistake() {
         walk("pem", |pem| drop(read_pem(pem)));
     }
 

@@ -21,12 +21,12 @@ use crate::tls::has_tls_provider;
 ///
 /// - of libpq: `application_name`, `connect_timeout` (seconds), `hostaddr`, `sslmode`,
 ///   `sslnegotiation`, and `sslrootcert` (a PEM file, or `system` for the built-in roots);
-/// - `region`, which a cluster ID in place of the host name needs;
+/// - `region`, which is required if a cluster ID stands in place of the host name;
 /// - every other name is a [`Config::setting`] of the session, such as `search_path`.
 ///
 /// Every accepted `sslmode` (`require`, `verify-ca`, `verify-full`) verifies the server fully, and
-/// weaker ones are refused. A password is refused, because it is a token that this crate signs. So
-/// are libpq's other parameters, which would have no effect here.
+/// weaker ones are refused. A password is refused, because this crate signs a token as the
+/// password. libpq's other parameters are refused, too, because they would have no effect here.
 impl FromStr for Config {
     type Err = ConfigError;
 
@@ -117,7 +117,7 @@ fn parameters(
     let query = url.query().unwrap_or_default();
     let parameters = query.split('&').filter(|parameter| !parameter.is_empty());
     parameters.map(|parameter| {
-        // The error does not repeat it: it may be a mistyped password parameter.
+        // The error does not repeat the text: it may be a mistyped password parameter.
         let (name, value) = parameter
             .split_once('=')
             .ok_or_else(|| remedied("a parameter has no value", "write name=value"))?;
@@ -136,8 +136,8 @@ fn decode<'a>(part: &str, text: &'a str) -> Result<Cow<'a, str>, ConfigError> {
     }
 }
 
-/// Says what a text without a scheme is, as far as that is recognized. The text may contain a
-/// password.
+/// Returns the error for a text without a scheme, which says what the text is if that is
+/// recognized. The text may contain a password.
 fn not_a_url(text: &str) -> ConfigError {
     match text.parse::<Endpoint>() {
         Ok(_) => problem("it is a host name alone"),
@@ -175,7 +175,7 @@ const REGION: &str = "region";
 const SSLMODES: &str = "require, verify-ca or verify-full, which all verify the server fully: no \
                         other server may see a token";
 
-/// Parameters of libpq that are no settings of the session, so that the server would not know them:
+/// Parameters of libpq that are not settings of the session: the server would not know them.
 /// <https://www.postgresql.org/docs/17/libpq-connect.html#LIBPQ-PARAMKEYWORDS>.
 const LIBPQ: &[&str] = &[
     "channel_binding",

@@ -1,9 +1,9 @@
 //! Reaches a host by the first of its addresses that answers.
 //!
-//! The service's endpoints have IPv4 and IPv6 addresses, and a network that has no IPv6 may answer
-//! at once or never, so that addresses are tried as [RFC
-//! 8305](https://www.rfc-editor.org/rfc/rfc8305) says: families in turn, each next one 250 ms after
-//! the one before or as soon as that failed.
+//! The service's endpoints have IPv4 and IPv6 addresses. A network without IPv6 may refuse at once
+//! or never reply. So addresses are tried as [RFC 8305](https://www.rfc-editor.org/rfc/rfc8305)
+//! says: the families alternate, and each attempt begins 250 ms after the one before, or as soon as
+//! that one failed.
 
 use std::collections::VecDeque;
 use std::io;
@@ -16,8 +16,8 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
-/// Connects to one of these addresses. The error is the first one's, not the last one's: the rest
-/// mostly fail for having no route.
+/// Connects to one of these addresses. Returns the error of the first address, not of the last: the
+/// others mostly fail because the network has no route to them.
 pub(super) async fn connect(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
     let mut waiting = VecDeque::from(families_in_turn(addresses));
     let mut under_way = FuturesUnordered::new();
@@ -46,8 +46,8 @@ pub(super) async fn connect(addresses: Vec<SocketAddr>) -> io::Result<TcpStream>
     }
 }
 
-/// Sends at once, and notices a peer that is gone: a statement that waits for its answer has no
-/// deadline of its own.
+/// Disables delayed sending, and makes the system detect an unresponsive peer: a statement that
+/// waits for its reply has no deadline of its own.
 fn tune(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let socket = SockRef::from(stream);
@@ -56,7 +56,7 @@ fn tune(stream: &TcpStream) -> io::Result<()> {
         .with_interval(Duration::from_secs(10))
         .with_retries(3);
     socket.set_tcp_keepalive(&keepalive)?;
-    // What was sent and not acknowledged keeps the probes from being sent.
+    // While sent bytes are not acknowledged, the system sends no keepalive probes.
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(Duration::from_secs(60)))?;
     Ok(())
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_that_refuses_is_passed_over() {
+    async fn an_address_that_refuses_is_skipped() {
         let refusing = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let refused = refusing.local_addr().unwrap();
         drop(refusing);

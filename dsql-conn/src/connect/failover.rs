@@ -10,8 +10,8 @@ pub(crate) enum Place {
     Peer,
 }
 
-/// Which Region serves new connections. All times are of the wall clock: a frozen sandbox must see
-/// that time has passed.
+/// Which Region serves new connections. All times are by the wall clock, which continues while a
+/// sandbox is frozen.
 #[derive(Debug, Default)]
 pub(super) struct Failover(Mutex<State>);
 
@@ -57,14 +57,14 @@ impl Failover {
         self.lock().serving
     }
 
-    /// How often the peer, and then the home Region, took over.
+    /// Returns how often the peer took over, and how often the home Region took over again.
     pub(super) fn moves(&self) -> (u64, u64) {
         let state = self.lock();
         (state.failovers, state.returns)
     }
 
-    /// A connection was opened here. Returns whether this Region serves from now on, because the
-    /// other one failed or was slower. `unit` is random, from 0 to 1.
+    /// Records that a connection was opened in this Region. Returns whether this Region serves from
+    /// now on, because the other one failed or was slower. `unit` is random, from 0 to 1.
     pub(super) fn served(&self, place: Place, now: SystemTime, unit: f64) -> bool {
         let mut state = self.lock();
         if state.serving == place {
@@ -77,18 +77,19 @@ impl Failover {
         true
     }
 
-    /// Whether the home Region is to be tried now. The caller reports the result by
+    /// Returns whether the home Region is to be tried now. The caller reports the result by
     /// [`probed`](Self::probed).
     pub(super) fn begin_probe(&self, now: SystemTime) -> bool {
         let mut state = self.lock();
-        // A clock that was set back must not delay it for long.
+        // A clock that was set back must not delay the probe for long.
         let is_due = now >= state.probe_at || now + 2 * state.delay < state.probe_at;
         let begins = state.serving == Place::Peer && !state.is_probing && is_due;
         state.is_probing |= begins;
         begins
     }
 
-    /// The home Region was tried. Returns whether it serves from now on, and did not before.
+    /// Records the result of a probe of the home Region. Returns whether the home Region serves
+    /// from now on and did not before.
     pub(super) fn probed(&self, answered: bool, now: SystemTime, unit: f64) -> bool {
         let mut state = self.lock();
         state.is_probing = false;
@@ -101,8 +102,8 @@ impl Failover {
         returns
     }
 
-    /// Whether a connection to the peer is to be replaced by one to the home Region. `unit` is the
-    /// connection's own, from 0 to 1: it spreads the replacements over [`RETURN_WITHIN`].
+    /// Returns whether a connection to the peer is to be replaced by one to the home Region. `unit`
+    /// is the connection's own, from 0 to 1: it spreads the replacements over [`RETURN_WITHIN`].
     pub(super) fn is_over(&self, now: SystemTime, unit: f64) -> bool {
         let state = self.lock();
         let due = |returned| now >= returned + RETURN_WITHIN.mul_f64(unit);
@@ -121,8 +122,9 @@ impl State {
         self.returns += 1;
     }
 
-    /// A home Region that fails soon after it returned is left alone for longer each time, so that
-    /// one that comes and goes does not move the pool with it.
+    /// Moves to the peer. If the home Region fails soon after it took over again, the next probe is
+    /// delayed for longer each time, so that an unstable Region does not move the pool back and
+    /// forth.
     fn leave(&mut self, now: SystemTime, unit: f64) {
         let stayed = self.returned.map(|at| now.duration_since(at));
         let is_flapping = stayed.is_some_and(|stayed| stayed.unwrap_or_default() < STABLE_AFTER);
@@ -136,7 +138,7 @@ impl State {
     }
 }
 
-/// Three quarters to five quarters of a delay.
+/// Returns between three quarters and five quarters of a delay.
 fn jittered(delay: Duration, unit: f64) -> Duration {
     delay.mul_f64(0.75 + unit / 2.0)
 }
@@ -193,7 +195,7 @@ mod tests {
     fn a_flapping_home_region_moves_the_pool_rarely() {
         let failover = Failover::default();
         for second in 0..3_600 {
-            // Up and down each second.
+            // The home Region changes between up and down every second.
             let is_up = second % 2 == 0;
             if failover.begin_probe(after(second)) {
                 failover.probed(is_up, after(second), 0.5);

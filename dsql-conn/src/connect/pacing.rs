@@ -1,9 +1,9 @@
-//! Paces attempts to connect, so that a crowd gets in.
+//! Paces attempts to connect, so that many clients at once all get connections.
 //!
 //! The service admits 100 connections a second after a burst of 1,000
 //! ([quotas](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/CHAP_quotas.html)), and
-//! Lambda starts 1,000 environments in ten seconds. Clients that were turned away must not come
-//! back together.
+//! Lambda starts 1,000 environments in ten seconds. Clients that were refused must not retry at the
+//! same time.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -31,7 +31,7 @@ impl Attempts {
         self.deadline
     }
 
-    /// How many attempts have begun.
+    /// Returns how many attempts have begun.
     pub(super) fn made(&self) -> u32 {
         self.made
     }
@@ -54,7 +54,7 @@ impl Attempts {
     }
 }
 
-/// Long enough for a cluster that wakes up.
+/// Its attempts last long enough for a cluster to wake up.
 pub(crate) const BACKOFF: Backoff = Backoff {
     base: Duration::from_millis(100),
     cap: Duration::from_secs(5),
@@ -114,17 +114,17 @@ mod tests {
         }
     }
 
-    /// What became of 5,000 clients that came at once.
+    /// The result of 5,000 clients that connect at once.
     struct Crowd {
-        /// When each was let in, in order.
+        /// When each client was admitted, in order.
         entered: Vec<Duration>,
-        /// The reasons that the others were told.
+        /// The reasons in the errors of the other clients.
         told: Vec<Option<Reason>>,
         knocks: u32,
     }
 
     impl Crowd {
-        /// The clients come as this policy has it.
+        /// Simulates clients that connect with this policy.
         async fn of<F, Fut>(policy: F) -> Self
         where
             F: Fn(Arc<Mutex<Bucket>>) -> Fut,
@@ -182,8 +182,8 @@ mod tests {
         in_time.map_err(|_| None)
     }
 
-    /// `add_connection` of bb8 0.9.1, whose waiter goes when the timeout is over and is told no
-    /// cause.
+    /// Connects like `add_connection` of bb8 0.9.1: the waiter leaves at the timeout, and its error
+    /// has no cause.
     async fn like_bb8(bucket: Arc<Mutex<Bucket>>) -> Result<(), Option<Reason>> {
         let knocking = async {
             let mut delay = Duration::ZERO;
@@ -203,7 +203,7 @@ mod tests {
 
     /// Prints the table of `docs/crowds.md`.
     #[tokio::test(start_paused = true)]
-    async fn a_crowd_is_let_in_nearly_as_fast_as_the_service_allows() {
+    async fn many_clients_connect_nearly_as_fast_as_the_service_allows() {
         let patient = Crowd::of(|bucket| ours(bucket, Duration::from_secs(3_600))).await;
         let server = Crowd::of(|bucket| ours(bucket, SERVER_TIMEOUT)).await;
         let lambda = Crowd::of(|bucket| ours(bucket, LAMBDA_TIMEOUT)).await;
@@ -215,7 +215,7 @@ mod tests {
             .row("bb8's backoff, 30 s (its default)");
         let hasty = Crowd::of(at_once).await;
         hasty.row("again at once, 5 s");
-        // Within the same time it asks far more often, and is let in no more often.
+        // In the same time, bb8's backoff makes far more attempts and opens no more connections.
         assert!(10 * lambda.knocks < hasty.knocks);
 
         let bound = Duration::from_secs_f64((5_000.0 - BURST) / RATE);

@@ -1,4 +1,5 @@
-//! Tells how far an opening has got, for callers whose deadline passes before its own.
+//! Records how far an opening has got, for callers whose deadline passes before that of the
+//! opening.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
@@ -36,7 +37,8 @@ pub(super) enum Step {
 }
 
 impl Progress {
-    /// The progress of an opening in the other Region, whose attempts count here, too.
+    /// Returns the progress for an opening in the other Region. Its failed attempts count here,
+    /// too.
     pub(super) fn in_other_region(&self) -> Self {
         Self(Arc::new(State {
             failures: Arc::clone(&self.0.failures),
@@ -49,7 +51,7 @@ impl Progress {
         self.0.stages.enter(step.as_str());
     }
 
-    /// The attempt has ended.
+    /// Records that the attempt has ended.
     pub(super) fn ended(&self) {
         self.0.stages.end();
     }
@@ -71,12 +73,12 @@ impl Progress {
         }
     }
 
-    /// Why the last completed attempt failed.
+    /// Returns why the last completed attempt failed.
     pub(crate) fn last_failure(&self) -> Option<ConnectError> {
         self.last().clone()
     }
 
-    /// How many attempts failed, in both Regions.
+    /// Returns how many attempts failed, in both Regions.
     pub(crate) fn failures(&self) -> u32 {
         self.0.failures.load(Ordering::Relaxed)
     }
@@ -88,7 +90,7 @@ impl Progress {
 }
 
 impl Step {
-    /// A stable name for events.
+    /// Returns a stable name for events.
     fn as_str(self) -> &'static str {
         match self {
             Self::Credentials => "credentials",

@@ -22,7 +22,7 @@ struct Away {
     failover: Failover,
 }
 
-/// A probe of the home Region. Dropped early, it counts as failed.
+/// A probe of the home Region. If it is dropped early, it counts as failed.
 struct Probe<'a> {
     regions: &'a Regions,
     failover: &'a Failover,
@@ -38,7 +38,8 @@ impl Regions {
         Self { home, away }
     }
 
-    /// Opens a connection in the Region that serves, or in the other one if that fails or is slow.
+    /// Opens a connection in the Region that serves, or in the other one if the first fails or is
+    /// slow.
     pub(crate) async fn open(&self, progress: &Progress) -> Result<(Opened, Place), ConnectError> {
         let within = self.home.config.connect_deadline();
         let Some(Away { failover, .. }) = &self.away else {
@@ -53,8 +54,8 @@ impl Regions {
         Ok((opened, place))
     }
 
-    /// Opens a connection to the first Region, and beside it to the other one if the first has
-    /// failed or has not answered in time.
+    /// Opens a connection to the first Region, and at the same time to the other one if the first
+    /// has failed or has not answered in time.
     async fn either(
         &self,
         first: Place,
@@ -82,7 +83,7 @@ impl Regions {
                 biased;
                 opened = &mut opening, if failed.is_none() => match opened {
                     Ok(opened) => return Ok((opened, first)),
-                    // It is there, and refuses.
+                    // The Region replies, and refuses.
                     Err(error) if !may_work_elsewhere(error.reason()) => return Err(error),
                     Err(error) => failed = Some(error),
                 },
@@ -106,7 +107,8 @@ impl Regions {
         }
     }
 
-    /// Whether the home Region is to be tried now. If so, the caller runs [`probe`](Self::probe).
+    /// Returns whether the home Region is to be tried now. If so, the caller runs
+    /// [`probe`](Self::probe).
     pub(crate) fn begins_probe(&self, now: SystemTime) -> bool {
         let away = self.away.as_ref();
         away.is_some_and(|away| away.failover.begin_probe(now))
@@ -127,7 +129,8 @@ impl Regions {
         probe.answered = matches!(opened.await, Ok(Ok(_)));
     }
 
-    /// Whether a connection to this Region is to be replaced. `unit` is the connection's own.
+    /// Returns whether a connection to this Region is to be replaced. `unit` is the connection's
+    /// random number from 0 to 1.
     pub(crate) fn is_over(&self, place: Place, now: SystemTime, unit: f64) -> bool {
         match (place, &self.away) {
             (Place::Peer, Some(away)) => away.failover.is_over(now, unit),
@@ -135,13 +138,13 @@ impl Regions {
         }
     }
 
-    /// This Region serves new connections from now on.
+    /// Reports that this Region serves new connections from now on.
     fn moved(&self, place: Place) {
         let region = self.connector(place).config.endpoint.region();
         self.home.meter.moved(region, place == Place::Home);
     }
 
-    /// How often the peer, and then the home Region, took over.
+    /// Returns how often the peer took over, and how often the home Region took over again.
     pub(crate) fn moves(&self) -> (u64, u64) {
         let away = self.away.as_ref();
         away.map_or((0, 0), |away| away.failover.moves())
@@ -164,8 +167,8 @@ impl Drop for Probe<'_> {
     }
 }
 
-/// Whether the other Region may accept what this one did not: it has another network, but the same
-/// identities and roles.
+/// Returns whether the other Region may accept a connection that this one did not: it has another
+/// network, but the same identities and roles.
 fn may_work_elsewhere(reason: Reason) -> bool {
     matches!(
         reason,

@@ -25,15 +25,15 @@ impl Socket {
         Peek(Arc::downgrade(&self.0))
     }
 
-    /// Only a [`Peek`] competes for it, and it takes one system call.
+    /// Only a [`Peek`] also takes this lock, for one system call.
     fn lock(&self) -> MutexGuard<'_, TcpStream> {
         lock(&self.0)
     }
 }
 
 impl Peek {
-    /// Whether nothing has arrived that the driver has not read: no byte, no end and no reset. Asks
-    /// the system, which knows of an arrival before the runtime does.
+    /// Returns whether the driver has read everything that has arrived: no byte, end or reset is
+    /// waiting. Asks the system, which knows of an arrival before the runtime does.
     pub(crate) fn is_silent(&self) -> bool {
         let Some(stream) = self.0.upgrade() else {
             return false;
@@ -75,7 +75,7 @@ impl AsyncWrite for Socket {
     ) -> Poll<io::Result<usize>> {
         let mut stream = self.lock();
         match bufs {
-            // Mostly, and a plain write costs the system less.
+            // The usual case: a plain write is cheaper than a vectored one.
             [buf] => Pin::new(&mut *stream).poll_write(cx, buf),
             _ => Pin::new(&mut *stream).poll_write_vectored(cx, bufs),
         }
@@ -110,7 +110,7 @@ mod tests {
         (Socket::new(stream.unwrap()), peer)
     }
 
-    /// Waits until the system has delivered what the peer did, without the runtime's help.
+    /// Waits, without the runtime, until the peer's bytes, end or reset have arrived.
     fn arrived(peek: &Peek) {
         while peek.is_silent() {
             std::thread::yield_now();

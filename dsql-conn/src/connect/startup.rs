@@ -1,11 +1,11 @@
-//! Writes what the session's first packets say: who, where, and with which settings.
+//! Writes the content of the startup packet: user, database, settings, and the token.
 
 use tokio_postgres::config::SslMode;
 
 use crate::config::Config;
 use crate::token::Token;
 
-/// The driver's view of a configuration, with the token for its password.
+/// Returns a configuration as the driver's, with the token as the password.
 pub(super) fn settings(config: &Config, token: &Token) -> tokio_postgres::Config {
     let mut settings = tokio_postgres::Config::new();
     settings
@@ -41,8 +41,8 @@ fn options(config: &Config) -> String {
     options.join(" ")
 }
 
-/// Escapes a value for the `options` of a startup packet, which are split at blanks. The vertical
-/// tab is one to C.
+/// Escapes a value for the `options` of a startup packet, which the server splits at C's white
+/// space. That includes the vertical tab.
 fn escaped(value: &str) -> String {
     let mut escaped = String::with_capacity(value.len());
     for c in value.chars() {
@@ -68,8 +68,8 @@ mod tests {
         assert_eq!(options(&config), r#"-c search_path=a,\ "b\\c""#);
     }
 
-    /// Reads options as PostgreSQL does: `pg_split_opts`, which knows bytes and C's blanks, then
-    /// `-c name=value`.
+    /// Reads options as PostgreSQL does: `pg_split_opts`, which splits bytes at C's white space,
+    /// then `-c name=value`.
     fn read(options: &str) -> Vec<(String, String)> {
         let is_blank = |byte: u8| b" \t\n\x0b\x0c\r".contains(&byte);
         let mut words = vec![Vec::new()];
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cluster_is_named_where_the_dialed_name_does_not() {
+    fn options_name_the_cluster_if_the_dialed_name_does_not() {
         let endpoint: crate::Endpoint = HOST.parse().unwrap();
         assert_eq!(options(&Config::new(endpoint.clone())), "");
         let endpoint = endpoint.via("vpce-1a-2b.dsql-fnh4.us-east-1.vpce.amazonaws.com");

@@ -14,8 +14,8 @@ use tokio_util::task::TaskTracker;
 use crate::telemetry::event;
 use crate::wire::Watch;
 
-/// Handle of a connection task. Dropping it ends the task: after `Terminate` was sent if no reply
-/// is due, else without it after a moment.
+/// Handle of a connection task. Dropping it ends the task. If no reply is pending, the task sends
+/// `Terminate` first. Otherwise it ends after 100 ms without sending it.
 pub(crate) struct ConnectionTask {
     aborter: Aborter,
 }
@@ -76,14 +76,14 @@ impl Aborter {
     }
 }
 
-/// The driver's connection, and what it must tell.
+/// The driver's connection, and the handles that its end notifies.
 struct Run<S, T> {
     connection: tokio_postgres::Connection<S, T>,
-    /// Schedules this task, and lets the watch know.
+    /// Schedules this task, and sets the watch's flag.
     waker: Waker,
     watch: Watch,
     ended: Arc<Notify>,
-    /// Runs from the moment the owner drops the connection.
+    /// Set once the owner has dropped the connection; the task ends when it has passed.
     grace: Option<Pin<Box<Sleep>>>,
 }
 
@@ -105,7 +105,7 @@ where
             return Poll::Ready(());
         }
         if this.watch.turn_ends() {
-            // The driver would wait for every reply that is due: on a dead network, forever.
+            // The driver would wait for every pending reply: on a dead network, forever.
             let grace = this.grace.get_or_insert_with(|| Box::pin(sleep(GRACE)));
             ready!(grace.as_mut().poll(cx));
             return Poll::Ready(());

@@ -1,6 +1,6 @@
 //! Changes the schema.
 //!
-//! Aurora DSQL runs one DDL statement a transaction, apart from any DML, builds indexes in the
+//! Aurora DSQL runs one DDL statement per transaction, separate from DML. It builds indexes in the
 //! background, and answers OC001 to sessions that have not seen the last change: [DDL and
 //! distributed
 //! transactions](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/working-with-ddl.html).
@@ -13,8 +13,8 @@ use super::Connection;
 use crate::error::Error;
 use crate::retry::{RetryPolicy, retry};
 
-/// Schema changes. They take `&mut self`, so that the body of a transaction cannot call them: there
-/// the service refuses them.
+/// Schema changes. They take `&mut self`, so that the body of a transaction cannot call them: the
+/// service would refuse them there.
 ///
 /// ```compile_fail,E0596
 /// # async fn example(pool: dsql_conn::Pool) -> Result<(), dsql_conn::Error> {
@@ -45,8 +45,8 @@ impl Connection {
     /// # }
     /// ```
     ///
-    /// If the connection is lost meanwhile, the outcome is open: write the statement so that it may
-    /// run twice.
+    /// If the connection is lost meanwhile, the outcome is unknown: write the statement so that it
+    /// may run twice.
     ///
     /// # Errors
     ///
@@ -57,7 +57,7 @@ impl Connection {
     ///
     /// A statement that was sent runs to its end although its future is dropped.
     pub async fn execute_ddl(&mut self, statement: &str) -> Result<Option<String>, Error> {
-        // The extended protocol takes no second statement behind a semicolon.
+        // The extended protocol refuses a second statement behind a semicolon.
         let rows = retry(RetryPolicy::new(), || self.query_typed(statement, &[])).await?;
         let row = rows.first();
         Ok(row.and_then(|row| row.try_get("job_id").ok()))
@@ -65,7 +65,7 @@ impl Connection {
 
     /// Waits until a background job has ended, such as the build of an index.
     ///
-    /// A [`statement_timeout`](crate::Config::statement_timeout) counts here, too.
+    /// A [`statement_timeout`](crate::Config::statement_timeout) limits the wait, too.
     ///
     /// # Errors
     ///

@@ -1,8 +1,7 @@
 //! The age of a connection, and when its server last replied.
 //!
-//! Ages are read off the wall clock, because the monotonic clock stands still while a Lambda
-//! function is frozen. The monotonic clock gives a second opinion, because the wall clock may be
-//! set back.
+//! Ages are measured by the wall clock, because the monotonic clock stands still while a Lambda
+//! function is frozen. The monotonic clock is used as well, because the wall clock may be set back.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -42,8 +41,8 @@ impl Default for Checks {
 }
 
 impl Health {
-    /// `opened` is from before the first packet: the service counts from its own first sight.
-    /// `unit`, from 0 to 1, draws the jitter of the lifetime.
+    /// `opened` is before the first packet: the service counts the age from the first packet that
+    /// it sees. `unit`, from 0 to 1, chooses the jitter of the lifetime.
     pub(crate) fn new(opened: Moment, now: Moment, max_lifetime: Duration, unit: f64) -> Self {
         Self {
             opened,
@@ -59,7 +58,7 @@ impl Health {
 
     pub(crate) fn is_expired(&self, now: Moment) -> bool {
         let Ok(age) = now.wall.duration_since(self.opened.wall) else {
-            // The wall clock was set back since: the true age is unknown.
+            // The wall clock was set back since then: the true age is unknown.
             return true;
         };
         let lived = now
@@ -68,13 +67,14 @@ impl Health {
         age.max(lived) >= self.lifetime
     }
 
-    /// Whether a successor should be opened now.
+    /// Returns whether a successor should be opened now.
     pub(crate) fn is_near_expiry(&self, now: Moment) -> bool {
         let lead = REPLACEMENT_LEAD.min(self.lifetime / 10);
         self.is_expired(now) || now.wall + lead >= self.expires_at()
     }
 
-    /// How long the connection was unused, by the wall clock. `None` if that clock was set back.
+    /// Returns how long the connection was unused, by the wall clock. `None` if that clock was set
+    /// back.
     pub(crate) fn idle_for(&self, now: Moment) -> Option<Duration> {
         now.wall.duration_since(self.heard.wall).ok()
     }
@@ -83,7 +83,7 @@ impl Health {
         self.idle_for(now).is_none_or(|idle| idle >= ping_after)
     }
 
-    /// Whether the server last replied before this.
+    /// Returns whether the server last replied before this.
     pub(crate) fn was_heard_before(&self, then: Instant) -> bool {
         self.heard.monotonic <= then
     }
@@ -92,9 +92,9 @@ impl Health {
         self.heard = now;
     }
 
-    /// The connection was used and is returned. That proves it alive, unless the process was frozen
-    /// meanwhile: the use may have been before the freeze. A freeze shows as a difference between
-    /// the clocks, because only the wall clock continues.
+    /// Records that the connection was used and is returned. That proves that the server replied,
+    /// unless the process was frozen meanwhile: the use may have been before the freeze. A freeze
+    /// shows as a difference between the clocks, because only the wall clock continues.
     pub(crate) fn used(&mut self, now: Moment, ping_after: Duration) {
         let lived = now
             .monotonic
@@ -105,7 +105,7 @@ impl Health {
         }
     }
 
-    /// A round trip was measured. One that took far longer than usual counts little, because
+    /// Records a measured round trip. One that took far longer than usual counts little, because
     /// something may have blocked this process.
     pub(crate) fn measured(&mut self, sample: Duration) {
         self.round_trip = match self.round_trip.is_zero() {
@@ -114,13 +114,13 @@ impl Health {
         };
     }
 
-    /// How long to wait for a reply that takes the server no work: a few round trips, and never
-    /// less than `least`.
+    /// Returns how long to wait for a reply that needs no work from the server: a few round trips,
+    /// and never less than `least`.
     pub(crate) fn patience(&self, least: Duration) -> Duration {
         (self.round_trip * PATIENT_ROUND_TRIPS).max(least)
     }
 
-    /// Whether the server replied a moment ago.
+    /// Returns whether the server replied a moment ago.
     pub(crate) fn was_just_heard(&self, now: Moment) -> bool {
         now.monotonic
             .saturating_duration_since(self.heard.monotonic)
@@ -128,20 +128,20 @@ impl Health {
     }
 }
 
-/// Takes a random share off a lifetime.
+/// Subtracts a random share from a lifetime.
 fn jittered(lifetime: Duration, unit: f64) -> Duration {
     lifetime - lifetime.mul_f64(LIFETIME_JITTER * unit)
 }
 
-/// The greatest share of its lifetime that jitter takes from a connection: 11 of 55 minutes, so
-/// that a thousand clients which started together reconnect over more than 10.
+/// The largest share of a lifetime that jitter subtracts: 11 of 55 minutes. A thousand clients that
+/// started together then reconnect over more than 10 minutes.
 const LIFETIME_JITTER: f64 = 0.2;
 
 /// How long before its expiry a connection is replaced.
 const REPLACEMENT_LEAD: Duration = Duration::from_secs(60);
 
-/// A network that is this much slower than usual is as good as down: reconnecting takes five round
-/// trips.
+/// How many usual round trips to wait for a reply. Reconnecting takes five, so waiting longer does
+/// not pay.
 const PATIENT_ROUND_TRIPS: u32 = 4;
 
 #[cfg(test)]
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn patience_follows_the_round_trip() {
+    fn the_reply_timeout_follows_the_round_trip() {
         const LEAST: Duration = Duration::from_millis(100);
         let (mut health, _) = opened();
         assert_eq!(health.patience(LEAST), LEAST);
@@ -222,7 +222,7 @@ mod tests {
         ends.sort_unstable();
         assert!(ends[0] >= 44 * MINUTE && ends[999] <= LIFETIME);
         assert!(ends[999] - ends[0] >= 10 * MINUTE);
-        // Evenly, they would be 91 a minute; a cluster admits 6,000.
+        // Spread evenly, they would be 91 a minute; a cluster admits 6,000.
         for from in 44..55 {
             let minute = from * MINUTE..(from + 1) * MINUTE;
             let reconnects = ends.iter().filter(|end| minute.contains(*end)).count();

@@ -32,12 +32,13 @@ pub(crate) struct Opener {
 }
 
 impl Opener {
-    /// For connections whose pool is not this crate's, if there is one.
+    /// Creates an opener for connections in a pool of another crate, or in none.
     pub(crate) fn new(config: Config, checks: Checks) -> Self {
         Self::observed(config, checks, None, None)
     }
 
-    /// For a pool, whose name in metrics defaults to one made of its endpoint and database.
+    /// Creates an opener for a pool. The pool's name in metrics defaults to its endpoint and
+    /// database.
     pub(crate) fn of_pool(
         config: Config,
         checks: Checks,
@@ -68,8 +69,8 @@ impl Opener {
         self: &Arc<Self>,
         progress: &Progress,
     ) -> Result<Connection, ConnectError> {
-        // Without a pause, a server that closes each connection after its login would be dialed in
-        // a loop.
+        // Without a pause, this side would dial in a loop if the server closed each connection
+        // after its login.
         let unfit = self.unfit_in_a_row.load(Ordering::Relaxed);
         if unfit > 0 {
             sleep(BACKOFF.delay(unfit, rand::random())).await;
@@ -95,12 +96,13 @@ impl Opener {
         }
     }
 
-    /// Whether a connection to this Region is to be replaced. `unit` is the connection's own.
+    /// Returns whether a connection to this Region is to be replaced. `unit` is the connection's
+    /// random number from 0 to 1.
     pub(super) fn is_over(&self, place: Place, now: Moment, unit: f64) -> bool {
         self.regions.is_over(place, now.wall, unit)
     }
 
-    /// What the connections to this Region tell about each other.
+    /// Returns the failures that the connections to this Region share.
     pub(super) fn siblings(&self, place: Place) -> &Siblings {
         match place {
             Place::Home => &self.home_siblings,
@@ -108,17 +110,17 @@ impl Opener {
         }
     }
 
-    /// How often the peer Region, and then the home Region, took over.
+    /// Returns how often the peer Region took over, and how often the home Region took over again.
     pub(crate) fn moves(&self) -> (u64, u64) {
         self.regions.moves()
     }
 
-    /// The attributes of this Region's server.
+    /// Returns the attributes of this Region's server.
     pub(super) fn server(&self, place: Place) -> &Server {
         &self.regions.connector(place).server
     }
 
-    /// The attributes of the home Region's server.
+    /// Returns the attributes of the home Region's server.
     pub(crate) fn home_server(&self) -> &Server {
         &self.regions.home.server
     }
@@ -141,7 +143,8 @@ impl Opener {
         }
     }
 
-    /// Whether the configuration can work at all: only a missing TLS provider is found this late.
+    /// Returns whether the configuration can work at all: only a missing TLS provider is found this
+    /// late.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         self.regions.home.check()
     }
@@ -153,7 +156,7 @@ impl Opener {
         AbortOnDropHandle::new(tokio::spawn(opening.in_current_span()))
     }
 
-    /// The error of an opening that ended by itself.
+    /// Returns the error of an opening that ended by itself.
     pub(crate) fn aborted(&self, panicked: bool) -> ConnectError {
         let how = match panicked {
             true => "it panicked, which is a bug here or in a credentials provider",
@@ -166,7 +169,7 @@ impl Opener {
             .into()
     }
 
-    /// The error of an opening that is still in progress when its caller's deadline passes.
+    /// Returns the error of an opening that is still in progress when its caller's deadline passes.
     pub(crate) fn unfinished(&self, progress: &Progress) -> ConnectError {
         let detail = format!("not open yet, during {progress}");
         self.regions
@@ -192,17 +195,17 @@ impl Opener {
         Moment::now(self.config())
     }
 
-    /// How long one opening may take.
+    /// Returns how long one opening may take.
     pub(crate) fn open_timeout(&self) -> Duration {
         self.config().connect_deadline()
     }
 
-    /// A connection could not be used although it was just opened.
+    /// Counts a connection that could not be used although it was just opened.
     pub(super) fn unfit(&self) {
         self.unfit_in_a_row.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A connection could be used.
+    /// Resets that count, because a connection could be used.
     pub(super) fn proven(&self) {
         if self.unfit_in_a_row.load(Ordering::Relaxed) != 0 {
             self.unfit_in_a_row.store(0, Ordering::Relaxed);

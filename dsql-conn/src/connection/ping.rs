@@ -1,4 +1,4 @@
-//! Asks the server whether it is still there.
+//! Pings the server.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -17,15 +17,15 @@ pub(crate) struct Ping<'a> {
 }
 
 impl Connection {
-    /// Sends a ping and waits for its answer.
+    /// Sends a ping and waits for its reply.
     pub(crate) async fn ping(&self) -> Result<(), Discard> {
         self.send_ping().await.answered().await
     }
 
     /// Queues a ping and waits until it was written: its timeout starts then.
     pub(crate) async fn send_ping(&self) -> Ping<'_> {
-        // Set until the reply arrives, so that a checkout cancelled meanwhile does not count as a
-        // reply.
+        // Set until the reply arrives, so that a checkout that is cancelled meanwhile does not
+        // count as a reply.
         self.session.touched.store(true, Ordering::Relaxed);
         let mut answer: BoxFuture<'_, bool> =
             Box::pin(async { self.session.client.simple_query("").await.is_ok() });
@@ -43,7 +43,7 @@ impl Connection {
         }
     }
 
-    /// How long the answer to a ping may take before another connection is opened beside it.
+    /// Returns how long the reply to a ping may take before another connection is opened.
     pub(crate) fn hedge_delay(&self) -> Duration {
         let configured = self.opener().checks.hedge_delay;
         configured.unwrap_or_else(|| self.health().patience(LEAST_HEDGE_DELAY))
@@ -63,13 +63,13 @@ impl Ping<'_> {
         }
     }
 
-    /// The time left until the ping's timeout.
+    /// Returns the time left until the ping's timeout.
     pub(crate) fn left(&self) -> Duration {
         let timeout = self.connection.opener().checks.ping_timeout;
         timeout.saturating_sub(self.sent.elapsed())
     }
 
-    /// The answer came too late, or never.
+    /// Records that no reply came in time, for the other connections, and returns the reason.
     pub(crate) fn was_in_vain(&self) -> Result<(), Discard> {
         self.connection
             .opener()

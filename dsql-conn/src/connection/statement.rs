@@ -58,10 +58,10 @@ mod sealed {
 ///
 /// `query`, `query_one`, `query_opt` and `execute` cache what they prepare: a text is prepared at
 /// its first use on a connection and costs one round trip from then on. If the server no longer
-/// knows the statement, or its columns or parameters have changed, it did not run; it is prepared
-/// again and run once more. Inside a transaction the server's refusal fails the transaction, and
-/// [`Pool::transaction`](crate::Pool::transaction) runs the whole body again. `query_typed` and
-/// `execute_typed` prepare nothing and always cost one round trip.
+/// knows the statement, or its columns or parameters have changed, the statement did not run. It is
+/// prepared again and run once more. Inside a transaction the server's refusal fails the
+/// transaction, and [`Pool::transaction`](crate::Pool::transaction) runs the whole body again.
+/// `query_typed` and `execute_typed` prepare nothing and always cost one round trip.
 ///
 /// # Errors
 ///
@@ -243,7 +243,8 @@ impl Connection {
             };
             if refuses_plan(&error) {
                 if is_in_transaction {
-                    // All of them: each would cost the transaction another attempt.
+                    // Drop all statements: each stale one would cost the transaction another
+                    // attempt.
                     self.session.cache.clear();
                     return Err(error);
                 }
@@ -271,8 +272,8 @@ impl Connection {
         })
     }
 
-    /// Runs a statement of this text, if it is known, and observes it. Pinned by the caller: the
-    /// driver's futures take a kilobyte, and each call that takes one by value copies it twice.
+    /// Runs a statement of this text, if it is known, and observes it. The caller pins the future:
+    /// the driver's futures take a kilobyte, and each call that takes one by value copies it twice.
     async fn observed<T>(
         &self,
         text: Option<&str>,
@@ -289,8 +290,8 @@ impl Connection {
         result
     }
 
-    /// Runs a statement within the connection's timeout. One that takes longer is given a moment to
-    /// settle, or the connection is closed.
+    /// Runs a statement within the connection's timeout. A statement that takes longer gets a
+    /// moment to settle; otherwise the connection is closed.
     async fn timed<T>(
         &self,
         statement: Pin<&mut impl Future<Output = Result<T, tokio_postgres::Error>>>,
@@ -318,7 +319,7 @@ struct Prepared {
     from_cache: bool,
 }
 
-/// Whether the server refused to run a statement because it was prepared too long ago.
+/// Returns whether the server refused to run a statement because it was prepared too long ago.
 fn refuses_plan(error: &tokio_postgres::Error) -> bool {
     ServerError::of(error).is_some_and(|error| error.meaning() == Meaning::StalePlan)
 }

@@ -11,7 +11,7 @@ use crate::clock::Moment;
 use crate::error::Discard;
 use crate::wire::Status;
 
-/// What is left to do before a connection may be used.
+/// The work that is left before a connection may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Validity {
     /// Since this moment, by the monotonic clock.
@@ -20,7 +20,7 @@ pub(crate) enum Validity {
     NeedsPing,
 }
 
-/// Failed pings and statements of one connection, for the others of its pool.
+/// Failed pings and statements, which the connections of a pool share.
 ///
 /// After a freeze or an outage every connection needs a ping, and most of them are dead. One
 /// unanswered ping counts for every connection whose server last replied before it.
@@ -30,9 +30,9 @@ pub(crate) struct Siblings(Mutex<Seen>);
 /// By the monotonic clock: a wall clock that is set back would make newer connections suspect.
 #[derive(Debug, Default, Clone, Copy)]
 struct Seen {
-    /// When a statement was last found without an answer.
+    /// When a statement was last found without a reply.
     doubted: Option<Instant>,
-    /// When a ping was last found without an answer.
+    /// When a ping was last found without a reply.
     lost: Option<Instant>,
 }
 
@@ -112,14 +112,14 @@ impl Connection {
         }
     }
 
-    /// Whether the connection was left clean by its last user.
+    /// Checks that the last user left the connection clean.
     async fn check_clean(&self) -> Result<(), Discard> {
         let watch = self.watch();
         if !self.is_at_rest()
             && (timeout(TASK_TIMEOUT, watch.fence()).await.is_err() || !watch.is_settled())
         {
             if !watch.has_unread_rows() {
-                // A long statement that its caller dropped, or a server that is gone.
+                // Either the caller dropped a long statement, or the server is unresponsive.
                 self.opener().siblings(self.session.place).doubt();
             }
             return Err(Discard::Unsettled);
@@ -134,13 +134,13 @@ impl Connection {
         Ok(())
     }
 
-    /// Whether a run of the connection task would find nothing new: nothing was queued since the
-    /// last one, and nothing has arrived.
+    /// Returns whether a run of the connection task would find nothing new: nothing was queued
+    /// since the last one, and nothing has arrived.
     fn is_at_rest(&self) -> bool {
         self.watch().is_at_rest() && self.session.peek.is_silent()
     }
 
-    /// The connection is returned by its user, at this moment.
+    /// Records that the connection is returned at this moment, and decides what to do with it.
     pub(crate) fn returned_at(&self, now: Moment) -> Returned {
         let mut health = self.health();
         if self.session.touched.load(Ordering::Relaxed) {
@@ -157,12 +157,12 @@ impl Connection {
         }
     }
 
-    /// Whether a connection that comes back must be replaced, or soon.
+    /// Returns whether a returned connection must be replaced, now or soon.
     pub(crate) fn is_worn(&self) -> bool {
         self.returned_at(self.now()) != Returned::Reusable
     }
 
-    /// Why a connection that nobody uses must be closed, if it must.
+    /// Returns why an idle connection must be closed, if it must.
     pub(crate) fn idle_verdict(
         &self,
         now: Moment,
@@ -180,7 +180,7 @@ impl Connection {
             .then_some(Discard::Idle)
     }
 
-    /// Why a connection must be closed although it may be in use, if it must.
+    /// Returns why a connection must be closed although it may be in use, if it must.
     pub(crate) fn age_verdict(&self, now: Moment) -> Option<Discard> {
         if self.is_closed() {
             return Some(Discard::Closed);
@@ -194,8 +194,8 @@ impl Connection {
         self.settle_within(self.settle_timeout()).await
     }
 
-    /// Waits, like [`settle`](Self::settle), for a statement of this crate, which takes the server
-    /// no work: the timeout only has to cover the network.
+    /// Waits, like [`settle`](Self::settle), for a statement of this crate. It needs no work from
+    /// the server, so the timeout only has to cover the network.
     pub(crate) async fn settle_own(&self) -> bool {
         let patience = self.health().patience(LEAST_PATIENCE);
         let began = Instant::now();
@@ -242,7 +242,7 @@ impl Connection {
     }
 }
 
-/// What to do with a connection that comes back.
+/// What to do with a returned connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Returned {
     Reusable,
@@ -251,8 +251,8 @@ pub(crate) enum Returned {
     Discard(Discard),
 }
 
-/// How long the connection task may take to run once while its thread is blocked. Nobody may run
-/// its runtime any more.
+/// How long the connection task may take to run once while its thread is blocked. Its runtime may
+/// not run any more.
 pub(super) const TASK_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Beyond that, reconnecting is faster than waiting, unless round trips are slow.

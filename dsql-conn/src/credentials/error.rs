@@ -24,7 +24,7 @@ struct Failed {
 }
 
 impl CredentialsError {
-    /// Half of a key pair is in the environment.
+    /// Creates the error for half of a key pair in the environment.
     pub(super) fn half_a_pair(missing: &'static str) -> Self {
         Self(Arc::new(Failed {
             reason: Reason::Credentials,
@@ -34,7 +34,7 @@ impl CredentialsError {
         }))
     }
 
-    /// There is no other source than the environment.
+    /// Creates the error for an environment without keys, if there is no other source.
     #[cfg(not(feature = "aws-config"))]
     pub(super) fn no_source() -> Self {
         Self(Arc::new(Failed {
@@ -49,7 +49,7 @@ impl CredentialsError {
         }))
     }
 
-    /// The provider failed.
+    /// Creates the error for a provider that failed.
     pub(super) fn from_provider(source: &Source, error: ProviderError) -> Self {
         let words = words(&error);
         let reason = match error {
@@ -58,7 +58,7 @@ impl CredentialsError {
                 Reason::Credentials
             }
             ProviderError::ProviderTimedOut(_) => Reason::CredentialsTimedOut,
-            // A service or an instance's endpoint that failed, and what the SDK does not know.
+            // A service or an instance's endpoint failed, or the SDK does not know the cause.
             _ => Reason::CredentialsUnavailable,
         };
         let known = match reason {
@@ -75,7 +75,7 @@ impl CredentialsError {
         }))
     }
 
-    /// The provider did not reply within this time.
+    /// Creates the error for a provider that did not reply within this time.
     pub(super) fn timed_out(source: &Source, limit: Duration) -> Self {
         let reason = Reason::CredentialsTimedOut;
         Self(Arc::new(Failed {
@@ -90,14 +90,14 @@ impl CredentialsError {
         self.0.reason
     }
 
-    /// What to do about it, where the credentials should come from.
+    /// Returns what to do at the source of the credentials.
     pub(crate) fn remedy(&self) -> Cow<'static, str> {
         self.0.remedy.clone()
     }
 }
 
-/// The provider's words. Of a chain of providers those that were configured and failed, because
-/// the others only tell that they were not.
+/// Returns the provider's message. For a chain of providers, returns those of the configured
+/// providers that failed: the others only report that they are not configured.
 fn words(error: &ProviderError) -> String {
     if let Some(chain) = error.source().map(ToString::to_string)
         && let Some(attempts) = CHAIN.iter().find_map(|words| chain.strip_prefix(words))
@@ -118,7 +118,7 @@ fn words(error: &ProviderError) -> String {
         };
     }
     let said = one_line(error);
-    // Generic words of the SDK stand before the cause.
+    // The SDK writes generic words before the cause.
     GENERIC
         .iter()
         .fold(&*said, |said, words| {
@@ -127,7 +127,8 @@ fn words(error: &ProviderError) -> String {
         .to_owned()
 }
 
-/// Returns what to do about failures of the SDK's providers, which are known by their words.
+/// Returns what to do about failures of the SDK's providers, which are recognized by their
+/// messages.
 fn known_remedy(words: &str) -> Option<&'static str> {
     let words = words.to_lowercase();
     let has = |part: &str| words.contains(part);
@@ -153,7 +154,7 @@ fn known_remedy(words: &str) -> Option<&'static str> {
     Some(remedy)
 }
 
-/// Whether AWS refused a request for its date.
+/// Returns whether AWS refused a request because of its date.
 fn is_about_clock(words: &str) -> bool {
     let words = words.to_lowercase();
     [
@@ -190,7 +191,7 @@ fn remedy(source: &Source, reason: Reason) -> Cow<'static, str> {
     }
 }
 
-/// The provider's own words, with its causes.
+/// The provider's own message, with its causes.
 impl fmt::Display for CredentialsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.words)
@@ -216,7 +217,7 @@ const CHAIN: &[&str] = &[
     "no providers in chain provided credentials",
 ];
 
-/// How the SDK's providers say that they have nothing to do.
+/// Messages of the SDK's providers that are not configured.
 const NOT_CONFIGURED: &[&str] = &[
     "environment variable not set",
     "no profiles were defined",
@@ -244,10 +245,10 @@ mod tests {
     fn chain_tells_only_what_was_configured() {
         let attempts = "no credentials found in chain. Attempted:\
             \n  Environment: not enabled: environment variable not set\
-            \n  Profile: not properly configured: no role\n    in it: a\
+            \n  Profile: not properly configured: no role: in it\
             \n  Ec2InstanceMetadata: an error occurred: IMDS disabled by X";
         let said = words(&ProviderError::not_loaded(attempts));
-        assert_eq!(said, "no role in it: a");
+        assert_eq!(said, "no role: in it");
     }
 
     #[test]

@@ -69,7 +69,8 @@ pub(super) async fn provider(
 ) -> Result<SharedCredentialsProvider, CredentialsError> {
     match source {
         Source::Provider(provider) => Ok(SharedCredentialsProvider::clone(provider)),
-        // The chain is built late, because that parses the system's root certificates.
+        // The chain is built only when it is needed, because that parses the system's root
+        // certificates.
         #[cfg(feature = "aws-config")]
         Source::Found => Ok(SharedCredentialsProvider::new(default_provider().await)),
         #[cfg(not(feature = "aws-config"))]

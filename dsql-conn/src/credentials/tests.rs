@@ -73,7 +73,7 @@ async fn two_hundred_at_once_make_one_fetch() {
 }
 
 #[tokio::test]
-async fn a_cancelled_fetch_leaves_the_others_theirs() {
+async fn a_cancelled_fetch_continues_for_other_waiters() {
     let (provider, cache) = cache(Gated {
         gate: Some(Semaphore::new(0)),
         ..Gated::default()
@@ -89,12 +89,12 @@ async fn a_cancelled_fetch_leaves_the_others_theirs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fetch_that_hangs_is_not_joined_for_ever() {
+async fn a_fetch_that_hangs_ends_at_its_timeout() {
     let (provider, cache) = cache(Gated {
         gate: Some(Semaphore::new(0)),
         ..Gated::default()
     });
-    // Each starts to wait while others do.
+    // Each caller starts to wait while others wait.
     let waiting = (0..4).map(|number| {
         let cache = &cache;
         async move {
@@ -117,7 +117,7 @@ async fn a_fetch_that_hangs_is_not_joined_for_ever() {
 }
 
 #[tokio::test]
-async fn a_failure_is_told_to_all_and_not_remembered() {
+async fn a_failed_fetch_reaches_all_waiters_and_is_not_cached() {
     let (provider, cache) = cache(Gated {
         fails: true,
         ..Gated::default()
@@ -145,7 +145,7 @@ async fn credentials_are_kept_until_shortly_before_they_expire() {
 }
 
 #[test]
-fn only_what_may_pass_is_transient() {
+fn only_reasons_that_may_pass_are_transient() {
     let words = "the words of the source";
     let (told, silent) = (Reason::Credentials, Reason::CredentialsTimedOut);
     for (error, reason, is_transient) in [

@@ -6,12 +6,12 @@ use super::Endpoint;
 
 /// A string that is not a cluster's endpoint, with what is wrong and the expected form.
 ///
-/// What may contain a password, such as a URL, is not repeated.
+/// A value that may contain a password, such as a URL, is not repeated.
 #[derive(Clone, PartialEq, Eq)]
 pub struct EndpointError {
     value: String,
     problem: EndpointProblem,
-    /// The endpoint that was probably meant.
+    /// The endpoint that the caller probably meant.
     meant: Option<String>,
 }
 
@@ -34,7 +34,7 @@ impl EndpointError {
         &self.problem
     }
 
-    /// Returns what to do about it.
+    /// Returns what to do about the problem.
     pub fn remedy(&self) -> String {
         let remedy = self.problem.remedy();
         match &self.meant {
@@ -110,7 +110,7 @@ pub enum EndpointProblem {
 }
 
 impl EndpointProblem {
-    /// Whether a host name may be inside of what was given.
+    /// Returns whether the value may contain a host name.
     fn is_about_form(&self) -> bool {
         matches!(
             self,
@@ -215,7 +215,7 @@ pub(crate) fn repeatable(value: &str) -> String {
     }
 }
 
-/// Quotes a value, unless it stands for one that is not repeated.
+/// Quotes a value, unless it replaces one that is not repeated.
 pub(crate) fn quoted(value: &str) -> String {
     match value {
         NOT_REPEATED => NOT_REPEATED.to_owned(),

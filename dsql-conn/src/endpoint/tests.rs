@@ -31,7 +31,7 @@ fn hosts_of_the_service_are_taken_apart() {
 }
 
 #[test]
-fn a_near_miss_is_told_what_is_wrong() {
+fn a_mistyped_endpoint_is_refused_with_the_mistake() {
     let short = &ID[1..];
     for (host, expected) in [
         (String::new(), EndpointProblem::Empty),
@@ -136,7 +136,7 @@ fn a_password_in_place_of_another_name_is_not_repeated() {
 }
 
 #[test]
-fn what_is_kept_is_read_with_any_mistake() {
+fn corpus_inputs_are_read_with_any_mistake() {
     walk("endpoint", |name| read(&String::from_utf8_lossy(name)));
 }
 
@@ -177,7 +177,7 @@ proptest! {
     }
 
     #[test]
-    fn a_host_is_one_that_dns_can_hold(
+    fn an_accepted_host_is_a_valid_dns_name(
         service in "dsql(-[a-z0-9]{0,70})?",
         region in "[a-z]{1,70}-[a-z0-9]{0,9}-[0-9]{0,2}",
         interface in "vpce-[a-z0-9]{0,70}(-[a-z0-9]{0,3})?",
@@ -187,7 +187,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_parsed_is_what_is_signed(
+    fn the_parsed_endpoint_is_the_signed_one(
         id in "[a-z0-9]{26}",
         region in "[a-z]{2}-[a-z]{4,9}-[1-9]",
     ) {

@@ -17,7 +17,7 @@ impl Error {
     /// | 500 Internal Server Error | the rest: a setting, a statement or the code must change |
     ///
     /// Send [`retry_after`](Self::retry_after) with it. Violated constraints are 500 here, because
-    /// only the application knows what they mean: look at [`code`](Self::code) first.
+    /// only the application knows what they mean: check [`code`](Self::code) first.
     ///
     /// ```
     /// # fn answer(error: &dsql_conn::Error) -> (u16, Option<String>) {
@@ -62,10 +62,10 @@ impl Error {
     /// Returns how long a client should wait before it sends its request again, for the header
     /// `Retry-After`.
     ///
-    /// 1 second after a conflict; 5 seconds after what may pass by itself; 60 seconds if somebody
-    /// must first change a permission or a network. `None` if another request fails in the same
-    /// way, or if this one [may have been applied](Self::may_have_applied): only the application
-    /// knows whether it is safe to repeat.
+    /// 1 second after a conflict; 5 seconds after a transient error; 60 seconds if somebody must
+    /// first change a permission or a network. `None` if another request fails in the same way, or
+    /// if this one [may have been applied](Self::may_have_applied): only the application knows
+    /// whether it is safe to repeat.
     pub fn retry_after(&self) -> Option<Duration> {
         if self.may_have_applied() {
             return None;
@@ -91,7 +91,7 @@ impl Error {
         format!("{PAGE}#{entry}")
     }
 
-    /// The name of the error's entry in the documentation.
+    /// Returns the name of the error's entry in the documentation.
     pub(crate) fn entry(&self) -> &'static str {
         match self {
             Self::Config(error) => error.entry(),

@@ -1,11 +1,11 @@
-//! Prints an error and its causes without saying anything twice.
+//! Prints an error and its causes without repetition.
 
 use std::error::Error as StdError;
 use std::fmt;
 
 use tokio_postgres::error::DbError;
 
-/// Joins what the error and its causes say on one line, without repetition.
+/// Joins the messages of the error and its causes in one line, without repetition.
 pub(crate) fn one_line(error: &(dyn StdError + 'static)) -> String {
     let mut line = String::new();
     // Where the last text begins in the line.
@@ -29,7 +29,7 @@ pub(crate) fn one_line(error: &(dyn StdError + 'static)) -> String {
 }
 
 /// Returns the first cause that repeats nothing of `display`, neither itself nor by the causes
-/// below it. As the `source` of an error with this `Display` it says nothing twice.
+/// below it. It can be the `source` of an error with this `Display` without repeating anything.
 pub(crate) fn unquoted_source<'a>(
     display: &str,
     cause: &'a (dyn StdError + 'static),
@@ -72,7 +72,7 @@ pub(crate) fn debug_like_display(
     Ok(())
 }
 
-/// The error and its causes, outermost first.
+/// Returns the error and its causes, outermost first.
 fn causes<'a>(
     error: &'a (dyn StdError + 'static),
 ) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
@@ -91,7 +91,7 @@ fn is_quoted(display: &str, cause: &(dyn StdError + 'static)) -> bool {
 mod tests {
     use super::*;
 
-    /// An error with causes that say these texts.
+    /// An error and its causes, with these messages.
     #[derive(Debug)]
     struct Says(&'static str, Option<Box<Self>>);
 
@@ -131,12 +131,12 @@ mod tests {
     }
 
     #[test]
-    fn a_source_repeats_nothing_of_the_display() {
+    fn a_source_does_not_repeat_the_display() {
         for (texts, source) in [
             (&["503"][..], None),
             (&["io", "no route"], Some("io")),
             (&["503", "io", "no route"], Some("io")),
-            // Generic words above a cause that is quoted would bring it along.
+            // A generic cause is skipped if the cause below it is quoted.
             (&["io", "503"], None),
             (&["io", "503", "no route"], Some("no route")),
         ] {

@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::endpoint::{EndpointError, quoted, repeatable};
 
-/// A setting that is missing or cannot be right, with its value and the remedy. Contains no secret.
+/// A setting that is missing or invalid, with its value and the remedy. Contains no secret.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConfigError {
@@ -28,7 +28,7 @@ pub enum ConfigError {
         expected: &'static str,
     },
 
-    /// A setting has a value that it cannot have.
+    /// A setting has an invalid value.
     Value {
         /// The setting's name: an environment variable, a URL parameter or a method of
         /// [`Config`](crate::Config).
@@ -47,11 +47,12 @@ pub enum ConfigError {
         problem: &'static str,
     },
 
-    /// A connection URL that cannot be parsed, or asks for what this crate does not support.
+    /// A connection URL that cannot be parsed, or asks for something that this crate does not
+    /// support.
     Url {
         /// What is wrong with it. The URL is not repeated, because it may contain a password.
         problem: String,
-        /// What to do about it, if that is not clear from the form of a URL.
+        /// What to do, if that is not clear from the form of a URL.
         remedy: Option<&'static str>,
     },
 
@@ -71,7 +72,7 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
-    /// A setting that came as text and cannot be right.
+    /// Creates the error for a text that is not a valid value of a setting.
     pub(crate) fn value(setting: &'static str, value: &str, expected: &'static str) -> Self {
         Self::Value {
             setting,
@@ -90,7 +91,7 @@ impl ConfigError {
 }
 
 impl ConfigError {
-    /// Returns what to do about it. It is the end of `Display`.
+    /// Returns what to do about the error. `Display` ends with it.
     pub fn remedy(&self) -> Cow<'static, str> {
         match self {
             Self::Endpoint(error) => error.remedy().into(),
@@ -111,7 +112,7 @@ impl ConfigError {
         }
     }
 
-    /// What happened, without the remedy.
+    /// Returns what happened, without the remedy.
     pub(crate) fn what(&self) -> String {
         match self {
             Self::Endpoint(error) => error.what(),
@@ -166,7 +167,7 @@ mod tests {
     use crate::Endpoint;
 
     #[test]
-    fn debug_reads_like_display_and_nothing_is_said_twice() {
+    fn debug_reads_like_display_and_repeats_nothing() {
         let missing = ConfigError::Missing {
             variable: "DSQL_ENDPOINT",
             expected: "a host",

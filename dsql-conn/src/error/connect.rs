@@ -12,8 +12,8 @@ use crate::refusal::identity;
 
 /// A connection that could not be opened: which one, why, and what to do.
 ///
-/// `Display` names the host, the user, the [`Reason`], the words of the peer and a remedy, and
-/// `Debug` adds the causes that it does not quote. The wording may change between versions.
+/// `Display` names the host, the user, the [`Reason`], the peer's message and a remedy. `Debug`
+/// adds the causes that `Display` does not quote. The wording may change between versions.
 ///
 /// Cheap to clone, because all callers that wait for the same connection get it.
 #[derive(Clone)]
@@ -49,7 +49,7 @@ impl Failure {
         }
     }
 
-    /// Adds the words of the peer, or where it happened.
+    /// Adds the peer's message, or where it happened.
     pub(crate) fn detail(mut self, detail: impl Into<String>) -> Self {
         self.detail = Some(detail.into());
         self
@@ -124,7 +124,7 @@ impl ConnectError {
         self.attempts
     }
 
-    /// Returns what explains the reason: the words of the peer, or where it happened.
+    /// Returns the details of the reason: the peer's message, or where it happened.
     pub fn detail(&self) -> Option<&str> {
         self.failure.detail.as_deref()
     }
@@ -134,7 +134,7 @@ impl ConnectError {
         identity(self.detail()?)
     }
 
-    /// Returns what to do about it. `Display` ends with it.
+    /// Returns what to do about the error. `Display` ends with it.
     pub fn remedy(&self) -> Cow<'static, str> {
         let Failure { remedy, reason, .. } = &*self.failure;
         remedy.clone().unwrap_or_else(|| reason.remedy().into())
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_reads_like_display_and_nothing_is_said_twice() {
+    fn debug_reads_like_display_and_repeats_nothing() {
         let message = "unable to accept connection, access denied";
         let refusal = || {
             let said = error("FATAL", "08006", message, Some("a hint"));

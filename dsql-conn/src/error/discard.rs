@@ -23,7 +23,7 @@ pub enum Discard {
     Idle,
     /// It was opened beside a connection that answered after all.
     Surplus,
-    /// It led to the peer Region, and the home Region serves again.
+    /// It was a connection to the peer Region, and the home Region serves again.
     AwayFromHome,
     /// Its pool was closed.
     PoolClosed,
@@ -43,7 +43,7 @@ impl Discard {
         Self::PoolClosed,
     ];
 
-    /// A stable name for logs, metrics and programs.
+    /// Returns a stable name for logs, metrics and programs.
     pub fn code(self) -> &'static str {
         match self {
             Self::Closed => "closed",

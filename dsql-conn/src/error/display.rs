@@ -20,9 +20,9 @@ impl fmt::Display for Error {
 }
 
 impl Error {
-    /// Returns what to do about it. `Display` ends with it.
+    /// Returns what to do about the error. `Display` ends with it.
     ///
-    /// `None` if that depends on the statement: the server's message tells what is wrong with it.
+    /// `None` if that depends on the statement: the server's message says what is wrong.
     ///
     /// ```
     /// use dsql_conn::{Config, Error};
@@ -46,7 +46,7 @@ impl Error {
             Self::Query(_) => return None,
             Self::StatementTimeout { unread_rows, .. } => match unread_rows {
                 true => READ_ROWS,
-                false => "the server may still run it: look before you run it again",
+                false => "the server may still run it: check its effect before you run it again",
             },
             Self::Conflict { .. } => "make it smaller, spread its rows, or allow more attempts",
             Self::RolledBack(cause) => return cause.remedy().map(Cow::Borrowed),
@@ -54,7 +54,7 @@ impl Error {
                 return Some(format!("settle it by Outcomes::settle with the ID {id}").into());
             }
             Self::CommitUnknown { id: None, .. } => {
-                "look whether it was applied before you run it again"
+                "check whether it was applied before you run it again"
             }
             Self::OutcomeTable(table, error) => {
                 return Some(outcome_table_remedy(*table, error).into());

@@ -31,17 +31,17 @@ impl fmt::Display for OneLine<'_> {
     }
 }
 
-/// Whether the connection was lost while the statement was in flight.
+/// Returns whether the connection was lost while the statement was in flight.
 pub(crate) fn is_lost(error: &tokio_postgres::Error) -> bool {
     error.is_closed()
         || !was_not_sent(error) && error.source().is_some_and(|cause| cause.is::<io::Error>())
 }
 
-/// Whether the driver refused the statement before it sent anything: its parameters do not fit, or
-/// a text has a NUL in it.
+/// Returns whether the driver refused the statement before it sent anything: its parameters do not
+/// fit, or a text has a NUL in it.
 ///
-/// The driver does not expose the kind of its errors, so that its words decide. The tests make each
-/// of them with the driver itself.
+/// The driver does not expose the kind of its errors, so this function reads their messages. The
+/// tests cause each of them in the driver itself.
 pub(crate) fn was_not_sent(error: &tokio_postgres::Error) -> bool {
     if error.as_db_error().is_some() || error.is_closed() {
         return false;

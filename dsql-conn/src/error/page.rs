@@ -78,7 +78,7 @@ fn escaped(text: &str) -> String {
     text.replace('<', "\\<").replace('[', "\\[")
 }
 
-/// One error of each kind that is no reason.
+/// Returns one error of each kind that has no `Reason`.
 fn errors() -> Vec<Entry> {
     let server =
         |code: &str, message: &str| ServerError::parse(&error("ERROR", code, message, None)[5..]);
@@ -93,19 +93,19 @@ fn errors() -> Vec<Entry> {
                 .parse::<crate::Endpoint>()
                 .unwrap_err()
                 .into(),
-            "the endpoint has another form than the service's host names. `EndpointProblem` tells \
-             which.",
+            "the endpoint does not have the form of the service's host names. `EndpointProblem` \
+             says what is wrong.",
         ),
         config(
             ConfigError::Empty {
                 variable: "DSQL_ENDPOINT",
                 expected: "the cluster's host name",
             },
-            "a variable of the environment that is required is not set, or empty.",
+            "a required environment variable is not set, or empty.",
         ),
         config(
             ConfigError::value("sslmode", "prefer", "require, verify-ca or verify-full"),
-            "a setting has a value that it cannot have.",
+            "a setting has an invalid value.",
         ),
         config(
             ConfigError::setting("a b", "the name has a blank"),
@@ -113,7 +113,7 @@ fn errors() -> Vec<Entry> {
         ),
         config(
             "host=localhost".parse::<crate::Config>().unwrap_err(),
-            "the text is not a URL, or asks for what this crate does not do.",
+            "the text is not a URL, or asks for something that this crate does not support.",
         ),
         config(
             ConfigError::Certificates {
@@ -133,13 +133,13 @@ fn errors() -> Vec<Entry> {
                 waited: Some(seconds(5)),
                 cause: None,
             },
-            "every connection is in use for longer than the checkout timeout: slow statements, \
-             connections kept over other work, or a pool too small.",
+            "every connection was in use for longer than the checkout timeout: statements are \
+             slow, connections are kept during other work, or the pool is too small.",
             "`db.client.connection.timeouts`, `db.client.connection.pending_requests`",
         ),
         entry(
             Error::Discarded(Discard::Expired),
-            "bb8 or deadpool checked a connection that is not fit. They take another one.",
+            "bb8 or deadpool validated a connection that cannot be used. They take another one.",
             "`dsql.closes` by `dsql.cause`",
         ),
         entry(
@@ -158,8 +158,8 @@ fn errors() -> Vec<Entry> {
                 after: seconds(2),
                 unread_rows: false,
             },
-            "the statement takes longer than its timeout, or the network is gone. The server \
-             cannot cancel it.",
+            "the statement took longer than its timeout, or the network failed. The server cannot \
+             cancel the statement.",
             "`db.client.operation.duration` with `error.type`",
         ),
         entry(
@@ -167,13 +167,13 @@ fn errors() -> Vec<Entry> {
                 attempts: 16,
                 last: conflict.clone(),
             },
-            "other transactions committed changes of the same rows each time.",
+            "at each attempt another transaction committed a change of the same rows.",
             "`dsql.retries` by `dsql.cause`",
         ),
         entry(
             Error::RolledBack(RollbackCause::StatementFailed(conflict)),
-            "a statement of the body failed, and the body went on as if it had not. The server \
-             answers such a COMMIT with ROLLBACK.",
+            "a statement of the body failed, and the body continued as if it had succeeded. The \
+             server answers such a COMMIT with ROLLBACK.",
             "`db.client.operation.duration` with `error.type`",
         ),
         entry(
@@ -190,13 +190,13 @@ fn errors() -> Vec<Entry> {
                 Outcomes::default(),
                 server("42P01", "relation \"dsql_outcomes\" does not exist"),
             ),
-            "the policy names a table that is missing, has another shape or may not be written.",
+            "the table that the policy names is missing, has other columns, or the role may not \
+             write it.",
             "`db.client.operation.duration` with `error.type`",
         ),
         entry(
             Error::OutcomeExpired("01980000-0000-7000-8000-000000000000".parse().unwrap()),
-            "rows of outcomes may be deleted after some hours, so that a missing row proves \
-             nothing.",
+            "outcome rows may be deleted after some hours, so a missing row proves nothing.",
             "`dsql.lost_commits` with `dsql.outcome` = `unknown`",
         ),
         entry(
@@ -223,7 +223,7 @@ fn errors() -> Vec<Entry> {
         ),
         entry(
             Error::TransactionEscaped,
-            "the body kept its handle in a task or a value that lives longer.",
+            "the body kept its handle in a task or a value that outlives the body.",
             NEVER,
         ),
     ]
@@ -269,7 +269,8 @@ fn every_error_has_one_entry_that_its_address_names() {
         let heading = format!("\n## {name}\n");
         assert_eq!(page.matches(&heading).count(), 1, "{name}");
     }
-    // Each variant of `Error` but the one whose entries are the reasons, and of `ConfigError`.
+    // Each variant of `ConfigError`, and of `Error` except the one that has an entry for each
+    // reason.
     assert_eq!(entries.len(), 14 + 7);
     let url = Error::PoolClosed.docs_url();
     assert!(

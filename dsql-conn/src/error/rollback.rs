@@ -8,8 +8,8 @@ use crate::sqlstate::ServerError;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RollbackCause {
-    /// A statement of the body had failed. The server answers `COMMIT` with `ROLLBACK` then, which
-    /// drivers report as a success.
+    /// A statement of the body had failed. In this case the server answers `COMMIT` with
+    /// `ROLLBACK`, which drivers report as a success.
     StatementFailed(ServerError),
     /// A statement of the body was still running.
     StatementPending,

@@ -25,11 +25,11 @@ pub struct OutcomeId(u128);
 pub struct InvalidOutcomeId(());
 
 impl OutcomeId {
-    /// Draws a new ID: 74 random bits and the time.
+    /// Creates a new ID: 74 random bits and the time.
     ///
     /// The random bits come first, so that new rows spread over the whole key space as the service
     /// [recommends](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/working-with-primary-keys.html).
-    /// The time tells how old an ID is that somebody kept.
+    /// The time shows the age of an ID that the application stored.
     pub(crate) fn new(now: SystemTime) -> Self {
         let millis = now
             .duration_since(UNIX_EPOCH)
@@ -39,7 +39,7 @@ impl OutcomeId {
         Self(random | VERSION | VARIANT | millis & TIME_BITS)
     }
 
-    /// The time since it was drawn. Zero if that is in the future.
+    /// Returns the time since the ID was created. Zero if that is in the future.
     pub(crate) fn age(self, now: SystemTime) -> Duration {
         let millis = u64::try_from(self.0 & TIME_BITS).unwrap_or(0);
         let drawn = UNIX_EPOCH + Duration::from_millis(millis);

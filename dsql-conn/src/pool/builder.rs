@@ -18,7 +18,7 @@ use crate::error::{ConfigError, Error};
 use crate::retry::RetryPolicy;
 use crate::telemetry::PoolLimits;
 
-/// Settings of a [`Pool`]. By [`Pool::builder`] or [`Pool::lambda`].
+/// Settings of a [`Pool`]. Created by [`Pool::builder`] or [`Pool::lambda`].
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Builder {
@@ -62,7 +62,8 @@ impl Pool {
     /// | [`application_name`](Config::application_name), unless set | `AWS_LAMBDA_FUNCTION_NAME` |
     /// | [`retry_policy`](Builder::retry_policy) | [`timeout`](RetryPolicy::timeout) of 10 s |
     ///
-    /// A function whose own timeout is shorter sets these below it, so that it can still respond.
+    /// If the function's own timeout is shorter, set these timeouts below it, so that the function
+    /// can still respond.
     ///
     /// ```no_run
     /// # fn example() -> Result<(), dsql_conn::Error> {
@@ -78,9 +79,9 @@ impl Pool {
     /// # }
     /// ```
     ///
-    /// Check out a connection once before the runtime starts: it is opened while the environment is
-    /// initialized, when the function has the most CPU. Do not fail the initialization if that
-    /// fails: the next checkout tries again.
+    /// Check out a connection once before the runtime starts. It is then opened during
+    /// initialization, when the function has the most CPU. If this checkout fails, do not fail the
+    /// initialization: the next checkout tries again.
     pub fn lambda(config: Config) -> Builder {
         let connect_timeout = config.connect_timeout.unwrap_or(LAMBDA_TIMEOUT);
         let concurrency = env::var("AWS_LAMBDA_MAX_CONCURRENCY").ok();
@@ -122,8 +123,8 @@ impl Builder {
         self
     }
 
-    /// Sets after how long an idle connection is closed, to 5 seconds exactly. Defaults to 10
-    /// minutes; `None` keeps idle connections; less than a second counts as one.
+    /// Sets how long a connection may be idle before it is closed, with a precision of 5 seconds.
+    /// Defaults to 10 minutes; `None` keeps idle connections; less than a second counts as one.
     pub fn idle_timeout(mut self, idle_timeout: impl Into<Option<Duration>>) -> Self {
         let idle_timeout = idle_timeout.into();
         self.idle_timeout = idle_timeout.map(|timeout| timeout.max(Duration::from_secs(1)));
@@ -136,31 +137,32 @@ impl Builder {
         self
     }
 
-    /// Sets after how long without use the server must answer a ping at checkout. Defaults to 30
+    /// Sets how long a connection may be unused before a checkout pings the server. Defaults to 30
     /// seconds.
     pub fn ping_after(mut self, idle: Duration) -> Self {
         self.checks.ping_after = idle.min(FOREVER);
         self
     }
 
-    /// Sets how long the answer to a ping may take before the connection is closed. Defaults to 1
+    /// Sets how long the reply to a ping may take before the connection is closed. Defaults to 1
     /// second.
     pub fn ping_timeout(mut self, timeout: Duration) -> Self {
         self.checks.ping_timeout = timeout.min(FOREVER);
         self
     }
 
-    /// Sets how long the answer to a ping may take before another connection is opened beside it;
-    /// the first that is ready serves. Defaults to a few measured round trips, and 50 ms at least.
+    /// Sets how long the reply to a ping may take before the pool opens another connection. The
+    /// checkout gets the one that is ready first. Defaults to a few measured round trips, at least
+    /// 50 ms.
     pub fn hedge_delay(mut self, delay: Duration) -> Self {
         self.checks.hedge_delay = Some(delay.min(FOREVER));
         self
     }
 
     /// Sets how long a checkout, or the end of a transaction, waits for a statement that its caller
-    /// dropped or did not await. Then its connection is passed over, or closed if all others are in
-    /// use: the server cannot cancel a statement. Defaults to a few measured round trips, and 100
-    /// ms at least.
+    /// dropped or did not await. After that a checkout skips the connection, or closes it if all
+    /// others are in use, because the server cannot cancel a statement. Defaults to a few measured
+    /// round trips, at least 100 ms.
     pub fn settle_timeout(mut self, timeout: Duration) -> Self {
         self.checks.settle_timeout = Some(timeout.min(FOREVER));
         self
@@ -169,8 +171,8 @@ impl Builder {
     /// Sets the pool's name in spans and metrics, `db.client.connection.pool.name`. Defaults to
     /// `host:port/database`, with `|schema` if the configuration has a search path.
     ///
-    /// Give a name to each of several pools with the same endpoint and schema: their metrics would
-    /// be mixed.
+    /// If several pools have the same endpoint and schema, give each a name: otherwise their
+    /// metrics are mixed.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
@@ -193,7 +195,7 @@ impl Builder {
     /// | `DSQL_PING_AFTER_SECONDS` | [`ping_after`](Self::ping_after) |
     /// | `DSQL_PING_TIMEOUT_SECONDS` | [`ping_timeout`](Self::ping_timeout) |
     ///
-    /// A variable that is empty counts as not set. [`Config::from_env`] reads those of a
+    /// An empty variable counts as not set. [`Config::from_env`] reads the variables of a
     /// connection.
     ///
     /// # Errors
@@ -278,9 +280,9 @@ impl Builder {
         Ok(self)
     }
 
-    /// Whether both would make the same pool.
+    /// Returns whether both would make the same pool.
     pub(super) fn is_same(&self, other: &Self) -> bool {
-        // Destructured, so that no setting can be forgotten.
+        // Destructured, so that a new setting does not compile until it is compared.
         let Self {
             config,
             max_size,
@@ -302,8 +304,8 @@ impl Builder {
     }
 }
 
-/// How many invocations an execution environment serves at a time, by Lambda's variable. 1 if that
-/// is no number: a pool that waits is better than a function that does not start.
+/// Returns how many invocations an execution environment serves at a time, by Lambda's variable.
+/// Returns 1 if that is not a number: a small pool is better than a function that does not start.
 fn invocations(variable: &str) -> u32 {
     variable
         .trim()
@@ -312,7 +314,7 @@ fn invocations(variable: &str) -> u32 {
         .clamp(1, MAX_INVOCATIONS)
 }
 
-/// More connections than any environment has use for.
+/// More connections than any execution environment needs.
 const MAX_INVOCATIONS: u32 = 1_000;
 
 const LAMBDA_TIMEOUT: Duration = Duration::from_secs(5);

@@ -18,11 +18,12 @@ use crate::telemetry::span;
 struct Checkout<'a> {
     pool: &'a Arc<Inner>,
     timeout: Duration,
-    /// Read when the checkout first has to wait: a warm one reads no clock for its deadline.
+    /// When the checkout began. Set when it first has to wait, so that a warm checkout reads no
+    /// clock for its deadline.
     started: Option<Instant>,
-    /// The place in the queue, once it has one.
+    /// The position in the queue, once the checkout has one.
     ticket: Option<u64>,
-    /// Covers the wait, once there is one.
+    /// Covers the wait, once the checkout has to wait.
     span: Option<Span>,
     /// A connection that was handed over and not validated yet.
     handed: Option<PooledConnection>,
@@ -112,8 +113,8 @@ impl<'a> Checkout<'a> {
         }
     }
 
-    /// Waits for a connection that was set aside, unless another one may be opened and the wait was
-    /// in vain before.
+    /// Waits for a connection that was set aside to settle. Does not wait if a checkout already did
+    /// and another connection may be opened.
     async fn settled(&mut self) -> Result<Option<PooledConnection>, Error> {
         let Some(connection) = self.pool.lock().pop_unsettled() else {
             return Ok(None);
@@ -128,7 +129,7 @@ impl<'a> Checkout<'a> {
         if settled {
             return Ok(Some(connection));
         }
-        // In a statement of its own, which unlocks.
+        // A statement of its own, so that the lock is released at its end.
         let has_free_slot = self.pool.lock().has_free_slot();
         match has_free_slot {
             true => connection.set_aside(true),
@@ -137,8 +138,8 @@ impl<'a> Checkout<'a> {
         Ok(None)
     }
 
-    /// Asks the server whether it is still there. If the answer takes longer than usual, another
-    /// connection is opened beside this one, and the first that is ready serves.
+    /// Pings the server. If the reply takes longer than usual, opens another connection, and
+    /// returns the one that is ready first.
     async fn ping(&mut self, suspect: PooledConnection) -> Result<Option<PooledConnection>, Error> {
         let hedge_delay = suspect.hedge_delay().min(self.left());
         let pinged = async {

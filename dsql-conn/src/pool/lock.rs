@@ -6,8 +6,8 @@ use std::sync::{MutexGuard, PoisonError};
 use super::{Inner, Slots};
 use crate::telemetry::Meter;
 
-/// The locked state. Unlocking updates the gauges, if the numbers have changed: in one place for
-/// all changes, and still under the lock, so that concurrent updates cannot overtake each other.
+/// The locked state. Unlocking updates the gauges, if the numbers have changed. This covers all
+/// changes, and happens under the lock, so that concurrent updates cannot overtake each other.
 pub(super) struct Locked<'a> {
     slots: MutexGuard<'a, Slots>,
     meter: &'a Meter,

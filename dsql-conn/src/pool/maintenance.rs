@@ -1,8 +1,8 @@
-//! Keeps idle connections in order.
+//! Maintains the idle connections.
 //!
 //! One task closes connections that ended, expired or were idle for too long, opens successors and
-//! fills up to `min_idle`. Every checkout validates by itself, so that a frozen Lambda function in
-//! which this task does not run misses nothing.
+//! fills up to `min_idle`. A frozen Lambda function does not run this task. Nothing depends on it,
+//! because every checkout validates its connection.
 
 use std::mem;
 use std::sync::{Arc, PoisonError, Weak};
@@ -18,7 +18,7 @@ use crate::connection::Connection;
 use crate::error::Discard;
 
 impl Inner {
-    /// Starts the maintenance task unless it runs. Its runtime may have ended since.
+    /// Starts the maintenance task unless it runs. It has ended if its runtime has.
     pub(super) fn start_maintenance(self: &Arc<Self>) {
         let mut task = self
             .maintainer
@@ -47,7 +47,7 @@ impl Inner {
                     successors += usize::from(reason == Discard::Expired);
                     self.discard(connection, reason);
                 }
-                // It has settled.
+                // The connection was set aside and has settled.
                 None => self.release(connection),
             }
         }
@@ -57,7 +57,8 @@ impl Inner {
         }
     }
 
-    /// Takes out what cannot stay as it is, with the reason for closing it, if there is one.
+    /// Removes the connections to close, each with its reason, and the connections that were set
+    /// aside and have settled, without a reason.
     fn take_unfit(&self) -> Vec<(Connection, Option<Discard>)> {
         let now = self.opener.now();
         let mut slots = self.lock();
@@ -90,7 +91,8 @@ impl Inner {
         unfit
     }
 
-    /// A slot for another idle connection, if one is wanted.
+    /// Takes a slot for a successor, or for another idle connection up to `min_idle`, if one is
+    /// needed.
     fn wanted_slot(self: &Arc<Self>) -> Option<Slot> {
         {
             let mut slots = self.lock();
@@ -130,5 +132,5 @@ async fn run(
     }
 }
 
-/// How often the pool is looked at if nothing happens.
+/// How often the task checks the pool when nothing wakes it.
 const INTERVAL: Duration = Duration::from_secs(5);

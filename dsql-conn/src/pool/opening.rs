@@ -1,4 +1,4 @@
-//! Opens the pool's connections, each in a task of its own that always comes to an end.
+//! Opens the pool's connections. Each opening has a task of its own, which always ends.
 
 use std::sync::{Arc, Weak};
 use std::thread::panicking;
@@ -13,7 +13,7 @@ use crate::connect::Progress;
 use crate::connection::Connection;
 use crate::error::ConnectError;
 
-/// Ends an opening when its task does: also by a panic, by an abort, or with its runtime.
+/// Ends an opening when its task ends, even if the task panics, is aborted, or its runtime ends.
 struct Guard {
     pool: Weak<Inner>,
     number: u64,
@@ -56,7 +56,7 @@ impl Inner {
             let opened = opener.open(&progress).await;
             guard.end(opened);
         };
-        // Part of the checkout that wants it.
+        // The opening's span is a child of the checkout's span.
         let task = tokio::spawn(opening.in_current_span());
         let mut slots = self.lock();
         if self.is_closed() {
@@ -78,7 +78,7 @@ impl Inner {
         }
     }
 
-    /// Why no connection could be opened since a checkout started, as far as it is known.
+    /// Returns why no connection could be opened since a checkout started, if that is known.
     pub(super) fn known_cause(&self, since: Instant) -> Option<ConnectError> {
         let slots = self.lock();
         let in_progress = slots.openings.iter().rev();
@@ -112,12 +112,12 @@ impl Inner {
                 0 => slots.take_failed(ticket, !error.reason().is_transient(), |since| {
                     since.elapsed() >= open_timeout
                 }),
-                // One of those will come back.
+                // A connection in use will be returned, and the waiters get it.
                 _ => Vec::new(),
             }
         };
         for waiter in failed {
-            // It may have given up since.
+            // The waiter may have left the queue meanwhile.
             let _ = waiter.handover.send(Handover::Failed(error.clone()));
         }
         self.free_slot();

@@ -13,10 +13,10 @@ use crate::error::Discard;
 /// A connection that is checked out of a [`Pool`](super::Pool). Dropping it returns it, on any
 /// thread, also without a runtime.
 pub struct PooledConnection {
-    /// Taken only by what consumes `self`.
+    /// `None` only after a method that consumes `self` took it.
     connection: Option<Connection>,
     pool: Arc<Inner>,
-    /// When it was checked out, once it is.
+    /// When it was checked out. `None` before.
     since: Option<Instant>,
 }
 
@@ -29,7 +29,7 @@ impl PooledConnection {
         }
     }
 
-    /// The connection is valid and goes to its user.
+    /// Marks the connection as checked out, after it was validated.
     pub(super) fn checked_out(mut self, now: Instant) -> Self {
         self.since = Some(now);
         self
@@ -47,7 +47,7 @@ impl PooledConnection {
         }
     }
 
-    /// Puts the connection where checkouts pass it over until it settles.
+    /// Sets the connection aside: checkouts skip it until it settles.
     pub(super) fn set_aside(mut self, was_awaited: bool) {
         if let Some(connection) = self.connection.take() {
             let mut slots = self.pool.lock();

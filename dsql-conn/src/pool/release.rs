@@ -9,8 +9,8 @@ use crate::connection::{Connection, Returned};
 use crate::error::Discard;
 
 impl Inner {
-    /// Takes a connection back that was checked out at `since`, if it was. May run on any thread,
-    /// and without a runtime.
+    /// Takes a connection back. `since` is when it was checked out, if it was. May run on any
+    /// thread, and without a runtime.
     pub(super) fn give_back(self: &Arc<Self>, connection: Connection, since: Option<Instant>) {
         let now = connection.now();
         if let Some(since) = since {
@@ -44,7 +44,8 @@ impl Inner {
                     drop(slots);
                     return self.discard(connection, Discard::PoolClosed);
                 }
-                // The waiter comes first: it may be the one that opened beside a ping.
+                // Serve a waiter before checking the size: it may be the one that opened an extra
+                // connection during a ping.
                 match slots.next_waiter() {
                     Some(waiter) => waiter,
                     None if slots.is_over_capacity() => {
@@ -56,15 +57,15 @@ impl Inner {
             };
             let pooled = PooledConnection::new(connection, Arc::clone(self));
             match waiter.handover.send(Handover::Connection(pooled)) {
-                // The waiter has just given up.
+                // The waiter has just left the queue.
                 Err(Handover::Connection(pooled)) => connection = pooled.into_connection(),
                 _ => return,
             }
         }
     }
 
-    /// Hands an idle connection to the checkout that has waited longest: it may have come back
-    /// before that checkout was in the queue.
+    /// Hands an idle connection to the checkout that has waited longest: the connection may have
+    /// been returned before that checkout entered the queue.
     pub(super) fn hand_out_idle(self: &Arc<Self>) {
         let idle = self.lock().idle.pop();
         if let Some(connection) = idle {

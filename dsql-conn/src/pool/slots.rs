@@ -18,7 +18,7 @@ use crate::telemetry::Population;
 
 pub(super) struct Slots {
     max: usize,
-    /// Slots taken: by open connections and by openings.
+    /// The number of slots that open connections and openings have taken.
     taken: usize,
     /// Ready for the next checkout, the most recently used last.
     pub(super) idle: Vec<Connection>,
@@ -30,28 +30,28 @@ pub(super) struct Slots {
     /// Every open connection.
     pub(super) open: HashMap<usize, Aborter>,
     pub(super) last_failure: Option<(Instant, ConnectError)>,
-    /// How many connections were closed for their age since the maintenance task last looked.
+    /// How many expired connections were closed and have no successor yet.
     pub(super) successors: usize,
     next_number: u64,
     /// The numbers that the gauges have.
     gauged: Population,
 }
 
-/// A connection that is passed over until it settles.
+/// A connection that checkouts skip until it settles.
 pub(super) struct Unsettled {
     pub(super) connection: Connection,
-    /// A checkout has waited for it in vain.
+    /// A checkout waited for it, and it did not settle in time.
     pub(super) was_awaited: bool,
 }
 
-/// A checkout that waits.
+/// A checkout that waits in the queue.
 pub(super) struct Waiter {
     ticket: u64,
     pub(super) since: Instant,
     pub(super) handover: oneshot::Sender<Handover>,
 }
 
-/// What a waiter gets.
+/// What the pool hands to a waiter.
 pub(super) enum Handover {
     Connection(PooledConnection),
     /// The right to open a connection.
@@ -88,13 +88,13 @@ impl Slots {
         }
     }
 
-    /// A number that nothing else of this pool has.
+    /// Returns a number that is unique in this pool.
     pub(super) fn number(&mut self) -> u64 {
         self.next_number += 1;
         self.next_number
     }
 
-    /// Takes the idle connection that was used last, unless others wait.
+    /// Takes the most recently used idle connection, unless other checkouts wait.
     pub(super) fn pop_idle(&mut self) -> Option<Connection> {
         match self.waiters.is_empty() {
             true => self.idle.pop(),
@@ -102,8 +102,8 @@ impl Slots {
         }
     }
 
-    /// Takes a connection that was set aside: one that has settled, else the oldest that is worth
-    /// waiting for.
+    /// Takes a connection that was set aside: one that has settled, else the oldest one that no
+    /// checkout has waited for. Without a free slot, the oldest one.
     pub(super) fn pop_unsettled(&mut self) -> Option<Connection> {
         let has_free_slot = self.has_free_slot();
         let is_settled = |unsettled: &Unsettled| unsettled.connection.watch().is_settled();
@@ -120,13 +120,13 @@ impl Slots {
         self.taken < self.max
     }
 
-    /// Whether more slots are taken than the pool has: a connection was opened beside one that did
-    /// not answer.
+    /// Returns whether more slots are taken than the pool has. A connection that is opened during a
+    /// ping takes an extra slot.
     pub(super) fn is_over_capacity(&self) -> bool {
         self.taken > self.max
     }
 
-    /// Takes a slot, beyond the pool's size if need be.
+    /// Takes a slot, even beyond the pool's size.
     pub(super) fn take(&mut self) {
         self.taken += 1;
     }
@@ -135,7 +135,7 @@ impl Slots {
         self.taken = self.taken.saturating_sub(1);
     }
 
-    /// Enters a waiter by its ticket.
+    /// Adds a waiter to the queue, in the order of the tickets.
     pub(super) fn enter(&mut self, ticket: u64, since: Instant) -> oneshot::Receiver<Handover> {
         let (handover, receiver) = oneshot::channel();
         let at = self
@@ -150,7 +150,7 @@ impl Slots {
         receiver
     }
 
-    /// Removes a waiter that gives up.
+    /// Removes a waiter that leaves the queue.
     pub(super) fn leave(&mut self, ticket: u64) {
         if let Ok(at) = self
             .waiters
@@ -160,7 +160,7 @@ impl Slots {
         }
     }
 
-    /// The waiter that has waited longest.
+    /// Removes and returns the waiter that has waited longest.
     pub(super) fn next_waiter(&mut self) -> Option<Waiter> {
         self.waiters.pop_front()
     }
@@ -169,12 +169,12 @@ impl Slots {
         self.waiters.len()
     }
 
-    /// Whether somebody waits for whom no connection is being opened, and one may be.
+    /// Returns whether there are more waiters than openings, and a slot for another opening.
     pub(super) fn wants_opening(&self) -> bool {
         self.has_free_slot() && self.waiters.len() > self.openings.len()
     }
 
-    /// How many connections are checked out.
+    /// Returns how many connections are checked out.
     pub(super) fn in_use(&self) -> usize {
         let resting = self.idle.len() + self.unsettled.len();
         self.open.len().saturating_sub(resting)
@@ -188,7 +188,7 @@ impl Slots {
         }
     }
 
-    /// The population, if it differs from what this returned last.
+    /// Returns the population, if it has changed since the last call.
     pub(super) fn changed(&mut self) -> Option<Population> {
         let population = self.population();
         (population != self.gauged).then(|| {
@@ -197,7 +197,7 @@ impl Slots {
         })
     }
 
-    /// Ends an opening, and returns whose it was.
+    /// Removes an opening that ended, and returns it.
     pub(super) fn end_opening(&mut self, number: u64) -> Option<Opening> {
         let at = self
             .openings
@@ -217,9 +217,9 @@ impl Slots {
         }
     }
 
-    /// Removes the waiters that are told about a failed opening while no connection is in use: all
-    /// of them if it is permanent, else the one that opened, and those that have waited for as long
-    /// as one opening may take.
+    /// Removes and returns the waiters that get the error of a failed opening while no connection
+    /// is in use. If the failure is permanent, these are all waiters. Otherwise they are the waiter
+    /// that started the opening, and those that have waited for as long as one opening may take.
     pub(super) fn take_failed(
         &mut self,
         ticket: Option<u64>,
@@ -234,7 +234,7 @@ impl Slots {
         Vec::from(failed)
     }
 
-    /// Empties everything that is not in use. What is returned must be dropped without the lock.
+    /// Removes everything that is not in use. The returned value must be dropped without the lock.
     pub(super) fn drain(&mut self) -> Drained {
         for opening in &self.openings {
             if let Some(task) = &opening.task {
@@ -257,17 +257,17 @@ impl Slots {
     }
 }
 
-/// What a pool that closes drops.
+/// The waiters and connections that a closing pool drops.
 pub(super) struct Drained {
     _waiters: VecDeque<Waiter>,
     pub(super) connections: Vec<Connection>,
 }
 
-/// The right to open one connection. Dropping it passes it on.
+/// The right to open one connection. Dropping it passes it to the next waiter.
 pub(super) struct Slot(Option<Arc<Inner>>);
 
 impl Slot {
-    /// Takes a free slot, if there is one that a waiter wants.
+    /// Takes a free slot, if there is one and a waiter needs it.
     pub(super) fn take_wanted(pool: &Arc<Inner>) -> Option<Self> {
         let mut slots = pool.lock();
         slots.wants_opening().then(|| {
@@ -285,18 +285,18 @@ impl Slot {
         })
     }
 
-    /// Takes a slot beyond the pool's size, beside a connection that may be dead.
+    /// Takes a slot beyond the pool's size, while another connection may be dead.
     pub(super) fn take_extra(pool: &Arc<Inner>) -> Self {
         pool.lock().take();
         Self(Some(Arc::clone(pool)))
     }
 
-    /// Something else accounts for the slot from now on.
+    /// Keeps the slot taken, without the right to open: the opening accounts for it now.
     pub(super) fn into_taken(mut self) {
         self.0 = None;
     }
 
-    /// Frees the slot and tells nobody.
+    /// Frees the slot without passing it to a waiter.
     fn free(mut self) {
         if let Some(pool) = self.0.take() {
             pool.lock().free();
@@ -313,12 +313,12 @@ impl Drop for Slot {
 }
 
 impl Inner {
-    /// Passes the slot of something that has ended on.
+    /// Frees the slot of a connection or an opening that ended, and passes it on.
     pub(super) fn free_slot(self: &Arc<Self>) {
         drop(Slot(Some(Arc::clone(self))));
     }
 
-    /// Passes a slot on: to the checkout that has waited longest, or to nobody.
+    /// Passes a slot to the checkout that has waited longest, if one waits.
     fn pass_on(self: &Arc<Self>) {
         self.lock().free();
         loop {
@@ -335,7 +335,7 @@ impl Inner {
             };
             let slot = Slot(Some(Arc::clone(self)));
             match waiter.handover.send(Handover::Slot(slot)) {
-                // The waiter has just given up.
+                // The waiter has just left the queue.
                 Err(Handover::Slot(slot)) => slot.free(),
                 _ => return,
             }

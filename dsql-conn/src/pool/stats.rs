@@ -21,7 +21,7 @@ pub struct Stats {
     pub in_use: u32,
     /// Connections that are being opened.
     pub opening: u32,
-    /// Checkouts that wait.
+    /// Checkouts that wait in the queue.
     pub waiting: u32,
     /// Connections that were opened.
     pub opened: u64,
@@ -33,11 +33,11 @@ pub struct Stats {
     pub create_time: Duration,
     /// Connections that were closed, for any reason.
     pub closed: u64,
-    /// The reasons. A connection that ended and was not noticed yet is not among them.
+    /// Closed connections by reason. A connection whose end was not noticed yet does not count.
     pub closed_by: ClosedBy,
     /// Checkouts that had to wait in the queue.
     pub waited: u64,
-    /// How long those waited, in total.
+    /// How long those checkouts waited, in total.
     pub wait_time: Duration,
     /// How long connections were checked out, in total. Those in use now do not count.
     pub use_time: Duration,
@@ -63,7 +63,7 @@ pub struct Stats {
     pub failovers: u64,
     /// How often the home Region took over again.
     pub returns_home: u64,
-    /// How often the provider returned AWS credentials. Keys of the environment are not fetched.
+    /// How often the provider returned AWS credentials. Keys in the environment do not count.
     pub credentials_fetched: u64,
     /// How often the provider of AWS credentials failed.
     pub credentials_failed: u64,
@@ -76,7 +76,7 @@ pub struct Stats {
 pub struct ClosedBy([u64; Discard::ALL.len()]);
 
 impl ClosedBy {
-    /// How many connections were closed for this reason.
+    /// Returns how many connections were closed for this reason.
     pub fn count(&self, reason: Discard) -> u64 {
         self.0[reason as usize]
     }
@@ -92,7 +92,7 @@ impl ClosedBy {
 pub struct FailedAttempts([u64; Reason::ALL.len()]);
 
 impl FailedAttempts {
-    /// How many attempts failed for this reason.
+    /// Returns how many attempts failed for this reason.
     pub fn count(&self, reason: Reason) -> u64 {
         self.0[reason as usize]
     }

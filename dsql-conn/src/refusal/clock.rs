@@ -1,4 +1,4 @@
-//! Finds in a refusal how far this machine's clock is off.
+//! Computes from a refusal how far this machine's clock is off.
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -17,12 +17,12 @@ pub(super) enum Skew {
 }
 
 impl Skew {
-    /// Compares the clock that a token was signed by with the server's, as far as a refusal of the
-    /// token names the server's time. `None` if that is unknown or near the time of signing.
+    /// Compares the time of signing with the server's time, if the refusal of the token names it.
+    /// `None` if the server's time is unknown, or near the time of signing.
     ///
     /// AWS phrases a SigV4 refusal as `Signature expired: 20210502T164300Z is now earlier than
-    /// 20210502T164822Z (20210502T165322Z - 5 min.)`, with its own time last. Other words are
-    /// understood if they repeat the time of signing beside another one.
+    /// 20210502T164822Z (20210502T165322Z - 5 min.)`, with its own time last. Other messages are
+    /// understood if they contain the time of signing and one other time.
     pub(super) fn told(words: &str, signed: SystemTime) -> Option<Self> {
         let times: Vec<_> = timestamps(words).collect();
         let is_ours = |time: &SystemTime| difference(*time, signed) < PRECISION;
@@ -55,18 +55,18 @@ impl fmt::Display for Skew {
     }
 }
 
-/// Whether a refusal of a token blames the time, without telling the server's.
+/// Returns whether a refusal of a token blames the time without naming the server's time.
 pub(super) fn is_about_clock(words: &str) -> bool {
     let words = words.to_lowercase();
-    // What AWS's SigV4 says of a token from the future, and what S3 answers to either kind:
+    // The message of AWS's SigV4 for a token from the future, and those of S3 for both directions:
     // https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
     words.contains("signature not yet current")
         || words.contains("requesttimetooskewed")
         || words.contains("request time and the current time is too large")
 }
 
-/// Says why a certificate is not valid now. One from the future is due to this machine's clock, or
-/// nearly always; one that has expired was not renewed, or the clock is wrong.
+/// Returns why a certificate is not valid now. If it is not valid yet, this machine's clock is
+/// nearly always wrong. If it has expired, it was not renewed, or the clock is wrong.
 pub(super) fn certificate(error: &CertificateError) -> Option<(Reason, String)> {
     let by = |from: u64, to: u64| Rounded(Duration::from_secs(to.saturating_sub(from)));
     let now = |time: UnixTime| written(UNIX_EPOCH + Duration::from_secs(time.as_secs()));
@@ -88,7 +88,7 @@ pub(super) fn certificate(error: &CertificateError) -> Option<(Reason, String)> 
     Some((reason, format!("{CERTIFICATE} {state}")))
 }
 
-/// A time in RFC 3339's form.
+/// Returns a time in RFC 3339's form.
 pub(super) fn written(time: SystemTime) -> String {
     let time = DateTime::from(time);
     let seconds = DateTime::from_secs(time.secs());
@@ -102,7 +102,7 @@ fn is_known(words: &str) -> bool {
     words.contains("signature expired") || words.contains("signature not yet current")
 }
 
-/// The times in a text, in SigV4's form (`20210502T164300Z`) or RFC 3339's.
+/// Returns the times in a text, in SigV4's form (`20210502T164300Z`) or RFC 3339's.
 fn timestamps(text: &str) -> impl Iterator<Item = SystemTime> {
     let is_part = |c: char| c.is_ascii_digit() || "TZtz-:.".contains(c);
     text.split(move |c| !is_part(c)).filter_map(timestamp)
@@ -144,10 +144,10 @@ impl fmt::Display for Rounded {
     }
 }
 
-/// How words about a certificate's dates begin.
+/// The beginning of texts about a certificate's dates.
 pub(super) const CERTIFICATE: &str = "by this machine's clock the server's certificate";
 
-/// SigV4 accepts a token that is this far off.
+/// SigV4 accepts a token whose time differs by this much.
 const TOLERANCE: Duration = Duration::from_secs(5 * 60);
 
 /// A timestamp has whole seconds.

@@ -14,7 +14,7 @@ fn at(time: &str) -> SystemTime {
     clock::timestamp(time).unwrap()
 }
 
-/// A token of credentials that do not end.
+/// A token of credentials that do not expire.
 fn signed(at: SystemTime) -> Signed {
     Signed {
         at,
@@ -36,7 +36,7 @@ fn denied_at(time: &str, hint: &str) -> (Reason, String) {
 }
 
 #[test]
-fn every_refusal_that_is_kept_is_told_apart() {
+fn every_refusal_of_the_corpus_is_classified() {
     for (name, said) in kept("refusal") {
         let (reason, _) = classified(&said);
         assert_eq!(format!("{reason:?}.bin"), name);
@@ -44,13 +44,13 @@ fn every_refusal_that_is_kept_is_told_apart() {
 }
 
 #[test]
-fn what_is_kept_is_read_with_any_mistake() {
+fn corpus_inputs_are_read_with_any_mistake() {
     walk("refusal", read);
 }
 
 /// The connection may end anywhere in the server's message.
 #[test]
-fn half_a_refusal_is_an_interruption() {
+fn a_refusal_that_is_cut_short_is_an_interruption() {
     for (_, said) in kept("refusal") {
         for end in 0..said.len() {
             assert_eq!(classified(&said[..end]).0, Reason::Interrupted);
@@ -59,7 +59,7 @@ fn half_a_refusal_is_an_interruption() {
 }
 
 #[test]
-fn what_the_local_cluster_refuses_with_is_told_apart() {
+fn refusals_of_the_local_cluster_are_classified() {
     let user = || "game".to_owned();
     let arn = || "arn:aws:iam::123456789012:role/game".to_owned();
     for (refusal, reason) in [
@@ -112,9 +112,9 @@ fn what_the_local_cluster_refuses_with_is_told_apart() {
 }
 
 #[test]
-fn a_wrong_clock_is_told_by_how_much() {
-    // Each token was signed at 10:00; the words are those of SigV4, of this crate's local cluster,
-    // and others that repeat the time of signing.
+fn a_wrong_clock_is_reported_with_its_difference() {
+    // Each token was signed at 10:00. The messages are those of SigV4, of this crate's local
+    // cluster, and others that contain the time of signing.
     for (hint, said) in [
         (
             "Signature expired: 20260923T101500Z is now earlier than 20260923T105900Z \

@@ -33,7 +33,7 @@ impl Attempts {
 
     /// Waits before the next attempt, or breaks if there is none.
     pub(crate) async fn back_off(&mut self, cause: Cause) -> ControlFlow<()> {
-        // Both are a lost connection, which the transaction may cause itself.
+        // Both mean a lost connection, which the transaction itself may have caused.
         let counted = match cause {
             Cause::CommitLost => Cause::Lost,
             cause => cause,
@@ -71,7 +71,7 @@ impl Attempts {
         ControlFlow::Continue(())
     }
 
-    /// How many attempts have begun.
+    /// Returns how many attempts have begun.
     pub(crate) fn made(&self) -> u32 {
         self.made
     }
@@ -80,7 +80,7 @@ impl Attempts {
         self.deadline
     }
 
-    /// The time left.
+    /// Returns the time until the deadline.
     pub(crate) fn left(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
     }
@@ -90,5 +90,5 @@ impl Attempts {
     }
 }
 
-/// How often an operation is retried after something that it may have caused itself.
+/// How often an operation is retried after failures that it may have caused itself.
 const MAX_RETRIES_OF_OWN_CAUSE: u32 = 3;

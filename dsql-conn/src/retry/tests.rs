@@ -14,7 +14,7 @@ fn is_conflict(error: &(dyn StdError + 'static)) -> bool {
 
 const BASE: Duration = Duration::from_millis(100);
 
-/// How long it waits before each of the next attempts, and that there are no more.
+/// Returns how long it waits before each of the next attempts, and that there are no more.
 async fn waits(policy: RetryPolicy, causes: impl IntoIterator<Item = Cause>) -> Vec<Duration> {
     let mut retries = policy.start();
     let mut waits = Vec::new();
@@ -30,7 +30,7 @@ async fn waits(policy: RetryPolicy, causes: impl IntoIterator<Item = Cause>) -> 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_changed_schema_is_run_again_at_once_and_then_patiently() {
+async fn a_schema_change_is_retried_at_once_and_then_with_delays() {
     let policy = RetryPolicy::new().schema_backoff(BASE, 2 * BASE);
     let mut most = Duration::ZERO;
     for _ in 0..50 {
@@ -111,7 +111,7 @@ proptest! {
 }
 
 #[test]
-fn what_is_not_the_servers_word_is_no_conflict() {
+fn an_error_of_another_origin_is_no_conflict() {
     assert!(!is_conflict(&Own(None)));
     assert!(!is_conflict(&login_error(b"").unwrap()));
     assert!(!is_conflict(

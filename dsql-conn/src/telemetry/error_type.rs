@@ -1,4 +1,4 @@
-//! Names errors for `error.type`, in few words that stay the same.
+//! Names errors for `error.type`, with a small set of stable names.
 
 use tokio_postgres::error::SqlState;
 
@@ -64,5 +64,5 @@ impl<'a> From<&'a Error> for ErrorType<'a> {
 
 const LOST: &str = "connection_lost";
 
-/// What the conventions have for everything else.
+/// The conventions' value for every other error.
 const OTHER: &str = "_OTHER";

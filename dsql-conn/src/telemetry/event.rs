@@ -16,7 +16,7 @@ pub(super) fn wants_stages() -> bool {
     tracing::enabled!(target: TARGET, Level::DEBUG)
 }
 
-/// A stage of an opening ended, well or not.
+/// A stage of an opening ended, successfully or not.
 pub(super) fn stage(stage: &str, took: Duration) {
     tracing::debug!(
         target: TARGET,
@@ -53,7 +53,7 @@ pub(crate) fn connection_closed(cause: Discard) {
     tracing::debug!(target: TARGET, { dsql.cause = cause.code() }, "connection closed");
 }
 
-/// A session ended by an error. The caller's own statement reports it, too.
+/// A session ended by an error. The caller's own statement returns the error, too.
 pub(crate) fn session_failed(error: &tokio_postgres::Error) {
     tracing::debug!(
         target: TARGET,
@@ -109,7 +109,8 @@ pub(crate) fn not_settled_yet(id: OutcomeId, error: &Error) {
     );
 }
 
-/// The reply to a `COMMIT` was lost, and its outcome was read in the outcome table, or not.
+/// The reply to a `COMMIT` was lost, and its outcome was read in the outcome table, if there is
+/// one.
 pub(crate) fn commit_lost(id: Option<OutcomeId>, settled: Option<Outcome>) {
     let id = id.map(tracing::field::display);
     match settled {
@@ -138,7 +139,7 @@ pub(crate) fn moved(region: &str, is_home: bool) {
     }
 }
 
-/// Shared pools pile up.
+/// The process has unusually many shared pools.
 pub(crate) fn many_shared_pools(pools: usize, address: &str) {
     tracing::warn!(
         target: TARGET,

@@ -1,7 +1,7 @@
-//! Records metrics by the facade of the `metrics` crate.
+//! Records metrics through the facade of the `metrics` crate.
 //!
-//! The recorder is looked up when a pool is first used: what is recorded for every checkout and
-//! statement keeps its handle from then on.
+//! The recorder is looked up when a pool is first used. Metrics that every checkout or statement
+//! records keep their handles from then on.
 
 mod names;
 
@@ -26,7 +26,7 @@ pub(super) struct Instruments {
     handles: OnceLock<Handles>,
 }
 
-/// What a warm checkout records.
+/// The metrics that a warm checkout records.
 struct Handles {
     idle: Gauge,
     used: Gauge,
@@ -131,8 +131,8 @@ impl Instruments {
         counter!(target: TARGET, name, self.labels(labels)).increment(1);
     }
 
-    /// The handles; describes the metrics when it makes them. Once for each pool, and not once for
-    /// the process: a recorder that is installed later must learn them, too.
+    /// Returns the handles. Describes the metrics when it makes them: once for each pool, not once
+    /// for the process, because a recorder that is installed later needs the descriptions, too.
     fn handles(&self) -> &Handles {
         self.handles.get_or_init(|| {
             describe();
@@ -181,7 +181,7 @@ impl Instruments {
 }
 
 impl Handles {
-    /// Of something that is not a pool of this crate's.
+    /// Returns handles that record nothing, for connections that are not in a pool of this crate.
     fn none() -> Self {
         Self {
             idle: Gauge::noop(),

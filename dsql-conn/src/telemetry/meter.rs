@@ -25,7 +25,7 @@ pub(crate) struct Meter {
     pub(crate) use_time: Time,
     pub(crate) create_time: Time,
     pub(crate) checkout_timeouts: Counter,
-    /// Attempts at transactions, by what they met.
+    /// Attempts at transactions that did not commit, by cause.
     pub(crate) met: [Counter; Cause::COUNT],
     pub(crate) lost_commits: Counter,
     pub(crate) settled_committed: Counter,
@@ -44,7 +44,7 @@ pub(crate) struct Counter(AtomicU64);
 pub(crate) struct Time(AtomicU64);
 
 impl Meter {
-    /// `limits` are those of a pool of this crate's; other pools' are not known.
+    /// `limits` are known for this crate's pools only.
     pub(crate) fn new(pool: String, limits: Option<PoolLimits>) -> Self {
         Self {
             instruments: Instruments::new(&pool, limits),
@@ -68,12 +68,12 @@ impl Meter {
         }
     }
 
-    /// The pool's name.
+    /// Returns the pool's name.
     pub(crate) fn pool(&self) -> &str {
         &self.pool
     }
 
-    /// The numbers of the pool have changed.
+    /// Updates the gauges, because the numbers of the pool have changed.
     pub(crate) fn populated(&self, population: Population) {
         self.instruments.populated(population);
     }
@@ -83,7 +83,7 @@ impl Meter {
         self.instruments.refreshed(population);
     }
 
-    /// An attempt to open a connection ended, with this reason if it failed.
+    /// Counts an attempt to open a connection, with the reason if it failed.
     pub(crate) fn connect_attempt(&self, region: &str, failed: Option<Reason>) {
         if let Some(reason) = failed {
             self.failed_attempts[reason as usize].add();
@@ -91,30 +91,30 @@ impl Meter {
         self.instruments.connect_attempt(region, failed);
     }
 
-    /// A connection was opened, in this time.
+    /// Counts a connection that was opened, and the time that it took.
     pub(crate) fn created(&self, time: Duration) {
         self.create_time.add(time);
         self.instruments.created(time.as_secs_f64());
     }
 
-    /// The pool closed a connection.
+    /// Counts a connection that the pool closed.
     pub(crate) fn closed(&self, cause: Discard) {
         event::connection_closed(cause);
         self.closed[cause as usize].add();
         self.instruments.closed(cause);
     }
 
-    /// A checkout found an idle connection.
+    /// Counts a checkout that found an idle connection.
     pub(crate) fn served_at_once(&self) {
         self.instruments.served_at_once();
     }
 
-    /// A checkout was served after it had to wait.
+    /// Counts a checkout that was served after it had to wait.
     pub(crate) fn waited(&self, since: Instant) {
         self.instruments.waited_since(since);
     }
 
-    /// A checkout was served from the queue.
+    /// Counts a checkout that was served from the queue.
     pub(crate) fn queued(&self, time: Duration) {
         self.waited.add();
         self.wait_time.add(time);
@@ -125,19 +125,20 @@ impl Meter {
         self.instruments.checkout_timed_out();
     }
 
-    /// A connection came back after this time.
+    /// Adds the time for which a returned connection was checked out.
     pub(crate) fn used(&self, time: Duration) {
         self.use_time.add(time);
         self.instruments.used(time.as_secs_f64());
     }
 
-    /// An attempt at a transaction did not commit.
+    /// Counts an attempt at a transaction that did not commit.
     pub(crate) fn met(&self, cause: Cause) {
         self.met[cause as usize].add();
         self.instruments.retried(cause);
     }
 
-    /// The reply to a `COMMIT` was lost, and was settled by the outcome table, or not.
+    /// Counts a `COMMIT` whose reply was lost, and its outcome in the outcome table, if it was
+    /// settled.
     pub(crate) fn commit_lost(&self, id: Option<OutcomeId>, settled: Option<Outcome>) {
         event::commit_lost(id, settled);
         self.lost_commits.add();
@@ -150,13 +151,13 @@ impl Meter {
             .commit_lost(settled.map_or(event::UNKNOWN, event::outcome_of));
     }
 
-    /// This Region serves new connections from now on.
+    /// Records that this Region serves new connections from now on.
     pub(crate) fn moved(&self, region: &str, is_home: bool) {
         event::moved(region, is_home);
         self.instruments.moved(region);
     }
 
-    /// The provider of credentials was asked, and failed for this reason if it did.
+    /// Counts a call of the credentials provider, with the reason if it failed.
     pub(crate) fn credentials(&self, failed: Option<Reason>) {
         match failed {
             None => self.credentials_fetched.add(),

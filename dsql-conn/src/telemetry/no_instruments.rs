@@ -1,4 +1,4 @@
-//! Nothing: without the feature `metrics` the calls compile to nothing.
+//! Replaces the instruments without the feature `metrics`: the calls compile to nothing.
 
 use std::time::Instant;
 

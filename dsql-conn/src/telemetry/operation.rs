@@ -10,7 +10,7 @@ use super::server::{Description, Server};
 use super::{COMMIT, span};
 use crate::config::StatementSpans;
 
-/// A statement in progress. Dropped before its end, it leaves no duration.
+/// A statement in progress. If it is dropped before its end, no duration is recorded.
 pub(crate) struct Operation<'a> {
     server: &'a Server,
     what: What,
@@ -19,14 +19,14 @@ pub(crate) struct Operation<'a> {
 }
 
 enum What {
-    /// With its description if statements are observed, and if its text is known.
+    /// A statement. It has a description if statements are observed and its text is known.
     Statement(Option<Arc<Description>>),
     Commit,
 }
 
 impl<'a> Operation<'a> {
-    /// A statement of the caller's begins. The text of one that was prepared elsewhere is not
-    /// known.
+    /// Begins to observe a statement of the caller. The text of a statement that was prepared
+    /// elsewhere is not known.
     pub(crate) fn statement(server: &'a Server, text: Option<&str>) -> Self {
         let (description, span) = match server.statements {
             StatementSpans::Off => (None, Span::none()),
@@ -44,7 +44,7 @@ impl<'a> Operation<'a> {
         }
     }
 
-    /// A `COMMIT` begins.
+    /// Begins to observe a `COMMIT`.
     pub(crate) fn commit(server: &'a Server) -> Self {
         let span = match server.statements {
             StatementSpans::Off => Span::none(),
@@ -58,7 +58,7 @@ impl<'a> Operation<'a> {
         }
     }
 
-    /// The span in which the statement is to run.
+    /// Returns the span in which the statement must run.
     pub(crate) fn span(&self) -> Span {
         self.span.clone()
     }

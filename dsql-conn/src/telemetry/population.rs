@@ -1,4 +1,4 @@
-//! How full a pool is.
+//! The number of connections and waiters of a pool.
 
 /// The limits of a pool.
 #[derive(Debug, Clone, Copy)]

@@ -1,4 +1,4 @@
-//! The attributes of a server, and of the statements that it is sent.
+//! The attributes of a server, and of the statements that are sent to it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,7 +7,7 @@ use super::instruments::Durations;
 use super::summary::{redacted, summary};
 use crate::config::{Config, StatementSpans};
 
-/// The attributes of one Region's endpoint, made once, and the statements that it was sent.
+/// The attributes of one Region's endpoint, made once, and of the statements that were sent to it.
 pub(crate) struct Server {
     pub(super) address: String,
     pub(super) port: u16,
@@ -22,7 +22,7 @@ pub(crate) struct Server {
 #[derive(Default)]
 pub(super) struct Description {
     pub(super) summary: String,
-    /// Without literals. `None` unless it was asked for.
+    /// The text without literals. `None` unless the configuration asks for it.
     pub(super) text: Option<String>,
     pub(super) durations: Durations,
 }
@@ -40,7 +40,8 @@ impl Server {
         }
     }
 
-    /// The conventions' name for a pool that has none: `server.address:server.port/db.namespace`.
+    /// Returns the conventions' name for a pool without one:
+    /// `server.address:server.port/db.namespace`.
     pub(crate) fn pool_name(&self) -> String {
         format!("{}:{}/{}", self.address, self.port, self.namespace)
     }
@@ -68,8 +69,8 @@ impl Server {
     }
 }
 
-/// The conventions' `{database}|{schema}`. The schema is the first of the search path with which
-/// connections are opened.
+/// Returns the conventions' `{database}|{schema}`. The schema is the first of the search path with
+/// which connections are opened.
 fn namespace(config: &Config) -> String {
     let path = config.settings.get("search_path").unwrap_or_default();
     let mut is_quoted = false;
@@ -83,7 +84,7 @@ fn namespace(config: &Config) -> String {
     }
 }
 
-/// How many texts are described once.
+/// How many descriptions are kept.
 const CAPACITY: usize = 256;
 
 #[cfg(test)]

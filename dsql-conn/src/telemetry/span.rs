@@ -9,7 +9,7 @@ use super::server::{Description, Server};
 use super::{COMMIT, SYSTEM, TARGET};
 use crate::error::{ConnectError, Error};
 
-/// Opening a connection in one Region, with all attempts.
+/// Creates the span of opening a connection in one Region, with all attempts.
 pub(crate) fn connect(server: &Server) -> Span {
     tracing::debug_span!(
         target: TARGET,
@@ -30,7 +30,7 @@ pub(crate) fn connect(server: &Server) -> Span {
     )
 }
 
-/// The address that answered.
+/// Records the address that answered.
 pub(crate) fn reached(span: &Span, stream: &TcpStream) {
     if !span.is_disabled()
         && let Ok(address) = stream.peer_addr()
@@ -56,7 +56,8 @@ pub(crate) fn connected<T>(span: &Span, attempt: u32, opened: &Result<T, Connect
     }
 }
 
-/// A checkout that waits: for a connection to be returned or opened, or for a ping.
+/// Creates the span of a checkout that waits: for a connection to be returned or opened, or for a
+/// ping.
 pub(crate) fn checkout(server: &Server, pool: &str) -> Span {
     tracing::debug_span!(
         target: TARGET,
@@ -91,7 +92,7 @@ pub(crate) fn checked_out<T>(span: &Span, result: &Result<T, Error>) {
     }
 }
 
-/// A transaction, from its first attempt to its end.
+/// Creates the span of a transaction, from its first attempt to its end.
 pub(crate) fn transaction(server: &Server) -> Span {
     tracing::debug_span!(
         target: TARGET,
@@ -117,7 +118,7 @@ pub(crate) fn transaction_ended(span: &Span, attempt: u32, outcome: &str) {
     }
 }
 
-/// A statement of the caller's.
+/// Creates the span of a statement of the caller.
 pub(super) fn statement(server: &Server, description: Option<&Description>) -> Span {
     let summary = description.map(|known| known.summary.as_str());
     let name = summary.filter(|summary| !summary.is_empty());
@@ -140,7 +141,7 @@ pub(super) fn statement(server: &Server, description: Option<&Description>) -> S
     )
 }
 
-/// The `COMMIT` of a transaction.
+/// Creates the span of a transaction's `COMMIT`.
 pub(super) fn commit(server: &Server) -> Span {
     let span = statement(server, None);
     if !span.is_disabled() {
@@ -151,7 +152,7 @@ pub(super) fn commit(server: &Server) -> Span {
     span
 }
 
-/// A statement, or the `COMMIT`, has failed.
+/// Records that a statement, or the `COMMIT`, has failed.
 pub(super) fn statement_failed(span: &Span, error: ErrorType<'_>) {
     if !span.is_disabled() {
         failed(span, error);

@@ -1,6 +1,6 @@
 //! Splits SQL into tokens, so that a text can be summarized, and its literals left out.
 
-/// A token of SQL. White space and comments are none.
+/// A token of SQL. White space and comments are not tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Token<'a> {
     /// A keyword or a name.
@@ -99,7 +99,7 @@ impl<'a> Tokens<'a> {
     }
 }
 
-/// What begins with a dollar sign.
+/// A token that begins with a dollar sign.
 enum Dollar {
     Placeholder(usize),
     /// `$tag$..$tag$`.
@@ -131,12 +131,12 @@ fn is_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_' || !c.is_ascii() && !c.is_whitespace()
 }
 
-/// The length of a string literal. One without an end takes the rest.
+/// Returns the length of a string literal. An unclosed one extends to the end of the text.
 fn string(text: &str, has_escapes: bool) -> usize {
     quoted(text, '\'', has_escapes)
 }
 
-/// The length of what is quoted. A quote inside is doubled, or escaped by a backslash.
+/// Returns the length of a quoted text. A quote inside is doubled, or escaped by a backslash.
 fn quoted(text: &str, quote: char, has_escapes: bool) -> usize {
     let mut chars = text.char_indices().skip(1).peekable();
     while let Some((at, c)) = chars.next() {
@@ -149,7 +149,7 @@ fn quoted(text: &str, quote: char, has_escapes: bool) -> usize {
     text.len()
 }
 
-/// The length of a number, with its exponent.
+/// Returns the length of a number, with its exponent.
 fn number(text: &str) -> usize {
     let bytes = text.as_bytes();
     let is_part = |at: usize| match bytes[at] {
@@ -165,7 +165,8 @@ fn number(text: &str) -> usize {
         .unwrap_or(bytes.len())
 }
 
-/// The length of a comment, with those inside it. One without an end takes the rest.
+/// Returns the length of a comment, with those inside it. An unclosed one extends to the end of the
+/// text.
 fn block_comment(text: &str) -> usize {
     let (mut depth, mut at) = (0_usize, 0);
     loop {

@@ -16,7 +16,7 @@ impl Stages {
         }
     }
 
-    /// No stage is in progress any more.
+    /// Ends the stage in progress.
     pub(crate) fn end(&self) {
         if event::wants_stages() {
             self.replace(None);

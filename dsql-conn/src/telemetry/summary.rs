@@ -1,7 +1,7 @@
 //! Describes a statement without its values: by a summary of few words, or by its text without
 //! literals.
 //!
-//! The summary is that of the conventions: [the operations and their targets, in
+//! The summary follows the conventions: [the operations and their targets, in
 //! order](https://github.com/open-telemetry/semantic-conventions/blob/v1.44.0/docs/db/database-spans.md#generating-a-summary-of-the-query).
 
 #[cfg(test)]
@@ -158,7 +158,7 @@ impl<'a> Statement<'a> {
             self.at += 1;
             self.target(summary, false);
         }
-        // What follows are columns, unless it is a query.
+        // Columns follow, unless a query does.
         let query = (self.at..self.tokens.len()).find(|at| self.is_word(*at, &["SELECT"]));
         self.at = query.unwrap_or(self.tokens.len());
     }
@@ -230,7 +230,7 @@ const KINDS: [&str; 10] = [
     "DATABASE",
 ];
 
-/// How far the kind of a definition may be from its first word: `CREATE OR REPLACE TEMPORARY VIEW`.
+/// How many words may stand before the kind of a definition: `CREATE OR REPLACE TEMPORARY VIEW`.
 const MOST_WORDS: usize = 5;
 
 /// The conventions' limit.

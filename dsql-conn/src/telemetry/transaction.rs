@@ -33,7 +33,7 @@ impl Observed {
         }
     }
 
-    /// The span in which the transaction is to run.
+    /// Returns the span in which the transaction must run.
     pub(crate) fn span(&self) -> Span {
         self.span.clone()
     }
@@ -60,7 +60,7 @@ impl Observed {
         event::transaction_attempt(self.attempt, &self.region, outcome, cause, code);
     }
 
-    /// The outcome is unknown, unless a later attempt commits.
+    /// Records that the outcome is unknown, unless a later attempt commits.
     pub(crate) fn stays_unknown(&mut self) {
         self.is_unknown = true;
     }

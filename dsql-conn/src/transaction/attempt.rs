@@ -1,8 +1,8 @@
-//! Runs a transaction's body once and finds out what became of it.
+//! Runs a transaction's body once and determines the outcome.
 //!
 //! The driver's results are not enough: it reports a `COMMIT` that was answered with `ROLLBACK` as
-//! a success, and the body may have swallowed an error. So the server's own replies decide, as the
-//! connection's watch has seen them.
+//! a success, and the body may have swallowed an error. So the server's own replies decide, which
+//! the connection's watch has recorded.
 
 use std::time::Duration;
 
@@ -49,8 +49,8 @@ impl<'a> Attempt<'a> {
         Fut: Future<Output = Result<T, E>>,
     {
         self.watch().begin_pipelined();
-        // One poll queues it. Nobody waits for its reply: the body's first statement shares its
-        // flight, and is refused with it.
+        // One poll queues `BEGIN`. Its reply is not awaited: the body's first statement is in the
+        // same flight, and is refused if `BEGIN` is.
         let begin = match self.mode {
             Mode::ReadOnly => "BEGIN READ ONLY",
             Mode::Plain | Mode::Recorded(..) => "BEGIN",
@@ -64,7 +64,8 @@ impl<'a> Attempt<'a> {
                     unread_rows: self.watch().has_unread_rows(),
                 })
             }
-            // A body that waits for something else would notice only at its next statement.
+            // Without this, a body that waits for something else would notice the closed pool only
+            // at its next statement.
             () = self.connection.opener().cut_off().cancelled() => {
                 Err(lost(Error::PoolClosed))
             }
@@ -77,11 +78,12 @@ impl<'a> Attempt<'a> {
         let has_escaped = self.connection.is_shared();
         let is_settled = match &result {
             _ if has_escaped => false,
-            // What the body queued and did not await must not slip in behind the COMMIT.
+            // A statement that the body queued and did not await must not run after the COMMIT.
             Ok(_) => self.begun(deadline).await && self.connection.settle().await,
             Err(_) => self.connection.settle().await,
         };
-        // First of all: what the body committed must not run again, nor be called rolled back.
+        // Check this first: what the body itself committed must not run again or be reported as
+        // rolled back.
         if self.watch().has_ended() && is_settled {
             self.roll_back().await;
             return Err(Error::TransactionEnded.into());
@@ -112,7 +114,8 @@ impl<'a> Attempt<'a> {
 
     /// Ends an attempt whose body was interrupted.
     async fn stopped<T, E: From<Error>>(self, failed: Failed<T, E>) -> Failed<T, E> {
-        // The body may have queued a COMMIT of its own last. There is no time to wait for replies.
+        // The body's last statement may be a COMMIT of its own. There is no time to wait for
+        // replies.
         let is_settled =
             !self.connection.is_shared() && self.connection.settle_within(Duration::ZERO).await;
         if !is_settled {
@@ -125,13 +128,13 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Whether the body has ended its transaction, or may have.
+    /// Returns whether the body has ended its transaction, or may have.
     fn may_be_over(&self) -> bool {
         self.watch().has_ended() || self.watch().may_have_committed()
     }
 
-    /// Waits for the reply to `BEGIN` after a body without statements, as long as a statement might
-    /// take. Returns whether it may have come.
+    /// Waits for the reply to `BEGIN` after a body without statements. Returns whether no reply to
+    /// it is pending any more; `false` after the deadline.
     async fn begun(&self, deadline: Instant) -> bool {
         let begun = async {
             self.watch().fence().await;
@@ -200,7 +203,8 @@ impl<'a> Attempt<'a> {
         })
     }
 
-    /// The server answered `COMMIT` with `ROLLBACK`, after a failed insert into the outcome table.
+    /// Returns the failure after the server answered `COMMIT` with `ROLLBACK`, as it does when the
+    /// insert into the outcome table failed.
     async fn rolled_back<T, E: From<Error>>(self) -> Failed<T, E> {
         if let Some(conflict) = self.watch().conflict() {
             return self.conflicted(conflict).await;
@@ -212,7 +216,8 @@ impl<'a> Attempt<'a> {
         self.failed(error.into()).await
     }
 
-    /// The outcome of `COMMIT` is unknown.
+    /// Returns the failure of an attempt whose `COMMIT` was sent and has no known outcome. A
+    /// read-only transaction changed nothing in any case.
     fn unknown<T, E: From<Error>>(
         &self,
         value: T,
@@ -232,7 +237,7 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Rolls back. Transient if the server's first error says so.
+    /// Rolls back. The failure is transient if the server's first error is.
     async fn failed<T, E>(mut self, error: E) -> Failed<T, E> {
         let failure = self.watch().failure();
         let cause = failure.as_ref().and_then(Cause::in_transaction);
@@ -247,14 +252,14 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// The connection is closed and the body has returned.
+    /// Returns the failure of an attempt whose connection is closed, after the body has returned.
     fn closed<T, E: From<Error>>(self, result: Result<(), E>) -> Failed<T, E> {
         let watch = self.watch();
         if !self.is_lost() {
             return Error::TransactionEnded.into();
         }
-        // This side closed it: after a COPY that failed, or a statement that timed out. A pool that
-        // closes does so, too, and its next checkout reports that.
+        // This side closed the connection: after a failed COPY, or a statement that timed out. A
+        // closing pool does so, too, but then the next checkout reports it.
         let pool_closed = self.connection.opener().cut_off().is_cancelled();
         let closed_here = watch.is_out_of_step() || watch.was_aborted() && !pool_closed;
         match result {
@@ -273,14 +278,15 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Whether the connection is closed and nothing was sent that may have committed.
+    /// Returns whether the connection is closed and nothing was sent that may have committed.
     fn is_lost(&self) -> bool {
         self.connection.is_closed() && !self.watch().may_have_committed()
     }
 
     /// Rolls back what is still open, and returns whether the connection may serve another attempt.
     ///
-    /// The error of a rollback adds nothing: the connection is lost then, and the transaction too.
+    /// The error of a rollback is ignored: it means that the connection is lost, and the
+    /// transaction ends with it.
     async fn roll_back(&mut self) -> bool {
         if self.connection.settle().await && self.watch().status() != Status::Idle {
             drop(self.client().batch_execute("ROLLBACK").now_or_never());
@@ -296,7 +302,8 @@ impl<'a> Attempt<'a> {
         self.connection.watch()
     }
 
-    /// The driver's client: `BEGIN`, `COMMIT` and `ROLLBACK` have deadlines of their own.
+    /// Returns the driver's client, which has no statement timeout: `BEGIN`, `COMMIT` and
+    /// `ROLLBACK` have deadlines of their own.
     fn client(&self) -> &Client {
         self.connection
     }
@@ -310,20 +317,20 @@ impl Drop for Attempt<'_> {
             return;
         }
         match self.connection.is_shared() {
-            // The owner of the handle would continue outside of the transaction.
+            // Statements of the other handle would run outside of the transaction.
             true => self.connection.abort(),
             false => drop(self.client().batch_execute("ROLLBACK").now_or_never()),
         }
     }
 }
 
-/// When to stop waiting for a reply to `COMMIT` that can be settled: the rest of the time is for
-/// that, and for another attempt.
+/// Returns when to stop waiting for the reply to a `COMMIT` that can be settled. The rest of the
+/// time is for settling it, and for another attempt.
 fn reply_by(deadline: Instant) -> Instant {
     let now = Instant::now();
     let left = deadline.saturating_duration_since(now);
     now + (left / 2).min(COMMIT_TIMEOUT)
 }
 
-/// A `COMMIT` takes milliseconds, or some hundred between Regions.
+/// A `COMMIT` takes some milliseconds, or some hundred milliseconds between Regions.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);

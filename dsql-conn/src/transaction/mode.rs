@@ -5,20 +5,20 @@ use std::time::SystemTime;
 use crate::outcomes::{OutcomeId, Outcomes};
 use crate::retry::RetryPolicy;
 
-/// What an attempt does for the case that the reply to its `COMMIT` is lost.
+/// How an attempt prepares for losing the reply to its `COMMIT`.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Mode {
-    /// Nothing: the outcome is unknown then.
+    /// No preparation: the outcome is then unknown.
     Plain,
-    /// It cannot write, so that it may run again.
+    /// The transaction cannot write, so it may run again.
     ReadOnly,
-    /// It inserts a row with this ID.
+    /// The transaction inserts a row with this ID into the outcome table.
     Recorded(Outcomes, OutcomeId),
 }
 
 impl Mode {
-    /// Chooses for the next attempt, each of which has an ID of its own. Reads the clock only for
-    /// an ID.
+    /// Chooses the mode of the next attempt. Each attempt has an ID of its own. Reads the clock
+    /// only for an ID.
     pub(super) fn of(policy: RetryPolicy, now: impl FnOnce() -> SystemTime) -> Self {
         match policy.outcomes {
             _ if policy.read_only => Self::ReadOnly,
@@ -27,7 +27,7 @@ impl Mode {
         }
     }
 
-    /// The ID that settles the attempt.
+    /// Returns the ID that settles the attempt.
     pub(super) fn id(self) -> Option<OutcomeId> {
         match self {
             Self::Recorded(_, id) => Some(id),

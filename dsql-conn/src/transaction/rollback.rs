@@ -5,9 +5,10 @@ use std::fmt;
 
 use crate::error::Error;
 
-/// Why a body does not commit: a database error, or something of its own.
+/// Why a body does not commit: a database error, or a reason of its own.
 ///
-/// `?` converts this crate's errors and the driver's. [`Rollback::with`] rolls back with anything.
+/// `?` converts this crate's errors and the driver's. [`Rollback::with`] rolls back with a value of
+/// any type.
 ///
 /// ```no_run
 /// # async fn example(pool: dsql_conn::Pool, game: i64) -> Result<(), dsql_conn::Error> {

@@ -38,13 +38,13 @@ pub(super) trait Source: Sync {
     /// Returns another connection, to settle a lost commit.
     fn other(&self, within: Duration) -> impl Future<Output = Result<Self::Other, Error>> + Send;
 
-    /// An attempt did not commit.
+    /// Counts an attempt that did not commit.
     fn met(&self, cause: Cause);
 
-    /// The reply to a `COMMIT` was lost, and was settled, or not.
+    /// Counts a `COMMIT` whose reply was lost, and how it was settled, if it was.
     fn commit_lost(&self, id: Option<OutcomeId>, settled: Option<Outcome>);
 
-    /// The attributes of the home Region's server.
+    /// Returns the attributes of the home Region's server.
     fn server(&self) -> &Server;
 
     fn is_closed(&self) -> bool;
@@ -87,8 +87,8 @@ where
     // An unknown outcome stays unknown, whatever later attempts do.
     let mut unknown = None;
     let error = loop {
-        // The same connection while it is good: it knows the schema change behind a conflict by
-        // now, and another one would meet it anew.
+        // Keep the connection while it is usable. After a schema conflict its session knows the
+        // change; another session would meet the conflict again.
         let mut connection = match kept.take() {
             Some(connection) => connection,
             None => match (source.connection(attempts.left()).await, last.take()) {
@@ -110,7 +110,7 @@ where
                 value,
                 source: lost,
             }) => {
-                // Its slot may be the only one.
+                // Settling needs a connection, and this one may take the pool's only slot.
                 drop(connection);
                 let id = mode.id();
                 let unknown = Error::CommitUnknown { source: lost, id };
@@ -125,7 +125,8 @@ where
                         let error = Error::RolledBack(RollbackCause::CommitLost);
                         (Cause::CommitLost, error.into(), None)
                     }
-                    // It can be settled later, and must not run again before that.
+                    // The caller can settle the transaction later. Until then it must not run
+                    // again.
                     None if id.is_some() => break unknown.into(),
                     None => (Cause::Unknown, unknown.into(), None),
                 }
@@ -170,14 +171,14 @@ where
             _ => last = Some(error),
         }
         if source.is_closed() {
-            // The next checkout reports it.
+            // Drop the connection, so that the next checkout reports the closed pool.
             kept = None;
         }
     };
     Err(unknown.unwrap_or(error))
 }
 
-/// Settles a lost commit by the outcome table, on connection after connection until the deadline.
+/// Settles a lost commit by the outcome table, on one connection after another until the deadline.
 /// Returns `None` if that failed, or if there is no table.
 async fn settle<S: Source>(source: &S, mode: Mode, deadline: Instant) -> Option<Outcome> {
     let Mode::Recorded(table, id) = mode else {
@@ -204,7 +205,7 @@ async fn settle<S: Source>(source: &S, mode: Mode, deadline: Instant) -> Option<
     settled.await.ok().flatten()
 }
 
-/// Whether another connection may settle what this one could not.
+/// Returns whether another connection may settle what this one could not.
 fn is_transient(error: &Error) -> bool {
     match error {
         Error::PoolClosed | Error::OutcomeTable(..) | Error::OutcomeExpired(_) => false,
@@ -253,7 +254,7 @@ impl Source for &Pool {
     }
 }
 
-/// One connection of the caller. Lost commits are settled on a new one.
+/// A single connection of the caller. Lost commits are settled on a new one.
 pub(super) struct Single<'a> {
     connection: Option<&'a mut Connection>,
     opener: Arc<Opener>,

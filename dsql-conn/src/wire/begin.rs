@@ -1,12 +1,13 @@
 //! Pipelines `BEGIN` with the statement behind it, so that none runs if `BEGIN` is refused.
 //!
-//! Sending `BEGIN` without waiting for its reply saves a round trip. But the service may refuse it,
-//! for a changed schema like any other statement, and would then run the next statement outside of
-//! a transaction: applied at once, and again at the next attempt. So the `Sync` between the two is
-//! left out: if `BEGIN` fails, the server skips the statement. The driver gets the reply that the
-//! `Sync` would have brought. pgjdbc begins its transactions the same way. Later messages wait for
-//! the reply to `BEGIN`. After a refusal they are answered here, as the server does in a failed
-//! transaction: with the refusal, until `ROLLBACK` or `COMMIT`.
+//! Sending `BEGIN` without waiting for its reply saves a round trip. But the service may refuse
+//! `BEGIN`, as it may refuse any statement after a schema change. It would then run the next
+//! statement outside of a transaction, and the statement would be applied at once, and again by the
+//! next attempt. So this module leaves out the `Sync` between the two: if `BEGIN` fails, the server
+//! skips the statement. The driver gets the reply that the `Sync` would have caused. pgjdbc begins
+//! its transactions the same way. Later messages wait for the reply to `BEGIN`. If `BEGIN` is
+//! refused, this module answers them with the refusal until `ROLLBACK` or `COMMIT`, as the server
+//! does in a failed transaction.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -27,7 +28,7 @@ pub(super) struct PipelinedBegin {
     is_joined: bool,
     /// The start of a message whose rest has not arrived.
     partial: Vec<u8>,
-    /// What the driver reads before anything else.
+    /// Bytes that the driver reads before anything else.
     unread: Vec<u8>,
 }
 
@@ -95,7 +96,7 @@ impl PipelinedBegin {
             taken += step.length;
         }
         if taken == 0 {
-            // The driver reads first in each turn, and then writes again.
+            // In each run the driver reads first, and then writes again.
             return Poll::Pending;
         }
         if !self.unread.is_empty() {
@@ -107,7 +108,7 @@ impl PipelinedBegin {
         }
     }
 
-    /// Decides about the driver's next message. `None` if there is none, or if it must wait.
+    /// Decides about the driver's next message. `None` if there is no message, or if it must wait.
     fn step(&mut self, buf: &[u8]) -> io::Result<Option<Step>> {
         if buf.is_empty() {
             return Ok(None);
@@ -195,7 +196,7 @@ impl PipelinedBegin {
         }
     }
 
-    /// Whether the reply to `BEGIN` is pending, or its refusal is not complete.
+    /// Returns whether the reply to `BEGIN` is pending, or its refusal is not complete.
     fn is_listening(&self) -> bool {
         match (self.writing, &self.reply) {
             (Writing::Anything | Writing::Begin, _) | (_, Reply::Begun) => false,

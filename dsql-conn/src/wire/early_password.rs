@@ -1,8 +1,8 @@
 //! Sends the password with the startup packet, before the server asks for it.
 //!
-//! That saves a round trip of every login. When the server asks, the driver writes the same bytes,
-//! which are dropped here. If the server asks for something else, or for nothing, another
-//! connection logs in in the usual order.
+//! That saves a round trip of every login. When the server asks, the driver writes the same bytes
+//! again, and this module drops them. If the server asks for something else, or for nothing, the
+//! connection fails and another one logs in, in the usual order.
 
 use std::mem;
 

@@ -1,8 +1,8 @@
-//! Detects when the driver holds nothing back.
+//! Detects when the driver has no queued statement and no unread bytes.
 //!
 //! The wire sees the bytes that pass, not the driver's queue. A statement whose future was polled
-//! once and dropped sits in that queue, and unread rows stop the driver from reading. Only a run of
-//! the connection task that began after the request proves otherwise.
+//! once and dropped stays in that queue, and unread rows stop the driver from reading. Only a run
+//! of the connection task that began after the request proves that neither is the case.
 
 /// The runs of the connection task.
 #[derive(Debug, Default)]
@@ -40,8 +40,8 @@ impl Fence {
         self.requested
     }
 
-    /// The driver empties its queue first and flushes last, and a statement may be queued in
-    /// between: a run answers only requests from before it began.
+    /// Notes that a run begins. The driver empties its queue first and flushes last, and a
+    /// statement may be queued in between. So a run answers only requests from before it began.
     pub(super) fn turn_begins(&mut self) {
         self.seen = self.requested;
         self.flushed = false;
@@ -62,18 +62,18 @@ impl Fence {
         self.completed >= request
     }
 
-    /// Whether the driver had written its whole queue, and read everything that had arrived, at the
-    /// end of its last run.
+    /// Returns whether the driver had written its whole queue, and read everything that had
+    /// arrived, at the end of its last run.
     pub(super) fn is_clear(&self) -> bool {
         self.outcome == Outcome::Clear
     }
 
-    /// Whether the driver could not write its whole queue in its last run.
+    /// Returns whether the driver could not write its whole queue in its last run.
     pub(super) fn is_writing(&self) -> bool {
         self.outcome == Outcome::Writing
     }
 
-    /// Whether the driver stopped reading in its last run because rows are unread.
+    /// Returns whether the driver stopped reading in its last run because rows are unread.
     pub(super) fn is_held_up(&self) -> bool {
         self.outcome == Outcome::HeldUp
     }
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_turn_answers_only_requests_from_before_it_began() {
+    fn a_run_answers_only_requests_from_before_it_began() {
         let mut fence = Fence::default();
         fence.turn_begins();
         let request = fence.request();
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_is_clear_only_if_it_flushed_and_read_everything() {
+    fn a_run_is_clear_only_if_it_flushed_and_read_everything() {
         for (flushed, drained) in [(false, false), (true, false), (false, true), (true, true)] {
             let mut fence = Fence::default();
             fence.turn_begins();

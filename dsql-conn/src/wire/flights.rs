@@ -97,13 +97,13 @@ impl Flights {
         }
     }
 
-    /// The number of pending replies, without those to `Close`.
+    /// Returns the number of pending replies, without those to `Close`.
     pub(super) fn due(&self) -> usize {
         let is_work = |flight: &&Flight| **flight != Flight::Housekeeping;
         self.pending.iter().filter(is_work).count()
     }
 
-    /// Whether no reply is pending and no request is incomplete.
+    /// Returns whether no reply is pending and no request is incomplete.
     pub(super) fn is_settled(&self) -> bool {
         self.incomplete != Incomplete::Work && !self.copying_in && self.due() == 0
     }
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_statement_is_due_from_its_first_message_to_its_reply() {
+    fn a_statement_is_pending_from_first_message_to_reply() {
         let mut flights = Flights::default();
         sent(&mut flights, b"PD");
         assert!(!flights.is_settled(), "without its Sync");

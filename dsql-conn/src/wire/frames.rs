@@ -83,7 +83,7 @@ impl Frames {
         }
     }
 
-    /// How many of these bytes belong to a message that began before them.
+    /// Returns how many of these bytes belong to a message that began before them.
     pub(super) fn rest_in(&self, bytes: &[u8]) -> usize {
         let header = self.header_length();
         if self.seen == 0 {
@@ -117,8 +117,8 @@ impl Frames {
         }
     }
 
-    /// The length of the body. A length below four is invalid: the driver refuses it, and here it
-    /// counts as an empty body.
+    /// Returns the length of the body. A length below four is invalid: the driver refuses it, and
+    /// here it counts as an empty body.
     fn body_length(&self) -> usize {
         let from = self.header_length() - LENGTH;
         let mut length = [0; LENGTH];
@@ -127,7 +127,7 @@ impl Frames {
     }
 }
 
-/// How much of a body is kept.
+/// Returns how much of a body is kept.
 fn most_kept(tag: u8) -> usize {
     match tag {
         b'Q' => KEPT_OF_QUERIES,
@@ -141,7 +141,7 @@ pub(super) fn split(bytes: &[u8]) -> io::Result<Option<(u8, &[u8])>> {
         return Ok(None);
     };
     let length = u32::from_be_bytes([a, b, c, d]) as usize;
-    // It counts itself.
+    // The length counts itself.
     let length = length
         .checked_sub(LENGTH)
         .ok_or(io::ErrorKind::InvalidData)?;

@@ -27,7 +27,7 @@ pub(super) struct SessionState {
     pub(super) transaction: Seen,
 }
 
-/// What was seen since a transaction, or its `COMMIT`, began.
+/// What the messages showed since a transaction, or its `COMMIT`, began.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     /// The tag of the last command that completed.
@@ -36,7 +36,7 @@ pub(super) struct Seen {
     pub(super) conflict: Option<ServerError>,
     /// The first error.
     pub(super) failure: Option<ServerError>,
-    /// A transaction has ended, by whatever statement.
+    /// A transaction has ended, by any statement.
     pub(super) has_ended: bool,
     /// Something was sent that may commit a transaction.
     pub(super) may_have_committed: bool,
@@ -66,7 +66,7 @@ impl SessionState {
             b'P' => {
                 let name = body.iter().position(|&byte| byte == 0);
                 let commits = name.is_none_or(|end| may_commit(&body[end + 1..]));
-                // The server replaces the statement without a name at the next Parse.
+                // The next Parse replaces the statement without a name.
                 self.commit_is_prepared |= commits && name != Some(0);
                 self.transaction.may_have_committed |= commits;
             }
@@ -86,7 +86,7 @@ impl SessionState {
                 let begun = self.flights.copy_in_begins();
                 self.check(begun);
             }
-            // COPY in both directions, which this driver does not speak.
+            // COPY in both directions, which this driver does not support.
             b'W' => self.check(Err(OutOfStep)),
             _ => {}
         }
@@ -109,7 +109,8 @@ impl SessionState {
     fn completed(&mut self, body: &[u8]) {
         let end = body.iter().position(|&byte| byte == 0);
         let tag = &body[..end.unwrap_or(body.len())];
-        // The same flight may begin the next transaction, so that its status does not tell.
+        // The same flight may begin the next transaction, so its status does not show the end of
+        // this one.
         self.transaction.has_ended |= matches!(tag, b"COMMIT" | b"ROLLBACK");
         let last = self.transaction.tag.get_or_insert_default();
         last.clear();
@@ -133,7 +134,7 @@ impl SessionState {
         seen.failure.get_or_insert(error);
     }
 
-    /// A transaction begins, whose `BEGIN` is pipelined.
+    /// Starts to observe a transaction whose `BEGIN` is pipelined.
     pub(super) fn begin_pipelined(&mut self) {
         self.forget();
         self.pipelines_begin = true;
@@ -167,7 +168,7 @@ impl SessionState {
         self.status
     }
 
-    /// Whether only the reply to `BEGIN` is pending, and no statement waits behind it.
+    /// Returns whether only the reply to `BEGIN` is pending, and no statement waits behind it.
     pub(super) fn awaits_begin_alone(&self) -> bool {
         self.begin_is_pending && self.flights.due() == 1 && !self.fence.is_writing()
     }
@@ -176,19 +177,19 @@ impl SessionState {
         self.begin_is_pending || self.status != Status::Idle
     }
 
-    /// Whether every statement was answered, and the driver holds back none.
+    /// Returns whether every statement was answered, and the driver holds back none.
     pub(super) fn is_settled(&self) -> bool {
         self.flights.is_settled() && self.fence.is_clear()
     }
 
-    /// Whether no reply is pending. The driver may hold back more requests.
+    /// Returns whether no reply is pending. The driver may hold back more requests.
     #[cfg(test)]
     pub(super) fn is_answered(&self) -> bool {
         self.flights.is_settled()
     }
 
-    /// Whether rows of a query wait for their reader: the driver does not read on, and replies
-    /// behind them cannot arrive.
+    /// Returns whether rows of a query wait for their reader: the driver does not read on, and
+    /// replies behind them cannot arrive.
     pub(super) fn has_unread_rows(&self) -> bool {
         !self.closed && self.fence.is_held_up()
     }
@@ -199,7 +200,7 @@ mod tests {
     use super::super::frames::STARTUP;
     use super::*;
 
-    /// A session after its login.
+    /// Returns a session after its login.
     fn ready() -> SessionState {
         let mut state = SessionState::default();
         state.sent(STARTUP, b"");

@@ -1,11 +1,13 @@
 //! Finds the SQL that ends a transaction.
 
-/// Whether a batch of statements may commit a transaction. `is_whole` is false if it was cut short.
+/// Returns whether a batch of statements may commit a transaction. `is_whole` is false if it was
+/// cut short.
 pub(super) fn batch_may_commit(batch: &[u8], is_whole: bool) -> bool {
     !is_whole || batch.split(|&byte| byte == b';').any(may_commit)
 }
 
-/// Whether a statement may commit a transaction, by its first word. In doubt it may.
+/// Returns whether a statement may commit a transaction, by its first word. Returns `true` in
+/// doubt.
 pub(super) fn may_commit(statement: &[u8]) -> bool {
     let statement = without_leading_comments(statement);
     let length = statement
@@ -13,7 +15,7 @@ pub(super) fn may_commit(statement: &[u8]) -> bool {
         .take_while(|byte| byte.is_ascii_alphabetic())
         .count();
     match &statement[..length] {
-        // Empty, or something that this does not parse.
+        // The statement is empty, or begins with something that this function does not parse.
         [] => !matches!(statement, [] | [0, ..]),
         word => COMMITTING
             .iter()
@@ -21,7 +23,7 @@ pub(super) fn may_commit(statement: &[u8]) -> bool {
     }
 }
 
-/// Whether a simple query does nothing but end the transaction.
+/// Returns whether a simple query does nothing but end the transaction.
 pub(super) fn ends_transaction(query: &[u8]) -> bool {
     let query = query.strip_suffix(&[0]).unwrap_or(query).trim_ascii();
     let query = query.strip_suffix(b";").unwrap_or(query).trim_ascii();
@@ -29,8 +31,8 @@ pub(super) fn ends_transaction(query: &[u8]) -> bool {
     words.iter().any(|word| query.eq_ignore_ascii_case(word))
 }
 
-/// Skips white space and comments: tools write trace IDs there. A comment without an end, or with
-/// another one inside, stays.
+/// Skips white space and comments, where tools write trace IDs. Keeps a comment that is not closed,
+/// or has another one inside.
 fn without_leading_comments(statement: &[u8]) -> &[u8] {
     let mut rest = statement.trim_ascii_start();
     loop {
@@ -51,7 +53,7 @@ fn without_leading_comments(statement: &[u8]) -> &[u8] {
 }
 
 /// First words of statements that commit a transaction. `CALL` runs a procedure, which may commit.
-/// A `ROLLBACK` in a batch makes the statements behind it commit by themselves.
+/// After a `ROLLBACK` in a batch, the statements behind it commit without a `COMMIT`.
 const COMMITTING: [&[u8]; 6] = [
     b"COMMIT",
     b"END",

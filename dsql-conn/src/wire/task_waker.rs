@@ -16,7 +16,7 @@ pub(super) struct TaskWaker {
 }
 
 impl TaskWaker {
-    /// A run of the task begins. `task` schedules the next one.
+    /// Notes that a run of the task begins. `task` schedules the next one.
     ///
     /// Call this after the fence has noted that the run begins. A reader that finds the flag unset
     /// then also sees that run, and whether it has ended.
@@ -25,7 +25,7 @@ impl TaskWaker {
         self.is_woken.store(false, Ordering::Release);
     }
 
-    /// Whether the task has something to do that the last run has not seen.
+    /// Returns whether the task has something to do that the last run has not seen.
     pub(super) fn is_woken(&self) -> bool {
         self.is_woken.load(Ordering::Acquire)
     }

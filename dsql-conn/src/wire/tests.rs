@@ -23,8 +23,8 @@ struct Ended {
 /// Opens a session with a server that sends `said` at once and `answered` after the first
 /// statement, and waits for its end.
 ///
-/// The clock is paused, so it only advances when nothing else can happen: a wait without end fails
-/// at once.
+/// The clock is paused and only advances when nothing else can happen, so an endless wait fails at
+/// once.
 fn session(said: &[u8], answered: &[u8]) -> Ended {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -68,7 +68,7 @@ fn session(said: &[u8], answered: &[u8]) -> Ended {
 }
 
 async fn serve(mut stream: DuplexStream, said: Vec<u8>, answered: Vec<u8>) {
-    // The client may close at any of these bytes.
+    // The client may close the stream at any of these bytes.
     let _either_way = stream.write_all(&said).await;
     let mut heard = Vec::new();
     let asked = async {
@@ -78,7 +78,7 @@ async fn serve(mut stream: DuplexStream, said: Vec<u8>, answered: Vec<u8>) {
         }
         io::Result::Ok(())
     };
-    // Nothing is asked during a login.
+    // A client whose login fails sends no statement.
     let _asked_or_not = timeout(Duration::from_secs(1), asked).await;
     let _either_way = stream.write_all(&answered).await;
     let _either_way = stream.shutdown().await;
@@ -127,7 +127,7 @@ proptest! {
 
     /// The driver and the watch read the same messages independently.
     #[test]
-    fn an_answer_is_to_the_watch_what_it_is_to_the_driver(
+    fn the_watch_and_the_driver_read_replies_alike(
         code in prop_oneof![Just("40001".to_owned()), "[0-9A-Z]{5}"],
         text in "[^\0]{0,60}",
         hint in prop::option::of("[^\0]{0,20}"),
@@ -178,13 +178,13 @@ proptest! {
 }
 
 #[test]
-fn what_is_kept_is_read_with_any_mistake() {
+fn corpus_inputs_are_read_with_any_mistake() {
     walk("wire", |said| read(said, &[]));
 }
 
 /// Twice the part of a message that is kept.
 #[test]
-fn a_long_error_is_cut_short_and_a_conflict_all_the_same() {
+fn a_conflict_is_found_in_an_error_that_is_cut_short() {
     let text = "\u{e9}".repeat(1024);
     let answered = [error("ERROR", "40001", &text, None), message(b'Z', b"E")].concat();
     let Ended { answer, watch } = session(&greeting(), &answered);
@@ -198,7 +198,7 @@ fn a_long_error_is_cut_short_and_a_conflict_all_the_same() {
 
 /// A reply in pieces, with runs of the driver in between, has the same effect as a whole one.
 #[tokio::test(start_paused = true)]
-async fn an_answer_may_come_byte_by_byte() {
+async fn a_reply_may_arrive_byte_by_byte() {
     let said = [
         greeting(),
         error(

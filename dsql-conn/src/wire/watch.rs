@@ -21,8 +21,8 @@ pub(crate) struct Watch {
 pub(super) struct Shared {
     state: Mutex<SessionState>,
     task: Arc<TaskWaker>,
-    /// Wakes the caller that waits for a change of state. It has a single place: a waiter either
-    /// has the connection to itself, or has a deadline.
+    /// Wakes the caller that waits for a change of state. It keeps one waker only: each waiter
+    /// either has the connection to itself, or has a deadline.
     pub(super) changed: AtomicWaker,
     pub(super) first_write: OnceLock<Instant>,
     pub(super) first_reply: OnceLock<Instant>,
@@ -57,16 +57,16 @@ impl Watch {
             .await;
     }
 
-    /// Whether [`settled`](Self::settled) would return at once.
+    /// Returns whether [`settled`](Self::settled) would return at once.
     pub(crate) fn is_settled(&self) -> bool {
         let state = self.shared.lock();
         state.is_closed() || state.is_settled()
     }
 
-    /// Whether the session is settled, and nothing has woken the connection task since its last
-    /// run. What has arrived meanwhile wakes it only when the runtime looks.
+    /// Returns whether the session is settled, and nothing has woken the connection task since its
+    /// last run. Bytes that arrive meanwhile wake the task only when the runtime polls the socket.
     pub(crate) fn is_at_rest(&self) -> bool {
-        // In this order: the fence knows of a run before the run unsets the flag.
+        // The order matters: the fence knows of a run before the run unsets the flag.
         !self.shared.task.is_woken() && self.is_settled()
     }
 
@@ -76,32 +76,33 @@ impl Watch {
             .await;
     }
 
-    /// The transaction status after the last reply.
+    /// Returns the transaction status after the last reply.
     pub(crate) fn status(&self) -> Status {
         self.shared.lock().status()
     }
 
-    /// Whether the next statement would be part of a transaction.
+    /// Returns whether the next statement would be part of a transaction.
     pub(crate) fn is_in_transaction(&self) -> bool {
         self.shared.lock().is_in_transaction()
     }
 
-    /// Whether the server did not want the password that was sent with the startup packet.
+    /// Returns whether the server did not ask for the password that the startup packet brought.
     pub(crate) fn password_was_unwanted(&self) -> bool {
         self.shared.lock().password_was_unwanted
     }
 
-    /// Whether the session has ended, or can no longer be followed.
+    /// Returns whether the session has ended, or can no longer be followed.
     pub(crate) fn is_closed(&self) -> bool {
         self.shared.lock().is_closed()
     }
 
-    /// Whether replies can no longer be matched with requests, as after a `COPY` that failed.
+    /// Returns whether replies can no longer be matched with requests, as after a `COPY` that
+    /// failed.
     pub(crate) fn is_out_of_step(&self) -> bool {
         self.shared.lock().out_of_step
     }
 
-    /// Whether rows of a query wait for their reader, so that later replies cannot arrive.
+    /// Returns whether rows of a query wait for their reader, so that later replies cannot arrive.
     pub(crate) fn has_unread_rows(&self) -> bool {
         self.shared.lock().has_unread_rows()
     }
@@ -116,56 +117,57 @@ impl Watch {
         self.shared.lock().forget();
     }
 
-    /// The first conflict of the transaction, or of its `COMMIT`.
+    /// Returns the first conflict of the transaction, or of its `COMMIT`.
     pub(crate) fn conflict(&self) -> Option<ServerError> {
         self.shared.lock().transaction.conflict.clone()
     }
 
-    /// The first error of the transaction, or of its `COMMIT`.
+    /// Returns the first error of the transaction, or of its `COMMIT`.
     pub(crate) fn failure(&self) -> Option<ServerError> {
         self.shared.lock().transaction.failure.clone()
     }
 
-    /// Whether the transaction has ended.
+    /// Returns whether the transaction has ended.
     pub(crate) fn has_ended(&self) -> bool {
         self.shared.lock().transaction.has_ended
     }
 
-    /// Whether anything was sent that may have committed the transaction.
+    /// Returns whether anything was sent that may have committed the transaction.
     pub(crate) fn may_have_committed(&self) -> bool {
         self.shared.lock().transaction.may_have_committed
     }
 
-    /// Whether the last command completed with this tag.
+    /// Returns whether the last command completed with this tag.
     pub(crate) fn completed_with(&self, tag: &str) -> bool {
         self.shared.lock().transaction.tag.as_deref() == Some(tag.as_bytes())
     }
 
-    /// The time from the startup packet to the server's first reply: one round trip, without the
-    /// check of the token.
+    /// Returns the time from the startup packet to the server's first reply: one round trip,
+    /// without the check of the token.
     pub(crate) fn round_trip(&self) -> Option<Duration> {
         let sent = self.shared.first_write.get()?;
         Some(self.shared.first_reply.get()?.duration_since(*sent))
     }
 
-    /// The waker to poll the driver with.
+    /// Returns the waker to poll the driver with.
     pub(crate) fn driver_waker(&self) -> Waker {
         Arc::clone(&self.shared.task).into()
     }
 
-    /// The owner drops the connection: the task ends soon.
+    /// Notes that the owner drops the connection, so that the task ends.
     pub(crate) fn leave(&self) {
         self.shared.lock().leaving = true;
         self.shared.task.wake();
     }
 
-    /// A run of the connection task begins. `waker` schedules the next one.
+    /// Notes that a run of the connection task begins. `waker` schedules the next one.
     pub(crate) fn turn_begins(&self, waker: &Waker) {
         self.shared.lock().fence.turn_begins();
         self.shared.task.run_begins(waker);
     }
 
-    /// A run of the connection task ends. Returns whether the owner has dropped the connection.
+    /// Notes that a run of the connection task ends. Returns whether the owner has dropped the
+    /// connection.
     pub(crate) fn turn_ends(&self) -> bool {
         let mut state = self.shared.lock();
         state.fence.turn_ends();
@@ -175,18 +177,18 @@ impl Watch {
         leaving
     }
 
-    /// This side aborts the connection task.
+    /// Notes that this side aborts the connection task.
     pub(crate) fn abort(&self) {
         self.shared.lock().aborted = true;
         self.close();
     }
 
-    /// Whether this side has aborted the connection task.
+    /// Returns whether this side has aborted the connection task.
     pub(crate) fn was_aborted(&self) -> bool {
         self.shared.lock().aborted
     }
 
-    /// Nothing will be read or written any more.
+    /// Notes that nothing will be read or written any more.
     pub(crate) fn close(&self) {
         self.shared.lock().close();
         self.shared.changed.wake();
@@ -198,7 +200,7 @@ impl Watch {
                 return Poll::Ready(());
             }
             self.shared.changed.register(cx.waker());
-            // Again, or a wake-up between the two may be lost.
+            // Check again after registering, or a wake-up between the two may be lost.
             match condition(&self.shared.lock()) {
                 true => Poll::Ready(()),
                 false => Poll::Pending,

@@ -147,7 +147,7 @@ async fn attempts_of_every_opening_of_a_checkout_are_counted() {
         .root_certificates([cluster.ca_der().clone()])
         .unwrap()
         .credentials(credentials(cluster.admin()));
-    // The first connection has time; the next openings end after an attempt or two.
+    // The first connection has enough time; the next openings end after an attempt or two.
     let pool = builder(config.connect_timeout(Duration::from_secs(1)))
         .max_size(2)
         .checkout_timeout(Duration::from_secs(8))

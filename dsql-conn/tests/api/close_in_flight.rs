@@ -44,7 +44,7 @@ async fn query_is_aborted_at_the_timeout_and_may_have_applied() {
     assert!(error.is_connection_lost(), "{error}");
     assert!(error.may_have_applied());
     assert!(connection.is_closed());
-    // The server runs it without its client.
+    // The server continues to run the statement without its client.
     hold.release().await;
     while notes(&cluster).await == 0 {}
     until(&cluster, |counts| counts.open == 0).await;
@@ -180,7 +180,7 @@ async fn transaction_between_two_attempts_ends_at_once() {
         });
         let mut transaction = pin!(transaction);
         let answered = until(&cluster, |counts| {
-            // It has rolled back, and no reply is pending.
+            // The transaction has rolled back, and no reply is pending.
             let connections = cluster.connections();
             let last = connections.last().map(|connection| &connection.flights);
             cluster.struck(fault) == 1

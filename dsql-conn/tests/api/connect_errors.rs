@@ -40,7 +40,7 @@ async fn check_refusal(refused: Refusal, reason: Reason) {
     let accepted = cluster.counts().accepted;
     match reason.is_transient() {
         true => assert!(accepted > 1, "{message}"),
-        // What may be the credentials' fault is tried once more, with fresh ones.
+        // If the credentials may be the cause, the attempt is repeated once with fresh ones.
         false => assert!(accepted <= 2, "{message}"),
     }
 }

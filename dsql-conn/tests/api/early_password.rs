@@ -84,7 +84,7 @@ struct Front {
     database: String,
     authority: CertificateDer<'static>,
     accepted: Arc<AtomicU32>,
-    /// The bytes that came behind the startup packet in the first read of each connection.
+    /// The bytes behind the startup packet in the first read of each connection.
     early: Arc<Mutex<Vec<Option<String>>>>,
 }
 

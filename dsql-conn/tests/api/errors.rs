@@ -8,7 +8,7 @@ use dsql_local::{Effect, Fault, LocalCluster, Refusal, Stage};
 use crate::checkout_errors::closed_port;
 use crate::support::{builder, cluster_with_pool, config};
 
-/// One error of each kind, caused the way a caller would meet it.
+/// One error of each kind, caused in the same way as in a program.
 async fn errors(cluster: &LocalCluster, cluster_with_pool: &Pool) -> Vec<Error> {
     let connection = cluster_with_pool.get().await.unwrap();
     let refused = connection.query("SELECT nothing", &[]).await.unwrap_err();

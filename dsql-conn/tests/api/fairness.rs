@@ -135,7 +135,7 @@ async fn order_served(
 }
 
 #[tokio::test]
-async fn waiter_that_gets_a_slot_keeps_its_place() {
+async fn waiter_that_gets_a_slot_keeps_its_position() {
     let cluster = cluster().await;
     let pool = pool(&cluster, 1);
     let connection = pool.get().await.unwrap();
@@ -154,7 +154,7 @@ async fn waiter_that_gets_a_slot_keeps_its_place() {
 }
 
 #[tokio::test]
-async fn waiter_that_gets_an_expired_connection_keeps_its_place() {
+async fn waiter_that_gets_an_expired_connection_keeps_its_position() {
     let cluster = cluster().await;
     let (clock, pool) = clocked_pool(&cluster);
     let connection = pool.get().await.unwrap();

@@ -44,7 +44,8 @@ struct Life<'a> {
     /// The age of the connection.
     age: Duration,
     is_alive: bool,
-    /// Until when, by the function's clock, the pool has no reason to replace the connection.
+    /// The time, by the function's clock, until which the pool has no reason to replace the
+    /// connection.
     young: Range<SystemTime>,
 }
 
@@ -57,7 +58,7 @@ impl<'a> Life<'a> {
         let config = config(cluster)
             .time_source(clock.clone())
             .credentials(credentials.clone());
-        // An unresponsive server is really gone here. If the test is wrong about that, it costs one
+        // In this test an unresponsive server never replies again. If that is wrong, it costs one
         // more connect.
         let pool = Pool::lambda(config)
             .checkout_timeout(Duration::from_secs(60))

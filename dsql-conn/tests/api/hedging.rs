@@ -1,4 +1,4 @@
-//! A ping that is not answered soon: the pool opens another connection beside it.
+//! A ping whose reply is late: the pool opens another connection meanwhile.
 
 use std::time::Duration;
 

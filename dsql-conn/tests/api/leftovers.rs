@@ -110,7 +110,7 @@ async fn reply_to_a_dropped_query_is_discarded() {
 }
 
 #[tokio::test]
-async fn connection_with_a_running_statement_is_passed_over() {
+async fn connection_with_a_running_statement_is_skipped() {
     let cluster = cluster().await;
     let pool = pool_with_short_settle_timeout(&cluster);
     let connection = pool.get().await.unwrap();
@@ -182,8 +182,8 @@ async fn connection_with_unread_rows_is_closed() {
     }
 }
 
-/// The rows arrive after the check on return. The buffer is full then, and nobody reads it, so the
-/// end of the reply cannot be read.
+/// The rows arrive after the check on return. The buffer is then full and is not read, so the end
+/// of the reply cannot be read either.
 #[tokio::test]
 async fn rows_that_arrive_after_the_return_do_not_block_checkouts() {
     const LATE: &str = "SELECT repeat('x', 1000), CASE WHEN g = 12 THEN pg_sleep(0.05)::text END \

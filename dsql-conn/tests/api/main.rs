@@ -1,6 +1,8 @@
 //! Tests of the public API against a local cluster.
 
 mod adapters;
+mod batches;
+mod batches_resumed;
 mod cancellation;
 mod checkout_errors;
 mod clock;

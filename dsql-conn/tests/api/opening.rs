@@ -1,4 +1,5 @@
-//! Opening connections for waiting checkouts: who gets an error, and what is retried.
+//! Opening connections for waiting checkouts: which checkout gets an error, and which failures are
+//! retried.
 
 use std::time::{Duration, SystemTime};
 

@@ -46,7 +46,8 @@ async fn outcomes(cluster: &LocalCluster) -> [usize; 2] {
     })
 }
 
-/// Writes an entry under a fault. It must be there once, and is reported with this run's value.
+/// Writes an entry under a fault. The entry must exist once, and the transaction returns this run's
+/// value.
 async fn written_under(fault: Fault, expected_run: u32, expected_outcomes: [usize; 2]) {
     let cluster = cluster().await;
     cluster.inject(fault);
@@ -77,7 +78,7 @@ async fn a_recorded_transaction_takes_two_round_trips() {
 }
 
 #[tokio::test]
-async fn a_commit_that_was_applied_returns_the_body_s_value() {
+async fn an_applied_commit_returns_the_value_of_the_body() {
     written_under(Fault::lose_commit_reply(), 1, [1, 0]).await;
 }
 
@@ -130,7 +131,7 @@ async fn a_late_commit_is_applied_once_or_not_at_all() {
     }
 }
 
-/// What the tombstone is for: a worker that looks and finds nothing writes twice.
+/// Shows why the tombstone is needed: a worker that looks for the row and finds none writes twice.
 #[tokio::test]
 async fn looking_without_a_tombstone_doubles_a_write() {
     let cluster = cluster().await;
@@ -177,7 +178,7 @@ async fn a_commit_lost_in_an_outage_is_settled_later() {
 }
 
 #[tokio::test]
-async fn a_connection_of_one_s_own_settles_on_another() {
+async fn a_single_connection_settles_on_another_one() {
     let cluster = cluster().await;
     let policy = RetryPolicy::new().outcomes(OUTCOMES);
     let insert = "INSERT INTO entry VALUES (1)";
@@ -197,7 +198,7 @@ async fn a_connection_of_one_s_own_settles_on_another() {
 }
 
 #[tokio::test]
-async fn an_unusable_table_is_told_at_the_first_commit() {
+async fn an_unusable_table_is_reported_at_the_first_commit() {
     for (statement, remedy) in [
         (
             "DROP TABLE outcomes",
@@ -221,7 +222,7 @@ async fn an_unusable_table_is_told_at_the_first_commit() {
         assert!(error.to_string().contains(remedy), "{error}");
         assert!(!error.may_have_applied());
         assert_eq!((runs.into_inner(), entries(&cluster).await), (1, 0));
-        // The connection is as good as new.
+        // The connection can be used again.
         let rows = pool.get().await.unwrap().query_typed("SELECT 1", &[]).await;
         assert_eq!((rows.unwrap().len(), cluster.connections().len()), (1, 2));
     }
@@ -309,7 +310,7 @@ async fn an_old_id_is_not_settled() {
     assert_eq!(outcomes(&cluster).await, [0, 0]);
 }
 
-/// The late transaction has locks in the engine. It must give them up to others all the same.
+/// The late transaction has locks in the engine. It must still release them to others.
 #[tokio::test]
 async fn a_late_commit_blocks_no_other_transaction() {
     let cluster = cluster().await;

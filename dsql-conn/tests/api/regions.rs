@@ -114,7 +114,7 @@ async fn the_peer_serves_when_the_home_name_is_gone() {
 }
 
 #[tokio::test]
-async fn the_peer_is_dialed_beside_a_silent_home_region() {
+async fn the_peer_is_dialed_beside_an_unresponsive_home_region() {
     let regions = Regions::start().await;
     regions.home.inject(Fault::at(Stage::Accept, Effect::Stall));
     let config = regions.config().failover_after(Duration::from_millis(50));
@@ -185,7 +185,7 @@ async fn the_pool_returns_home_within_a_minute() {
     assert_eq!(region(&pool).await, WEST);
     let tried = regions.home.counts().accepted;
 
-    // It is not tried again before its time, and not by every checkout.
+    // The home Region is not probed before its delay has passed, and not by every checkout.
     assert_eq!(region(&pool).await, WEST);
     assert_eq!(regions.home.counts().accepted, tried);
 
@@ -196,7 +196,7 @@ async fn the_pool_returns_home_within_a_minute() {
     assert_eq!(region(&pool).await, EAST);
     let stats = pool.stats();
     assert_eq!((stats.failovers, stats.returns_home), (1, 1));
-    // One connection to find out, and one to use.
+    // One connection is the probe, and one is used.
     assert_eq!(regions.home.counts().logins, 2);
     assert_eq!(regions.peer().counts().logins, 1);
 }
@@ -223,7 +223,7 @@ async fn a_transaction_runs_again_at_the_peer() {
     assert_eq!(support::notes(&regions.home).await, 2);
 }
 
-/// The outcome table is one, in both Regions.
+/// Both Regions have the same outcome table.
 #[tokio::test]
 async fn a_commit_lost_with_its_region_is_settled_by_the_peer() {
     const OUTCOMES: Outcomes = Outcomes::table("outcomes");
@@ -312,7 +312,7 @@ impl Event {
         }
     }
 
-    /// Whether it makes another connection necessary.
+    /// Returns whether the event makes another connection necessary.
     fn is_change(self) -> bool {
         !matches!(self, Self::HomeIsSlow)
     }

@@ -81,8 +81,8 @@ pub(crate) fn clocked_pool(cluster: &LocalCluster) -> (Clock, Pool) {
     (clock, builder(config).max_size(1).build())
 }
 
-/// What the client sent on its only connection, without the driver's own `Close` messages, for
-/// which nobody waits.
+/// What the client sent on its only connection, without the driver's own `Close` messages, whose
+/// replies are not awaited.
 pub(crate) fn flights(cluster: &LocalCluster) -> Vec<String> {
     let connections = cluster.connections();
     assert_eq!(connections.len(), 1, "one connection");
@@ -167,8 +167,8 @@ impl TimeSource for Clock {
     }
 }
 
-/// Waits until the cluster has observed it. What a client does reaches the cluster later, but
-/// always.
+/// Waits until the cluster has observed the condition. A client's action always reaches the
+/// cluster, but later.
 pub(crate) async fn until(cluster: &LocalCluster, condition: impl Fn(&Counts) -> bool) {
     let seen = async {
         while !condition(&cluster.counts()) {
@@ -179,8 +179,8 @@ pub(crate) async fn until(cluster: &LocalCluster, condition: impl Fn(&Counts) ->
     assert!(seen.is_ok(), "never seen: {:?}", cluster.counts());
 }
 
-/// Waits until this side knows which of its connections to a port were closed there. A busy system
-/// delivers the end of a stream later than the server closes it.
+/// Waits until this side knows which of its connections to a port the server has closed. A busy
+/// system delivers the end of a stream later than the server closes it.
 pub(crate) async fn ends_arrive(port: u16) {
     while an_end_is_in_flight(port) {
         tokio::task::yield_now().await;

@@ -1,4 +1,4 @@
-//! Errors that are retried: silent name servers, late or replaced credentials.
+//! Errors that are retried: unresponsive name servers, late or replaced credentials.
 
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -34,7 +34,7 @@ async fn unknown_name_is_reported() {
 }
 
 #[tokio::test]
-async fn silent_name_servers_are_asked_again() {
+async fn unresponsive_name_servers_are_asked_again() {
     let cluster = cluster().await;
     let asked = Arc::new(AtomicU32::new(0));
     let answers = [

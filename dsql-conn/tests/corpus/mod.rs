@@ -1,6 +1,6 @@
-//! Inputs that are kept, a folder of them per parser beside this file: real ones, and each that
-//! ever broke something. Tests walk them as they are and with a mistake anywhere, and start from
-//! them to make many mistakes.
+//! The corpus: a folder of inputs per parser beside this file, with real inputs and each input that
+//! ever broke a parser. Tests run every input, and every input with one mistake at any position,
+//! and generate inputs with more mistakes.
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-/// Returns what is kept for a parser: names and contents, in the order of the names.
+/// Returns the names and contents of a parser's inputs, in the order of their names.
 pub(crate) fn kept(parser: &str) -> Vec<(String, Vec<u8>)> {
     let folder: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests", "corpus", parser]
         .iter()
@@ -26,8 +26,8 @@ pub(crate) fn kept(parser: &str) -> Vec<(String, Vec<u8>)> {
     kept
 }
 
-/// Gives `check` all that is kept for a parser: as it is, each beginning of it, and it with each
-/// byte changed, left out and doubled.
+/// Runs `check` on every input of a parser: complete, cut off at each byte, and with each byte
+/// changed, left out and doubled.
 pub(crate) fn walk(parser: &str, check: impl Fn(&[u8])) {
     let check = |name: &str, input: &[u8]| {
         let _told = Told { name, input };
@@ -38,7 +38,7 @@ pub(crate) fn walk(parser: &str, check: impl Fn(&[u8])) {
         for at in 0..input.len() {
             check(&name, &input[..at]);
             let mut mistaken = input.clone();
-            // Another digit or letter, the other case, no ASCII, and the end of a C string.
+            // Another digit or letter, the other case, not ASCII, and the end of a C string.
             for wrong in [input[at] ^ 1, input[at] ^ 0x20, input[at] ^ 0x80, 0] {
                 mistaken[at] = wrong;
                 check(&name, &mistaken);
@@ -52,7 +52,7 @@ pub(crate) fn walk(parser: &str, check: impl Fn(&[u8])) {
     }
 }
 
-/// Makes inputs of pieces of what is kept for a parser, with some mistakes more.
+/// Generates inputs from pieces of a parser's inputs, with some more mistakes.
 pub(crate) fn mistaken(parser: &str) -> impl Strategy<Value = Vec<u8>> + use<> {
     let kept: Vec<_> = kept(parser).into_iter().map(|(_, input)| input).collect();
     let piece = (select(kept), any::<(Index, Index)>(), any::<bool>());
@@ -78,7 +78,7 @@ pub(crate) fn mistaken(parser: &str) -> impl Strategy<Value = Vec<u8>> + use<> {
     })
 }
 
-/// Cuts bytes into as many pieces more, anywhere.
+/// Splits bytes at these places.
 pub(crate) fn cut<'a>(bytes: &'a [u8], at: &[Index]) -> Vec<&'a [u8]> {
     let mut cuts: Vec<_> = at.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
     cuts.extend([0, bytes.len()]);
@@ -86,7 +86,7 @@ pub(crate) fn cut<'a>(bytes: &'a [u8], at: &[Index]) -> Vec<&'a [u8]> {
     cuts.windows(2).map(|cut| &bytes[cut[0]..cut[1]]).collect()
 }
 
-/// Tells which input it was that made a test panic, which need not be an assertion that repeats it.
+/// Prints the input when a test panics, because not every panic message contains it.
 struct Told<'a> {
     name: &'a str,
     input: &'a [u8],

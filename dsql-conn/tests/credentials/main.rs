@@ -90,7 +90,7 @@ fn section(profile: &str, identity: &Identity) -> String {
     )
 }
 
-/// Whether this is the process in which the test connects.
+/// Returns whether this is the process in which the test connects.
 fn is_child() -> bool {
     env::var_os(CHILD).is_some()
 }
@@ -258,7 +258,7 @@ async fn keys_of_the_instance_sign() {
 }
 
 #[tokio::test]
-async fn no_source_at_all_is_told_with_the_remedy() {
+async fn no_source_of_credentials_is_reported_with_the_remedy() {
     if is_child() {
         let error = Config::from_env().unwrap().connect().await.unwrap_err();
         assert_eq!(error.reason(), Some(Reason::Credentials), "{error}");
@@ -267,7 +267,7 @@ async fn no_source_at_all_is_told_with_the_remedy() {
     }
     let account = Account::new().await;
     let output = account
-        .process("no_source_at_all_is_told_with_the_remedy", &[])
+        .process("no_source_of_credentials_is_reported_with_the_remedy", &[])
         .await;
     let printed = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{printed}");
@@ -275,7 +275,7 @@ async fn no_source_at_all_is_told_with_the_remedy() {
 }
 
 #[tokio::test]
-async fn half_a_pair_of_keys_is_told_by_name() {
+async fn half_a_pair_of_keys_is_reported_by_name() {
     if is_child() {
         let error = Config::from_env().unwrap().connect().await.unwrap_err();
         assert!(
@@ -289,7 +289,7 @@ async fn half_a_pair_of_keys_is_told_by_name() {
     let account = Account::new().await;
     let variables = [("AWS_ACCESS_KEY_ID", "AKIA")];
     let output = account
-        .process("half_a_pair_of_keys_is_told_by_name", &variables)
+        .process("half_a_pair_of_keys_is_reported_by_name", &variables)
         .await;
     let printed = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{printed}");

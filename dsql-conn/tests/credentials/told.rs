@@ -1,4 +1,5 @@
-//! Credentials that cannot be had: the error has the provider's cause and the remedy, in one line.
+//! Credentials that cannot be fetched: the error has the provider's cause and the remedy, in one
+//! line.
 
 use axum::Router;
 use axum::http::StatusCode;
@@ -15,7 +16,7 @@ async fn tell() {
     println!("\nTOLD {} {error}", reason.as_str());
 }
 
-/// What a process with these variables tells.
+/// Returns the output of a process with these variables.
 async fn told(account: &Account, test: &str, variables: &[(&str, &str)]) -> String {
     let output = account.process(test, variables).await;
     let printed = String::from_utf8_lossy(&output.stdout);

@@ -28,7 +28,7 @@ pub(crate) struct Cell {
 }
 
 impl Cell {
-    /// Runs the cell on a runtime of its own. The error tells what was not as expected.
+    /// Runs the cell on a runtime of its own. The error names the difference from the expectation.
     ///
     /// A cluster that recovered is passed to the next cell: starting one takes longer than most
     /// cells.

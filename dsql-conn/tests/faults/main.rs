@@ -1,5 +1,5 @@
-//! Every fault at every stage of a connection's life: what the caller sees, which timeout ends the
-//! call, and whether the pool recovers.
+//! Every fault at every stage of a connection's life: the caller's result, the timeout that ends
+//! the call, and whether the pool recovers.
 //!
 //! docs/faults.md shows the expectations. `DSQL_WRITE_FAULTS=1 cargo test -p dsql-conn --test
 //! faults` writes it.

@@ -60,7 +60,7 @@ pub(crate) enum Bound {
     Caller,
 }
 
-/// What is expected of a call.
+/// The expectation of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Expected {
     pub(crate) outcome: Outcome,
@@ -116,7 +116,7 @@ impl Expected {
         Outcome::Impossible.by(Bound::AtOnce)
     }
 
-    /// The row exists, whatever the caller got.
+    /// The row exists, whatever result the caller got.
     pub(crate) fn applied(self) -> Self {
         Self {
             applied: Some(true),

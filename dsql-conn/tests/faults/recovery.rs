@@ -15,7 +15,7 @@ pub(crate) async fn check(setup: &Setup, are_stuck: bool) -> Result<(), String> 
     let Setup { cluster, pool, .. } = setup;
     let recovery = async {
         let size = pool.stats().max_size;
-        // All at the same time: a lost slot would show.
+        // Use all slots at the same time, so that a lost one shows.
         let deadline = SystemTime::now() + 2 * GUARD;
         let checked_out = try_join_all((0..size).map(|_| pool.get_until(deadline))).await;
         let checked_out =
@@ -73,7 +73,7 @@ async fn until_open(setup: &Setup, open: u64, are_stuck: bool) -> Result<(), Str
     soon(
         || {
             if are_stuck {
-                // Each time: a connection may meet its fault after the call has ended.
+                // Do this each time: a connection may meet its fault after the call has ended.
                 cluster.release();
             }
             let sum = |count: fn(&Counts) -> u64| counts().iter().flatten().map(count).sum::<u64>();

@@ -1,4 +1,4 @@
-//! The names on the page, against OpenTelemetry's conventions.
+//! Compares the names on the page with OpenTelemetry's conventions.
 
 use saphyr::{LoadableYamlNode, Yaml};
 

@@ -1,5 +1,5 @@
-//! What is emitted: spans, events and metrics, against the page that lists them, against
-//! OpenTelemetry's conventions, and against secrets.
+//! Compares the emitted spans, events and metrics with the page that lists them and with
+//! OpenTelemetry's conventions, and searches them for secrets.
 
 mod conventions;
 mod gauges;

@@ -1,4 +1,4 @@
-//! The page that lists what is emitted, against what is emitted.
+//! Compares the page that lists spans, events and metrics with those that are emitted.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,7 +33,7 @@ async fn the_page_lists_every_span_and_event_that_is_emitted() {
     run().await;
     let mut emitted = BTreeMap::new();
     for entry in transcript.ours() {
-        // What is behind a colon is advice.
+        // The text behind a colon is advice.
         let name = entry.name.split(": ").next().unwrap().to_owned();
         let declared: BTreeSet<_> = entry.declared.iter().copied().collect();
         let key = (entry.is_span, name);

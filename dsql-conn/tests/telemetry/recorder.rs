@@ -9,7 +9,7 @@ use metrics::{
     SharedString, Unit,
 };
 
-/// What was recorded. Clones share it.
+/// The recorded values. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Recorded(Arc<Mutex<State>>);
 
@@ -67,7 +67,7 @@ impl Recorded {
         self.lock().described.clone()
     }
 
-    /// Everything, in words.
+    /// Returns everything as text.
     pub(crate) fn texts(&self) -> Vec<String> {
         let state = self.lock();
         let series = state.series.iter();

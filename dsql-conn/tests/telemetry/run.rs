@@ -19,10 +19,10 @@ pub(crate) const PARAMETER: &str = "value-of-a-parameter";
 pub(crate) const PASSWORD: &str = "password-in-a-url";
 pub(crate) const WRONG_KEY: &str = "WrongKeyWrongKeyWrongKeyWrongKeyWrongKey";
 
-/// What a run has besides what it emitted.
+/// What a run returns besides its spans, events and metrics.
 pub(crate) struct Ran {
     pub(crate) cluster: LocalCluster,
-    /// Errors and values of public types, in words.
+    /// Errors and values of public types, as text.
     pub(crate) texts: Vec<String>,
     pub(crate) stats: Stats,
 }
@@ -52,7 +52,7 @@ impl ProvideCredentials for Failing {
     }
 }
 
-/// Everything happens.
+/// Causes every span, event and metric.
 pub(crate) async fn run() -> Ran {
     let cluster = LocalCluster::builder().peer_region("us-west-2").start();
     let cluster = cluster.await.unwrap();
@@ -93,7 +93,7 @@ pub(crate) async fn run() -> Ran {
     ran
 }
 
-/// URLs with what does not belong there.
+/// URLs with parts that do not belong there.
 fn refused_settings(ran: &mut Ran) {
     let host = ran.cluster.endpoint();
     for url in [
@@ -133,7 +133,7 @@ async fn statements(pool: &Pool, ran: &mut Ran) {
     ran.error(&lost);
 }
 
-/// Runs a transaction that changes nothing of note.
+/// Runs a transaction whose change does not matter.
 async fn transaction(pool: &Pool, policy: RetryPolicy) -> Result<u64, Error> {
     let insert = "INSERT INTO note VALUES (gen_random_uuid()::text)";
     pool.transaction_with(policy, async |tx| tx.execute(insert, &[]).await)
@@ -170,7 +170,7 @@ async fn lost_commits(pool: &Pool, ran: &mut Ran) {
     ran.cluster.inject(Fault::lose_commit_reply());
     let error = transaction(pool, RetryPolicy::new()).await.unwrap_err();
     ran.error(&error);
-    // Nobody can settle it, because no connection can be opened any more.
+    // The commit cannot be settled, because no connection can be opened any more.
     ran.cluster.inject(Fault::lose_commit_reply());
     pool.get().await.unwrap();
     ran.cluster.inject(Fault::refuse(Refusal::NoSni).always());
@@ -180,7 +180,7 @@ async fn lost_commits(pool: &Pool, ran: &mut Ran) {
 }
 
 async fn checkouts(pool: &Pool, clock: &Clock, ran: &mut Ran) {
-    // One that is served from the queue, one that is not, and one that waits for a ping.
+    // One checkout that is served from the queue, one that is not, and one that waits for a ping.
     let held = pool.get().await.unwrap();
     let get = async || pool.get().await;
     let (served, ()) = tokio::join!(get(), async { drop(held) });
@@ -193,7 +193,7 @@ async fn checkouts(pool: &Pool, clock: &Clock, ran: &mut Ran) {
     clock.advance(Duration::from_secs(3600));
     ran.cluster.clock().advance(Duration::from_secs(3640));
     ran.cluster.inject(Fault::refuse(Refusal::WakingUp));
-    // With one Region's wake-up another would serve.
+    // If only one Region were asleep, the other one would serve.
     ran.cluster
         .peer()
         .unwrap()

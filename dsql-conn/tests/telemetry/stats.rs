@@ -18,7 +18,7 @@ async fn lost_commits_are_counted_by_their_outcome() {
     let stats = pool.stats();
     assert_eq!(stats.unknown_commits, 3);
     assert_eq!((stats.settled_committed, stats.settled_rolled_back), (1, 1));
-    // None of them lost its connection before `COMMIT`.
+    // No attempt lost its connection before `COMMIT`.
     assert_eq!(stats.lost_connections, 0);
 }
 

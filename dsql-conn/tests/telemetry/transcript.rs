@@ -13,7 +13,7 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 
-/// What was emitted. Clones share it.
+/// The emitted spans and events. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Transcript(Arc<Mutex<Vec<Entry>>>);
 
@@ -42,8 +42,9 @@ impl Transcript {
 
     /// The same, of this level and above.
     pub(crate) fn start_at(level: LevelFilter) -> (Self, DefaultGuard) {
-        // With one subscriber alive, a thread without one would turn off for all threads what it is
-        // the first to reach: tracing asks the first thread's alone then.
+        // While only one subscriber exists, tracing asks only the first thread that reaches a span
+        // or event whether it is wanted. A thread without a subscriber would turn it off for all
+        // threads.
         static ANOTHER: OnceLock<Dispatch> = OnceLock::new();
         ANOTHER.get_or_init(|| Dispatch::new(NoSubscriber::new()));
 
@@ -54,7 +55,7 @@ impl Transcript {
         (transcript, tracing::subscriber::set_default(subscriber))
     }
 
-    /// What this crate emitted.
+    /// Returns the spans and events of this crate.
     pub(crate) fn ours(&self) -> Vec<Entry> {
         let mut entries = self.lock().clone();
         entries.retain(|entry| entry.target.starts_with("dsql_conn"));
@@ -75,7 +76,7 @@ impl Transcript {
         entries
     }
 
-    /// Everything, in words.
+    /// Returns everything as text.
     pub(crate) fn texts(&self) -> Vec<String> {
         let entries = self.lock();
         entries.iter().map(|entry| format!("{entry:?}")).collect()

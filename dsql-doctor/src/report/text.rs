@@ -123,7 +123,7 @@ impl fmt::Display for Styled<'_> {
     }
 }
 
-/// A bar of the step's share in the longest one, in eighths of a character.
+/// Returns a bar of the step's share in the longest step, in eighths of a character.
 fn bar(took: Option<Duration>, longest: Duration) -> String {
     const PARTS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
     let share = match took {

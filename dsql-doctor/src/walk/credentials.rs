@@ -1,4 +1,4 @@
-//! The AWS credentials: where they come from, whose they are, when they end. Never the secret.
+//! Checks the AWS credentials: their source, their owner and their expiry. Never shows the secret.
 
 use dsql_conn::{Credentials, Reason};
 
@@ -29,7 +29,8 @@ impl Walk<'_> {
                         written(end),
                         rough(left)
                     )),
-                    // Not a failure yet: this machine's clock may be wrong. The service decides.
+                    // This is not a failure yet, because this machine's clock may be wrong. The
+                    // service decides.
                     Err(past) => {
                         let ago = rough(past.duration());
                         let cause =
@@ -44,7 +45,8 @@ impl Walk<'_> {
     }
 }
 
-/// The kind of the access key, which AWS documents by its prefix, and enough of it to recognize it:
+/// Returns the kind of the access key, which AWS documents by its prefix, and enough characters to
+/// recognize the key:
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html>.
 fn whose(credentials: &Credentials) -> String {
     let id = credentials.access_key_id();
@@ -73,7 +75,8 @@ fn whose(credentials: &Credentials) -> String {
     }
 }
 
-/// The SDK's name of the provider. Only its `Debug` tells, which redacts the secrets.
+/// Returns the SDK's name of the provider. Only `Debug` of the credentials has it; it redacts the
+/// secrets.
 fn provider(credentials: &Credentials) -> Option<String> {
     let printed = format!("{credentials:?}");
     let (_, rest) = printed.split_once("provider_name: \"")?;

@@ -1,4 +1,4 @@
-//! The login, by the library itself.
+//! Checks the login, by the library itself.
 
 use dsql_conn::{Connection, Error};
 

@@ -1,4 +1,4 @@
-//! The name and TCP, each address by itself.
+//! Checks the name, and TCP to each address.
 
 use std::io;
 use std::net::SocketAddr;
@@ -105,5 +105,5 @@ impl Walk<'_> {
     }
 }
 
-/// More addresses tell nothing new.
+/// Trying more addresses would show nothing new.
 const MOST: usize = 8;

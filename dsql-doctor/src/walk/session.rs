@@ -1,4 +1,4 @@
-//! The state of the session, a statement cold and warm, and the tables that were named.
+//! Checks the session's state, the time of a statement (cold and warm), and the named tables.
 
 use std::time::Instant;
 
@@ -119,7 +119,7 @@ impl Walk<'_> {
     }
 }
 
-/// The only value of a result.
+/// Returns the only value of a result.
 fn value(messages: &[SimpleQueryMessage]) -> String {
     let row = messages.iter().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => row.get(0),
@@ -131,7 +131,7 @@ fn value(messages: &[SimpleQueryMessage]) -> String {
     }
 }
 
-/// A name, with a schema or without one, in SQL.
+/// Returns a name, with or without a schema, quoted for SQL.
 fn quoted(name: &str) -> String {
     let parts = name.splitn(2, '.');
     let parts: Vec<_> = parts

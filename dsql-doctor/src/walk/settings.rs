@@ -1,4 +1,4 @@
-//! The settings as understood, and what a token will claim.
+//! Shows the settings as understood, and the claims of a token.
 
 use super::Walk;
 use crate::report::StepName;

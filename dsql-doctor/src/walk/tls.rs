@@ -1,4 +1,4 @@
-//! The TLS handshake: version, certificates, resumption.
+//! Checks the TLS handshake: version, certificates, resumption.
 
 use std::io;
 use std::net::SocketAddr;
@@ -32,7 +32,7 @@ impl Walk<'_> {
         };
         let error = match self.within(self.handshake(address, &config)).await {
             Ok(mut stream) => {
-                // Before anything else is measured.
+                // Take the time before anything else runs.
                 step.took = Some(began.elapsed());
                 self.describe(&mut step, &stream);
                 self.resumption(&mut step, address, &config, &mut stream)
@@ -55,7 +55,7 @@ impl Walk<'_> {
         }
         match self.library().await {
             Some(refusal) => self.refused(step, began, &refusal),
-            // The library got through: the probe failed by chance.
+            // The library's handshake succeeded, so the failure of the probe was transient.
             None => {
                 step.note("the library's own handshake succeeded afterwards");
                 self.end(step, began)
@@ -117,7 +117,8 @@ impl Walk<'_> {
         }
     }
 
-    /// Waits for a ticket and shakes hands again. That saves a round trip and most of the CPU.
+    /// Waits for a ticket, and resumes the session in a second handshake. That saves a round trip
+    /// and most of the CPU time.
     async fn resumption(
         &self,
         step: &mut Step,
@@ -125,7 +126,7 @@ impl Walk<'_> {
         config: &Arc<ClientConfig>,
         stream: &mut TlsStream<TcpStream>,
     ) {
-        // Tickets come after the handshake, and nothing tells when the last one is there.
+        // Tickets arrive after the handshake, and nothing marks the last one.
         let _ = timeout(TICKETS, stream.read(&mut [0])).await;
         let second = self.within(self.handshake(address, config)).await;
         let kind = second.map(|stream| stream.get_ref().1.handshake_kind());
@@ -136,7 +137,7 @@ impl Walk<'_> {
         });
     }
 
-    /// Shows the certificate that was refused. Nothing is sent to the peer that it did not have.
+    /// Shows the certificate that was refused. The peer gets no data that it did not have.
     async fn show_certificate(
         &self,
         step: &mut Step,
@@ -159,7 +160,7 @@ impl Walk<'_> {
 /// <https://www.postgresql.org/docs/16/protocol-message-formats.html>
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 
-/// A certificate that is renewed by a machine is, by then.
+/// Automatic renewal renews a certificate before this time.
 const SOON: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 const TICKETS: Duration = Duration::from_millis(100);

@@ -91,7 +91,7 @@ async fn both_regions_are_walked() {
     assert_eq!(endpoints, [Some(cluster.endpoint()), Some(peer.endpoint())]);
     assert_eq!((cluster.counts().logins, peer.counts().logins), (1, 1));
 
-    // The other Region fails, and this one is still told.
+    // The other Region fails, and this one is still reported.
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = closed.local_addr().unwrap().port();
     drop(closed);

@@ -1,5 +1,5 @@
-//! Every refusal of the cluster and every network fault: the step, the class and the statement that
-//! helps.
+//! Every refusal of the cluster and every network fault: the failing step, the class and the
+//! statement that fixes it.
 
 use std::time::Duration;
 

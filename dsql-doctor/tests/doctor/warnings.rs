@@ -1,4 +1,4 @@
-//! Reports of what works and should be changed.
+//! Reports of steps that work, but need a change.
 
 use std::time::{Duration, SystemTime};
 
@@ -52,7 +52,7 @@ async fn certificate_that_ends_soon_is_a_warning() {
     assert!(cause.ends_with("ends in 2 days"), "{cause}");
 }
 
-/// The service decides: the end that a provider tells may be an estimate.
+/// The service decides: the expiry that a provider reports may be an estimate.
 #[tokio::test]
 async fn credentials_that_should_have_ended_are_a_warning() {
     let cluster = cluster().await;

@@ -7,7 +7,7 @@ use tokio::process::Command;
 
 use crate::{Told, tell};
 
-/// What is told by a process with no other variables than these.
+/// Returns the reports of a process with only these variables.
 pub(crate) async fn told(variables: &[(&str, &str)]) -> Told {
     let folder = tempfile::tempdir().unwrap();
     let endpoint = "abcdefghijklmnopqrstuvwx23.dsql.us-east-1.on.aws";

@@ -1,4 +1,4 @@
-//! The mistakes, and how each is made.
+//! The mistakes, and the code that makes each.
 
 use std::io;
 use std::net::TcpListener;
@@ -15,7 +15,8 @@ use crate::{Made, Mistake};
 pub(crate) const NO_KEYS: &str = "no AWS credentials of any kind";
 pub(crate) const EMPTY_VARIABLE: &str = "`DSQL_ENDPOINT=`";
 
-/// The twenty, in the order of a connection; one of them in two directions. Then more.
+/// The twenty mistakes, in the order of a connection, one of them in two directions. Then further
+/// ones.
 pub(crate) const ALL: &[Mistake] = &[
     Mistake {
         name: "endpoint misspelt",

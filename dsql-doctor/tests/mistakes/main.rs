@@ -12,12 +12,12 @@ use dsql_conn::{Config, ConfigError, Error};
 use dsql_doctor::{Class, Doctor};
 use dsql_local::LocalCluster;
 
-/// A mistake, and what is said about it.
+/// A mistake, and the texts that must report it.
 struct Mistake {
     name: &'static str,
-    /// What was written, or the state of the world.
+    /// The wrong setting, or the state of the environment.
     given: &'static str,
-    /// What both must say.
+    /// What the library and the doctor must both say.
     cause: &'static str,
     remedy: &'static str,
     class: Class,
@@ -32,13 +32,13 @@ struct Told {
     exit_code: u8,
 }
 
-/// A mistake that was made, with what must stay until it is told.
+/// A mistake that was made, with the resources that must exist until it is reported.
 struct Made {
     settings: Result<Config, ConfigError>,
     _cluster: Option<LocalCluster>,
 }
 
-/// Makes the mistake that the settings are, and lets both tell.
+/// Connects with the wrong settings, and collects the texts of the library and the doctor.
 async fn tell(settings: Result<Config, ConfigError>) -> Told {
     let error: Error = match &settings {
         Ok(config) => config.connect().await.unwrap_err(),
@@ -54,7 +54,7 @@ async fn tell(settings: Result<Config, ConfigError>) -> Told {
     }
 }
 
-/// Checks that a mistake is told as it must be.
+/// Checks that a mistake is reported as expected.
 fn check(mistake: &Mistake, told: &Told) -> Result<(), String> {
     let Told {
         library,
@@ -95,7 +95,7 @@ fn check(mistake: &Mistake, told: &Told) -> Result<(), String> {
 }
 
 #[tokio::test]
-async fn each_mistake_is_told_with_its_cause_and_remedy() {
+async fn each_mistake_is_reported_with_its_cause_and_remedy() {
     let mut all = Vec::new();
     let mut failures = Vec::new();
     for mistake in made::ALL {

@@ -1,11 +1,11 @@
-//! Writes what was told as Markdown, for the users of the crates.
+//! Writes the reports as Markdown, for the users of the crates.
 
 use std::path::Path;
 use std::{env, fs};
 
 use crate::{Mistake, Told};
 
-/// Compares what was told with docs/mistakes.md, or writes that file.
+/// Compares the reports with docs/mistakes.md, or writes that file.
 pub(crate) fn compare(all: &[(&Mistake, Told)]) {
     let page = page(all);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/mistakes.md");

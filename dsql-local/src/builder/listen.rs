@@ -1,4 +1,4 @@
-//! The start of a server, when everything it needs is there.
+//! Starts a server, when everything that it needs exists.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

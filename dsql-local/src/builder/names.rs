@@ -29,8 +29,8 @@ pub(super) fn of(
     }
 }
 
-/// The ID of the cluster in its other Region. It follows from the first, so that it stays the same
-/// with the same data folder.
+/// Returns the ID of the cluster in its other Region. It is computed from the first ID, so that it
+/// stays the same with the same data folder.
 pub(super) fn of_peer(id: &str) -> String {
     let next = |c: u8| match c {
         b'z' => 'a',

@@ -1,4 +1,4 @@
-//! What kind of statement a text is, as far as conflicts depend on it.
+//! The kinds of statements that conflicts depend on.
 
 use crate::sql::rules;
 use crate::sql::statement::Statement;

@@ -20,7 +20,7 @@ pub(crate) struct Segment {
     pub(crate) text: String,
     /// Whether its `ReadyForQuery` goes to the client.
     pub(crate) is_last: bool,
-    /// Whether the engine answers it with `ReadyForQuery`, which it does not after a Flush.
+    /// Whether the engine answers the segment with `ReadyForQuery`. After a Flush it does not.
     pub(crate) ends: bool,
 }
 
@@ -113,7 +113,7 @@ impl Statements {
         Ok(())
     }
 
-    /// Prepares the statements that a segment binds again, if their tables are elsewhere now.
+    /// Prepares again the statements that a segment binds, if their tables have other names now.
     pub(crate) fn put_renamed(
         &mut self,
         segment: &Segment,
@@ -212,7 +212,7 @@ impl Segment {
         self
     }
 
-    /// Returns whether it executes a statement.
+    /// Returns whether the segment executes a statement.
     pub(crate) fn executes(&self) -> bool {
         self.frames
             .iter()

@@ -1,5 +1,5 @@
 //! The guard of one session: runs the client's statements on the engine, and acts when the
-//! session's transaction meets another one. The rules are in the parent module's docs.
+//! session's transaction meets another one. The parent module documents the rules.
 
 use bytes::{BufMut, BytesMut};
 use tokio::net::unix::OwnedWriteHalf;
@@ -42,7 +42,7 @@ pub(crate) struct Guard<'a> {
     is_uncertain: bool,
 }
 
-/// Why the engine failed a statement of a transaction that meets another one.
+/// Why the engine failed a statement of a transaction that met another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Contention {
     /// Another transaction holds a lock.
@@ -77,11 +77,13 @@ impl<'a> Guard<'a> {
         replied: &'a Notify,
         registry: &Registry,
     ) -> Self {
+        let member = registry.join();
+        let registration = member.registration();
         Self {
-            engine: EngineConnection::new(engine, tap, diverted, replies),
+            engine: EngineConnection::new(engine, registration, tap, diverted, replies),
             exchange,
             replied,
-            member: registry.join(),
+            member,
             statements: Statements::default(),
             incomplete: Vec::new(),
             unsent: 0,

@@ -3,11 +3,12 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::BytesMut;
-use tokio::io::AsyncWriteExt;
 use tokio::net::unix::OwnedWriteHalf;
 use tokio::sync::mpsc;
 
+use super::backend::Backend;
 use super::flight::put_query;
+use super::registry::Registration;
 use crate::protocol::ending::Ending;
 use crate::protocol::frame::{self, Frame, HEADER, Malformed};
 
@@ -32,10 +33,10 @@ impl Tap {
     }
 }
 
-/// The write half of the connection to the engine, and the replies that are diverted to the guard.
+/// The session's backend, and its replies that are diverted to the guard.
 #[derive(Debug)]
 pub(super) struct EngineConnection<'a> {
-    engine: OwnedWriteHalf,
+    backend: Backend,
     tap: &'a Tap,
     frames: mpsc::UnboundedReceiver<Frame>,
     /// Bytes for the client.
@@ -72,12 +73,13 @@ pub(super) fn tap() -> (Tap, mpsc::UnboundedReceiver<Frame>) {
 impl<'a> EngineConnection<'a> {
     pub(super) fn new(
         engine: OwnedWriteHalf,
+        registration: Registration,
         tap: &'a Tap,
         frames: mpsc::UnboundedReceiver<Frame>,
         replies: mpsc::UnboundedSender<BytesMut>,
     ) -> Self {
         Self {
-            engine,
+            backend: Backend::new(engine, registration),
             tap,
             frames,
             replies,
@@ -87,20 +89,13 @@ impl<'a> EngineConnection<'a> {
     /// Sends bytes whose replies go to the client. Nothing may be in flight when this changes.
     pub(super) async fn pass(&mut self, bytes: &[u8]) -> Result<(), Ending> {
         self.tap.diverts.store(false, Ordering::SeqCst);
-        self.write(bytes).await
+        self.backend.write(bytes).await
     }
 
     /// Sends bytes whose replies go to the guard.
     pub(super) async fn send(&mut self, bytes: &[u8]) -> Result<(), Ending> {
         self.tap.diverts.store(true, Ordering::SeqCst);
-        self.write(bytes).await
-    }
-
-    async fn write(&mut self, bytes: &[u8]) -> Result<(), Ending> {
-        self.engine
-            .write_all(bytes)
-            .await
-            .map_err(|_| Ending::EngineClosed)
+        self.backend.write(bytes).await
     }
 
     /// Receives the next answer.

@@ -1,4 +1,4 @@
-//! The sessions of a cluster whose transactions may meet, and what they committed.
+//! The sessions of a cluster whose transactions may meet, and the writes that they committed.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -35,13 +35,25 @@ struct State {
     requests: mpsc::UnboundedSender<Request>,
 }
 
-/// A session in the registry, which removes it when this is dropped.
+/// A session in the registry.
 #[derive(Debug)]
 pub(crate) struct Member {
     registry: Registry,
     id: u64,
     state: Arc<State>,
     requests: mpsc::UnboundedReceiver<Request>,
+    registration: Registration,
+}
+
+/// Keeps a session in the registry, even after its [`Member`] was dropped.
+#[derive(Debug, Clone)]
+pub(crate) struct Registration(#[expect(dead_code, reason = "held for its Drop")] Arc<Registered>);
+
+/// Removes the session from the registry when it is dropped.
+#[derive(Debug)]
+struct Registered {
+    registry: Registry,
+    id: u64,
 }
 
 /// A request to a session to move its transaction aside.
@@ -67,11 +79,16 @@ impl Registry {
         });
         let id = self.tick();
         self.members().insert(id, state.clone());
+        let registered = Registered {
+            registry: self.clone(),
+            id,
+        };
         Member {
             registry: self.clone(),
             id,
             state,
             requests,
+            registration: Registration(Arc::new(registered)),
         }
     }
 
@@ -85,6 +102,10 @@ impl Registry {
 }
 
 impl Member {
+    pub(crate) fn registration(&self) -> Registration {
+        self.registration.clone()
+    }
+
     /// Returns whether the cluster has other sessions.
     pub(crate) fn has_others(&self) -> bool {
         self.registry.members().len() > 1
@@ -114,8 +135,8 @@ impl Member {
         }
     }
 
-    /// Waits for the token. The future does not borrow the member, which may be asked to move its
-    /// own transaction meanwhile.
+    /// Waits for the token. The future does not borrow the member, because another session may
+    /// request meanwhile that the member's transaction moves aside.
     pub(crate) fn token(&self) -> impl Future<Output = MoveToken> + use<> {
         let token = self.registry.shared.token.clone();
         async { MoveToken(token.lock_owned().await) }
@@ -192,6 +213,12 @@ impl Member {
 }
 
 impl Drop for Member {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl Drop for Registered {
     fn drop(&mut self) {
         self.registry.members().remove(&self.id);
     }

@@ -1,4 +1,4 @@
-//! Which definitions make a statement of another session fail with OC001, once.
+//! Decides which definitions make a statement of another session fail with OC001, once.
 //!
 //! # What is known
 //!
@@ -12,7 +12,7 @@
 //!
 //! # What [`SchemaConflicts::Realistic`] guesses
 //!
-//! Only a rule by table fits both. A statement fails if
+//! Only a rule by table fits these reports and AWS's examples. A statement fails if
 //!
 //! - it reads or writes a user's table, and is no definition itself; and
 //! - another session's definition changed something, names the table, and was committed after this

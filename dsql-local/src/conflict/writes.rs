@@ -69,7 +69,7 @@ impl Writes {
     /// Reads the rows of `dsql_writes`: one log entry each.
     pub(crate) fn from_rows(rows: Vec<Vec<Option<String>>>) -> Self {
         let mut entries: Vec<_> = rows.into_iter().filter_map(Entry::from_row).collect();
-        // Rows that foreign keys refer to have no position, and come last.
+        // Entries for rows that foreign keys refer to have no position, and come last.
         entries.sort_by_key(|entry| entry.at.unwrap_or(u64::MAX));
         let mut changes: Vec<Change> = Vec::new();
         // The index of the change that wrote each version.

@@ -1,40 +1,43 @@
-CREATE FUNCTION pg_toast.dsql_note(entry text) RETURNS void LANGUAGE plpgsql AS $$
--- The log of a transaction's writes is a setting, because a rollback to a savepoint restores settings. It is
--- split into parts, because each entry copies the part that it is added to.
+-- The log of a transaction's writes and locks is in settings, because a rollback to a savepoint restores settings.
+-- It has one part for each 64 written rows, because each entry copies the part that it is added to. One more setting
+-- has the counters: the written rows in the last four digits, their bytes in those before.
+CREATE FUNCTION pg_toast.dsql_counters() RETURNS bigint LANGUAGE sql STABLE AS $$
+    SELECT coalesce(nullif(pg_catalog.dsql_engine_setting('dsql_local.written', true), ''), '0')::bigint
+$$;
+
+-- Adds entries to the log. Each ends in a semicolon.
+CREATE FUNCTION pg_toast.dsql_note(entries text) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-    entries int := coalesce(nullif(current_setting('dsql_local.entries', true), '')::int, 0);
-    part text := 'dsql_local.log' || entries / 64;
+    part text := 'dsql_local.log' || pg_toast.dsql_counters() % 10000 / 64;
 BEGIN
-    PERFORM pg_catalog.dsql_engine_set_config(part, coalesce(current_setting(part, true), '') || entry || ';', true),
-        pg_catalog.dsql_engine_set_config('dsql_local.entries', (entries + 1)::text, true);
+    PERFORM pg_catalog.dsql_engine_set_config(
+        part, concat(pg_catalog.dsql_engine_setting(part, true), entries), true);
 END $$;
 
-CREATE FUNCTION pg_toast.dsql_count_row(size bigint, relation oid, old_id tid, old_xmin xid, new_id tid)
-RETURNS boolean LANGUAGE plpgsql AS $$
--- One setting has both counters: the rows in the last four digits, the bytes in those before.
+-- Adds a written row to the counters and to the log. Returns whether the transaction wrote too many bytes.
+CREATE FUNCTION pg_toast.dsql_count_row(
+    relation oid, old_id tid, old_xmin xid, new_id tid, size int, key_size int
+) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
-    written bigint := coalesce(nullif(current_setting('dsql_local.written', true), '')::bigint, 0) + size * 10000 + 1;
-    entries int;
-    part text;
+    counters bigint := pg_toast.dsql_counters() + size::bigint * 10000 + 1;
+    part text := 'dsql_local.log' || counters % 10000 / 64;
 BEGIN
     IF session_user = 'postgres' THEN
         RETURN false;
     END IF;
-    IF written % 10000 > 3000 THEN
-        RAISE program_limit_exceeded USING MESSAGE = 'transaction row limit exceeded';
+    IF size > 1000000 OR key_size > 2000 OR counters % 10000 > 3000 THEN
+        PERFORM pg_toast.dsql_check_row(relation, new_id, size, key_size, (counters % 10000)::int);
     END IF;
-    entries := coalesce(nullif(current_setting('dsql_local.entries', true), '')::int, 0);
-    part := 'dsql_local.log' || entries / 64;
-    PERFORM pg_catalog.dsql_engine_set_config('dsql_local.written', written::text, true),
-        pg_catalog.dsql_engine_set_config('dsql_local.entries', (entries + 1)::text, true),
-        pg_catalog.dsql_engine_set_config(part, concat(current_setting(part, true),
+    -- The engine evaluates an assignment faster than PERFORM.
+    part := pg_catalog.dsql_engine_set_config('dsql_local.written', counters::text, true)
+        || pg_catalog.dsql_engine_set_config(part, concat(pg_catalog.dsql_engine_setting(part, true),
             relation, '|', old_id, '|', old_xmin, '|', new_id, ';'), true);
-    RETURN written / 10000 > 10485760;
+    RETURN counters / 10000 > 10485760;
 END $$;
 
 CREATE FUNCTION pg_toast.dsql_written() RETURNS text LANGUAGE sql AS $$
-    SELECT coalesce(string_agg(current_setting('dsql_local.log' || part, true), '' ORDER BY part), '')
-    FROM generate_series(0, coalesce(nullif(current_setting('dsql_local.entries', true), '')::int, 0) / 64) part
+    SELECT coalesce(string_agg(pg_catalog.dsql_engine_setting('dsql_local.log' || part, true), '' ORDER BY part), '')
+    FROM generate_series(0, pg_toast.dsql_counters() % 10000 / 64) part
 $$;
 
 CREATE FUNCTION pg_toast.dsql_transaction_ids() RETURNS SETOF bigint LANGUAGE sql AS $$
@@ -57,7 +60,7 @@ SECURITY DEFINER SET lock_timeout = '1s' SET search_path = pg_catalog AS $$
 DECLARE
     mine text[];
     relation oid;
-    locked record;
+    locked text;
 BEGIN
     SELECT array_agg(id::text) INTO mine FROM pg_toast.dsql_transaction_ids() AS id
     WHERE NOT latest OR id > coalesce(nullif(current_setting('dsql_local.before', true), '')::bigint, 0);
@@ -68,14 +71,11 @@ BEGIN
         SELECT lock.relation FROM pg_locks lock JOIN pg_class class ON class.oid = lock.relation
         WHERE pid = pg_backend_pid() AND mode = 'RowShareLock' AND relkind = 'r'
     LOOP
-        FOR locked IN EXECUTE format(
-            'SELECT t.ctid AS id, t.xmin AS xmin, t.xmax::text AS xmax, t::text AS image FROM %s t WHERE xmax <> 0',
-            relation::regclass)
-        LOOP
-            IF locked.xmax = ANY (mine) OR pg_toast.dsql_shares(locked.xmax, mine) THEN
-                PERFORM pg_toast.dsql_note(concat(relation, '|', locked.id, '|', locked.xmin, '|', kind));
-            END IF;
-        END LOOP;
+        EXECUTE format(
+            'SELECT string_agg(concat(%1$s, ''|'', t.ctid, ''|'', t.xmin, ''|'', $1, '';''), '''') FROM %2$s t
+            WHERE xmax <> 0 AND (xmax::text = ANY ($2) OR pg_toast.dsql_shares(xmax::text, $2))',
+            relation, relation::regclass) INTO locked USING kind, mine;
+        PERFORM pg_toast.dsql_note(locked);
     END LOOP;
 END $$;
 
@@ -411,7 +411,7 @@ DECLARE
     was xid;
     image text;
     moved tid;
-    size bigint;
+    size int;
 BEGIN
     FOR change IN
         SELECT value FROM jsonb_array_elements(changes::jsonb) WITH ORDINALITY AS c(value, at)
@@ -425,7 +425,7 @@ BEGIN
         moved := NULL;
         size := 0;
         IF change ->> 4 IS NOT NULL THEN
-            PERFORM pg_toast.dsql_note(concat(target, '|', original, '|', was, '|', change ->> 4));
+            PERFORM pg_toast.dsql_note(concat(target, '|', original, '|', was, '|', change ->> 4, ';'));
             CONTINUE;
         ELSIF original IS NULL THEN
             EXECUTE format('INSERT INTO %s AS t (%s) OVERRIDING SYSTEM VALUE
@@ -438,7 +438,7 @@ BEGIN
                 WHERE ctid = $1 RETURNING t.ctid, pg_column_size(t)',
                 target::regclass, pg_toast.dsql_columns(target, false), image) INTO moved, size USING original;
         END IF;
-        PERFORM pg_toast.dsql_count_row(size, target, original, was, moved);
+        PERFORM pg_toast.dsql_count_row(target, original, was, moved, size, 0);
     END LOOP;
 END $$;
 

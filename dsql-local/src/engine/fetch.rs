@@ -28,7 +28,8 @@ pub(super) fn ensure(owner: &Owner) -> Result<PathBuf, FetchError> {
     }
     let fetching = owner.folder(&cache, ".fetching-")?;
     package.fetch(fetching.path())?;
-    // Renamed when complete: another process must not see a part, and may finish first.
+    // Rename the folder when it is complete: another process must not see a part, and may finish
+    // first.
     match fs::rename(fetching.path().join("package"), &home) {
         Err(_) if bin.join("postgres").exists() => {}
         renamed => renamed?,

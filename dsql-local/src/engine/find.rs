@@ -114,8 +114,8 @@ impl Installation {
     }
 }
 
-/// Follows links: a folder in PATH often contains only links, and the programs search for files
-/// beside their real path.
+/// Returns the folder after following links: a folder in PATH often contains only links, and the
+/// programs look for files beside their real path.
 fn real_folder(folder: &Path) -> Option<PathBuf> {
     let postgres = fs::canonicalize(folder.join("postgres")).ok()?;
     Some(postgres.parent()?.to_owned())

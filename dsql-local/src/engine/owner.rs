@@ -142,7 +142,7 @@ fn free_bytes(folder: &str) -> Option<u64> {
 }
 
 const SYSTEM_PATH: &str = "/usr/bin:/bin:/usr/sbin:/sbin";
-/// Linux only; containers often have 64 megabytes there.
+/// A folder in memory, on Linux only; in containers it often has only 64 megabytes.
 const MEMORY_DIR: &str = "/dev/shm";
 const PLENTY: u64 = 1024 * 1024 * 1024;
 /// A socket's path has at most 107 bytes on Linux and 103 on macOS, including the names of the

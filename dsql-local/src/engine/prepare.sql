@@ -95,11 +95,11 @@ BEGIN
     END IF;
 END $$;
 
-CREATE FUNCTION pg_toast.dsql_check_row(size bigint, key_size bigint, values_fit boolean) RETURNS boolean
+CREATE FUNCTION pg_toast.dsql_check_row(relation oid, id tid, size int, key_size int, rows int) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
-    IF session_user = 'postgres' THEN
-        RETURN true;
+    IF size > 1000000 THEN
+        PERFORM pg_toast.dsql_check_values(relation, id);
     END IF;
     IF key_size > 2000 THEN
         RAISE program_limit_exceeded USING MESSAGE = 'key size greater than 2000 bytes not supported';
@@ -107,14 +107,19 @@ BEGIN
     IF size > 2097152 THEN
         RAISE program_limit_exceeded USING MESSAGE = 'maximum row size exceeded';
     END IF;
-    RETURN true;
+    IF rows > 3000 THEN
+        RAISE program_limit_exceeded USING MESSAGE = 'transaction row limit exceeded';
+    END IF;
 END $$;
 
-CREATE FUNCTION pg_toast.dsql_check_values(relation regclass, row_values jsonb) RETURNS boolean
-LANGUAGE plpgsql AS $$
+-- The role may be allowed to write the row, but not to read it.
+CREATE FUNCTION pg_toast.dsql_check_values(relation regclass, id tid) RETURNS void LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = pg_catalog AS $$
 DECLARE
+    row_values jsonb;
     type text;
 BEGIN
+    EXECUTE format('SELECT to_jsonb(t) FROM %s t WHERE ctid = $1', relation) INTO row_values USING id;
     SELECT format_type(atttypid, NULL) INTO type
     FROM pg_attribute JOIN jsonb_each_text(row_values) ON key = attname
     WHERE attrelid = relation
@@ -124,7 +129,6 @@ BEGIN
         RAISE program_limit_exceeded
             USING MESSAGE = format('datatype limit greater than 1048576 bytes not supported for %s', type);
     END IF;
-    RETURN true;
 END $$;
 
 CREATE FUNCTION pg_toast.dsql_refuse_size() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -210,31 +214,27 @@ BEGIN
         CONTINUE WHEN NOT EXISTS (SELECT FROM pg_class WHERE oid = relation AND relkind = 'r');
         PERFORM pg_toast.dsql_check_columns(relation);
         CONTINUE WHEN EXISTS (SELECT FROM pg_trigger WHERE tgrelid = relation AND tgname = 'dsql_written');
-        -- The first four bytes of a value of variable length are its length.
-        SELECT coalesce(string_agg(format('pg_column_size(new.%I) - %s', attname,
-            CASE attlen WHEN -1 THEN 4 ELSE 0 END), ' + '), '0') INTO key_size
+        -- The first four bytes of a value of variable length are its length. A key without such values is small.
+        SELECT CASE WHEN bool_or(attlen = -1) THEN string_agg(format('pg_column_size(new.%I) - %s', attname,
+            CASE attlen WHEN -1 THEN 4 ELSE 0 END), ' + ') ELSE '0' END INTO key_size
         FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = ANY ((indkey::int2[])[0:indnkeyatts - 1])
         WHERE indrelid = relation AND indisprimary;
         -- The condition is evaluated at each written row: it counts the row and adds it to the log. The trigger
-        -- itself runs at commit.
+        -- itself runs at commit. The engine parses the conditions at each statement, so they are short.
         EXECUTE format(
             'CREATE CONSTRAINT TRIGGER dsql_written AFTER INSERT ON %1$s
             DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
-            WHEN (pg_toast.dsql_check_row(pg_column_size(new), %2$s, CASE WHEN pg_column_size(new) > 1000000
-                THEN pg_toast.dsql_check_values(%3$L, to_jsonb(new)) ELSE true END)
-                AND pg_toast.dsql_count_row(pg_column_size(new), new.tableoid, NULL, NULL, new.ctid))
+            WHEN (pg_toast.dsql_count_row(new.tableoid, NULL, NULL, new.ctid, pg_column_size(new), %2$s))
             EXECUTE FUNCTION pg_toast.dsql_refuse_size();
             CREATE CONSTRAINT TRIGGER dsql_updated AFTER UPDATE ON %1$s
             DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
-            WHEN (pg_toast.dsql_check_row(pg_column_size(new), %2$s, CASE WHEN pg_column_size(new) > 1000000
-                THEN pg_toast.dsql_check_values(%3$L, to_jsonb(new)) ELSE true END)
-                AND pg_toast.dsql_count_row(pg_column_size(new), new.tableoid, old.ctid, old.xmin, new.ctid))
+            WHEN (pg_toast.dsql_count_row(new.tableoid, old.ctid, old.xmin, new.ctid, pg_column_size(new), %2$s))
             EXECUTE FUNCTION pg_toast.dsql_refuse_size();
             CREATE CONSTRAINT TRIGGER dsql_deleted AFTER DELETE ON %1$s
             DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
-            WHEN (pg_toast.dsql_count_row(pg_column_size(old), old.tableoid, old.ctid, old.xmin, NULL))
+            WHEN (pg_toast.dsql_count_row(old.tableoid, old.ctid, old.xmin, NULL, pg_column_size(old), 0))
             EXECUTE FUNCTION pg_toast.dsql_refuse_size()',
-            relation, key_size, relation::text);
+            relation, key_size);
         -- Hidden from the table's owner: an internal trigger without a constraint.
         UPDATE pg_depend SET refclassid = 'pg_class'::regclass, refobjid = relation, refobjsubid = 0, deptype = 'a'
         FROM pg_trigger

@@ -75,7 +75,7 @@ impl Faults {
             .is_some()
     }
 
-    /// How late the next commit is delivered, if it is.
+    /// Takes the fault that delays the next commit, and returns the delay. `None` if there is none.
     pub(crate) fn commit_is_late(&self) -> Option<Late> {
         self.take(|kind| match kind {
             Kind::LateCommit(late) => Some(*late),

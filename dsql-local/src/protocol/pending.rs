@@ -63,7 +63,7 @@ impl PendingReplies {
         match pending {
             Pending::Sync if self.copying => return,
             Pending::Sync => self.skipping = false,
-            // Outside of COPY no reply removes it, so a second one must not add up.
+            // Outside of COPY no reply removes this frame, so keep only one.
             Pending::CopyEnd if self.frames.back() == Some(&Pending::CopyEnd) => return,
             Pending::CopyEnd => self.copying = false,
             Pending::Query(_)
@@ -187,7 +187,7 @@ impl PendingReplies {
     }
 }
 
-/// Replaces what is refused: the engine's error message contains this name.
+/// Replaces a refused statement: the engine's error message contains this name.
 pub(crate) const MARKER: &str = "dsql_local_refused";
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Whether a connection is admitted: the connection rate, the number of connections, and whether
-//! the cluster is awake. `login` asks. The defaults are the service's quotas.
+//! Decides whether a connection is admitted, by the connection rate, the number of connections, and
+//! whether the cluster is awake. `login` calls it. The defaults are the service's quotas.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -108,7 +108,7 @@ impl std::fmt::Debug for Certificates {
 }
 
 /// Serves the cluster's hosts. A hello without SNI, or for `localhost`, gets the certificate as
-/// well: after the handshake an error can tell the client what is wrong.
+/// well, so that the client can get an error message after the handshake.
 #[derive(Debug)]
 struct HostCertificate {
     hosts: Hosts,

@@ -39,11 +39,11 @@ pub(crate) struct Cluster {
     pub(crate) superuser: Arc<Client>,
     /// The engine's socket, where sessions open their backends.
     pub(crate) socket: PathBuf,
-    /// True once the engine ended by itself.
+    /// True once the engine was killed or crashed.
     pub(crate) engine_ended: watch::Receiver<bool>,
 }
 
-/// What happens to the open connections when it is sent.
+/// What happens to the open connections when this signal is sent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Disruption {
     #[default]

@@ -36,7 +36,7 @@ pub(crate) fn run(cluster: &Cluster, statement: &Statement<'_>) -> Option<Checke
     })
 }
 
-/// Runs a call from outside of a session, such as `inject('conflict', 3)`.
+/// Runs a call that does not come from a session, such as `inject('conflict', 3)`.
 pub(crate) fn call(cluster: &Cluster, call: &str) -> Result<(), String> {
     let sql = format!("CALL {SCHEMA}.{call}");
     match &statement::split(&sql)[..] {
@@ -213,7 +213,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 }
 
 const SCHEMA: &str = "dsql_local";
-/// A hundred years, which no clock overflows by.
+/// A hundred years: adding them overflows no clock.
 const MOST_MILLISECONDS: u64 = 100 * 366 * 86_400_000;
 
 #[cfg(test)]

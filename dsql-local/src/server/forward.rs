@@ -54,7 +54,7 @@ async fn engine_ended(cluster: &Cluster) {
     }
 }
 
-/// Applies faults while no reply is pending. Returns when one ends the session.
+/// Applies faults while no reply is pending. Returns when a fault ends the session.
 async fn idle_fault(
     cluster: &Cluster,
     pace: &Pace,

@@ -10,7 +10,7 @@ pub(crate) async fn due(cluster: &Cluster, late: Late) {
     match late {
         Late::By(time) => tokio::time::sleep(time).await,
         Late::ByStatements(statements) => {
-            // The session that is late sends none meanwhile.
+            // The late session itself sends no statement meanwhile.
             let due = cluster.log.counts().statements + statements;
             while cluster.log.counts().statements < due {
                 tokio::time::sleep(Duration::from_millis(1)).await;

@@ -85,7 +85,8 @@ async fn connection(
         () = slow_and_released => Ending::Cut,
         ending = &mut session => ending,
     };
-    // Ends its backend, too: other sessions must not wait for the locks of one that stalls.
+    // This ends the session's backend, too: other sessions must not wait for the locks of a stalled
+    // one.
     drop(session);
     recorder.ended(Outcome::from(&ending));
     match ending {

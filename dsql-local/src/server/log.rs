@@ -1,5 +1,5 @@
-//! The cluster's log: counters, and one record per connection. All of `server` writes to it; tests
-//! read snapshots.
+//! The cluster's log: counters, and one record per connection. All modules of `server` write to it;
+//! tests read snapshots.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -205,7 +205,7 @@ impl Log {
     }
 }
 
-/// Records what one connection does. Dropped after its socket closed.
+/// Records what one connection does. Dropped after the connection's socket closed.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     log: Arc<Log>,

@@ -93,7 +93,8 @@ pub(crate) async fn login<S: AsyncRead + AsyncWrite + Unpin>(
     apply_fault(cluster, wire, Stage::Password)?;
     authenticate(cluster, host, &user, &password).await?;
     let slot = cluster.admission.admit()?;
-    // Before the client knows: time that passes after the login must count for the session.
+    // Read the time before the client learns of the login: all time after the login must count for
+    // the session.
     let opened = cluster.uptime.now();
     apply_fault(cluster, wire, Stage::Ready)?;
     recorder.count(|counts| counts.logins += 1);

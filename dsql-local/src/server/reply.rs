@@ -47,7 +47,7 @@ impl<'a> Replies<'a> {
         }
     }
 
-    /// Takes the bytes that arrived, and writes what to send to the client.
+    /// Takes the bytes that arrived, and writes the bytes to send to the client.
     pub(crate) fn take(&mut self, unread: &mut BytesMut, out: &mut BytesMut) -> Result<(), Ending> {
         loop {
             let passing = self.passing.min(unread.len());

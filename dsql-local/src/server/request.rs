@@ -1,5 +1,5 @@
 //! The client's frames on their way to the engine: checked, translated, refused, or failed by a
-//! fault. Adds what each frame's reply has to be to the pending replies.
+//! fault. For each frame, adds the reply that the client must get to the pending replies.
 
 use std::collections::HashMap;
 use std::sync::MutexGuard;
@@ -43,7 +43,7 @@ pub(crate) struct Requests<'a> {
     rollbacks: u64,
     /// Whether the session may control the local cluster by SQL.
     control: bool,
-    /// A commit was read whose delivery is late.
+    /// How late the commit that was just read is delivered, if it is.
     late: Option<Late>,
 }
 
@@ -89,7 +89,7 @@ impl<'a> Requests<'a> {
         }
     }
 
-    /// How late the frames that were just taken are delivered, if they are.
+    /// Returns how late the frames that were just taken are delivered, if they are late.
     pub(crate) fn late(&mut self) -> Option<Late> {
         self.late.take()
     }
@@ -260,7 +260,7 @@ fn statements(sql: &[u8]) -> Vec<Statement<'_>> {
 /// transaction fails as well, and a failed transaction still answers 25P02.
 const REFUSED: &str = "SELECT dsql_local_refused";
 const ROLLBACK: &str = "ROLLBACK";
-/// The service's limit.
+/// The service's limit for a message.
 const LONGEST_MESSAGE: usize = 10 * 1024 * 1024;
 const LONGEST_FLIGHT: usize = 256;
 

@@ -1,5 +1,5 @@
-//! The names of tables in a statement, by the words before them. May include other names, which
-//! matters only if a table has the same name.
+//! The names of tables in a statement, by the words before them. They may include names of other
+//! objects, which matters only if a table has the same name.
 
 use crate::sql::statement::{Statement, Token};
 

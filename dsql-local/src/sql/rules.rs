@@ -1,5 +1,5 @@
-//! Whether the service runs a statement: as it is, in another form, or not at all. `transaction`
-//! has the rules that depend on the transaction.
+//! Decides whether the service runs a statement: as it is, in another form, or not at all.
+//! `transaction` has the rules that depend on the transaction.
 
 use self::read::Reader;
 use crate::refusal::Refusal;
@@ -91,7 +91,7 @@ fn kind(tokens: &[Token]) -> Kind {
             (false, false) => Kind::Other,
             _ => Kind::Change,
         },
-        // Without ANALYZE nothing runs.
+        // Without ANALYZE, EXPLAIN runs no statement.
         "explain" => {
             let options = &tokens[..tokens.len() - dialect::explained(reader).len()];
             match options
@@ -108,7 +108,7 @@ fn kind(tokens: &[Token]) -> Kind {
     }
 }
 
-/// Returns whether a COPY takes data in.
+/// Returns whether a COPY receives data from the client.
 pub(crate) fn copies_in(tokens: &[Token]) -> bool {
     Reader::new(tokens).contains("from")
 }

@@ -37,7 +37,7 @@ const OF_POSTGRES: &[&str] = &[
     "enable_nestloop",
     "enable_seqscan",
 ];
-/// Accepted, and not sent to the engine.
+/// Settings that are accepted, but not sent to the engine.
 const OF_THE_SERVICE: &[&str] = &[
     CLUSTER_ID,
     "disable_sync_create_index",

@@ -110,7 +110,7 @@ fn mixed() -> Refusal {
 mod tests {
     use super::*;
 
-    /// Returns the message that the last kind is refused with.
+    /// Returns the message with which the last kind is refused.
     fn last(kinds: &[Kind]) -> Option<String> {
         let mut transaction = Transaction::default();
         let outcomes: Vec<_> = kinds

@@ -1,7 +1,7 @@
 //! Background jobs: `CREATE INDEX ASYNC` and `VALIDATE CONSTRAINT`.
 //!
-//! A failed job is no error of the server, and `IF NOT EXISTS` skips an index whatever its state:
-//! [asynchronous
+//! The server reports a failed job without an error, and `IF NOT EXISTS` skips an index in any
+//! state: [asynchronous
 //! indexes](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/working-with-create-index-async.html).
 //! So the catalog decides whether a statement is done.
 
@@ -21,7 +21,7 @@ use crate::statement::Index;
 pub(super) enum Ended {
     Succeeded,
     Failed(String),
-    /// It ended and was removed: the service keeps finished jobs for 30 minutes.
+    /// The job ended and was removed: the service keeps finished jobs for 30 minutes.
     Removed,
 }
 
@@ -35,7 +35,8 @@ impl Ended {
 }
 
 impl Apply<'_> {
-    /// Builds an index, and once more if a build failed. Returns `false` if it is recorded.
+    /// Builds an index, and builds it once more if the build failed. Returns `false` if the
+    /// statement is recorded already.
     pub(super) async fn build(self, index: &Index) -> Result<bool, Failure> {
         let mut builds = 0;
         let mut details = None;
@@ -46,8 +47,8 @@ impl Apply<'_> {
             }
             match self.index_state(index).await? {
                 IndexState::Valid => return Ok(true),
-                // Another run may have started its job. Waiting takes long, so that the claim may
-                // have expired.
+                // Another run may have started the job. Waiting takes long, so the claim may have
+                // expired.
                 IndexState::Invalid(_) if !has_waited => {
                     has_waited = true;
                     self.wait_for_all().await?;
@@ -77,8 +78,8 @@ impl Apply<'_> {
         }
     }
 
-    /// Validates a constraint. Rows that violate it are told at once. Returns `false` if it is
-    /// recorded.
+    /// Validates a constraint. If rows violate it, fails at once. Returns `false` if the statement
+    /// is recorded already.
     pub(super) async fn validate(self, table: &Name, constraint: &str) -> Result<bool, Failure> {
         let is_validated = async || {
             let state = catalog::constraint_state(self.client, table, constraint).await;
@@ -129,7 +130,7 @@ impl Apply<'_> {
         }
     }
 
-    /// Waits for all jobs. Which of them is that of a statement is not known for sure: `sys.jobs`
+    /// Waits for all jobs, because it is not certain which job belongs to the statement: `sys.jobs`
     /// names the object only in some states.
     async fn wait_for_all(self) -> Result<(), Failure> {
         let running = catalog::running_jobs(self.client).await;
@@ -152,5 +153,5 @@ impl Apply<'_> {
     }
 }
 
-/// A build may fail for a cause that passes. A second failure has one that stays.
+/// The first build may fail for a transient cause. A second failure is taken as permanent.
 const MAX_BUILDS: u32 = 2;

@@ -1,6 +1,6 @@
 //! The difference between two texts.
 
-/// Shows what differs between an applied statement and that of the file, in lines with `-` and `+`.
+/// Returns the differences between an applied statement and the file's, as lines with `-` and `+`.
 pub(crate) fn lines(applied: &str, file: &str) -> String {
     let (old, new): (Vec<_>, Vec<_>) = (applied.lines().collect(), file.lines().collect());
     let same = |pairs: &mut dyn Iterator<Item = (&&str, &&str)>| {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Writes the remedy behind the place of a failure.
+/// Appends the remedy to the place of a failure.
 pub(super) fn write(f: &mut fmt::Formatter<'_>, error: &tokio_postgres::Error) -> fmt::Result {
     let code = error.code().map_or("", |code| code.code());
     match of(code) {

@@ -8,14 +8,14 @@ use crate::difference::{Difference, State, lines};
 use crate::migration::{Migration, Migrations, Statement};
 use crate::place::Place;
 
-/// The files beside the history.
+/// The result of comparing the files with the history.
 #[derive(Debug, Default)]
 pub(crate) struct Comparison<'a> {
     pub(crate) states: Vec<(String, State)>,
     pub(crate) differences: Vec<Difference>,
-    /// What is recorded, in the order of the files.
+    /// The recorded statements, in the order of the files.
     pub(crate) applied: Vec<&'a Statement>,
-    /// What is not recorded, in the order in which it is applied.
+    /// The statements that are not recorded, in the order in which they are applied.
     pub(crate) pending: Vec<(&'a Migration, &'a Statement)>,
 }
 
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_and_late_files_are_told() {
+    fn missing_and_late_files_are_reported() {
         let migrations = files(&[("1_a.sql", "SELECT 1"), ("3_c.sql", "SELECT 3")]);
         let records = [
             record("2_b", (1, 1), "SELECT 2"),

@@ -4,7 +4,7 @@ use super::words::Words;
 use super::{Effect, Kind, Refusal};
 use crate::name::Name;
 
-/// Tells how an ALTER statement is run. The word itself was read.
+/// Decides how an ALTER statement is run. The word ALTER was read already.
 pub(super) fn classify(mut words: Words<'_>) -> Result<Kind, Refusal> {
     let what = words.word().unwrap_or_default();
     match what {
@@ -70,7 +70,7 @@ fn table(mut words: Words<'_>) -> Result<Kind, Refusal> {
     Ok(kind)
 }
 
-/// Returns what an action leaves in the catalog if it cannot run twice.
+/// Returns the effect of an action in the catalog, if the action cannot run twice.
 fn action(mut words: Words<'_>, table: &Name, if_exists: bool) -> Result<Option<Effect>, Refusal> {
     let table = table.clone();
     match words.word().unwrap_or_default() {
@@ -110,7 +110,7 @@ fn action(mut words: Words<'_>, table: &Name, if_exists: bool) -> Result<Option<
             Ok(Some(Effect::RenamedColumn { table, column }))
         }
         "set" if !words.take(&["schema"]) => Ok(None),
-        // The table has another name when the statement runs again.
+        // When the statement runs again, the table has another name.
         "rename" | "set" if if_exists => Ok(None),
         "rename" | "set" => Err(Refusal::not_repeatable("ALTER TABLE IF EXISTS ..")),
         "validate" => Err(Refusal::not_repeatable(

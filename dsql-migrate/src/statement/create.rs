@@ -3,7 +3,7 @@
 use super::words::Words;
 use super::{Effect, Index, Kind, Refusal};
 
-/// Tells how a CREATE statement is run. The word itself was read.
+/// Decides how a CREATE statement is run. The word CREATE was read already.
 pub(super) fn classify(mut words: Words<'_>) -> Result<Kind, Refusal> {
     let replaces = words.take(&["or", "replace"]);
     let is_unique = words.take(&["unique"]);

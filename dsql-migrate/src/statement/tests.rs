@@ -143,7 +143,7 @@ fn statements_that_fail_twice_are_refused_with_a_remedy() {
 }
 
 #[test]
-fn transactions_and_settings_are_refused_for_good() {
+fn transactions_and_settings_cannot_be_allowed() {
     for sql in [
         "BEGIN",
         "COMMIT",

@@ -64,7 +64,7 @@ impl<'a> Words<'a> {
         }
     }
 
-    /// Returns whether these words come somewhere.
+    /// Returns whether these words come anywhere in the rest.
     pub(super) fn contains(&self, words: &[&str]) -> bool {
         let mut windows = self.0.windows(words.len());
         windows.any(|tokens| tokens.iter().zip(words).all(|(token, word)| token.is(word)))

@@ -37,7 +37,7 @@ async fn changed_file_is_refused_and_its_change_shown() {
         "nothing was applied"
     );
 
-    // Outside of statements nothing matters.
+    // Changes outside of statements do not count.
     let commented = format!("-- About a.\n\n{}\n-- More.", A.1.replace('\n', "\r\n"));
     let same = Migrator::new(migrations(&[(A.0, &commented)]));
     assert_eq!(applied(&same.up(&*cluster).await.unwrap()), 0);

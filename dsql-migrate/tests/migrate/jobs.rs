@@ -23,8 +23,8 @@ const UNIQUE: (&str, &str) = (
     "CREATE UNIQUE INDEX ASYNC IF NOT EXISTS t_value ON t (value)",
 );
 
-/// Leaves the index as a run does that was killed right after it had created it, with its job in
-/// this state.
+/// Leaves the index in the state after a run that was killed right after it created the index, with
+/// its job in this state.
 async fn forget_index(cluster: &LocalCluster, job: &str) -> Option<String> {
     for statement in [
         "DELETE FROM dsql_migrations WHERE name = '0002_index'",
@@ -102,7 +102,7 @@ async fn index_whose_build_failed_is_built_again() {
 }
 
 #[tokio::test]
-async fn index_that_cannot_be_built_is_told_and_resumed() {
+async fn index_build_that_fails_is_reported_and_resumed() {
     let cluster = cluster().await;
     let told = Told::default();
     let migrator = Migrator::new(migrations(&[TABLE, UNIQUE])).observer(told.observer());
@@ -126,7 +126,7 @@ async fn index_that_cannot_be_built_is_told_and_resumed() {
 }
 
 #[tokio::test]
-async fn violated_constraint_is_told() {
+async fn violated_constraint_is_reported() {
     let cluster = cluster().await;
     let check = (
         "0002_check.sql",

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use crate::support::{Mortal, STATEMENTS, Told, applied, clean, cluster, expected, left, shop};
 
-/// When a run dies, beside a request.
+/// When a run dies, relative to a request.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Death {
     /// The server has not seen the request.
@@ -34,7 +34,7 @@ impl Death {
     }
 }
 
-/// Returns a migrator that takes over at once what a killed one began.
+/// Returns a migrator that takes over the statements of a killed one at once.
 fn impatient() -> Migrator {
     shop().takeover_after(Duration::ZERO)
 }
@@ -77,7 +77,7 @@ async fn kill(cluster: &Arc<LocalCluster>, steps: usize, death: Death) {
     cluster.clear_faults();
 }
 
-/// Returns the steps of a run that nothing disturbs.
+/// Returns the steps of a run without a fault.
 async fn undisturbed(cluster: &Arc<LocalCluster>) -> Vec<Progress> {
     let told = Told::default();
     let report = shop()
@@ -164,9 +164,9 @@ async fn run_goes_on_by_itself_after_lost_connections() {
 }
 
 #[tokio::test]
-async fn what_a_killed_run_began_is_taken_over_in_time() {
+async fn statement_of_a_killed_run_is_taken_over_in_time() {
     let cluster = cluster().await;
-    // The claim of the first statement is written, and its statement is not.
+    // The first statement is claimed, but not applied.
     kill(&cluster, 2, Death::Before).await;
     let claims = "SELECT FROM dsql_migrations WHERE claim IS NOT NULL";
     assert_eq!(cluster.query(claims).await.unwrap().len(), 1);

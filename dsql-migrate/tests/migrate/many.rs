@@ -16,7 +16,7 @@ async fn at_once(cluster: LocalCluster, migrators: usize) {
     let mut runs = JoinSet::new();
     for _ in 0..migrators {
         let cluster = Arc::clone(&cluster);
-        // Nobody dies, and the machine may be slow.
+        // No migrator dies, and the machine may be slow.
         let migrator = shop().takeover_after(Duration::from_secs(600));
         runs.spawn(async move { migrator.up(&*cluster).await });
     }

@@ -1,4 +1,4 @@
-//! Migrations of every kind, and what they leave.
+//! Migrations of every kind, and their results.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -59,7 +59,7 @@ pub(crate) async fn cluster() -> Arc<LocalCluster> {
     Arc::new(cluster.expect("the tests need a PostgreSQL on this machine"))
 }
 
-/// Returns what [`SHOP`] leaves, and how many statements are recorded.
+/// Returns the results of [`SHOP`], and how many statements are recorded.
 pub(crate) async fn left(cluster: &LocalCluster) -> Vec<String> {
     let query = "SELECT 'table ' || string_agg(relname, ' ' ORDER BY relname)
          FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
@@ -97,7 +97,7 @@ pub(crate) fn expected() -> Vec<String> {
     expected.map(str::to_owned).to_vec()
 }
 
-/// Removes everything that [`SHOP`] left, whatever of it is there.
+/// Removes the results of [`SHOP`], even if only some of them exist.
 pub(crate) async fn clean(cluster: &LocalCluster) {
     let run = async |sql: &str| cluster.query(sql).await;
     run("DROP SCHEMA IF EXISTS shop CASCADE; DROP TABLE IF EXISTS dsql_migrations")
@@ -107,7 +107,7 @@ pub(crate) async fn clean(cluster: &LocalCluster) {
         Connect::connect(&cluster).await.unwrap(),
         "arn:aws:iam::111122223333:role/seller",
     );
-    // Each fails if it is not there.
+    // Each statement fails if its object does not exist.
     let revoke = format!("AWS IAM REVOKE seller FROM '{arn}'");
     let _ = client.batch_execute(&revoke).await;
     let _ = client.batch_execute("DROP ROLE seller").await;
@@ -123,7 +123,7 @@ pub(crate) fn applied(report: &Report) -> usize {
         .count()
 }
 
-/// Opens one connection, and no second one: a process that dies with its connection.
+/// Opens one connection and no second one, like a process that dies with its connection.
 pub(crate) struct Mortal {
     cluster: Arc<LocalCluster>,
     lived: AtomicBool,
@@ -150,7 +150,7 @@ impl Connect for Mortal {
     }
 }
 
-/// What a migrator told.
+/// The steps that a migrator reported.
 #[derive(Clone, Default)]
 pub(crate) struct Told(Arc<Mutex<Vec<Progress>>>);
 

@@ -1,8 +1,8 @@
 //! Brings a cluster to the state that the Lambda needs: schema, tables, role and permissions.
 //!
-//! Safe to repeat at every deploy, also after a run that was killed or beside another run. DSQL
-//! wants each DDL statement in a transaction of its own, so nothing here is atomic as a whole:
-//! `dsql-migrate` applies the migrations, and every other statement is idempotent.
+//! Safe to repeat at every deploy, even after a killed run or at the same time as another run. DSQL
+//! requires a transaction of its own for each DDL statement, so the bootstrap as a whole is not
+//! atomic: `dsql-migrate` applies the migrations, and every other statement is idempotent.
 
 mod grantee;
 
@@ -145,7 +145,7 @@ pub enum BootstrapError {
     Statement {
         /// The step it belongs to.
         what: String,
-        /// What the cluster said.
+        /// The cluster's error.
         source: Error,
     },
 }

@@ -17,7 +17,7 @@ impl Metrics {
     ///
     /// # Errors
     ///
-    /// If something else records already.
+    /// If another recorder is installed already.
     pub fn start() -> Result<Self, lambda_runtime::Error> {
         let function = env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default();
         let builder = Builder::new().cloudwatch_namespace("GenerateGame");
@@ -46,11 +46,11 @@ impl std::fmt::Debug for Metrics {
     }
 }
 
-/// Keeps the documents of metrics that CloudWatch is to make, and of their attributes those that
-/// are dimensions.
+/// Keeps the documents of the metrics that CloudWatch must create, and of their attributes only
+/// those that are dimensions.
 ///
-/// Each metric costs money for each combination of its dimensions. What is taken off the lists
-/// stays in the log, where queries find it.
+/// Each metric costs money for each combination of its dimensions. Metrics and attributes that are
+/// not on the lists stay in the log, where queries find them.
 fn chosen(documents: &[u8]) -> serde_json::Result<Vec<u8>> {
     let mut lines = Vec::new();
     for document in Deserializer::from_slice(documents).into_iter::<Value>() {
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_chosen_stays_in_the_log_only() {
+    fn metrics_that_are_not_chosen_stay_in_the_log_only() {
         let document = |metrics: Value, dimensions: Value| {
             json!({
                 "_aws": { "CloudWatchMetrics": [{

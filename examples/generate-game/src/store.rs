@@ -1,11 +1,11 @@
 //! Saves and reads games. The only module with SQL.
 //!
 //! Each function is one statement of its own and one flight to the server, except where the first
-//! statement finds a row in its way and a second one tells which: the types of the parameters are
-//! named, so nothing has to be prepared first. `Connection::query` would prepare
-//! a text at its first use, for one round trip more, and remember it for the next ones; a Lambda
-//! has a first use with every cold start and every new connection.
-//! Tables are found through the connection's `search_path`.
+//! statement conflicts with an existing row and a second one reads that row: the types of the
+//! parameters are named, so nothing has to be prepared first. `Connection::query` would prepare a
+//! text at its first use, for one round trip more, and remember it for the next ones; a Lambda has
+//! a first use with every cold start and every new connection. Tables are found through the
+//! connection's `search_path`.
 
 use dsql_conn::tokio_postgres::Row;
 use dsql_conn::tokio_postgres::types::Type;

@@ -14,7 +14,7 @@ pub enum Failure {
     NoSuchNote,
     /// The title is empty or too long.
     Title,
-    /// The database did not do it.
+    /// The database failed the request.
     Database(Error),
 }
 
@@ -29,7 +29,7 @@ impl IntoResponse for Failure {
         match self {
             Self::NoSuchNote => answer(StatusCode::NOT_FOUND, "there is no such note"),
             Self::Title => answer(StatusCode::UNPROCESSABLE_ENTITY, "1 to 200 bytes of title"),
-            // What a violated constraint means is the application's to know.
+            // Only the application knows what a violated constraint means.
             Self::Database(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
                 answer(StatusCode::CONFLICT, "another note has this title")
             }

@@ -1,8 +1,7 @@
 //! Keeps notes in Aurora DSQL, and serves them as JSON.
 //!
-//! A request enters by [`app`]. [`notes`] speaks SQL on connections of the pool, and what fails
-//! becomes a response in [`failure`]. [`telemetry`] makes log lines or traces of what happens, and
-//! the page of metrics.
+//! A request enters by [`app`]. [`notes`] runs SQL on connections of the pool, and [`failure`]
+//! makes responses of errors. [`telemetry`] writes log lines or traces, and the page of metrics.
 
 pub mod failure;
 pub mod notes;

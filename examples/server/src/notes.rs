@@ -17,7 +17,7 @@ use crate::failure::Failure;
 pub struct Note {
     /// Chosen by the server.
     pub id: Uuid,
-    /// No two notes have the same.
+    /// Unique among the notes.
     pub title: String,
 }
 
@@ -35,7 +35,7 @@ pub struct NewNote {
 ///
 /// # Errors
 ///
-/// What the cluster refuses.
+/// The cluster's refusal.
 ///
 /// # Cancel safety
 ///
@@ -46,7 +46,7 @@ pub async fn create_tables(pool: &Pool) -> Result<(), Error> {
         for statement in [CREATE_TABLE, &OUTCOMES.create_table()] {
             match connection.execute_ddl(statement).await {
                 // Another server created it at the same time: the catalog's own constraint, as
-                // dsql-local reports it. Of the service this is not known.
+                // dsql-local reports it. It is not known whether the service does, too.
                 Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
                     connection.execute_ddl(statement).await?;
                 }

@@ -1,4 +1,4 @@
-//! Spans, log lines and metrics: where they go.
+//! Where spans, log lines and metrics are sent.
 
 use std::env;
 use std::error::Error;
@@ -83,7 +83,7 @@ pub fn recorder() -> Result<PrometheusBuilder, BuildError> {
 pub fn record() -> Result<PrometheusHandle, BuildError> {
     let handle = recorder()?.install_recorder()?;
     let upkeep = handle.clone();
-    // What histograms hold grows until somebody reads the page.
+    // The values in the histograms grow until the page is read.
     tokio::spawn(async move {
         let mut ticks = tokio::time::interval(Duration::from_secs(10));
         loop {

@@ -138,7 +138,7 @@ fn a_url_in_the_wrong_place_keeps_its_password() {
 }
 
 #[test]
-fn what_is_kept_is_read_with_any_mistake() {
+fn corpus_inputs_are_read_with_any_mistake() {
     walk("environment", read_lines);
 }
 

@@ -30,7 +30,7 @@ fn every_part_reaches_its_setting() {
 }
 
 #[test]
-fn what_is_left_out_keeps_its_default() {
+fn a_setting_that_is_left_out_keeps_its_default() {
     let config: Config = format!("postgres://{HOST}").parse().unwrap();
     assert_eq!(
         (&*config.user, &*config.database, config.port),
@@ -52,7 +52,7 @@ fn a_cluster_id_may_stand_for_the_host_with_its_region() {
 }
 
 #[test]
-fn what_would_be_ignored_or_weaker_is_refused() {
+fn parameters_with_no_or_a_weaker_effect_are_refused() {
     for (url, named) in [
         (format!("mysql://{HOST}"), "mysql"),
         (format!("postgres://admin:hunter2@{HOST}"), "password"),
@@ -109,7 +109,7 @@ fn the_last_of_two_regions_counts() {
 }
 
 #[test]
-fn what_is_no_text_or_would_get_lost_is_refused() {
+fn parts_that_are_not_text_or_would_be_lost_are_refused() {
     for (rest, named) in [
         ("?application_name=%FF", "UTF-8"),
         ("?%FF=x", "UTF-8"),
@@ -128,7 +128,7 @@ fn what_is_no_text_or_would_get_lost_is_refused() {
 }
 
 #[test]
-fn what_is_kept_is_read_with_any_mistake() {
+fn corpus_inputs_are_read_with_any_mistake() {
     walk("url", |url| read(&String::from_utf8_lossy(url)));
 }
 
@@ -154,7 +154,7 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'+');
 proptest! {
     /// The driver parses the same URLs by itself.
     #[test]
-    fn a_url_says_what_it_says_to_the_driver(
+    fn a_url_means_the_same_to_the_driver(
         user in "[^\0]{1,9}",
         database in "[^\0]{1,9}",
         application_name in "[^\0]{0,9}|[a+% ]{0,9}",

@@ -27,13 +27,13 @@ struct Waiting<'a> {
 /// How a wait ended.
 pub(super) enum Served {
     Connection(PooledConnection),
-    /// The ping that was in flight meanwhile was answered, or not.
+    /// The ping in flight ended: it was answered, or failed.
     Pinged(Result<(), Discard>),
 }
 
 impl Checkout<'_> {
-    /// Waits in the queue for a connection, and opens one if there is a slot for it. Beside a ping
-    /// in flight it opens one beyond the pool's size.
+    /// Waits in the queue for a connection, and opens one if there is a slot for it. While a ping
+    /// is in flight, opens one even beyond the pool's size.
     pub(super) async fn wait(&mut self, mut ping: Option<&mut Ping<'_>>) -> Result<Served, Error> {
         let pool = self.pool;
         let started = self.started();
@@ -55,7 +55,8 @@ impl Checkout<'_> {
         ));
         loop {
             if let Some(slot) = slot.take() {
-                // The first at once; the next ones because openings fail.
+                // The first opening starts at once. Later ones follow failed openings, so they are
+                // delayed.
                 let pause = match u32::try_from(openings.len()).unwrap_or(u32::MAX) {
                     0 => Duration::ZERO,
                     opened => REOPEN.delay(opened, rand::random()),
@@ -94,8 +95,8 @@ impl Checkout<'_> {
                     if Instant::now() >= deadline {
                         return Err(self.timed_out(cause, ping.is_some()));
                     }
-                    // One opening's time has passed: a cause that is known by now is told, unless
-                    // a connection in use may still come back.
+                    // The time of one opening has passed. Return the cause if it is known, unless a
+                    // connection in use may still be returned.
                     if let Some(cause) = cause && ping.is_none() && pool.lock().in_use() == 0 {
                         return Err(cause.into());
                     }
@@ -109,7 +110,7 @@ impl Checkout<'_> {
         let pool = self.pool;
         let cause = cause.or_else(|| {
             let slots = pool.lock();
-            // With connections in use, those are what the caller waited for.
+            // If connections are in use, the caller waited for one of them, not for the opening.
             let waits_for_opening = pinging || slots.in_use() == 0;
             let opening = slots.openings.last().filter(|_| waits_for_opening);
             opening.map(|opening| pool.opener.unfinished(&opening.progress))
@@ -142,7 +143,7 @@ impl<'a> Waiting<'a> {
         })
     }
 
-    /// Enters again, in the same place.
+    /// Enters the queue again, at the same position.
     fn enter_again(&mut self) -> Result<(), Error> {
         let mut slots = self.pool.lock();
         if self.pool.is_closed() {

@@ -1,4 +1,4 @@
-//! What only looks like another cause, and remedies that fit one case.
+//! Refusals that look like another cause, and remedies for one case only.
 
 use std::io;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::{Reason, Signed, at, classify, interrupted, remedy};
 use crate::scripted::{error, login_error};
 
 #[test]
-fn credentials_that_had_ended_are_said_to_have_expired() {
+fn credentials_past_their_end_are_reported_as_expired() {
     let message = "unable to accept connection, access denied";
     for hint in [
         "Signature expired: 20260923T094500Z is now earlier than 20260923T100001Z",
@@ -57,7 +57,7 @@ fn a_missing_grant_is_ready_to_be_pasted() {
 }
 
 #[test]
-fn a_certificates_dates_are_told_with_this_machines_time() {
+fn certificate_dates_are_reported_with_this_machines_time() {
     let time = |hours: u64| UnixTime::since_unix_epoch(Duration::from_secs(3_600 * hours));
     let (early, late) = (time(1), time(3));
     let told = |error: CertificateError| {
@@ -107,7 +107,7 @@ fn a_certificates_dates_are_told_with_this_machines_time() {
 }
 
 #[test]
-fn a_server_that_is_no_cluster_is_told_apart_from_a_broken_hello() {
+fn tls_alerts_tell_an_unknown_cluster_from_broken_tls() {
     let told =
         |error: rustls::Error| interrupted(&io::Error::new(io::ErrorKind::InvalidData, error)).0;
     for (alert, reason) in [

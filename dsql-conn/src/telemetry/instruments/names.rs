@@ -12,7 +12,7 @@
 pub const OPERATION_DURATION_BOUNDS: [f64; 9] =
     [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0];
 
-/// A metric as it is described to the recorder.
+/// A metric, as the recorder gets its description.
 pub(super) struct Metric {
     pub(super) name: &'static str,
     pub(super) kind: Kind,
@@ -262,7 +262,7 @@ mod tests {
         for name in &names {
             assert!(find(name).is_some(), "{name}");
         }
-        // What a pool has no field for: durations of statements, and a setting.
+        // `Stats` has no field for these: durations of statements, and a setting.
         let without = METRICS.map(|metric| metric.name).into_iter();
         let without: Vec<_> = without.filter(|name| !names.contains(name)).collect();
         let expected = [

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::wire::frames::{Frames, HEADER};
 
-/// What the driver asks for.
+/// A request of the driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Request {
     /// `Bind`, `Execute`, `Sync`.
@@ -59,7 +59,7 @@ struct Peer {
     said: VecDeque<u8>,
     /// How many statements ran outside of a transaction.
     astray: u32,
-    /// How many bytes pass at a time, in turn, each way. None means that the socket is full or
+    /// How many bytes each read or write passes, in turn. None means that the socket is full or
     /// empty for now.
     writes: VecDeque<usize>,
     reads: VecDeque<usize>,
@@ -250,7 +250,8 @@ fn requests() -> impl Strategy<Value = Vec<(Request, bool)>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Whatever is queued behind `BEGIN`, at once or later, and wherever the socket cuts it.
+    /// Holds for any requests behind `BEGIN`, queued at once or later, and cut anywhere by the
+    /// socket.
     #[test]
     fn nothing_runs_unless_begin_was_granted(
         refuses: bool,
@@ -271,7 +272,7 @@ proptest! {
         queued.push(Request::Simple.bytes());
         let answers = converse(&mut peer, queued);
 
-        // What comes after the end runs by itself; Close runs nothing.
+        // A statement after the end runs outside of a transaction; Close runs nothing.
         prop_assert_eq!(peer.astray, 1);
         prop_assert_eq!(answers.len(), requests.len() + 3);
         let (begun, rest) = answers.split_first().unwrap();
@@ -310,7 +311,7 @@ fn the_statement_behind_begin_is_in_its_flight() {
 }
 
 #[test]
-fn a_farewell_waits_for_nothing() {
+fn terminate_is_written_without_waiting() {
     let mut peer = peer(false, vec![10_000]);
     let waker = noop_waker();
     let cx = &mut Context::from_waker(&waker);

@@ -16,8 +16,8 @@ use crate::recovery;
 use crate::stage::{Call, Stage};
 
 impl Cell {
-    /// Brings the pool into the state that the stage asks for, and injects a fault that strikes
-    /// before the call.
+    /// Brings the pool into the state that the stage needs, and injects a fault that strikes before
+    /// the call.
     pub(super) async fn prepare(&self, setup: &Setup) {
         let pool = &setup.pool;
         match self.call {

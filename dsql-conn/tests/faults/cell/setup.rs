@@ -163,8 +163,8 @@ impl Cell {
             (Stage::Dns, Fault::TryAgain) => Some(NetworkFault::TemporaryFailure),
             (Stage::Dns, Fault::Stall) => Some(NetworkFault::NameServerSilent),
             (Stage::Tcp, Fault::Refuse) => Some(NetworkFault::PortClosed),
-            // Other systems may answer when the queue is full. There the server accepts and stays
-            // silent.
+            // Other systems may answer when the queue is full. There the server accepts and never
+            // replies.
             (Stage::Tcp, Fault::Stall) if cfg!(target_os = "linux") => Some(NetworkFault::NoReply),
             _ => None,
         }

@@ -21,7 +21,7 @@ pub(super) fn before_tls(stage: Stage, fault: Fault) -> Row {
     match fault {
         Fault::Refuse if stage == Stage::Tcp => transient(Reason::Unreachable),
         Fault::Service(_) => Row::Impossible(BEFORE_STARTUP),
-        // The bytes are no TLS record, so this port is not the cluster's.
+        // The bytes are not a TLS record, so this port is not the cluster's.
         Fault::Garbage => permanent(Reason::Protocol),
         fault => network_fault(fault),
     }
@@ -99,7 +99,7 @@ fn transient(reason: Reason) -> Row {
         cancelled: Expected::impossible(),
         without_pool: Outcome::Connect(reason).by(Bound::Connect),
         with_peer: match reason {
-            // Of an account or a cluster, not of a Region.
+            // These limits belong to an account or a cluster, not to a Region.
             Reason::RateExceeded | Reason::TooManyConnections => {
                 Outcome::CheckoutTimeout(Some(reason)).by(Bound::Checkout)
             }

@@ -186,7 +186,7 @@ pub(super) fn outcome_sent(fault: Fault) -> Row {
         Fault::Service(service) => match session_error(service) {
             None => return Row::Impossible(LOGGED_IN),
             Some(SessionError::Conflict(_)) => (served_later(), conflict()),
-            // A lasting one would strike `COMMIT` itself.
+            // A lasting fault would strike `COMMIT` itself.
             Some(SessionError::Unavailable(_)) => (served_later(), Expected::impossible()),
             Some(SessionError::Refusal(code)) => {
                 let once = match code.starts_with("42") {
@@ -301,7 +301,7 @@ fn refused(code: &'static str) -> Expected {
     Outcome::Refused(code.into()).by(Bound::AtOnce)
 }
 
-/// Other connections do not settle it before the deadline.
+/// Other connections do not settle the commit before the deadline.
 fn unknown() -> Expected {
     Outcome::CommitUnknown.by(Bound::Deadline)
 }

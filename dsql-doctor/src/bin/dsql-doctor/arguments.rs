@@ -1,4 +1,4 @@
-//! The arguments of the program, and the configuration that they come to.
+//! The arguments of the program, and the configuration that follows from them.
 
 use std::fs;
 use std::net::IpAddr;
@@ -122,7 +122,8 @@ impl Arguments {
         }
     }
 
-    /// Where the endpoint and its Region come from. A URL is not repeated: it may have a password.
+    /// Where the endpoint and its Region come from. A URL is not repeated, because it may contain a
+    /// password.
     fn origin(&self) -> String {
         let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let (endpoint, text) = match &self.endpoint {

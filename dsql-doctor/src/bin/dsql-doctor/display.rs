@@ -12,7 +12,7 @@ pub(crate) struct Spinner(ProgressBar);
 
 impl Spinner {
     pub(crate) fn new() -> Self {
-        // Draws nothing elsewhere than on a terminal.
+        // Draws only on a terminal.
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
         if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed} {msg}") {
             bar.set_style(style);
@@ -21,7 +21,7 @@ impl Spinner {
         Self(bar)
     }
 
-    /// Returns what a doctor calls.
+    /// Returns the function that a doctor calls for each step.
     pub(crate) fn observer(&self) -> impl Fn(Progress<'_>) + Send + Sync + 'static {
         let bar = self.0.clone();
         move |Progress { endpoint, step, .. }| {
@@ -33,7 +33,7 @@ impl Spinner {
         self.0.set_message(until.to_owned());
     }
 
-    /// Runs something that prints.
+    /// Hides the spinner while `print` runs.
     pub(crate) fn suspend(&self, print: impl FnOnce()) {
         self.0.suspend(print);
     }
@@ -43,7 +43,7 @@ impl Spinner {
     }
 }
 
-/// Prints a report. A closed pipe is no error of this program.
+/// Prints a report. A closed pipe is not an error of this program.
 pub(crate) fn print(report: &Report, json: bool) {
     let mut out = stdout();
     let _ = match json {

@@ -1,4 +1,4 @@
-//! Examines again and again, and shows how the times are spread.
+//! Examines repeatedly, and shows the distribution of the times.
 
 use std::io::Write;
 use std::time::Duration;
@@ -105,7 +105,7 @@ impl Times {
     }
 }
 
-/// The smallest time that this share of the sorted times does not exceed.
+/// Returns the smallest time that this percentage of the sorted times does not exceed.
 fn percentile(sorted: &[Duration], percent: usize) -> Duration {
     let rank = (sorted.len() * percent).div_ceil(100).max(1);
     sorted.get(rank - 1).copied().unwrap_or_default()

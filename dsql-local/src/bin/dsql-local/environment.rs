@@ -106,8 +106,8 @@ pub(crate) fn write_file(path: &Path, text: &str) -> Result<(), Error> {
     })
 }
 
-/// Returns the certificates that programs on this machine trust, so that they can still connect to
-/// other servers.
+/// Returns the certificates that programs on this machine trust, so that the programs can still
+/// connect to other servers.
 fn system_roots() -> String {
     let mut roots = std::env::var_os("SSL_CERT_FILE")
         .map(PathBuf::from)
@@ -121,7 +121,7 @@ fn system_roots() -> String {
     roots
 }
 
-/// The bundles of Debian, Fedora, and Alpine and macOS.
+/// The paths of the bundles on Debian, on Fedora, and on Alpine and macOS.
 const BUNDLES: [&str; 3] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",

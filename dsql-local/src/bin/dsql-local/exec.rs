@@ -154,7 +154,7 @@ impl Drop for Resolution {
     }
 }
 
-/// Removes the lines of processes that no longer exist: one that was killed could not do it.
+/// Removes the lines of processes that no longer exist: a killed process could not remove its own.
 fn remove_stale_lines() {
     let Ok(text) = fs::read_to_string(HOSTS) else {
         return;

@@ -28,7 +28,7 @@ impl Guard<'_> {
             return Ok(());
         }
         if self.status == b'E' {
-            // The failed transaction fails again after its locks were released.
+            // The transaction had failed. Releasing its locks revived it, so it must fail again.
             transaction.place = Place::Aside(Writes::default());
             self.query(UNPIN).await?;
             let _fails = self.engine.query("SELECT dsql_local_refused").await?;
@@ -139,7 +139,7 @@ impl Guard<'_> {
         Ok(Ok(()))
     }
 
-    /// Prepares statements again whose text in the engine names tables from another place.
+    /// Prepares statements again if their text in the engine names the tables of another place.
     pub(super) async fn prepare_again(&mut self, segment: &Segment) -> Result<(), Ending> {
         let copied = match &self.transaction {
             Some(Transaction {

@@ -16,7 +16,7 @@ impl Guard<'_> {
     pub(super) async fn autocommit(&mut self, segment: &Segment) -> Result<bool, Ending> {
         let mut attempt = 0;
         loop {
-            // Its writes may conflict with transactions that began before.
+            // The statement's writes may conflict with transactions that began before.
             let is_noted = segment.class != Class::Definition
                 && !is_call(segment)
                 && self.member.has_open_others();

@@ -34,7 +34,7 @@ impl Guard<'_> {
         let mut out = BytesMut::new();
         segment.put(&mut out);
         flight::put_query(&mut out, PIN);
-        // Before the snapshot is taken: commits after this point count as later.
+        // Call this before the snapshot is taken: commits after this point count as later.
         self.member.begin();
         let answer = self.round_trip(&out).await?;
         let pinned = self.engine.answer().await?;

@@ -1,5 +1,5 @@
-//! Whether a statement may run now: by the transaction, by the session's catalog, and by pending
-//! faults.
+//! Decides whether a statement may run now. That depends on the transaction, the session's catalog,
+//! and pending faults.
 
 use super::Requests;
 use crate::faults::{Effect, Stage};

@@ -104,7 +104,7 @@ impl Requests<'_> {
             }
         };
         if matches!(reply, Reply::Instead(_)) {
-            // A statement of the server's own, with a name that no client uses.
+            // The server's own statement, with a name that no client uses.
             self.rollbacks += 1;
             let rollback = format!("{MARKER}_{}", self.rollbacks);
             put_parse(out, rollback.as_bytes(), ROLLBACK);
@@ -151,8 +151,8 @@ impl Requests<'_> {
         Ok(())
     }
 
-    /// Forgets a closed statement. Keeps it if the flight contains other frames: one of them may
-    /// fail, and then the engine skips the close and keeps the statement.
+    /// Forgets a closed statement. Keeps it if the flight contains other frames: if one of them
+    /// fails, the engine skips the close and keeps the statement.
     pub(super) fn close(&mut self, frame: &Frame) -> Result<(), Ending> {
         let only_closes = self.flight.tags.bytes().all(|tag| tag == b'C');
         if let Some((b'S', mut name)) = frame.body().split_first()

@@ -40,7 +40,7 @@ fn taken(cluster: &Cluster, pieces: &[&[u8]]) -> Taken {
         next = requests.take(&mut unread, &mut out);
     }
     if !matches!(next, Ok(Next::More)) {
-        // Bytes after the end may have arrived in the same piece or not.
+        // Bytes after the end may have arrived in the same piece.
         unread.clear();
     }
     Taken {
@@ -124,7 +124,7 @@ fn closed_statements_are_forgotten() {
     assert!(requests.prepared.is_empty(), "{}", requests.prepared.len());
 }
 
-/// The engine ignores them, so no reply would ever remove them.
+/// The engine ignores these frames, so no reply would ever remove them.
 #[test]
 fn copy_ends_outside_of_copy_do_not_accumulate() {
     let mut client = BytesMut::new();

@@ -1,6 +1,7 @@
 //! The statements that the service refuses, and its message for each. The messages were recorded
 //! from a real cluster (Dreamescaper/dsql-emulator, `test/conformance/golden`, September 2026) or
-//! reported from live ones. The others follow their pattern: the name of PostgreSQL's parse node.
+//! reported from live clusters. The others follow their pattern: the name of PostgreSQL's parse
+//! node.
 
 use super::read::Reader;
 use super::{alter, create, query, setting};
@@ -126,7 +127,7 @@ fn dropped(mut reader: Reader<'_>) -> Option<Refusal> {
 }
 
 const REFUSED: &[(&[&str], &str)] = &[
-    // Recorded.
+    // Recorded from a real cluster.
     (&["truncate"], "unsupported statement: Truncate"),
     (&["vacuum"], "unsupported VACUUM statement"),
     (&["listen"], "unsupported statement: Listen"),

@@ -86,5 +86,5 @@ fn function(name: &str, after: Reader<'_>) -> Option<Refusal> {
 /// Functions whose arguments FOR can separate.
 const FOR_IN_CALLS: [&str; 2] = ["substring", "overlay"];
 const LOCKS: [&str; 2] = ["pg_advisory_", "pg_try_advisory_"];
-/// Recorded for these two.
+/// The refusal was recorded for these two types.
 const NO_VALUES: [&str; 2] = ["line", "circle"];

@@ -15,7 +15,7 @@ pub(super) fn check(options: &[Token], what: &str) -> Option<Refusal> {
     })
 }
 
-/// Checks the options that are there.
+/// Checks the given options. None is required.
 pub(super) fn check_given(options: &[Token]) -> Option<Refusal> {
     let pairs = options.iter().zip(options.iter().skip(1));
     pairs.into_iter().find_map(|(option, value)| match value {

@@ -102,7 +102,7 @@ fn text() -> impl Strategy<Value = String> {
     })
 }
 
-/// Compares with PostgreSQL itself.
+/// Compares the result with PostgreSQL itself.
 #[test]
 fn texts_are_split_where_postgresql_splits_them() {
     const CASES: u32 = 500;

@@ -1,4 +1,4 @@
-//! The arguments of the program, and what they come to.
+//! The arguments of the program, and the settings that follow from them.
 
 use std::path::PathBuf;
 

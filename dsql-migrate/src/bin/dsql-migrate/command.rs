@@ -1,4 +1,4 @@
-//! What the program does, and how it ends.
+//! Runs the program's commands, and decides its exit code.
 
 use std::fmt;
 
@@ -117,7 +117,7 @@ async fn up(
     Ok(())
 }
 
-/// Leaves the problems of applied statements out: the service took them.
+/// Leaves out the problems of applied statements, because the service accepted those.
 fn of_pending(mut problems: Vec<Problem>, status: &Status) -> Vec<Problem> {
     problems.retain(|problem| {
         let mut pending = status.pending.iter();
@@ -129,7 +129,7 @@ fn of_pending(mut problems: Vec<Problem>, status: &Status) -> Vec<Problem> {
     problems
 }
 
-/// Shows what takes time.
+/// Shows the steps that take time.
 fn observe(progress: &Progress) {
     match progress {
         Progress::Applying(_)

@@ -1,11 +1,11 @@
-//! What the program prints.
+//! Prints the program's results.
 
 use std::io::Write;
 
 use dsql_migrate::{Place, Report, Status};
 use serde_json::{Value, json};
 
-/// Prints a line. A closed pipe is no error of this program.
+/// Prints a line. A closed pipe is not an error of this program.
 pub(crate) fn line(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }

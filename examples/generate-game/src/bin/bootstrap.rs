@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_rollback_goes_back() {
+    fn only_an_update_to_an_older_version_goes_back() {
         let update = |now: Value, before: Value| {
             json!({
                 "RequestType": "Update",

@@ -1,4 +1,4 @@
-//! A run under faults, and the page of the documentation that shows what was seen of it.
+//! A run under faults, and the page of the documentation that shows its spans, events and metrics.
 
 mod page;
 mod run;

@@ -132,7 +132,7 @@ impl Run {
             .await;
         self.cluster.inject(Fault::at(Stage::Commit, Effect::Cut));
         self.post("five", "COMMIT itself was lost").await;
-        // Nobody can settle it, because no connection can be opened any more.
+        // The commit cannot be settled, because no connection can be opened any more.
         self.cluster.inject(Fault::lose_commit_reply());
         self.cluster.inject(Fault::refuse(Refusal::NoSni).always());
         self.post(

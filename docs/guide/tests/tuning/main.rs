@@ -1,112 +1,22 @@
 //! Compares the tables of settings in `tuning.md` with the code: names, variables and defaults.
 
+mod code;
+mod page;
+
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use dsql_conn::batches::Batches;
 use dsql_conn::tokio_postgres::config::SslNegotiation;
 use dsql_conn::{
     Builder, Config, Credentials, Outcomes, Peer, Pool, Reason, RetryPolicy, StatementSpans,
 };
 
-const PAGE: &str = include_str!("../tuning.md");
+use self::code::{config_sources, setters, source};
+use self::page::{Row, duration, names, other_than, rows, text};
+
 const HOME: &str = "abcdefghijklmnopqrstuvwx23.dsql.us-east-1.on.aws";
 const AWAY: &str = "zyxwvutsrqponmlkjihgfedc32.dsql.us-east-2.on.aws";
-
-/// A setting, as the page describes it.
-#[derive(Debug)]
-struct Row {
-    name: String,
-    variables: BTreeSet<String>,
-    default: String,
-    /// The value in `Pool::lambda`, if the table has that column.
-    lambda: Option<String>,
-}
-
-fn rows(section: &str) -> Vec<Row> {
-    let heading = format!("\n## {section}\n");
-    let (_, text) = PAGE.split_once(&heading).expect("the section");
-    let text = text.split("\n## ").next().unwrap();
-    let mut lines = text.lines().filter(|line| line.starts_with('|'));
-    let header = cells(lines.next().expect("a table"));
-    let column = |name: &str| header.iter().position(|cell| cell == name);
-    let (variable, lambda) = (column("variable"), column("`Pool::lambda`"));
-    let default = column("default").expect("a column of defaults");
-    let rows: Vec<_> = lines
-        .skip(1)
-        .map(cells)
-        .map(|cells| Row {
-            name: quoted(&cells[0]).next().expect("a name").to_owned(),
-            variables: variable
-                .into_iter()
-                .flat_map(|at| quoted(&cells[at]))
-                .map(str::to_owned)
-                .collect(),
-            default: cells[default].clone(),
-            lambda: lambda.map(|at| cells[at].clone()),
-        })
-        .collect();
-    assert!(!rows.is_empty(), "{section}");
-    rows
-}
-
-fn cells(line: &str) -> Vec<String> {
-    let line = line.trim().trim_matches('|');
-    line.split('|').map(|cell| cell.trim().to_owned()).collect()
-}
-
-/// The texts in backticks.
-fn quoted(text: &str) -> impl Iterator<Item = &str> {
-    text.split('`').skip(1).step_by(2)
-}
-
-fn source(path: &str) -> String {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../dsql-conn/src");
-    fs::read_to_string(file.join(path)).unwrap()
-}
-
-/// The public methods that take `self` and return it changed.
-fn setters(sources: &[PathBuf]) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    for path in sources {
-        let text = source(path.to_str().unwrap());
-        for function in text.split("    pub ").skip(1) {
-            let function = function.strip_prefix("const ").unwrap_or(function);
-            let Some(function) = function.strip_prefix("fn ") else {
-                continue;
-            };
-            let signature = function.split(" {\n").next().unwrap();
-            let signature = signature.split("\n    where").next().unwrap();
-            let (start, parameters) = signature.split_once('(').unwrap();
-            let parameters = parameters.trim_start();
-            let takes_self = parameters.starts_with("mut self") || parameters.starts_with("self");
-            let returns_self =
-                signature.contains("-> Self") || signature.contains("-> Result<Self, ConfigError>");
-            let name = start.split('<').next().unwrap();
-            if takes_self && returns_self && name != "from_env" {
-                found.insert(name.to_owned());
-            }
-        }
-    }
-    found
-}
-
-fn config_sources() -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../dsql-conn/src/config");
-    let mut sources = vec![PathBuf::from("config.rs")];
-    for entry in fs::read_dir(folder).unwrap() {
-        let name = entry.unwrap().file_name();
-        if Path::new(&name).extension().is_some_and(|it| it == "rs") {
-            sources.push(Path::new("config").join(name));
-        }
-    }
-    sources
-}
-
-fn names(rows: &[Row]) -> BTreeSet<String> {
-    rows.iter().map(|row| row.name.clone()).collect()
-}
 
 #[test]
 fn each_setting_of_a_connection_is_on_the_page() {
@@ -126,6 +36,11 @@ fn each_setting_of_a_pool_is_on_the_page() {
 #[test]
 fn each_setting_of_a_policy_is_on_the_page() {
     assert_eq!(names(&rows("Retries")), setters(&["retry.rs".into()]));
+}
+
+#[test]
+fn each_setting_of_batches_is_on_the_page() {
+    assert_eq!(names(&rows("Batches")), setters(&["batches.rs".into()]));
 }
 
 #[test]
@@ -282,6 +197,27 @@ fn defaults_of_policies_are_those_of_the_code() {
     }
 }
 
+#[test]
+fn defaults_of_batches_are_those_of_the_code() {
+    for Row { name, default, .. } in rows("Batches") {
+        if default == "none" {
+            let debug = format!("{:?}", Batches::new());
+            assert!(debug.contains(&format!("{name}: None")), "{name}: {debug}");
+            continue;
+        }
+        let set = |value: &str| {
+            let value = value.parse().expect("a number");
+            match &*name {
+                "max_rows" => Batches::new().max_rows(value),
+                "max_bytes" => Batches::new().max_bytes(value),
+                _ => panic!("{name} is compared nowhere"),
+            }
+        };
+        assert_eq!(set(&default), Batches::new(), "{name}");
+        assert_ne!(set(&other_than(&default)), Batches::new(), "{name}");
+    }
+}
+
 fn with_policy_setting(name: &str, value: &str) -> RetryPolicy {
     let policy = RetryPolicy::new();
     let two = || {
@@ -335,31 +271,4 @@ fn a_peers_port_defaults_to_the_home_regions() {
     let peer = Peer::new(AWAY.parse().unwrap());
     let debug = format!("{:?}", config.peer(peer).unwrap());
     assert!(debug.contains("address: None, port: None"), "{debug}");
-}
-
-/// A value of the same kind that is another one.
-fn other_than(value: &str) -> String {
-    match value {
-        "off" | "none" => "1 s".to_owned(),
-        "`direct`" => "`postgres`".to_owned(),
-        "`false`" => "`true`".to_owned(),
-        _ if value.contains(", ") => "7 ms, 8 ms".to_owned(),
-        _ if value.ends_with(" s") => "7 s".to_owned(),
-        _ if value.starts_with('`') => "`another`".to_owned(),
-        _ => "7".to_owned(),
-    }
-}
-
-fn text(value: &str) -> &str {
-    quoted(value).next().expect("a text in backticks")
-}
-
-fn duration(value: &str) -> Duration {
-    let (number, unit) = value.split_once(' ').expect("a number and a unit");
-    let number = number.parse().expect("a number");
-    match unit {
-        "s" => Duration::from_secs(number),
-        "ms" => Duration::from_millis(number),
-        _ => panic!("{value}"),
-    }
 }
