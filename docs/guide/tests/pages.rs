@@ -79,8 +79,8 @@ fn no_example_has_lines_that_the_book_would_hide() {
     }
 }
 
-/// Compares the code below each `<!-- code: FILE -->` with that file, which the tests run, or writes
-/// it if `UPDATE_README` is set.
+/// Compares the code below each `<!-- code: FILE -->` with that file, which the tests run, or
+/// writes it if `UPDATE_README` is set.
 #[test]
 fn programs_on_the_pages_are_those_that_run() {
     let mut compared = 0;
