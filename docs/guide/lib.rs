@@ -1,14 +1,12 @@
-//! The code of the guide's pages, compiled, and run against a local cluster where a page says so.
-//!
-//! [`cluster`] starts that cluster, in lines that the pages hide.
+//! The code of the guide's pages, compiled as it is printed, and run against a local cluster where
+//! it starts one. [`cluster`] starts one for the tests of other packages.
 
-use std::cell::RefCell;
 use std::error::Error;
 
-use dsql_conn::{Config, ConfigError};
+use dsql_conn::Config;
 use dsql_local::LocalCluster;
 
-/// Starts a cluster for one example, and returns it with the configuration of its administrator.
+/// Starts a cluster for one test, and returns it with the configuration of its administrator.
 ///
 /// # Errors
 ///
@@ -20,31 +18,7 @@ use dsql_local::LocalCluster;
 pub async fn cluster() -> Result<(LocalCluster, Config), Box<dyn Error>> {
     let cluster = LocalCluster::start().await?;
     let config = Config::from_variables(cluster.variables())?;
-    ENVIRONMENT.set(Some(config.clone()));
     Ok((cluster, config))
-}
-
-/// Stands for [`Config`] in an example that reads its environment: a test cannot change the
-/// variables of its own process.
-#[derive(Debug)]
-pub struct Environment;
-
-impl Environment {
-    /// Returns the configuration of the [`cluster`] that this thread started last.
-    ///
-    /// # Errors
-    ///
-    /// [`ConfigError::Missing`] if there is none.
-    pub fn from_env() -> Result<Config, ConfigError> {
-        ENVIRONMENT.take().ok_or(ConfigError::Missing {
-            variable: "DSQL_ENDPOINT",
-            expected: "the endpoint of a cluster that was started before",
-        })
-    }
-}
-
-thread_local! {
-    static ENVIRONMENT: RefCell<Option<Config>> = const { RefCell::new(None) };
 }
 
 /// The pages with code; `tests/pages.rs` checks that none is missing.

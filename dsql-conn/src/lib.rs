@@ -62,7 +62,8 @@
 //!   new process.
 //! - `aws-config` (default): uses the SDK's default credentials chain if neither the caller nor the
 //!   environment has credentials. A Lambda function has credentials in its environment; without
-//!   this feature its binary is smaller.
+//!   this feature its binary is smaller. It adds some 50 crates to the build, among them aws-lc-rs,
+//!   the SDK's TLS library, which is compiled from C.
 //! - `deadpool`: a manager for deadpool.
 //! - `metrics`: records metrics by the facade of the [`metrics`](https://docs.rs/metrics) crate.
 //!

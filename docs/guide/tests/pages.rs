@@ -13,7 +13,7 @@ fn pages_in(folder: &Path) -> BTreeSet<String> {
     let entries = fs::read_dir(folder).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let pages: BTreeSet<_> = names.filter(|name| name.ends_with(".md")).collect();
-    assert!(pages.len() > 1, "{folder:?}");
+    assert!(!pages.is_empty(), "{folder:?}");
     pages
 }
 
@@ -60,6 +60,49 @@ fn all_rust_on_the_pages_is_compiled() {
             );
         }
     }
+}
+
+/// Readers of the Markdown see such lines, and what they copy does not compile.
+#[test]
+fn no_example_has_lines_that_the_book_would_hide() {
+    let crates = ["", "dsql-conn", "dsql-doctor", "dsql-local", "dsql-migrate"];
+    let folders = ["docs", "docs/guide"].into_iter().chain(crates);
+    for folder in folders.map(|folder| docs().join("..").join(folder)) {
+        for name in pages_in(&folder) {
+            let page = fs::read_to_string(folder.join(&name)).unwrap();
+            for block in page.split("```rust").skip(1) {
+                let code = block.split("```").next().unwrap();
+                let hidden = |line: &&str| *line == "#" || line.starts_with("# ");
+                assert_eq!(code.lines().find(hidden), None, "{folder:?} {name}");
+            }
+        }
+    }
+}
+
+/// Compares the code below each `<!-- code: FILE -->` with that file, which the tests run, or
+/// writes it if `UPDATE_README` is set.
+#[test]
+fn programs_on_the_pages_are_those_that_run() {
+    let mut compared = 0;
+    for name in pages() {
+        let text = page(&name);
+        let Some((before, rest)) = text.split_once("<!-- code: ") else {
+            continue;
+        };
+        let (file, rest) = rest.split_once(" -->\n```rust,no_run\n").expect(&name);
+        let (written, after) = rest.split_once("```\n").expect(&name);
+        let source = fs::read_to_string(docs().join("guide").join(file)).unwrap();
+        let (_, code) = source.split_once("\n\n").expect("a comment about the file");
+        if std::env::var_os("UPDATE_README").is_some() {
+            let start = format!("<!-- code: {file} -->\n```rust,no_run\n");
+            let text = [before, &start, code, "```\n", after].concat();
+            fs::write(docs().join("guide").join(&name), text).unwrap();
+        } else {
+            assert_eq!(written, code, "{name}: write it with UPDATE_README=1");
+        }
+        compared += 1;
+    }
+    assert_eq!(compared, 2);
 }
 
 /// The rows of `docs/performance` that other pages repeat: the text there, the text here.

@@ -13,7 +13,7 @@ use dsql_conn::{
 };
 
 use self::code::{config_sources, setters, source};
-use self::page::{Row, duration, names, other_than, rows, text};
+use self::page::{Row, duration, is_unset, names, other_than, rows, text};
 
 const HOME: &str = "abcdefghijklmnopqrstuvwx23.dsql.us-east-1.on.aws";
 const AWAY: &str = "zyxwvutsrqponmlkjihgfedc32.dsql.us-east-2.on.aws";
@@ -86,7 +86,7 @@ fn defaults_of_connections_are_those_of_the_code() {
     for Row { name, default, .. } in rows("Connections") {
         match default.as_str() {
             // Debug shows that nothing is set.
-            "none" => match name.as_str() {
+            default if is_unset(default) => match name.as_str() {
                 "application_name" | "address" | "peer" => {
                     assert!(debug.contains(&format!("{name}: None")), "{name}: {debug}");
                 }
@@ -102,7 +102,7 @@ fn defaults_of_connections_are_those_of_the_code() {
                 | "time_source" => {}
                 _ => panic!("{name} has no default"),
             },
-            "required" => assert_eq!(name, "Config::new"),
+            "`DSQL_ENDPOINT` is required" => assert_eq!(name, "Config::new"),
             // `opening_ends_after_the_default_timeouts` compares it.
             _ if name == "connect_timeout" => {}
             default => {
@@ -153,7 +153,7 @@ fn defaults_of_pools_are_those_of_the_code() {
 
 fn compare(name: &str, value: &str, builder: impl Fn() -> Builder) {
     let debug = format!("{:?}", builder());
-    if value == "none" && name != "idle_timeout" {
+    if is_unset(value) && name != "idle_timeout" {
         assert!(debug.contains(&format!("{name}: None")), "{name}: {debug}");
         return;
     }
@@ -200,7 +200,7 @@ fn defaults_of_policies_are_those_of_the_code() {
 #[test]
 fn defaults_of_batches_are_those_of_the_code() {
     for Row { name, default, .. } in rows("Batches") {
-        if default == "none" {
+        if is_unset(&default) {
             let debug = format!("{:?}", Batches::new());
             assert!(debug.contains(&format!("{name}: None")), "{name}: {debug}");
             continue;

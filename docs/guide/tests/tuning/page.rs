@@ -56,6 +56,12 @@ pub(crate) fn names(rows: &[Row]) -> BTreeSet<String> {
     rows.iter().map(|row| row.name.clone()).collect()
 }
 
+/// Whether the default is that nothing is set. A text such as "the system's" then tells what is
+/// used instead.
+pub(crate) fn is_unset(default: &str) -> bool {
+    default == "none" || default.starts_with("the ")
+}
+
 /// A value of the same kind that is another one.
 pub(crate) fn other_than(value: &str) -> String {
     match value {
