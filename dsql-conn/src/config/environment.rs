@@ -6,6 +6,7 @@ mod tests;
 use std::collections::HashMap;
 use std::env;
 use std::env::VarError;
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 use super::application_name::FUNCTION_NAME;
@@ -183,7 +184,8 @@ impl Config {
             None => Ok(None),
         };
         let port = |name| match variable(name)? {
-            Some(value) => parse(name, &value, "a port from 0 to 65535").map(Some),
+            Some(value) => parse(name, &value, "a port from 1 to 65535")
+                .map(|port: NonZeroU16| Some(port.get())),
             None => Ok(None),
         };
         if let Some(address) = address("DSQL_HOSTADDR")? {

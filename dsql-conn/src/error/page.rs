@@ -120,6 +120,7 @@ fn errors() -> Vec<Entry> {
                 setting: "DSQL_CA_FILE",
                 origin: "ca.pem".to_owned(),
                 problem: "there is no certificate".to_owned(),
+                io: None,
             },
             "the file cannot be read, or is not PEM.",
         ),
