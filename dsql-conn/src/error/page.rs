@@ -155,6 +155,16 @@ fn errors() -> Vec<Entry> {
             "`db.client.operation.duration` with `db.response.status_code`",
         ),
         entry(
+            Error::NoRow,
+            "`query_one` or `query_typed_one` ran a query that found nothing.",
+            "no metric: the statement succeeded",
+        ),
+        entry(
+            Error::SeveralRows,
+            "`query_one`, `query_opt` or a relative ran a query that found more than one row.",
+            "`db.client.operation.duration` with `error.type`",
+        ),
+        entry(
             Error::StatementTimeout {
                 after: seconds(2),
                 unread_rows: false,
@@ -272,7 +282,7 @@ fn every_error_has_one_entry_that_its_address_names() {
     }
     // Each variant of `ConfigError`, and of `Error` except the one that has an entry for each
     // reason.
-    assert_eq!(entries.len(), 14 + 7);
+    assert_eq!(entries.len(), 16 + 7);
     let url = Error::PoolClosed.docs_url();
     assert!(
         url.ends_with("/what_went_wrong/index.html#pool_closed"),
