@@ -427,6 +427,22 @@ fn the_readme_names_each_variable() {
 }
 
 #[test]
+fn options_may_come_before_the_subcommand() {
+    let run = |arguments: &[&str]| Command::new(PROGRAM).args(arguments).output().unwrap();
+    let print = ["--", "sh", "-c", "echo $AWS_REGION"];
+    let output = run(&[&["--region", "eu-west-1", "exec"], &print[..]].concat());
+    assert_eq!(text(&output.stdout), "eu-west-1");
+
+    let mut served = serve(&["--region", "eu-west-1", "serve"]);
+    assert_eq!(served.exports["AWS_REGION"], "eu-west-1");
+    served.signal("-TERM");
+
+    // An option that the subcommand does not have stays an error.
+    let output = run(&["--ready-file", "x", "token"]);
+    assert!(text(&output.stderr).contains("--ready-file"), "{output:?}");
+}
+
+#[test]
 fn the_process_ends_when_the_engine_ends() {
     let mut program = Command::new(PROGRAM)
         .stdout(Stdio::piped())
