@@ -8,6 +8,7 @@ mod identity;
 mod inspect;
 pub(crate) mod parse;
 mod peer;
+mod pool;
 mod setting;
 mod source;
 mod statement_spans;
@@ -29,6 +30,7 @@ pub(crate) use self::application_name::FUNCTION_NAME;
 pub(crate) use self::identity::ByIdentity;
 pub use self::inspect::Summary;
 pub use self::peer::Peer;
+pub(crate) use self::pool::PoolVariables;
 use self::setting::Settings;
 pub(crate) use self::source::Source;
 pub use self::statement_spans::StatementSpans;
@@ -78,6 +80,7 @@ pub struct Config {
     pub(crate) statement_timeout: Option<Duration>,
     pub(crate) statement_spans: StatementSpans,
     pub(crate) max_lifetime: Duration,
+    pub(crate) pool: PoolVariables,
     /// `None` uses the system's.
     time: Option<ByIdentity<dyn TimeSource>>,
 }
@@ -112,6 +115,7 @@ impl Config {
             statement_timeout: None,
             statement_spans: StatementSpans::Off,
             max_lifetime: Duration::from_secs(55 * 60),
+            pool: PoolVariables::default(),
             time: None,
         }
     }

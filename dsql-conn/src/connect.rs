@@ -24,6 +24,7 @@ use tokio_postgres::Client;
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::{Instrument, Span};
 
+use self::address::Unreached;
 pub(crate) use self::failover::Place;
 use self::pacing::Attempts;
 pub(crate) use self::pacing::BACKOFF;
@@ -256,13 +257,23 @@ impl Connector {
     async fn reach(&self, addresses: Vec<SocketAddr>) -> Result<TcpStream, Failure> {
         address::connect(addresses)
             .await
-            .map_err(|error| match error.kind() {
-                // The peer accepted the connection and reset it before this side noticed.
-                io::ErrorKind::ConnectionReset => self.because(Reason::Interrupted, error),
-                io::ErrorKind::ConnectionRefused => self
-                    .because(Reason::Unreachable, error)
-                    .remedy(NOBODY_LISTENS),
-                _ => self.because(Reason::Unreachable, error),
+            .map_err(|Unreached { address, error }| {
+                let kind = error.kind();
+                let reason = match kind {
+                    // The peer accepted the connection and reset it before this side noticed.
+                    io::ErrorKind::ConnectionReset => Reason::Interrupted,
+                    _ => Reason::Unreachable,
+                };
+                let detail = address.map(|address| format!("{address}: {error}"));
+                let failure = self.because(reason, error);
+                let failure = match detail {
+                    Some(detail) => failure.detail(detail),
+                    None => failure,
+                };
+                match kind {
+                    io::ErrorKind::ConnectionRefused => failure.remedy(NOBODY_LISTENS),
+                    _ => failure,
+                }
             })
     }
 
@@ -332,5 +343,6 @@ fn is_temporary(error: &io::Error) -> bool {
         || said.ends_with("try again")
 }
 
-const NOBODY_LISTENS: &str = "nothing listens there: check the address and the port, the service \
-                              listens on 5432";
+const NOBODY_LISTENS: &str = "nothing listens there: check the address and the port \
+                              (DSQL_HOSTADDR and DSQL_PORT, or Config::address and Config::port), \
+                              the service listens on 5432";

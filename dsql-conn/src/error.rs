@@ -25,7 +25,7 @@ pub use self::config::ConfigError;
 pub use self::connect::ConnectError;
 pub(crate) use self::connect::Failure;
 pub use self::discard::Discard;
-pub(crate) use self::driver::{is_lost, was_not_sent};
+pub(crate) use self::driver::{is_lost, is_row_count, was_not_sent};
 pub use self::rollback::RollbackCause;
 use crate::endpoint::EndpointError;
 use crate::outcomes::{OutcomeId, Outcomes};
@@ -74,6 +74,12 @@ pub enum Error {
     /// The server refused a statement, its parameters do not fit, or the connection was lost while
     /// it ran.
     Query(tokio_postgres::Error),
+
+    /// The query returned no row, and its method returns exactly one.
+    NoRow,
+
+    /// The query returned more than one row, and its method returns one at most.
+    SeveralRows,
 
     /// A statement had no reply within its timeout. The server may still run it.
     StatementTimeout {
@@ -169,7 +175,10 @@ impl Error {
                 Some(error) => !error.meaning().excludes_applied(),
                 None => !was_not_sent(error),
             },
-            Self::CommitUnknown { .. }
+            // The statement may write, and return rows.
+            Self::NoRow
+            | Self::SeveralRows
+            | Self::CommitUnknown { .. }
             | Self::OutcomeExpired(_)
             | Self::TransactionEnded
             | Self::StatementTimeout { .. } => true,
@@ -223,6 +232,8 @@ impl Error {
             Self::Config(error) => Some(error),
             Self::Connect(error) => Some(error),
             Self::CheckoutTimeout { cause, .. } => cause.as_ref().map(|cause| cause as _),
+            // The driver counts parameters from 0: only what is below its own words is repeated.
+            Self::Query(error) if was_not_sent(error) => error.source(),
             Self::Query(error) => Some(error),
             Self::CommitUnknown { source, .. } => source.as_ref().map(|source| source as _),
             _ => None,

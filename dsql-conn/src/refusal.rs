@@ -81,6 +81,11 @@ pub(crate) fn remedy(reason: Reason, said: Option<&str>, user: &str) -> Option<C
         Reason::Certificate if said.contains(clock::CERTIFICATE) => {
             "have the certificate renewed; if the time above is wrong, set this machine's clock"
         }
+        Reason::Certificate if said.contains(UNKNOWN_ISSUER) => {
+            "check that the endpoint is the cluster's own; if a private authority signed its \
+             certificate, as for dsql-local, set DSQL_CA_FILE to that authority's file, or give it \
+             to Config::root_certificates_pem"
+        }
         Reason::AccessDenied if said.contains(UNKNOWN_KEY) => {
             "the service does not know this access key, or its session token is missing, wrong or \
              has ended: renew the credentials, with all three values of one session"
@@ -103,6 +108,9 @@ pub(crate) fn remedy(reason: Reason, said: Option<&str>, user: &str) -> Option<C
         Reason::NotAuthorized => {
             "allow the action that the message names on the cluster's ARN for this identity; a new \
              policy can take over a minute to be effective"
+        }
+        Reason::RoleMissing if user != "admin" && user.eq_ignore_ascii_case("admin") => {
+            "write the role `admin` in lower case"
         }
         Reason::RoleMissing => {
             let role = role(user);
@@ -230,6 +238,9 @@ fn interrupted(error: &io::Error) -> (Reason, Option<String>) {
         },
     }
 }
+
+/// rustls's word for a certificate that no trusted authority signed.
+const UNKNOWN_ISSUER: &str = "UnknownIssuer";
 
 /// AWS's message for an access key or a session token that it does not know.
 const UNKNOWN_KEY: &str = "security token included in the request is invalid";

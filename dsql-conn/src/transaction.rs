@@ -119,7 +119,17 @@ impl Pool {
     /// # The closure
     ///
     /// The closure borrows the variables around it (`async |tx|`). `async move |tx|` does not
-    /// compile, because the body must be able to run again:
+    /// compile, because the body must be able to run again. Nor does a body that changes a
+    /// variable around it, such as `n += 1`. The compiler points at `async` and says the same of
+    /// both:
+    ///
+    /// ```text
+    /// error: async closure does not implement `Fn` because it captures state from its environment
+    /// ```
+    ///
+    /// - Leave out `move`: the body borrows what it uses.
+    /// - Count in a variable of the body, and return it. To count how often the body ran, use an
+    ///   atomic number.
     ///
     /// ```compile_fail
     /// # async fn example(pool: dsql_conn::Pool) -> Result<(), dsql_conn::Error> {
@@ -128,6 +138,32 @@ impl Pool {
     ///     tx.execute("INSERT INTO games (title) VALUES ($1)", &[&name]).await?;
     ///     Ok(())
     /// }).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// ```compile_fail
+    /// # async fn example(pool: dsql_conn::Pool) -> Result<(), dsql_conn::Error> {
+    /// let mut n = 0;
+    /// pool.transaction(async |tx| {
+    ///     n += 1;
+    ///     tx.execute("DELETE FROM games", &[]).await?;
+    ///     Ok(())
+    /// }).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+    ///
+    /// # async fn example(pool: dsql_conn::Pool) -> Result<(), dsql_conn::Error> {
+    /// let runs = AtomicU32::new(0);
+    /// let deleted = pool.transaction(async |tx| {
+    ///     runs.fetch_add(1, Relaxed);
+    ///     tx.execute("DELETE FROM games", &[]).await
+    /// }).await?;
+    /// println!("{deleted} games deleted, in run {}", runs.into_inner());
     /// # Ok(())
     /// # }
     /// ```

@@ -320,13 +320,15 @@ impl Refusal {
                  127.0.0.1, elsewhere map the name to 127.0.0.1 in /etc/hosts, or run the \
                  client by `dsql-local exec -- COMMAND`."
             ),
+            Self::NoSni => "This is a local cluster: give the endpoint's name as the host, with \
+                            libpq's hostaddr, or by `dsql-local exec -- COMMAND`."
+                .to_owned(),
             Self::Custom { hint, .. } => return hint.as_deref().map(Cow::Borrowed),
             Self::IamAuthenticationFailed { .. }
             | Self::RoleMissing { .. }
             | Self::RoleCannotLogin { .. }
             | Self::DatabaseMissing { .. }
             | Self::ParameterNotSupported { .. }
-            | Self::NoSni
             | Self::NoTls
             | Self::WakingUp
             | Self::TooManyConnections

@@ -398,7 +398,48 @@ fn a_connection_to_localhost_gets_a_hint() {
         )),
         "{output}"
     );
+    let address = psql.replace("host=localhost ", "host=127.0.0.1 ");
+    let output = served.shell(&format!("{address} -c 'SELECT 1'"));
+    let output = text(&output.stderr);
+    assert!(output.contains("sni was not received"), "{output}");
+    assert!(
+        output.contains("give the endpoint's name as the host"),
+        "{output}"
+    );
     served.signal("-TERM");
+}
+
+#[test]
+fn the_readme_names_each_variable() {
+    const README: &str = include_str!("../README.md");
+    let mut served = serve(&["--peer-region", "us-east-2"]);
+    let env = std::fs::read_to_string(served.folder().join("env.sh")).unwrap();
+    let names = env
+        .lines()
+        .filter_map(|line| line.strip_prefix("export ")?.split_once('='));
+    let mut named = 0;
+    for (name, _) in names {
+        assert!(README.contains(&format!("`{name}`")), "{name}");
+        named += 1;
+    }
+    assert!(named > 15, "{env}");
+    served.signal("-TERM");
+}
+
+#[test]
+fn options_may_come_before_the_subcommand() {
+    let run = |arguments: &[&str]| Command::new(PROGRAM).args(arguments).output().unwrap();
+    let print = ["--", "sh", "-c", "echo $AWS_REGION"];
+    let output = run(&[&["--region", "eu-west-1", "exec"], &print[..]].concat());
+    assert_eq!(text(&output.stdout), "eu-west-1");
+
+    let mut served = serve(&["--region", "eu-west-1", "serve"]);
+    assert_eq!(served.exports["AWS_REGION"], "eu-west-1");
+    served.signal("-TERM");
+
+    // An option that the subcommand does not have stays an error.
+    let output = run(&["--ready-file", "x", "token"]);
+    assert!(text(&output.stderr).contains("--ready-file"), "{output:?}");
 }
 
 #[test]

@@ -19,6 +19,8 @@ pub enum State {
     Partial,
     /// None.
     Pending,
+    /// A statement that was applied has another text in the file now.
+    Changed,
     /// The history has the migration, but its file is missing.
     Missing,
 }
@@ -30,6 +32,7 @@ impl fmt::Display for State {
             Self::Baseline => "baseline",
             Self::Partial => "partial",
             Self::Pending => "pending",
+            Self::Changed => "changed",
             Self::Missing => "missing",
         })
     }
@@ -70,12 +73,14 @@ impl fmt::Display for Difference {
             ),
             Self::Missing { name } => write!(
                 f,
-                "{name}.sql was applied and is missing; restore it, or allow missing files"
+                "{name}.sql was applied and is missing; restore it, or allow this by \
+                 --allow-missing (Migrator::allow_missing)"
             ),
             Self::OutOfOrder { name, before } => write!(
                 f,
                 "{name}.sql was not applied and sorts before {before}.sql, which was; give it a \
-                 higher number, or allow files out of order"
+                 higher number, or allow this by --allow-out-of-order \
+                 (Migrator::allow_out_of_order)"
             ),
         }
     }

@@ -61,11 +61,17 @@ pub enum Error {
 }
 
 impl Error {
-    /// Returns the error and its causes in one line.
+    /// Returns the error and its causes in one line. A server's error is its message with its
+    /// SQLSTATE.
     pub fn chain(&self) -> String {
         let mut chain = self.to_string();
         let mut cause = self.source();
         while let Some(error) = cause {
+            let driver = error.downcast_ref::<tokio_postgres::Error>();
+            if let Some(server) = driver.and_then(|error| error.as_db_error()) {
+                let (message, code) = (server.message(), server.code().code());
+                return format!("{chain}: {message} (SQLSTATE {code})");
+            }
             chain = format!("{chain}: {error}");
             cause = error.source();
         }

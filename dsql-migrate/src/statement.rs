@@ -67,6 +67,15 @@ impl Refusal {
         }
     }
 
+    /// The service builds indexes and validates constraints in the background alone: [asynchronous
+    /// indexes](https://docs.aws.amazon.com/aurora-dsql/latest/userguide/working-with-create-index-async.html).
+    fn not_async(write: impl Into<String>) -> Self {
+        Self {
+            what: "the service runs it in the background alone, by ASYNC".to_owned(),
+            ..Self::not_repeatable(write)
+        }
+    }
+
     fn unknown() -> Self {
         Self {
             rule: UNKNOWN_STATEMENT,

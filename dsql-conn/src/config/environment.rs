@@ -6,11 +6,12 @@ mod tests;
 use std::collections::HashMap;
 use std::env;
 use std::env::VarError;
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 use super::application_name::FUNCTION_NAME;
 use super::parse::{parse, seconds, ssl_negotiation, statement_spans};
-use super::{Config, Peer};
+use super::{Config, Peer, PoolVariables};
 use crate::credentials::{HalfAKey, access_key};
 use crate::endpoint::{Endpoint, EndpointProblem};
 use crate::error::ConfigError;
@@ -40,6 +41,19 @@ impl Config {
     /// | `DSQL_STATEMENT_TIMEOUT_SECONDS` | [`statement_timeout`](Self::statement_timeout) | none |
     /// | `DSQL_STATEMENT_SPANS` | [`statement_spans`](Self::statement_spans) | `off` |
     /// | `DSQL_MAX_LIFETIME_SECONDS` | [`max_lifetime`](Self::max_lifetime) | 3300 |
+    ///
+    /// A [`Pool`](crate::Pool) of this configuration starts from these, over the defaults of
+    /// [`Pool::builder`](crate::Pool::builder) and [`Pool::lambda`](crate::Pool::lambda). bb8 and
+    /// deadpool have settings of their own.
+    ///
+    /// | variable | setting of the pool |
+    /// |---|---|
+    /// | `DSQL_POOL_MAX_SIZE` | [`max_size`](crate::Builder::max_size), from 1 |
+    /// | `DSQL_POOL_MIN_IDLE` | [`min_idle`](crate::Builder::min_idle) |
+    /// | `DSQL_IDLE_TIMEOUT_SECONDS` | [`idle_timeout`](crate::Builder::idle_timeout) |
+    /// | `DSQL_CHECKOUT_TIMEOUT_SECONDS` | [`checkout_timeout`](crate::Builder::checkout_timeout) |
+    /// | `DSQL_PING_AFTER_SECONDS` | [`ping_after`](crate::Builder::ping_after) |
+    /// | `DSQL_PING_TIMEOUT_SECONDS` | [`ping_timeout`](crate::Builder::ping_timeout) |
     ///
     /// An empty variable counts as not set, except `DSQL_ENDPOINT`, for which that is an error.
     /// Seconds may have a fraction. If `DSQL_ENDPOINT` is a host name, `DSQL_REGION` must be the
@@ -102,11 +116,6 @@ impl Config {
                 expected: "the other half of the access key",
             }),
         }
-    }
-
-    /// Reads a variable of the environment. An empty one counts as not set.
-    pub(crate) fn variable(name: &'static str) -> Result<Option<String>, ConfigError> {
-        Ok(Self::text(name)?.filter(|value| !value.is_empty()))
     }
 
     /// Reads a variable of the environment, which may be empty.
@@ -183,7 +192,8 @@ impl Config {
             None => Ok(None),
         };
         let port = |name| match variable(name)? {
-            Some(value) => parse(name, &value, "a port from 0 to 65535").map(Some),
+            Some(value) => parse(name, &value, "a port from 1 to 65535")
+                .map(|port: NonZeroU16| Some(port.get())),
             None => Ok(None),
         };
         if let Some(address) = address("DSQL_HOSTADDR")? {
@@ -220,6 +230,7 @@ impl Config {
                 config = set(config, seconds(name, &value)?);
             }
         }
+        config.pool = PoolVariables::read(variable)?;
         Ok(config)
     }
 }

@@ -95,7 +95,12 @@ impl Config {
         }
         let pem = File::open(path)
             .and_then(read)
-            .map_err(|error| unreadable(setting, path, error))?;
+            .map_err(|error| ConfigError::Certificates {
+                setting,
+                origin: repeatable(path),
+                io: Some(error.kind()),
+                problem: error.to_string(),
+            })?;
         self.roots_pem(setting, path, &pem)
     }
 
@@ -139,6 +144,7 @@ fn unreadable(setting: &'static str, origin: &str, problem: impl ToString) -> Co
         setting,
         origin: repeatable(origin),
         problem: problem.to_string(),
+        io: None,
     }
 }
 

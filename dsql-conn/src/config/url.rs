@@ -70,6 +70,9 @@ impl FromStr for Config {
             config = config.user(decode("the user", url.username())?);
         }
         if let Some(port) = url.port() {
+            if port == 0 {
+                return Err(problem("its port is 0"));
+            }
             config = config.port(port);
         }
         let database = decode(

@@ -16,27 +16,40 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
+/// Why no address could be reached.
+#[derive(Debug)]
+pub(super) struct Unreached {
+    /// `None` if there is no address.
+    pub(super) address: Option<SocketAddr>,
+    pub(super) error: io::Error,
+}
+
 /// Connects to one of these addresses. Returns the error of the first address, not of the last: the
 /// others mostly fail because the network has no route to them.
-pub(super) async fn connect(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+pub(super) async fn connect(addresses: Vec<SocketAddr>) -> Result<TcpStream, Unreached> {
     let mut waiting = VecDeque::from(families_in_turn(addresses));
     let mut under_way = FuturesUnordered::new();
     let mut first_error = None;
     loop {
         if let Some(address) = waiting.pop_front() {
-            under_way.push(TcpStream::connect(address));
+            under_way.push(async move {
+                let stream = TcpStream::connect(address).await;
+                let tuned = stream.and_then(|stream| tune(&stream).map(|()| stream));
+                tuned.map_err(|error| Unreached {
+                    address: Some(address),
+                    error,
+                })
+            });
         }
         if under_way.is_empty() {
-            return Err(first_error.unwrap_or_else(|| {
-                io::Error::new(io::ErrorKind::NotFound, "the name has no address")
+            return Err(first_error.unwrap_or_else(|| Unreached {
+                address: None,
+                error: io::Error::new(io::ErrorKind::NotFound, "the name has no address"),
             }));
         }
         tokio::select! {
             Some(connected) = under_way.next() => match connected {
-                Ok(stream) => {
-                    tune(&stream)?;
-                    return Ok(stream);
-                }
+                Ok(stream) => return Ok(stream),
                 Err(error) => {
                     first_error.get_or_insert(error);
                 }
@@ -107,9 +120,11 @@ mod tests {
         assert!(stream.nodelay().unwrap());
         assert!(SockRef::from(&stream).keepalive().unwrap());
 
-        let error = connect(vec![refused]).await.unwrap_err();
+        let Unreached { address, error } = connect(vec![refused]).await.unwrap_err();
+        assert_eq!(address, Some(refused));
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
-        let error = connect(Vec::new()).await.unwrap_err();
+        let Unreached { address, error } = connect(Vec::new()).await.unwrap_err();
+        assert_eq!(address, None);
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
     }
 }

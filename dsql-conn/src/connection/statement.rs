@@ -7,7 +7,7 @@ use tokio_postgres::{Row, SimpleQueryMessage, Statement};
 use tracing::Instrument;
 
 use super::Connection;
-use crate::error::{Error, was_not_sent};
+use crate::error::{Error, is_row_count, was_not_sent};
 use crate::sqlstate::{Meaning, ServerError};
 use crate::telemetry::{ErrorType, Operation};
 
@@ -93,28 +93,27 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// See [above](#impl-Connection-1); also [`Error::Query`] if there is no row, or more than one.
+    /// See [above](#impl-Connection-1); also [`Error::NoRow`] and [`Error::SeveralRows`].
     pub async fn query_one<Q: ?Sized + Query>(
         &self,
         query: &Q,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Row, Error> {
-        let run = |statement| async move { self.client().query_one(&statement, params).await };
-        self.run(query, run).await
+        self.query_opt(query, params).await?.ok_or(Error::NoRow)
     }
 
     /// Runs a query that returns at most one row.
     ///
     /// # Errors
     ///
-    /// See [above](#impl-Connection-1); also [`Error::Query`] if there is more than one row.
+    /// See [above](#impl-Connection-1); also [`Error::SeveralRows`].
     pub async fn query_opt<Q: ?Sized + Query>(
         &self,
         query: &Q,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Option<Row>, Error> {
         let run = |statement| async move { self.client().query_opt(&statement, params).await };
-        self.run(query, run).await
+        self.run(query, run).await.map_err(several_rows)
     }
 
     /// Runs a statement and returns how many rows it changed.
@@ -149,28 +148,28 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// See [above](#impl-Connection-1); also [`Error::Query`] if there is no row, or more than one.
+    /// See [above](#impl-Connection-1); also [`Error::NoRow`] and [`Error::SeveralRows`].
     pub async fn query_typed_one(
         &self,
         query: &str,
         params: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<Row, Error> {
-        let run = pin!(self.client().query_typed_one(query, params));
-        self.observed(Some(query), run).await
+        let row = self.query_typed_opt(query, params).await?;
+        row.ok_or(Error::NoRow)
     }
 
     /// Runs a query like [`query_typed`](Self::query_typed) that returns at most one row.
     ///
     /// # Errors
     ///
-    /// See [above](#impl-Connection-1); also [`Error::Query`] if there is more than one row.
+    /// See [above](#impl-Connection-1); also [`Error::SeveralRows`].
     pub async fn query_typed_opt(
         &self,
         query: &str,
         params: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<Option<Row>, Error> {
         let run = pin!(self.client().query_typed_opt(query, params));
-        self.observed(Some(query), run).await
+        self.observed(Some(query), run).await.map_err(several_rows)
     }
 
     /// Runs a statement whose parameter types are given, without preparing it, and returns how many
@@ -317,6 +316,15 @@ impl Connection {
 struct Prepared {
     statement: Statement,
     from_cache: bool,
+}
+
+/// Names the error of a query that may return one row at most. The driver uses the same one for no
+/// row, which these methods accept.
+fn several_rows(error: Error) -> Error {
+    match error {
+        Error::Query(error) if is_row_count(&error) => Error::SeveralRows,
+        error => error,
+    }
 }
 
 /// Returns whether the server refused to run a statement because it was prepared too long ago.

@@ -36,7 +36,13 @@ impl EndpointError {
 
     /// Returns what to do about the problem.
     pub fn remedy(&self) -> String {
-        let remedy = self.problem.remedy();
+        let is_interface = self.value.starts_with("vpce-");
+        let remedy = match self.problem {
+            EndpointProblem::OtherRegion { .. } if is_interface => {
+                "give the VPC endpoint in the cluster's Region"
+            }
+            _ => self.problem.remedy(),
+        };
         match &self.meant {
             Some(meant) => format!("{remedy}: {meant}"),
             None => format!("{remedy}; expected {}", self.problem.expected()),
@@ -140,7 +146,10 @@ impl EndpointProblem {
             Self::UpperCase => "write it in lower case",
             Self::ClusterId { .. } => "copy the cluster ID again, 26 characters of a-z and 0-9",
             Self::RegionMissing => "give the Region, too, or the whole host name",
-            Self::OtherRegion { .. } => "leave that out, or give the one in the host name",
+            Self::OtherRegion { .. } => {
+                "leave out the other Region (DSQL_REGION, or `region` of a URL), or give the one \
+                 in the host name"
+            }
             Self::ClusterMissing => {
                 "give the cluster's own host name, and this one as the name to dial \
                  (Endpoint::via, DSQL_VPC_ENDPOINT)"

@@ -52,6 +52,8 @@ impl Error {
                 | RollbackCause::CommitRolledBack => 503,
             },
             Self::Config(_)
+            | Self::NoRow
+            | Self::SeveralRows
             | Self::OutcomeTable(..)
             | Self::JobFailed { .. }
             | Self::TransactionEnded
@@ -100,6 +102,8 @@ impl Error {
             Self::Discarded(_) => "discarded",
             Self::PoolClosed => "pool_closed",
             Self::Query(_) => "query",
+            Self::NoRow => "no_row",
+            Self::SeveralRows => "several_rows",
             Self::StatementTimeout { .. } => "statement_timeout",
             Self::Conflict { .. } => "conflict",
             Self::RolledBack(_) => "rolled_back",

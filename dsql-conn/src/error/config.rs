@@ -1,7 +1,7 @@
 //! What is wrong with a setting.
 
 use std::borrow::Cow;
-use std::fmt;
+use std::{fmt, io};
 
 use crate::endpoint::{EndpointError, quoted, repeatable};
 
@@ -64,6 +64,8 @@ pub enum ConfigError {
         origin: String,
         /// What is wrong.
         problem: String,
+        /// The kind of the file system's error, if the file could not be opened or read.
+        io: Option<io::ErrorKind>,
     },
 
     /// The crate was built without a TLS provider, and the caller gave no
@@ -104,7 +106,15 @@ impl ConfigError {
                 Some(remedy) => format!("{remedy}; {URL}").into(),
                 None => URL.into(),
             },
-            Self::Certificates { .. } => "give CA certificates in PEM".into(),
+            Self::Certificates { io, .. } => match io {
+                Some(io::ErrorKind::NotFound) => {
+                    "check the path; dsql-local deletes its file when it ends: start it again, \
+                     and set its new path"
+                }
+                Some(io::ErrorKind::PermissionDenied) => "make the file readable for this process",
+                _ => "give CA certificates in PEM",
+            }
+            .into(),
             Self::NoTlsProvider => "enable the feature `ring` or `aws-lc-rs` of dsql-conn, pass a \
                                     rustls ClientConfig to Config::tls_config, or install a \
                                     default CryptoProvider of rustls"
@@ -132,6 +142,7 @@ impl ConfigError {
                 setting,
                 origin,
                 problem,
+                io: _,
             } => format!("{setting}: no root certificates in {origin}: {problem}"),
             Self::NoTlsProvider => "no TLS provider".to_owned(),
         }

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-use super::Error;
 use super::driver::OneLine;
+use super::{Error, was_not_sent};
 use crate::outcomes::{Outcomes, TableProblem};
 use crate::sqlstate::ServerError;
 
@@ -44,6 +44,8 @@ impl Error {
             Self::Discarded(_) => "take another one",
             Self::PoolClosed => "open a new one",
             Self::Query(_) => return None,
+            Self::NoRow => "use query_opt if that may happen",
+            Self::SeveralRows => "make the condition unique, add LIMIT 1, or use query",
             Self::StatementTimeout { unread_rows, .. } => match unread_rows {
                 true => READ_ROWS,
                 false => "the server may still run it: check its effect before you run it again",
@@ -54,7 +56,8 @@ impl Error {
                 return Some(format!("settle it by Outcomes::settle with the ID {id}").into());
             }
             Self::CommitUnknown { id: None, .. } => {
-                "check whether it was applied before you run it again"
+                "check whether it was applied before you run it again; RetryPolicy::outcomes \
+                 settles this, and RetryPolicy::idempotent retries what is safe to repeat"
             }
             Self::OutcomeTable(table, error) => {
                 return Some(outcome_table_remedy(*table, error).into());
@@ -99,7 +102,12 @@ impl Error {
                 "the connection was closed instead of being checked out: {discard}"
             ),
             Self::PoolClosed => f.write_str("the pool is closed"),
+            Self::Query(error) if was_not_sent(error) => {
+                write!(f, "statement was not sent: {}", OneLine(error))
+            }
             Self::Query(error) => write!(f, "statement failed: {}", OneLine(error)),
+            Self::NoRow => f.write_str("the query returned no row"),
+            Self::SeveralRows => f.write_str("the query returned more than one row"),
             Self::StatementTimeout { after, unread_rows } => {
                 write!(f, "statement had no reply within {}", Seconds(*after))?;
                 unread(f, *unread_rows)

@@ -16,8 +16,11 @@ impl fmt::Display for OneLine<'_> {
         if self.0.is_closed() {
             return f.write_str("the connection was lost");
         }
-        write!(f, "{}", self.0)?;
         let mut said = self.0.to_string();
+        match unfit_parameter(&said) {
+            Some(name) => write!(f, "parameter {name}")?,
+            None => f.write_str(&said)?,
+        }
         let mut cause = self.0.source();
         while let Some(error) = cause {
             let text = error.to_string();
@@ -47,7 +50,19 @@ pub(crate) fn was_not_sent(error: &tokio_postgres::Error) -> bool {
         return false;
     }
     let said = error.to_string();
-    said.starts_with("error serializing parameter ")
+    unfit_parameter(&said).is_some()
         || said.starts_with("error encoding message to server")
         || (said.starts_with("expected ") && said.contains(" parameter"))
+}
+
+/// Returns whether a query returned another number of rows than its method expects.
+pub(crate) fn is_row_count(error: &tokio_postgres::Error) -> bool {
+    error.to_string() == "query returned an unexpected number of rows"
+}
+
+/// Returns the name in SQL, such as `$1`, of the parameter that this message says does not fit. The
+/// driver counts from 0.
+fn unfit_parameter(said: &str) -> Option<String> {
+    let index = said.strip_prefix("error serializing parameter ")?;
+    Some(format!("${}", index.parse::<usize>().ok()? + 1))
 }

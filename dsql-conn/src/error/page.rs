@@ -120,6 +120,7 @@ fn errors() -> Vec<Entry> {
                 setting: "DSQL_CA_FILE",
                 origin: "ca.pem".to_owned(),
                 problem: "there is no certificate".to_owned(),
+                io: None,
             },
             "the file cannot be read, or is not PEM.",
         ),
@@ -152,6 +153,16 @@ fn errors() -> Vec<Entry> {
             "the server refused the statement, its parameters do not fit, or the connection was \
              lost. `Error::code` has the SQLSTATE, `may_have_applied` the outcome.",
             "`db.client.operation.duration` with `db.response.status_code`",
+        ),
+        entry(
+            Error::NoRow,
+            "`query_one` or `query_typed_one` ran a query that found nothing.",
+            "no metric: the statement succeeded",
+        ),
+        entry(
+            Error::SeveralRows,
+            "`query_one`, `query_opt` or a relative ran a query that found more than one row.",
+            "`db.client.operation.duration` with `error.type`",
         ),
         entry(
             Error::StatementTimeout {
@@ -271,7 +282,7 @@ fn every_error_has_one_entry_that_its_address_names() {
     }
     // Each variant of `ConfigError`, and of `Error` except the one that has an entry for each
     // reason.
-    assert_eq!(entries.len(), 14 + 7);
+    assert_eq!(entries.len(), 16 + 7);
     let url = Error::PoolClosed.docs_url();
     assert!(
         url.ends_with("/what_went_wrong/index.html#pool_closed"),

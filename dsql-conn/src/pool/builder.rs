@@ -3,7 +3,6 @@
 #[cfg(test)]
 mod tests;
 use std::env;
-use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,10 +10,9 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{Inner, Pool, Slots};
-use crate::config::parse::{parse, seconds};
-use crate::config::{Config, FOREVER, FUNCTION_NAME};
+use crate::config::{Config, FOREVER, FUNCTION_NAME, PoolVariables};
 use crate::connection::{Checks, Opener};
-use crate::error::{ConfigError, Error};
+use crate::error::Error;
 use crate::retry::RetryPolicy;
 use crate::telemetry::PoolLimits;
 
@@ -33,12 +31,13 @@ pub struct Builder {
 }
 
 impl Pool {
-    /// Makes a pool for a server, with the defaults of its [`Builder`]. Opens nothing yet.
+    /// Makes a pool for a server, with the settings of [`Pool::builder`]. Opens nothing yet.
     pub fn new(config: Config) -> Self {
         Self::builder(config).build()
     }
 
-    /// Makes a pool for a server and opens the first connection.
+    /// Makes a pool for a server, with the settings of [`Pool::builder`], and opens the first
+    /// connection.
     ///
     /// # Errors
     ///
@@ -61,6 +60,9 @@ impl Pool {
     /// | [`connect_timeout`](Config::connect_timeout), unless set | 5 s |
     /// | [`application_name`](Config::application_name), unless set | `AWS_LAMBDA_FUNCTION_NAME` |
     /// | [`retry_policy`](Builder::retry_policy) | [`timeout`](RetryPolicy::timeout) of 10 s |
+    ///
+    /// The variables of a pool that [`Config::from_env`] read, such as
+    /// `DSQL_CHECKOUT_TIMEOUT_SECONDS`, replace these settings.
     ///
     /// If the function's own timeout is shorter, set these timeouts below it, so that the function
     /// can still respond.
@@ -87,15 +89,21 @@ impl Pool {
         let concurrency = env::var("AWS_LAMBDA_MAX_CONCURRENCY").ok();
         let function = env::var(FUNCTION_NAME).ok().filter(|name| !name.is_empty());
         let config = config.named_after(function.as_deref());
-        Self::builder(config.connect_timeout(connect_timeout))
+        Self::defaults(config.connect_timeout(connect_timeout))
             .max_size(concurrency.as_deref().map_or(1, invocations))
             .idle_timeout(None)
             .checkout_timeout(LAMBDA_TIMEOUT)
             .retry_policy(RetryPolicy::new().timeout(2 * LAMBDA_TIMEOUT))
+            .with_variables()
     }
 
-    /// Starts from the defaults for a server.
+    /// Starts from the defaults for a server. [`Config::from_env`] brings the variables of a pool,
+    /// such as `DSQL_POOL_MAX_SIZE`, which replace defaults.
     pub fn builder(config: Config) -> Builder {
+        Self::defaults(config).with_variables()
+    }
+
+    fn defaults(config: Config) -> Builder {
         Builder {
             config,
             max_size: 10,
@@ -184,27 +192,6 @@ impl Builder {
         self
     }
 
-    /// Reads settings of the pool from the environment, on top of those set before:
-    ///
-    /// | variable | setting |
-    /// |---|---|
-    /// | `DSQL_POOL_MAX_SIZE` | [`max_size`](Self::max_size), from 1 |
-    /// | `DSQL_POOL_MIN_IDLE` | [`min_idle`](Self::min_idle) |
-    /// | `DSQL_IDLE_TIMEOUT_SECONDS` | [`idle_timeout`](Self::idle_timeout) |
-    /// | `DSQL_CHECKOUT_TIMEOUT_SECONDS` | [`checkout_timeout`](Self::checkout_timeout) |
-    /// | `DSQL_PING_AFTER_SECONDS` | [`ping_after`](Self::ping_after) |
-    /// | `DSQL_PING_TIMEOUT_SECONDS` | [`ping_timeout`](Self::ping_timeout) |
-    ///
-    /// An empty variable counts as not set. [`Config::from_env`] reads the variables of a
-    /// connection.
-    ///
-    /// # Errors
-    ///
-    /// [`ConfigError::Value`] for the variable that is wrong.
-    pub fn from_env(self) -> Result<Self, ConfigError> {
-        self.with_variables(Config::variable)
-    }
-
     /// Makes the pool. Opens nothing yet.
     pub fn build(self) -> Pool {
         let max_size = usize::try_from(self.max_size).unwrap_or(usize::MAX);
@@ -245,39 +232,36 @@ impl Builder {
         usize::try_from(self.min_idle.min(self.max_size)).unwrap_or(usize::MAX)
     }
 
-    fn with_variables(
-        mut self,
-        variable: impl Fn(&'static str) -> Result<Option<String>, ConfigError>,
-    ) -> Result<Self, ConfigError> {
-        let number = |name| match variable(name)? {
-            Some(value) => parse(name, &value, "a whole number").map(Some),
-            None => Ok(None),
-        };
-        let duration = |name| match variable(name)? {
-            Some(value) => seconds(name, &value).map(Some),
-            None => Ok(None),
-        };
-        if let Some(max_size) = variable("DSQL_POOL_MAX_SIZE")? {
-            let max_size: NonZeroU32 =
-                parse("DSQL_POOL_MAX_SIZE", &max_size, "a whole number from 1")?;
-            self = self.max_size(max_size.get());
+    /// Puts what `Config::from_env` read for a pool over the settings.
+    fn with_variables(mut self) -> Self {
+        // Destructured, so that a new variable does not compile until it is used.
+        let PoolVariables {
+            max_size,
+            min_idle,
+            idle_timeout,
+            checkout_timeout,
+            ping_after,
+            ping_timeout,
+        } = self.config.pool;
+        if let Some(max_size) = max_size {
+            self = self.max_size(max_size);
         }
-        if let Some(min_idle) = number("DSQL_POOL_MIN_IDLE")? {
+        if let Some(min_idle) = min_idle {
             self = self.min_idle(min_idle);
         }
-        if let Some(timeout) = duration("DSQL_IDLE_TIMEOUT_SECONDS")? {
+        if let Some(timeout) = idle_timeout {
             self = self.idle_timeout(timeout);
         }
-        if let Some(timeout) = duration("DSQL_CHECKOUT_TIMEOUT_SECONDS")? {
+        if let Some(timeout) = checkout_timeout {
             self = self.checkout_timeout(timeout);
         }
-        if let Some(idle) = duration("DSQL_PING_AFTER_SECONDS")? {
+        if let Some(idle) = ping_after {
             self = self.ping_after(idle);
         }
-        if let Some(timeout) = duration("DSQL_PING_TIMEOUT_SECONDS")? {
+        if let Some(timeout) = ping_timeout {
             self = self.ping_timeout(timeout);
         }
-        Ok(self)
+        self
     }
 
     /// Returns whether both would make the same pool.

@@ -133,7 +133,9 @@ async fn built_in_roots_refuse_an_unknown_authority() {
         .address(cluster.address().ip())
         .port(cluster.address().port())
         .credentials(credentials(cluster.admin()));
-    assert_eq!(refusal(config).await.0, Reason::Certificate);
+    let (reason, said) = refusal(config).await;
+    assert_eq!(reason, Reason::Certificate);
+    assert!(said.contains("DSQL_CA_FILE"), "{said}");
 }
 
 #[tokio::test]
@@ -175,6 +177,7 @@ async fn closed_port_is_unreachable() {
         .connect_timeout(Duration::from_secs(3));
     let (reason, said) = refusal(config).await;
     assert_eq!(reason, Reason::Unreachable, "{said}");
+    assert!(said.contains(&format!("({closed}: ")), "{said}");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dsql_conn::tokio_postgres::GenericClient;
 use dsql_conn::tokio_postgres::types::ToSql;
-use dsql_conn::{Config, Connection, RetryPolicy, retry};
+use dsql_conn::{Config, Connection, Error, RetryPolicy, retry};
 
 use crate::support::{cluster, config, flights, pool, until};
 
@@ -150,6 +150,7 @@ async fn parameters_that_do_not_fit_are_not_sent() {
         ("SELECT $1::int", &[&1_i32, &2_i32]),
         ("SELECT 'nul\0'", &[]),
     ];
+    let mut said_of = Vec::new();
     for (query, params) in unfit {
         let runs = AtomicU32::new(0);
         let error = retry(RetryPolicy::new().idempotent(), async || {
@@ -160,13 +161,54 @@ async fn parameters_that_do_not_fit_are_not_sent() {
         assert!(!error.may_have_applied(), "{error}");
         assert!(!error.is_connection_lost(), "{error}");
         assert_eq!(runs.into_inner(), 1, "{error}");
+        let said = error.to_string();
+        assert!(said.starts_with("statement was not sent: "), "{said}");
+        said_of.push(said);
     }
+    assert_eq!(
+        said_of[0],
+        "statement was not sent: parameter $1: cannot convert between the Rust type `i64` and the \
+         Postgres type `int4`"
+    );
     assert_eq!(cluster.counts().statements, 0);
     // The connection still works.
     connection
         .query_one("SELECT $1::int", &[&1_i32])
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn no_row_and_several_rows_are_told_apart() {
+    const NONE: &str = "SELECT 1 WHERE false";
+    const TWO: &str = "SELECT generate_series(1, 2)";
+    const NO_ROW: &str = "the query returned no row; use query_opt if that may happen";
+    const SEVERAL: &str = "the query returned more than one row; make the condition unique, add \
+                           LIMIT 1, or use query";
+
+    let cluster = cluster().await;
+    let connection = config(&cluster).connect().await.unwrap();
+    for (query, expected) in [(NONE, NO_ROW), (TWO, SEVERAL)] {
+        let cached = connection.query_one(query, &[]).await.unwrap_err();
+        let typed = connection.query_typed_one(query, &[]).await.unwrap_err();
+        for error in [cached, typed] {
+            assert_eq!(error.to_string(), expected);
+            assert!(error.may_have_applied(), "it may have been an INSERT");
+        }
+    }
+    assert!(connection.query_opt(NONE, &[]).await.unwrap().is_none());
+    assert!(
+        connection
+            .query_typed_opt(NONE, &[])
+            .await
+            .unwrap()
+            .is_none()
+    );
+    let cached = connection.query_opt(TWO, &[]).await.unwrap_err();
+    let typed = connection.query_typed_opt(TWO, &[]).await.unwrap_err();
+    for error in [cached, typed] {
+        assert!(matches!(error, Error::SeveralRows), "{error}");
+    }
 }
 
 #[tokio::test]

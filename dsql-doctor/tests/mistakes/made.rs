@@ -85,7 +85,7 @@ pub(crate) const ALL: &[Mistake] = &[
         name: "untrusted authority",
         given: "a server whose certificate no built-in root has signed",
         cause: "the server's certificate was not accepted",
-        remedy: "that the trusted roots include its authority",
+        remedy: "set DSQL_CA_FILE to that authority's file",
         class: Class::Tls,
     },
     Mistake {

@@ -57,6 +57,7 @@ pub(crate) fn compare<'a>(migrations: &'a Migrations, records: &[Record]) -> Com
 impl<'a> Comparison<'a> {
     /// Compares a file with its records.
     fn add(&mut self, file: &'a Migration, records: &BTreeMap<usize, &Record>) -> State {
+        let known = self.differences.len();
         let is_complete = records
             .values()
             .any(|record| records.contains_key(&record.statements));
@@ -78,6 +79,7 @@ impl<'a> Comparison<'a> {
         }
         match records.len() {
             0 => State::Pending,
+            _ if self.differences.len() > known => State::Changed,
             _ if !is_complete => State::Partial,
             _ if records.values().all(|record| record.is_baseline) => State::Baseline,
             _ => State::Applied,
@@ -143,6 +145,8 @@ mod tests {
                  the change as a new migration\n  + SELECT 3",
             ]
         );
+        let states = compare(&migrations, &records).states;
+        assert_eq!(states, [("1_a".to_owned(), State::Changed)]);
         let shorter = files(&[("1_a.sql", "SELECT 1,\n  2")]);
         assert_eq!(
             differences(&shorter, &records),
@@ -172,8 +176,9 @@ mod tests {
             differences(&migrations, &records),
             [
                 "1_a.sql was not applied and sorts before 3_c.sql, which was; give it a higher \
-                 number, or allow files out of order",
-                "2_b.sql was applied and is missing; restore it, or allow missing files",
+                 number, or allow this by --allow-out-of-order (Migrator::allow_out_of_order)",
+                "2_b.sql was applied and is missing; restore it, or allow this by --allow-missing \
+                 (Migrator::allow_missing)",
             ]
         );
     }

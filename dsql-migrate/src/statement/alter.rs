@@ -113,7 +113,7 @@ fn action(mut words: Words<'_>, table: &Name, if_exists: bool) -> Result<Option<
         // When the statement runs again, the table has another name.
         "rename" | "set" if if_exists => Ok(None),
         "rename" | "set" => Err(Refusal::not_repeatable("ALTER TABLE IF EXISTS ..")),
-        "validate" => Err(Refusal::not_repeatable(
+        "validate" => Err(Refusal::not_async(
             "ALTER TABLE ASYNC .. VALIDATE CONSTRAINT ..",
         )),
         "alter" if words.contains(&["add", "generated"]) => Err(Refusal::not_repeatable(

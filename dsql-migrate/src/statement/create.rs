@@ -40,15 +40,20 @@ pub(super) fn classify(mut words: Words<'_>) -> Result<Kind, Refusal> {
 
 /// Reads `ASYNC IF NOT EXISTS name ON table`. The name is needed to look the index up.
 fn index(mut words: Words<'_>, is_unique: bool) -> Result<Kind, Refusal> {
-    let is_repeatable = words.take(&["async", "if", "not", "exists"]);
+    let is_async = words.take(&["async"]);
+    let refusal = match is_async {
+        true => Refusal::not_repeatable,
+        false => Refusal::not_async,
+    };
+    let is_repeatable = words.take(&["if", "not", "exists"]);
     let name = words.name().filter(|_| is_repeatable);
     let table = words.take(&["on"]).then(|| {
         words.take(&["only"]);
         words.qualified()
     });
     match (name, table.flatten()) {
-        (Some(name), Some(table)) => Ok(Kind::Index(Index { name, table })),
-        _ => Err(Refusal::not_repeatable(format!(
+        (Some(name), Some(table)) if is_async => Ok(Kind::Index(Index { name, table })),
+        _ => Err(refusal(format!(
             "CREATE {}INDEX ASYNC IF NOT EXISTS name ON table ..",
             if is_unique { "UNIQUE " } else { "" }
         ))),

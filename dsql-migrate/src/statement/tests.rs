@@ -143,6 +143,25 @@ fn statements_that_fail_twice_are_refused_with_a_remedy() {
 }
 
 #[test]
+fn a_missing_async_is_the_reason_of_its_refusal() {
+    let name = "IF NOT EXISTS i ON t (a)";
+    for sql in [
+        &format!("CREATE INDEX {name}"),
+        "CREATE UNIQUE INDEX i ON t (a)",
+        "ALTER TABLE t VALIDATE CONSTRAINT c",
+    ] {
+        let what = kind(sql).expect_err(sql).what;
+        assert!(
+            what.ends_with("in the background alone, by ASYNC"),
+            "{what}"
+        );
+    }
+    let what = kind("CREATE INDEX ASYNC i ON t (a)").expect_err("i").what;
+    assert_eq!(what, "it fails when it runs again after an interruption");
+    assert!(kind(&format!("CREATE INDEX ASYNC {name}")).is_ok());
+}
+
+#[test]
 fn transactions_and_settings_cannot_be_allowed() {
     for sql in [
         "BEGIN",

@@ -39,8 +39,13 @@ async fn failed_statement_is_named_and_the_next_run_resumes() {
     assert!(
         error.chain().starts_with(
             "0001_a.sql:4: statement 3 failed; the rows in the table do not allow it: fix them in \
-             a statement before it: db error: ERROR: duplicate key value"
+             a statement before it: duplicate key value"
         ),
+        "{}",
+        error.chain()
+    );
+    assert!(
+        error.chain().ends_with(" (SQLSTATE 23505)"),
         "{}",
         error.chain()
     );

@@ -51,7 +51,7 @@ async fn main() -> ExitCode {
 }
 
 fn pool_from_env() -> Result<Pool, ConfigError> {
-    Ok(Pool::lambda(Config::from_env()?).from_env()?.build())
+    Ok(Pool::lambda(Config::from_env()?).build())
 }
 
 /// Connects during the init phase, which has the full CPU whatever the function's memory.

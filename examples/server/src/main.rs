@@ -18,8 +18,7 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let mut terminate = signal(SignalKind::terminate())?;
 
     // A wrong setting ends the program here, and with it its deployment.
-    let pool = Pool::builder(Config::from_env()?).from_env()?.connect();
-    let pool = pool.await?;
+    let pool = Pool::connect(Config::from_env()?).await?;
     notes::create_tables(&pool).await?;
 
     let address = env::var("NOTES_LISTEN").unwrap_or_else(|_| "127.0.0.1:8080".to_owned());

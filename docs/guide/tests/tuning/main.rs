@@ -45,7 +45,7 @@ fn each_setting_of_batches_is_on_the_page() {
 
 #[test]
 fn variables_are_those_that_the_code_reads() {
-    let code = source("config/environment.rs") + &source("pool/builder.rs");
+    let code = source("config/environment.rs") + &source("config/pool.rs");
     let read: BTreeSet<String> = code
         .split('"')
         .filter(|text| text.starts_with("DSQL_"))
@@ -55,7 +55,7 @@ fn variables_are_those_that_the_code_reads() {
     let written = page.iter().flatten().flat_map(|row| row.variables.clone());
     assert_eq!(written.collect::<BTreeSet<_>>(), read);
 
-    // The tables of `from_env` tell which setting each of them is.
+    // The tables of `Config::from_env` tell which setting each of them is.
     let documented = code.lines().filter_map(|line| {
         let line = line.trim().strip_prefix("/// | `DSQL_")?;
         let (variable, rest) = line.split_once('`')?;
@@ -67,7 +67,8 @@ fn variables_are_those_that_the_code_reads() {
         let setting = match setting.split_once("::") {
             Some(("Peer", _)) => "peer",
             Some(("Endpoint", _)) => "Config::new",
-            _ => setting,
+            Some((_, name)) => name,
+            None => setting,
         };
         let row = page.iter().flatten().find(|row| row.name == setting);
         assert!(

@@ -82,7 +82,9 @@ fn a_host_name_has_its_region_and_may_not_be_contradicted() {
     let error = read(&[("DSQL_ENDPOINT", HOST), ("DSQL_REGION", "eu-west-1")]).unwrap_err();
     let error = error.to_string();
     assert!(
-        error.contains("us-east-1") && error.contains("eu-west-1"),
+        ["us-east-1", "eu-west-1", "DSQL_REGION"]
+            .iter()
+            .all(|it| error.contains(it)),
         "{error}"
     );
 }
@@ -100,6 +102,7 @@ fn a_wrong_value_is_named_with_what_it_must_be() {
     for (name, value) in [
         ("DSQL_HOSTADDR", "localhost"),
         ("DSQL_PORT", "70000"),
+        ("DSQL_PORT", "0"),
         ("DSQL_SSLNEGOTIATION", "maybe"),
         ("DSQL_STATEMENT_SPANS", "maybe"),
         ("DSQL_VPC_ENDPOINT", "vpce-1"),
@@ -113,6 +116,9 @@ fn a_wrong_value_is_named_with_what_it_must_be() {
             .unwrap_err()
             .to_string();
         assert!(error.contains(value), "{error}");
+        let is_about_pem = error.contains("PEM");
+        assert!(!is_about_pem, "{error}");
+        assert_eq!(error.contains("check the path"), name == "DSQL_CA_FILE");
         assert!(
             error.contains(name) || name == "DSQL_VPC_ENDPOINT",
             "{error}"

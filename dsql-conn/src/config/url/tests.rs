@@ -111,6 +111,7 @@ fn the_last_of_two_regions_counts() {
 #[test]
 fn parts_that_are_not_text_or_would_be_lost_are_refused() {
     for (rest, named) in [
+        (":0", "its port is 0"),
         ("?application_name=%FF", "UTF-8"),
         ("?%FF=x", "UTF-8"),
         ("/%FF", "UTF-8"),
@@ -158,7 +159,7 @@ proptest! {
         user in "[^\0]{1,9}",
         database in "[^\0]{1,9}",
         application_name in "[^\0]{0,9}|[a+% ]{0,9}",
-        port in any::<u16>(),
+        port in 1..=u16::MAX,
         seconds in 1..100_000_u64,
         hostaddr in any::<std::net::IpAddr>(),
         direct in any::<bool>(),

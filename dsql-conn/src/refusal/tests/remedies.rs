@@ -57,6 +57,14 @@ fn a_missing_grant_is_ready_to_be_pasted() {
 }
 
 #[test]
+fn another_case_of_admin_is_corrected() {
+    let said = Some("role \"Admin\" does not exist");
+    let told = |user| remedy(Reason::RoleMissing, said, user).unwrap();
+    assert_eq!(told("Admin"), "write the role `admin` in lower case");
+    assert!(told("game").contains("CREATE ROLE game WITH LOGIN"));
+}
+
+#[test]
 fn certificate_dates_are_reported_with_this_machines_time() {
     let time = |hours: u64| UnixTime::since_unix_epoch(Duration::from_secs(3_600 * hours));
     let (early, late) = (time(1), time(3));
@@ -102,8 +110,17 @@ fn certificate_dates_are_reported_with_this_machines_time() {
                 .contains("clock")
         );
     }
-    let (reason, _) = told(CertificateError::UnknownIssuer);
+}
+
+#[test]
+fn an_unknown_authority_names_the_setting_for_its_file() {
+    let error = rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
+    let (reason, said) = interrupted(&io::Error::new(io::ErrorKind::InvalidData, error));
     assert_eq!(reason, Reason::Certificate);
+    let told = remedy(reason, said.as_deref(), "admin").unwrap();
+    for setting in ["DSQL_CA_FILE", "Config::root_certificates_pem"] {
+        assert!(told.contains(setting), "{told}");
+    }
 }
 
 #[test]

@@ -181,6 +181,7 @@ impl Arguments {
                 setting: "--ca-file",
                 origin: path.display().to_string(),
                 problem: error.to_string(),
+                io: Some(error.kind()),
             })?;
             config = config.root_certificates_pem(&pem)?;
         }

@@ -1,8 +1,10 @@
 //! The binary `dsql-local`: starts a cluster and prints how to connect, runs a command with a
 //! cluster, and signs tokens for clients without an AWS SDK.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
 
 mod cluster;
@@ -41,7 +43,13 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .without_time()
         .init();
-    let cli = Cli::parse();
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let cli = Cli::try_parse_from(&arguments)
+        .or_else(|error| match subcommand_first(arguments, &error) {
+            Some(arguments) => Cli::try_parse_from(arguments),
+            None => Err(error),
+        })
+        .unwrap_or_else(|error| error.exit());
     let done = match cli.command {
         None => serve::run(&cli.serve).map(|()| ExitCode::SUCCESS),
         Some(Command::Serve(arguments)) => serve::run(&arguments).map(|()| ExitCode::SUCCESS),
@@ -52,6 +60,17 @@ fn main() -> ExitCode {
         eprintln!("dsql-local: {error}");
         ExitCode::FAILURE
     })
+}
+
+/// Moves the subcommand before its options, if they were given before it. Without a subcommand, the
+/// options are those of `serve`.
+fn subcommand_first(mut arguments: Vec<OsString>, error: &clap::Error) -> Option<Vec<OsString>> {
+    let Some(ContextValue::String(subcommand)) = error.get(ContextKind::InvalidSubcommand) else {
+        return None;
+    };
+    let place = arguments.iter().position(|it| it == subcommand.as_str())?;
+    arguments.get_mut(1..=place)?.rotate_right(1);
+    (error.kind() == ErrorKind::ArgumentConflict).then_some(arguments)
 }
 
 /// Why a command failed.

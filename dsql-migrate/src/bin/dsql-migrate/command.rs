@@ -67,7 +67,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<u8, Failure> {
                 .migrator(migrations)
                 .status(&arguments.config()?)
                 .await?;
-            print::status(&status, *json);
+            print::status(&status, *json, *check);
             if *check {
                 status.check()?;
                 return Ok(if status.pending.is_empty() {
@@ -112,7 +112,7 @@ async fn up(
     }
     match is_dry_run {
         true => print::pending(&status),
-        false => print::report(&migrator.up(&config).await?),
+        false => print::applied(&migrator.up(&config).await?),
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Prints the program's results.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 
 use dsql_migrate::{Place, Report, Status};
 use serde_json::{Value, json};
@@ -10,17 +10,31 @@ pub(crate) fn line(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
-pub(crate) fn status(status: &Status, is_json: bool) {
+/// Prints the status. With `--check` the program ends with the differences as its error, and they
+/// are not printed here as well.
+pub(crate) fn status(status: &Status, is_json: bool, is_check: bool) {
     if is_json {
         return line(&format!("{:#}", as_json(status)));
     }
     for file in &status.files {
         line(&format!("{:8} {}", file.state, file.name));
     }
-    for difference in &status.differences {
+    for difference in status.differences.iter().filter(|_| !is_check) {
         line(&difference.to_string());
     }
-    line(&format!("{} statements are pending", status.pending.len()));
+    line(&match status.pending.len() {
+        0 => "nothing is pending".to_owned(),
+        1 => "1 statement is pending".to_owned(),
+        count => format!("{count} statements are pending"),
+    });
+}
+
+/// Counts statements.
+fn statements(count: usize) -> String {
+    match count {
+        1 => "1 statement".to_owned(),
+        _ => format!("{count} statements"),
+    }
 }
 
 fn as_json(status: &Status) -> Value {
@@ -48,10 +62,17 @@ pub(crate) fn pending(status: &Status) {
     for pending in &status.pending {
         line(&format!("-- {}\n{};\n", pending.place, pending.sql));
     }
-    line(&format!(
-        "-- {} statements, none was run",
-        status.pending.len()
-    ));
+    let count = statements(status.pending.len());
+    line(&format!("-- {count}, nothing was run"));
+}
+
+/// Prints what `up` did. A terminal has shown each statement when it began: it gets their number.
+pub(crate) fn applied(report: &Report) {
+    let is_shown = std::io::stdout().is_terminal() && std::io::stderr().is_terminal();
+    match report.done().count() {
+        count if is_shown && count > 0 => line(&format!("applied {}", statements(count))),
+        _ => self::report(report),
+    }
 }
 
 /// Prints what a run did.
