@@ -23,7 +23,7 @@ test("the alarm looks at the fields that the program logs", () => {
 test("every variable of the programs is one that they read", () => {
   const read = new Set([
     ...words(source("dsql-conn/src/config/environment.rs")),
-    ...words(source("dsql-conn/src/pool/builder.rs")),
+    ...words(source("dsql-conn/src/config/pool.rs")),
     ...words(source("examples/generate-game/src/bootstrap/grantee.rs")),
     ...words(source("examples/generate-game/src/http.rs")),
   ]);
