@@ -1,6 +1,7 @@
 //! A session's backend: the engine's process that runs its statements.
 
 use std::io::ErrorKind;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
@@ -19,11 +20,11 @@ use crate::protocol::ending::Ending;
 pub(super) struct Backend {
     /// `None` after it was dropped.
     connection: Option<OwnedWriteHalf>,
-    registration: Registration,
+    registration: Arc<Registration>,
 }
 
 impl Backend {
-    pub(super) fn new(connection: OwnedWriteHalf, registration: Registration) -> Self {
+    pub(super) fn new(connection: OwnedWriteHalf, registration: Arc<Registration>) -> Self {
         Self {
             connection: Some(connection),
             registration,
@@ -45,7 +46,7 @@ impl Drop for Backend {
     fn drop(&mut self) {
         // Without a runtime, the cluster is gone as well.
         if let (Some(connection), Ok(runtime)) = (self.connection.take(), Handle::try_current()) {
-            let registration = self.registration.clone();
+            let registration = Arc::clone(&self.registration);
             runtime.spawn(async move {
                 let _late = timeout(END_TIMEOUT, end(connection)).await;
                 drop(registration);

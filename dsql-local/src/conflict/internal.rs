@@ -1,5 +1,6 @@
 //! The guard's own messages to the engine, whose replies do not go to the client.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::BytesMut;
@@ -73,7 +74,7 @@ pub(super) fn tap() -> (Tap, mpsc::UnboundedReceiver<Frame>) {
 impl<'a> EngineConnection<'a> {
     pub(super) fn new(
         engine: OwnedWriteHalf,
-        registration: Registration,
+        registration: Arc<Registration>,
         tap: &'a Tap,
         frames: mpsc::UnboundedReceiver<Frame>,
         replies: mpsc::UnboundedSender<BytesMut>,

@@ -38,20 +38,14 @@ struct State {
 /// A session in the registry.
 #[derive(Debug)]
 pub(crate) struct Member {
-    registry: Registry,
-    id: u64,
+    registration: Arc<Registration>,
     state: Arc<State>,
     requests: mpsc::UnboundedReceiver<Request>,
-    registration: Registration,
 }
 
 /// Keeps a session in the registry, even after its [`Member`] was dropped.
-#[derive(Debug, Clone)]
-pub(crate) struct Registration(#[expect(dead_code, reason = "held for its Drop")] Arc<Registered>);
-
-/// Removes the session from the registry when it is dropped.
 #[derive(Debug)]
-struct Registered {
+pub(crate) struct Registration {
     registry: Registry,
     id: u64,
 }
@@ -79,16 +73,14 @@ impl Registry {
         });
         let id = self.tick();
         self.members().insert(id, state.clone());
-        let registered = Registered {
+        let registration = Arc::new(Registration {
             registry: self.clone(),
             id,
-        };
+        });
         Member {
-            registry: self.clone(),
-            id,
+            registration,
             state,
             requests,
-            registration: Registration(Arc::new(registered)),
         }
     }
 
@@ -102,17 +94,21 @@ impl Registry {
 }
 
 impl Member {
-    pub(crate) fn registration(&self) -> Registration {
-        self.registration.clone()
+    pub(crate) fn registration(&self) -> Arc<Registration> {
+        Arc::clone(&self.registration)
+    }
+
+    fn registry(&self) -> &Registry {
+        &self.registration.registry
     }
 
     /// Returns whether the cluster has other sessions.
     pub(crate) fn has_others(&self) -> bool {
-        self.registry.members().len() > 1
+        self.registry().members().len() > 1
     }
 
     pub(crate) fn begin(&self) {
-        let now = self.registry.tick();
+        let now = self.registry().tick();
         self.state.has_run.store(false, Ordering::SeqCst);
         self.state.begun.store(now, Ordering::SeqCst);
     }
@@ -138,7 +134,7 @@ impl Member {
     /// Waits for the token. The future does not borrow the member, because another session may
     /// request meanwhile that the member's transaction moves aside.
     pub(crate) fn token(&self) -> impl Future<Output = MoveToken> + use<> {
-        let token = self.registry.shared.token.clone();
+        let token = self.registry().shared.token.clone();
         async { MoveToken(token.lock_owned().await) }
     }
 
@@ -146,11 +142,11 @@ impl Member {
     /// within [`MOVE_TIMEOUT`].
     pub(crate) async fn move_others_aside(&self, _token: &MoveToken, for_definition: bool) {
         let others: Vec<_> = self
-            .registry
+            .registry()
             .members()
             .iter()
             .filter(|(id, other)| {
-                **id != self.id
+                **id != self.registration.id
                     && other.begun.load(Ordering::SeqCst) != 0
                     && other.has_run.load(Ordering::SeqCst)
             })
@@ -171,30 +167,32 @@ impl Member {
 
     /// Returns whether other sessions have open transactions.
     pub(crate) fn has_open_others(&self) -> bool {
-        let members = self.registry.members();
-        let mut others = members.iter().filter(|(id, _)| **id != self.id);
+        let members = self.registry().members();
+        let mut others = members
+            .iter()
+            .filter(|(id, _)| **id != self.registration.id);
         others.any(|(_, other)| other.begun.load(Ordering::SeqCst) != 0)
     }
 
     /// Returns the time of a commit that is about to be sent. A transaction that began later may
     /// not see it yet.
     pub(crate) fn commit_time(&self) -> u64 {
-        self.registry.tick()
+        self.registry().tick()
     }
 
     /// Registers committed writes for the transactions that began before.
     pub(crate) fn committed(&self, at: u64, writes: Writes) {
         if !writes.is_empty() {
-            lock(&self.registry.shared.committed).push((at, Arc::new(writes)));
+            lock(&self.registry().shared.committed).push((at, Arc::new(writes)));
         }
     }
 
     /// Returns the writes that others committed since the transaction began, in order.
     pub(crate) fn later_commits(&self) -> Vec<Arc<Writes>> {
-        let mut committed = lock(&self.registry.shared.committed);
+        let mut committed = lock(&self.registry().shared.committed);
         let begun = |state: &State| state.begun.load(Ordering::SeqCst);
         let oldest = {
-            let members = self.registry.members();
+            let members = self.registry().members();
             let open = members
                 .values()
                 .map(|other| begun(other))
@@ -218,7 +216,7 @@ impl Drop for Member {
     }
 }
 
-impl Drop for Registered {
+impl Drop for Registration {
     fn drop(&mut self) {
         self.registry.members().remove(&self.id);
     }
