@@ -136,7 +136,7 @@ BEGIN
     RAISE program_limit_exceeded USING
         MESSAGE = 'transaction size limit 10mb exceeded',
         DETAIL = format('Current transaction size %smb > 10mb',
-            round(current_setting('dsql_local.written')::bigint / 10000 / 1048576.0));
+            round(pg_toast.dsql_counters() / 10000 / 1048576.0));
 END $$;
 
 CREATE FUNCTION pg_toast.dsql_check_columns(relation regclass) RETURNS void LANGUAGE plpgsql AS $$
