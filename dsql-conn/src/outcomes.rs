@@ -75,18 +75,12 @@ impl Outcomes {
 
     /// Names a table that the search path finds. Any name is valid; it is quoted.
     pub const fn table(name: &'static str) -> Self {
-        Self(TableName {
-            schema: None,
-            table: name,
-        })
+        Self(TableName::new(name))
     }
 
     /// Names a table in a schema. Any name is valid; it is quoted.
     pub const fn in_schema(schema: &'static str, table: &'static str) -> Self {
-        Self(TableName {
-            schema: Some(schema),
-            table,
-        })
+        Self(TableName::in_schema(schema, table))
     }
 
     /// Returns the statement that creates the table.

@@ -5,8 +5,25 @@ use std::fmt;
 /// A table, in a schema or found by the search path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct TableName {
-    pub(crate) schema: Option<&'static str>,
-    pub(crate) table: &'static str,
+    schema: Option<&'static str>,
+    table: &'static str,
+}
+
+impl TableName {
+    /// Names a table that the search path finds.
+    pub(crate) const fn new(table: &'static str) -> Self {
+        Self {
+            schema: None,
+            table,
+        }
+    }
+
+    pub(crate) const fn in_schema(schema: &'static str, table: &'static str) -> Self {
+        Self {
+            schema: Some(schema),
+            table,
+        }
+    }
 }
 
 /// The name as SQL reads it.
@@ -36,10 +53,7 @@ mod tests {
 
     #[test]
     fn names_are_quoted() {
-        let odd = TableName {
-            schema: Some("a\"b"),
-            table: "c\0d",
-        };
+        let odd = TableName::in_schema("a\"b", "c\0d");
         assert_eq!(odd.to_string(), r#""a""b"."cd""#);
     }
 }
