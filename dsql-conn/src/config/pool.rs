@@ -22,23 +22,18 @@ impl PoolVariables {
     pub(super) fn read(
         variable: impl Fn(&'static str) -> Result<Option<String>, ConfigError>,
     ) -> Result<Self, ConfigError> {
-        let duration = |name| match variable(name)? {
-            Some(value) => seconds(name, &value).map(Some),
-            None => Ok(None),
+        let duration = |name| {
+            let value = variable(name)?;
+            value.map(|value| seconds(name, &value)).transpose()
         };
-        let max_size = match variable(MAX_SIZE)? {
-            Some(value) => {
-                let size: NonZeroU32 = parse(MAX_SIZE, &value, "a whole number from 1")?;
-                Some(size.get())
-            }
-            None => None,
-        };
-        let min_idle = match variable(MIN_IDLE)? {
-            Some(value) => Some(parse(MIN_IDLE, &value, "a whole number")?),
-            None => None,
-        };
+        let max_size = variable(MAX_SIZE)?
+            .map(|size| parse(MAX_SIZE, &size, "a whole number from 1"))
+            .transpose()?;
+        let min_idle = variable(MIN_IDLE)?
+            .map(|count| parse(MIN_IDLE, &count, "a whole number"))
+            .transpose()?;
         Ok(Self {
-            max_size,
+            max_size: max_size.map(NonZeroU32::get),
             min_idle,
             idle_timeout: duration("DSQL_IDLE_TIMEOUT_SECONDS")?,
             checkout_timeout: duration("DSQL_CHECKOUT_TIMEOUT_SECONDS")?,
