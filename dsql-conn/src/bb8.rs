@@ -59,7 +59,7 @@ impl bb8::ManageConnection for ConnectionManager {
 
     async fn connect(&self) -> Result<Connection, Error> {
         // bb8 loses the slot of an opening that panics.
-        self.0.open_in_task().await
+        self.0.open_alone().await
     }
 
     async fn is_valid(&self, connection: &mut Connection) -> Result<(), Error> {

@@ -37,7 +37,7 @@ impl managed::Manager for DeadpoolManager {
     type Error = Error;
 
     async fn create(&self) -> Result<Connection, Error> {
-        self.0.open_in_task().await
+        self.0.open_alone().await
     }
 
     async fn recycle(&self, connection: &mut Connection, _: &Metrics) -> RecycleResult<Error> {

@@ -126,9 +126,8 @@ impl Pool {
         }
         drop(drained);
 
-        let tracker = &inner.opener.tasks().tracker;
-        tracker.close();
-        if timeout(timeout_after, tracker.wait()).await.is_ok() {
+        let tasks = inner.opener.tasks();
+        if timeout(timeout_after, tasks.all_ended()).await.is_ok() {
             return 0;
         }
         let in_use = std::mem::take(&mut inner.lock().open);
@@ -136,7 +135,7 @@ impl Pool {
             connection.abort();
         }
         inner.opener.cut_off().cancel();
-        tracker.wait().await;
+        tasks.all_ended().await;
         in_use.len()
     }
 

@@ -1,15 +1,13 @@
 //! The task that reads and writes for one connection.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::{Sleep, sleep};
-use tokio_util::task::TaskTracker;
 
 use crate::telemetry::event;
 use crate::wire::Watch;
@@ -27,13 +25,12 @@ pub(crate) struct Aborter {
     watch: Watch,
 }
 
-/// The connection tasks of one pool or manager.
+/// The number of running connection tasks of one pool or manager.
 #[derive(Clone, Default)]
-pub(crate) struct Tasks {
-    pub(crate) tracker: TaskTracker,
-    /// Signals the end of a task.
-    pub(crate) ended: Arc<Notify>,
-}
+pub(crate) struct Tasks(watch::Sender<usize>);
+
+/// One running task. Dropping it tells the receivers of [`Tasks::ends`].
+struct Running(Tasks);
 
 impl ConnectionTask {
     pub(crate) fn spawn<S, T>(
@@ -49,10 +46,10 @@ impl ConnectionTask {
             connection,
             waker: watch.driver_waker(),
             watch: watch.clone(),
-            ended: Arc::clone(&tasks.ended),
+            _running: tasks.enter(),
             grace: None,
         };
-        let task = tasks.tracker.spawn(run).abort_handle();
+        let task = tokio::spawn(run).abort_handle();
         Self {
             aborter: Aborter { task, watch },
         }
@@ -76,13 +73,40 @@ impl Aborter {
     }
 }
 
-/// The driver's connection, and the handles that its end notifies.
+impl Tasks {
+    /// Returns a receiver that changes whenever a task ends.
+    pub(crate) fn ends(&self) -> watch::Receiver<usize> {
+        self.0.subscribe()
+    }
+
+    /// Returns once no task runs.
+    pub(crate) async fn all_ended(&self) {
+        // The channel is open: this side has its sender.
+        let _ = self.ends().wait_for(|running| *running == 0).await;
+    }
+
+    fn enter(&self) -> Running {
+        self.0.send_if_modified(|running| {
+            *running += 1;
+            false
+        });
+        Running(self.clone())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.0.send_modify(|running| *running -= 1);
+    }
+}
+
+/// The driver's connection, and what its end changes.
 struct Run<S, T> {
     connection: tokio_postgres::Connection<S, T>,
     /// Schedules this task, and sets the watch's flag.
     waker: Waker,
     watch: Watch,
-    ended: Arc<Notify>,
+    _running: Running,
     /// Set once the owner has dropped the connection; the task ends when it has passed.
     grace: Option<Pin<Box<Sleep>>>,
 }
@@ -117,7 +141,6 @@ where
 impl<S, T> Drop for Run<S, T> {
     fn drop(&mut self) {
         self.watch.close();
-        self.ended.notify_one();
     }
 }
 

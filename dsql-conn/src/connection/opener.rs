@@ -1,13 +1,15 @@
 //! Opens connections for one pool or manager, and keeps what they share.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
-use tracing::Instrument;
 
 use super::Connection;
 use super::health::Checks;
@@ -133,13 +135,13 @@ impl Opener {
         self.regions.connector(place).config.endpoint()
     }
 
-    /// Opens a connection in a task of its own, so that a panic, of a credentials provider for
-    /// example, becomes an error.
-    pub(crate) async fn open_in_task(self: &Arc<Self>) -> Result<Connection, Error> {
+    /// Opens a connection for a caller that is no pool of ours. A panic, of a credentials provider
+    /// for example, becomes an error.
+    pub(crate) async fn open_alone(self: &Arc<Self>) -> Result<Connection, Error> {
         self.check()?;
-        match self.spawn_open().await {
+        match self.opening().await {
             Ok(opened) => Ok(opened?),
-            Err(ended) => Err(self.aborted(ended.is_panic()).into()),
+            Err(_panic) => Err(self.aborted(true).into()),
         }
     }
 
@@ -149,11 +151,14 @@ impl Opener {
         self.regions.home.check()
     }
 
-    /// Not async, so that the opening is compiled here, and not again in each caller's crate.
-    fn spawn_open(self: &Arc<Self>) -> AbortOnDropHandle<Result<Connection, ConnectError>> {
+    /// Boxed, so that the opening is compiled here, and not again in each caller's crate.
+    fn opening(
+        self: &Arc<Self>,
+    ) -> BoxFuture<'static, thread::Result<Result<Connection, ConnectError>>> {
         let opener = Arc::clone(self);
         let opening = async move { opener.open(&Progress::default()).await };
-        AbortOnDropHandle::new(tokio::spawn(opening.in_current_span()))
+        // A lock that the panic poisons is taken all the same.
+        AssertUnwindSafe(opening).catch_unwind().boxed()
     }
 
     /// Returns the error of an opening that ended by itself.

@@ -3,7 +3,8 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use futures_util::future::BoxFuture;
+use futures_util::FutureExt;
+use futures_util::future::{self, BoxFuture};
 
 use super::Connection;
 use super::validate::TASK_TIMEOUT;
@@ -30,9 +31,8 @@ impl Connection {
         let mut answer: BoxFuture<'_, bool> =
             Box::pin(async { self.session.client.simple_query("").await.is_ok() });
         // The first poll queues it.
-        let queued = futures_util::poll!(answer.as_mut());
-        if let std::task::Poll::Ready(answered) = queued {
-            answer = Box::pin(std::future::ready(answered));
+        if let Some(answered) = answer.as_mut().now_or_never() {
+            answer = future::ready(answered).boxed();
         }
         let written = self.watch().fence();
         let _ = tokio::time::timeout(TASK_TIMEOUT, written).await;

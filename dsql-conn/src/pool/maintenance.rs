@@ -8,7 +8,7 @@ use std::mem;
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -28,7 +28,7 @@ impl Inner {
             let maintenance = run(
                 Arc::downgrade(self),
                 Arc::clone(&self.maintenance),
-                Arc::clone(&self.opener.tasks().ended),
+                self.opener.tasks().ends(),
                 self.closed.clone(),
             );
             *task = Some(tokio::spawn(maintenance).abort_handle());
@@ -115,7 +115,7 @@ impl Inner {
 async fn run(
     pool: Weak<Inner>,
     asked: Arc<Notify>,
-    connection_ended: Arc<Notify>,
+    mut connection_ends: watch::Receiver<usize>,
     closed: CancellationToken,
 ) {
     loop {
@@ -126,7 +126,7 @@ async fn run(
         tokio::select! {
             () = closed.cancelled() => return,
             () = asked.notified() => {}
-            () = connection_ended.notified() => {}
+            _ = connection_ends.changed() => {}
             () = sleep(INTERVAL) => {}
         }
     }

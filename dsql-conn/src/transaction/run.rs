@@ -280,7 +280,7 @@ impl<'a> Source for Single<'a> {
     type Other = Box<Connection>;
 
     async fn other(&self, _within: Duration) -> Result<Box<Connection>, Error> {
-        Ok(Box::new(self.opener.open_in_task().await?))
+        Ok(Box::new(self.opener.open_alone().await?))
     }
 
     fn met(&self, cause: Cause) {
