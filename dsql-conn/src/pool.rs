@@ -2,6 +2,7 @@
 
 mod builder;
 mod checkout;
+mod handover;
 mod lock;
 mod maintenance;
 mod opening;

@@ -56,6 +56,10 @@ impl Health {
         self.opened.wall + self.lifetime
     }
 
+    pub(crate) fn was_opened_after(&self, then: Instant) -> bool {
+        self.opened.monotonic > then
+    }
+
     pub(crate) fn is_expired(&self, now: Moment) -> bool {
         let Ok(age) = now.wall.duration_since(self.opened.wall) else {
             // The wall clock was set back since then: the true age is unknown.

@@ -69,8 +69,18 @@ impl Ping<'_> {
         timeout.saturating_sub(self.sent.elapsed())
     }
 
-    /// Records that no reply came in time, for the other connections, and returns the reason.
-    pub(crate) fn was_in_vain(&self) -> Result<(), Discard> {
+    /// Returns what it means that another connection was ready before the reply came. If that one
+    /// was opened after the ping was sent, the network works, and this connection is dead: the
+    /// other connections learn of it. Otherwise the reply is late.
+    pub(crate) fn overtaken_by(&self, other: &Connection) -> Result<(), Discard> {
+        match other.health().was_opened_after(self.sent) {
+            true => self.was_in_vain(),
+            false => Err(Discard::Unsettled),
+        }
+    }
+
+    /// Records for the other connections that no reply came in time, and returns the reason.
+    fn was_in_vain(&self) -> Result<(), Discard> {
         self.connection
             .opener()
             .siblings(self.connection.session.place)

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tracing::{Instrument, Span};
 
-use self::wait::Served;
+use self::wait::{Beside, Served};
 use super::{Inner, PooledConnection};
 use crate::config::FOREVER;
 use crate::connection::{Connection, Validity};
@@ -107,27 +107,27 @@ impl<'a> Checkout<'a> {
             return Ok(connection);
         }
         loop {
-            if let Served::Connection(connection) = self.wait(None).await? {
+            if let Served::Connection(connection) = self.wait(Beside::Nothing).await? {
                 return Ok(connection);
             }
         }
     }
 
-    /// Waits for a connection that was set aside to settle. Does not wait if a checkout already did
-    /// and another connection may be opened.
+    /// Waits in the queue until a connection that was set aside settles, or another one is handed
+    /// over. Does not wait if a checkout already did and another connection may be opened.
     async fn settled(&mut self) -> Result<Option<PooledConnection>, Error> {
         let Some(connection) = self.pool.lock().pop_unsettled() else {
             return Ok(None);
         };
         let connection = self.pooled(connection);
-        let timeout = connection.settle_timeout().min(self.left());
-        let settled = tokio::select! {
-            biased;
-            () = self.pool.closed.cancelled() => return Err(Error::PoolClosed),
-            settled = connection.settle_within(timeout) => settled,
-        };
-        if settled {
-            return Ok(Some(connection));
+        let settling = Beside::Settling(&connection, connection.settle_timeout());
+        match self.wait(settling).await? {
+            Served::Settled(true) => return Ok(Some(connection)),
+            Served::Connection(other) => {
+                connection.set_aside(false);
+                return Ok(Some(other));
+            }
+            Served::Settled(false) | Served::Pinged(_) => {}
         }
         // A statement of its own, so that the lock is released at its end.
         let has_free_slot = self.pool.lock().has_free_slot();
@@ -157,17 +157,27 @@ impl<'a> Checkout<'a> {
         };
         let answer = match answer {
             Some(answer) => answer,
-            None => match self.wait(Some(&mut ping)).await? {
+            None => match self.wait(Beside::Ping(&mut ping)).await? {
                 Served::Pinged(answer) => answer,
-                Served::Connection(connection) => {
-                    self.handed = Some(connection);
-                    ping.was_in_vain()
+                Served::Connection(other) => {
+                    let answer = ping.overtaken_by(&other);
+                    self.handed = Some(other);
+                    answer
                 }
+                Served::Settled(_) => Err(Discard::Unsettled),
             },
         };
         drop(ping);
         match answer {
             Ok(()) => Ok(Some(suspect.checked_out(Instant::now()))),
+            Err(Discard::Unsettled) => {
+                // Both connections are kept, so that no third one is needed.
+                if let Some(ticket) = self.ticket {
+                    self.pool.cancel_opening(ticket);
+                }
+                suspect.set_aside(true);
+                Ok(None)
+            }
             Err(reason) => {
                 suspect.discard(reason);
                 Ok(None)

@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::Inner;
-use super::slots::Slot;
+use super::handover::Slot;
 use crate::connection::Connection;
 use crate::error::Discard;
 
@@ -96,6 +96,11 @@ impl Inner {
     fn wanted_slot(self: &Arc<Self>) -> Option<Slot> {
         {
             let mut slots = self.lock();
+            if !slots.has_free_slot() {
+                // Waiters took the slots of the expired connections: what they open are the
+                // successors.
+                slots.successors = 0;
+            }
             if self.is_closed() || !slots.has_free_slot() {
                 return None;
             }

@@ -8,7 +8,8 @@ use tokio::time::sleep;
 use tracing::Instrument;
 
 use super::Inner;
-use super::slots::{Handover, Opening, Slot};
+use super::handover::{Handover, Slot};
+use super::slots::Opening;
 use crate::connect::Progress;
 use crate::connection::Connection;
 use crate::error::ConnectError;
@@ -69,12 +70,15 @@ impl Inner {
         told
     }
 
-    /// Aborts the opening that a checkout started and no longer needs.
-    pub(super) fn cancel_opening(&self, ticket: u64) {
-        let slots = self.lock();
-        let opening = slots.openings.iter().find(|it| it.ticket == Some(ticket));
-        if let Some(task) = opening.and_then(|opening| opening.task.as_ref()) {
-            task.abort();
+    /// Aborts the opening that a checkout started and no longer needs. It has not failed, so its
+    /// slot is freed here, and its task finds nothing left to do.
+    pub(super) fn cancel_opening(self: &Arc<Self>, ticket: u64) {
+        let opening = self.lock().end_opening_of(ticket);
+        if let Some(opening) = opening {
+            if let Some(task) = opening.task {
+                task.abort();
+            }
+            self.free_slot();
         }
     }
 
@@ -93,20 +97,24 @@ impl Inner {
     }
 
     fn opened(self: &Arc<Self>, number: u64, connection: Connection) {
-        self.meter().opened.add();
         let mut slots = self.lock();
-        slots.end_opening(number);
+        if slots.end_opening(number).is_none() {
+            return;
+        }
+        self.meter().opened.add();
         slots.open.insert(connection.id(), connection.aborter());
         drop(slots);
         self.release(connection);
     }
 
     fn opening_failed(self: &Arc<Self>, number: u64, error: &ConnectError) {
-        self.meter().failed.add();
         let open_timeout = self.opener.open_timeout();
         let failed = {
             let mut slots = self.lock();
-            let ticket = slots.end_opening(number).and_then(|opening| opening.ticket);
+            let Some(Opening { ticket, .. }) = slots.end_opening(number) else {
+                return;
+            };
+            self.meter().failed.add();
             slots.last_failure = Some((Instant::now(), error.clone()));
             match slots.in_use() {
                 0 => slots.take_failed(ticket, !error.reason().is_transient(), |since| {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Inner;
-use super::slots::Unsettled;
 use crate::connection::Connection;
 use crate::error::Discard;
 
@@ -50,15 +49,7 @@ impl PooledConnection {
     /// Sets the connection aside: checkouts skip it until it settles.
     pub(super) fn set_aside(mut self, was_awaited: bool) {
         if let Some(connection) = self.connection.take() {
-            let mut slots = self.pool.lock();
-            if !self.pool.is_closed() {
-                return slots.unsettled.push_back(Unsettled {
-                    connection,
-                    was_awaited,
-                });
-            }
-            drop(slots);
-            self.pool.discard(connection, Discard::PoolClosed);
+            self.pool.set_aside(connection, was_awaited);
         }
     }
 }

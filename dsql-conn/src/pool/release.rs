@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::slots::Handover;
+use super::handover::Handover;
+use super::slots::Unsettled;
 use super::{Inner, PooledConnection};
 use crate::connection::{Connection, Returned};
 use crate::error::Discard;
@@ -64,13 +65,33 @@ impl Inner {
         }
     }
 
-    /// Hands an idle connection to the checkout that has waited longest: the connection may have
-    /// been returned before that checkout entered the queue.
+    /// Hands an idle connection to the checkout that has waited for one longest: the connection may
+    /// have been returned before that checkout entered the queue.
     pub(super) fn hand_out_idle(self: &Arc<Self>) {
-        let idle = self.lock().idle.pop();
-        if let Some(connection) = idle {
-            self.release(connection);
+        // A statement of its own, so that the lock is released at its end.
+        let matched = self.lock().match_idle();
+        if let Some((connection, waiter)) = matched {
+            let pooled = PooledConnection::new(connection, Arc::clone(self));
+            if let Err(Handover::Connection(pooled)) =
+                waiter.handover.send(Handover::Connection(pooled))
+            {
+                // The waiter has just left the queue.
+                self.release(pooled.into_connection());
+            }
         }
+    }
+
+    /// Sets a connection aside: checkouts skip it until it settles.
+    pub(super) fn set_aside(self: &Arc<Self>, connection: Connection, was_awaited: bool) {
+        let mut slots = self.lock();
+        if !self.is_closed() {
+            return slots.unsettled.push_back(Unsettled {
+                connection,
+                was_awaited,
+            });
+        }
+        drop(slots);
+        self.discard(connection, Discard::PoolClosed);
     }
 
     /// Closes a connection and passes its slot on.

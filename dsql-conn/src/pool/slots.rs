@@ -4,13 +4,12 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::mem;
-use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
-use super::{Inner, PooledConnection};
+use super::handover::Handover;
 use crate::connect::{Aborter, Progress};
 use crate::connection::Connection;
 use crate::error::ConnectError;
@@ -48,15 +47,9 @@ pub(super) struct Unsettled {
 pub(super) struct Waiter {
     ticket: u64,
     pub(super) since: Instant,
+    /// Its ping is in flight: it needs no other idle connection, which may need a ping as well.
+    is_pinging: bool,
     pub(super) handover: oneshot::Sender<Handover>,
-}
-
-/// What the pool hands to a waiter.
-pub(super) enum Handover {
-    Connection(PooledConnection),
-    /// The right to open a connection.
-    Slot(Slot),
-    Failed(ConnectError),
 }
 
 /// A connection that is being opened.
@@ -94,12 +87,21 @@ impl Slots {
         self.next_number
     }
 
-    /// Takes the most recently used idle connection, unless other checkouts wait.
+    /// Takes the most recently used idle connection, unless another checkout waits for one.
     pub(super) fn pop_idle(&mut self) -> Option<Connection> {
-        match self.waiters.is_empty() {
+        match self.waiters.iter().all(|waiter| waiter.is_pinging) {
             true => self.idle.pop(),
             false => None,
         }
+    }
+
+    /// Takes the most recently used idle connection, and the waiter that has waited for one
+    /// longest.
+    pub(super) fn match_idle(&mut self) -> Option<(Connection, Waiter)> {
+        let at = self.waiters.iter().position(|waiter| !waiter.is_pinging)?;
+        let connection = self.idle.pop()?;
+        let waiter = self.waiters.remove(at)?;
+        Some((connection, waiter))
     }
 
     /// Takes a connection that was set aside: one that has settled, else the oldest one that no
@@ -136,7 +138,12 @@ impl Slots {
     }
 
     /// Adds a waiter to the queue, in the order of the tickets.
-    pub(super) fn enter(&mut self, ticket: u64, since: Instant) -> oneshot::Receiver<Handover> {
+    pub(super) fn enter(
+        &mut self,
+        ticket: u64,
+        since: Instant,
+        is_pinging: bool,
+    ) -> oneshot::Receiver<Handover> {
         let (handover, receiver) = oneshot::channel();
         let at = self
             .waiters
@@ -144,6 +151,7 @@ impl Slots {
         let waiter = Waiter {
             ticket,
             since,
+            is_pinging,
             handover,
         };
         self.waiters.insert(at, waiter);
@@ -206,6 +214,13 @@ impl Slots {
         Some(self.openings.swap_remove(at))
     }
 
+    /// Removes the opening that a checkout started, and returns it.
+    pub(super) fn end_opening_of(&mut self, ticket: u64) -> Option<Opening> {
+        let of_ticket = |opening: &Opening| opening.ticket == Some(ticket);
+        let at = self.openings.iter().position(of_ticket)?;
+        Some(self.openings.swap_remove(at))
+    }
+
     /// Aborts the openings whose deadline has passed.
     pub(super) fn abort_overdue(&self, now: SystemTime) {
         for opening in &self.openings {
@@ -261,84 +276,4 @@ impl Slots {
 pub(super) struct Drained {
     _waiters: VecDeque<Waiter>,
     pub(super) connections: Vec<Connection>,
-}
-
-/// The right to open one connection. Dropping it passes it to the next waiter.
-pub(super) struct Slot(Option<Arc<Inner>>);
-
-impl Slot {
-    /// Takes a free slot, if there is one and a waiter needs it.
-    pub(super) fn take_wanted(pool: &Arc<Inner>) -> Option<Self> {
-        let mut slots = pool.lock();
-        slots.wants_opening().then(|| {
-            slots.take();
-            Self(Some(Arc::clone(pool)))
-        })
-    }
-
-    /// Takes a slot for a connection that is opened without a waiter.
-    pub(super) fn take_free(pool: &Arc<Inner>) -> Option<Self> {
-        let mut slots = pool.lock();
-        slots.has_free_slot().then(|| {
-            slots.take();
-            Self(Some(Arc::clone(pool)))
-        })
-    }
-
-    /// Takes a slot beyond the pool's size, while another connection may be dead.
-    pub(super) fn take_extra(pool: &Arc<Inner>) -> Self {
-        pool.lock().take();
-        Self(Some(Arc::clone(pool)))
-    }
-
-    /// Keeps the slot taken, without the right to open: the opening accounts for it now.
-    pub(super) fn into_taken(mut self) {
-        self.0 = None;
-    }
-
-    /// Frees the slot without passing it to a waiter.
-    fn free(mut self) {
-        if let Some(pool) = self.0.take() {
-            pool.lock().free();
-        }
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        if let Some(pool) = self.0.take() {
-            pool.pass_on();
-        }
-    }
-}
-
-impl Inner {
-    /// Frees the slot of a connection or an opening that ended, and passes it on.
-    pub(super) fn free_slot(self: &Arc<Self>) {
-        drop(Slot(Some(Arc::clone(self))));
-    }
-
-    /// Passes a slot to the checkout that has waited longest, if one waits.
-    fn pass_on(self: &Arc<Self>) {
-        self.lock().free();
-        loop {
-            let waiter = {
-                let mut slots = self.lock();
-                if self.is_closed() || !slots.wants_opening() {
-                    return;
-                }
-                let Some(waiter) = slots.next_waiter() else {
-                    return;
-                };
-                slots.take();
-                waiter
-            };
-            let slot = Slot(Some(Arc::clone(self)));
-            match waiter.handover.send(Handover::Slot(slot)) {
-                // The waiter has just left the queue.
-                Err(Handover::Slot(slot)) => slot.free(),
-                _ => return,
-            }
-        }
-    }
 }

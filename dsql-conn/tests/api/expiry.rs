@@ -6,8 +6,8 @@ use std::time::Duration;
 use aws_smithy_async::time::TimeSource;
 use dsql_conn::Pool;
 use dsql_local::{Effect, Fault, Stage};
-use futures_util::FutureExt;
 use futures_util::future::join_all;
+use futures_util::{FutureExt, pin_mut};
 
 use crate::support::{Clock, builder, clocked_pool, cluster, config, flights, pool, until};
 
@@ -190,4 +190,26 @@ async fn used_connection_held_through_a_freeze_is_pinged() {
     drop(connection);
     drop(pool.get().await.unwrap());
     assert_eq!(flights(&cluster).concat(), "QQ");
+}
+
+#[tokio::test]
+async fn waiters_that_replaced_the_expired_leave_no_successors() {
+    let cluster = cluster().await;
+    let (clock, pool) = clocked_pool(&cluster);
+    for _ in 0..3 {
+        let connection = pool.get().await.unwrap();
+        let get = pool.get();
+        pin_mut!(get);
+        assert!(get.as_mut().now_or_never().is_none());
+        let hour = Duration::from_secs(3_600);
+        clock.advance(hour);
+        cluster.clock().advance(hour);
+        drop(connection);
+        drop(get.await.unwrap());
+    }
+    assert_eq!(pool.stats().opened, 4);
+    // Longer than it may be idle, and younger than its lifetime.
+    clock.advance(Duration::from_secs(1_200));
+    until(&cluster, |_| pool.stats().connections == 0).await;
+    assert_eq!((pool.stats().opening, pool.stats().opened), (0, 4));
 }

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use dsql_conn::{Discard, Pool};
 use dsql_local::{Direction, Effect, Fault, LocalCluster, Stage};
-use futures_util::{FutureExt, pin_mut};
+use futures_util::future::join_all;
+use futures_util::{FutureExt, join, pin_mut};
 
-use crate::support::{Clock, cluster, config, until};
+use crate::support::{Clock, builder, cluster, config, select, until};
 
 /// A Lambda function's pool with one connection, after a freeze of ten minutes.
 async fn thawed(cluster: &LocalCluster, hedge_delay: Duration) -> Pool {
@@ -63,9 +64,65 @@ async fn late_ping_keeps_its_connection_and_ends_the_opening() {
         "one was tried beside it"
     );
     assert_eq!((stats.connections, stats.idle, stats.closed), (1, 1, 0));
+    assert_eq!(
+        stats.failed, 0,
+        "an opening that is not needed has not failed"
+    );
     // The extra slot is free again: the pool is not over its size.
     drop(pool.get().await.unwrap());
     assert_eq!((pool.stats().closed, cluster.counts().accepted), (0, 2));
+}
+
+/// A pool that was idle for so long that each of its connections needs a ping. Another connection
+/// is opened at once beside a ping, but its opening stalls.
+async fn rested(cluster: &LocalCluster, size: u32) -> Pool {
+    let clock = Clock::default();
+    let pool = builder(config(cluster).time_source(clock.clone()))
+        .max_size(size)
+        .hedge_delay(Duration::ZERO)
+        .build();
+    drop(join_all((0..size).map(|_| pool.get())).await);
+    assert_eq!(pool.stats().idle, size);
+    clock.advance(Duration::from_secs(31));
+    cluster.inject(Fault::at(Stage::Accept, Effect::Stall).always());
+    pool
+}
+
+#[tokio::test]
+async fn late_pings_of_several_checkouts_close_nothing() {
+    let cluster = cluster().await;
+    let pool = rested(&cluster, 3).await;
+    cluster.inject(Fault::delay(Direction::ToClient, Duration::from_millis(300)).always());
+    let (one, other) = join!(pool.get(), pool.get());
+    drop((one.unwrap(), other.unwrap()));
+    let stats = pool.stats();
+    assert_eq!((stats.closed, stats.failed, stats.idle), (0, 0, 3));
+    assert_eq!(cluster.counts().logins, 3);
+}
+
+#[tokio::test]
+async fn returned_connection_does_not_condemn_a_late_ping() {
+    let cluster = cluster().await;
+    let pool = rested(&cluster, 2).await;
+    cluster.inject(Fault::delay(Direction::ToClient, Duration::from_millis(300)).always());
+    let used = pool.get().await.unwrap();
+    {
+        let get = pool.get();
+        pin_mut!(get);
+        tokio::select! {
+            biased;
+            _ = &mut get => panic!("its ping is late"),
+            () = until(&cluster, |counts| counts.accepted == 4) => {}
+        }
+        drop(used);
+        get.await.unwrap();
+    }
+    assert_eq!((pool.stats().closed, cluster.counts().logins), (0, 2));
+    // The connection with the late ping is checked out again.
+    let both = (pool.get().await.unwrap(), pool.get().await.unwrap());
+    drop(both);
+    assert_eq!((pool.stats().closed, cluster.counts().logins), (0, 2));
+    select(&pool).await;
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
-use crate::support::{builder, cluster, config, pool, select};
+use crate::support::{builder, cluster, config, pool, select, until};
 
 /// The client has sent nothing yet: `BEGIN` is in the driver's queue when the connection is
 /// returned.
@@ -234,5 +234,33 @@ async fn connection_whose_rows_are_read_after_return_is_kept() {
     // Both connections are checked out again.
     let both = (pool.get().await.unwrap(), pool.get().await.unwrap());
     drop(both);
+    assert_eq!((pool.stats().closed, cluster.counts().logins), (0, 2));
+}
+
+#[tokio::test]
+async fn returned_connection_saves_the_rows_of_another() {
+    const ROWS: &str = "SELECT repeat('x', 1000) FROM generate_series(1, 20000)";
+
+    let cluster = cluster().await;
+    let pool = builder(config(&cluster))
+        .max_size(2)
+        .settle_timeout(Duration::from_secs(10))
+        .build();
+    let used = pool.get().await.unwrap();
+    let rows = {
+        let connection = pool.get().await.unwrap();
+        connection.query_raw(ROWS, [0_i32; 0]).await.unwrap()
+    };
+    let get = pool.get();
+    pin_mut!(get);
+    tokio::select! {
+        biased;
+        _ = &mut get => panic!("the rows are unread"),
+        () = until(&cluster, |_| pool.stats().waiting == 1) => {}
+    }
+    drop(used);
+    drop(get.await.unwrap());
+    let rows: Vec<_> = rows.try_collect().await.unwrap();
+    assert_eq!(rows.len(), 20_000);
     assert_eq!((pool.stats().closed, cluster.counts().logins), (0, 2));
 }

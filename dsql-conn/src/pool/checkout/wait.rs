@@ -11,9 +11,9 @@ use tokio::time::sleep_until;
 use super::Checkout;
 use crate::backoff::Backoff;
 use crate::connect::Progress;
-use crate::connection::Ping;
+use crate::connection::{Connection, Ping};
 use crate::error::{ConnectError, Discard, Error};
-use crate::pool::slots::{Handover, Slot};
+use crate::pool::handover::{Handover, Slot};
 use crate::pool::{Inner, PooledConnection};
 
 /// A checkout in the queue. Dropping it leaves the queue.
@@ -21,7 +21,17 @@ struct Waiting<'a> {
     pool: &'a Arc<Inner>,
     ticket: u64,
     since: Instant,
+    is_pinging: bool,
     handover: oneshot::Receiver<Handover>,
+}
+
+/// What a checkout in the queue awaits at the same time.
+pub(super) enum Beside<'a, 'c> {
+    Nothing,
+    /// The reply to a ping.
+    Ping(&'a mut Ping<'c>),
+    /// That a connection that was set aside settles, up to this timeout.
+    Settling(&'c Connection, Duration),
 }
 
 /// How a wait ended.
@@ -29,25 +39,29 @@ pub(super) enum Served {
     Connection(PooledConnection),
     /// The ping in flight ended: it was answered, or failed.
     Pinged(Result<(), Discard>),
+    /// Whether the connection that was set aside has settled.
+    Settled(bool),
 }
 
 impl Checkout<'_> {
     /// Waits in the queue for a connection, and opens one if there is a slot for it. While a ping
-    /// is in flight, opens one even beyond the pool's size.
-    pub(super) async fn wait(&mut self, mut ping: Option<&mut Ping<'_>>) -> Result<Served, Error> {
+    /// is in flight, opens one even beyond the pool's size; while a connection settles, only if
+    /// another one ends.
+    pub(super) async fn wait(&mut self, beside: Beside<'_, '_>) -> Result<Served, Error> {
         let pool = self.pool;
         let started = self.started();
         pool.opener.check()?;
         pool.start_maintenance();
-        let mut waiting = Waiting::enter(self)?;
-        if ping.is_none() {
-            pool.hand_out_idle();
-        }
+        let is_pinging = matches!(beside, Beside::Ping(_));
+        let mut waiting = Waiting::enter(self, is_pinging)?;
+        pool.hand_out_idle();
         let ticket = waiting.ticket;
-        let mut slot = match ping {
-            Some(_) => Some(Slot::take_extra(pool)),
-            None => Slot::take_wanted(pool),
+        let mut slot = match beside {
+            Beside::Nothing => Slot::take_wanted(pool),
+            Beside::Ping(_) => Some(Slot::take_extra(pool)),
+            Beside::Settling(..) => None,
         };
+        let mut beside = pin!(beside.ended());
         let mut openings = Vec::new();
         let deadline = started + self.timeout;
         let mut timer = pin!(sleep_until(
@@ -63,12 +77,6 @@ impl Checkout<'_> {
                 };
                 openings.push(pool.open(slot, Some(ticket), pause));
             }
-            let answered = async {
-                match &mut ping {
-                    Some(ping) => ping.answered().await,
-                    None => pending().await,
-                }
-            };
             tokio::select! {
                 biased;
                 handover = &mut waiting.handover => match handover {
@@ -83,21 +91,21 @@ impl Checkout<'_> {
                     Ok(Handover::Failed(error)) => return Err(tried(error, &openings).into()),
                     Err(_) => return Err(Error::PoolClosed),
                 },
-                answer = answered => {
-                    if answer.is_ok() {
+                served = &mut beside => {
+                    if let Served::Pinged(Ok(())) | Served::Settled(true) = served {
                         pool.cancel_opening(ticket);
                     }
-                    return Ok(Served::Pinged(answer));
+                    return Ok(served);
                 }
                 () = &mut timer => {
                     let cause = pool.known_cause(started);
                     let cause = cause.map(|cause| tried(cause, &openings));
                     if Instant::now() >= deadline {
-                        return Err(self.timed_out(cause, ping.is_some()));
+                        return Err(self.timed_out(cause, is_pinging));
                     }
                     // The time of one opening has passed. Return the cause if it is known, unless a
                     // connection in use may still be returned.
-                    if let Some(cause) = cause && ping.is_none() && pool.lock().in_use() == 0 {
+                    if let Some(cause) = cause && !is_pinging && pool.lock().in_use() == 0 {
                         return Err(cause.into());
                     }
                     timer.as_mut().reset(deadline.into());
@@ -106,12 +114,12 @@ impl Checkout<'_> {
         }
     }
 
-    fn timed_out(&mut self, cause: Option<ConnectError>, pinging: bool) -> Error {
+    fn timed_out(&mut self, cause: Option<ConnectError>, is_pinging: bool) -> Error {
         let pool = self.pool;
         let cause = cause.or_else(|| {
             let slots = pool.lock();
             // If connections are in use, the caller waited for one of them, not for the opening.
-            let waits_for_opening = pinging || slots.in_use() == 0;
+            let waits_for_opening = is_pinging || slots.in_use() == 0;
             let opening = slots.openings.last().filter(|_| waits_for_opening);
             opening.map(|opening| pool.opener.unfinished(&opening.progress))
         });
@@ -123,8 +131,20 @@ impl Checkout<'_> {
     }
 }
 
+impl Beside<'_, '_> {
+    async fn ended(self) -> Served {
+        match self {
+            Self::Nothing => pending().await,
+            Self::Ping(ping) => Served::Pinged(ping.answered().await),
+            Self::Settling(connection, timeout) => {
+                Served::Settled(connection.settle_within(timeout).await)
+            }
+        }
+    }
+}
+
 impl<'a> Waiting<'a> {
-    fn enter(checkout: &mut Checkout<'a>) -> Result<Self, Error> {
+    fn enter(checkout: &mut Checkout<'a>, is_pinging: bool) -> Result<Self, Error> {
         let (pool, since) = (checkout.pool, checkout.started());
         let now = pool.opener.config().now();
         let mut slots = pool.lock();
@@ -133,12 +153,13 @@ impl<'a> Waiting<'a> {
         }
         slots.abort_overdue(now);
         let ticket = *checkout.ticket.get_or_insert_with(|| slots.number());
-        let handover = slots.enter(ticket, since);
+        let handover = slots.enter(ticket, since, is_pinging);
         drop(slots);
         Ok(Self {
             pool,
             ticket,
             since,
+            is_pinging,
             handover,
         })
     }
@@ -149,7 +170,7 @@ impl<'a> Waiting<'a> {
         if self.pool.is_closed() {
             return Err(Error::PoolClosed);
         }
-        self.handover = slots.enter(self.ticket, self.since);
+        self.handover = slots.enter(self.ticket, self.since, self.is_pinging);
         Ok(())
     }
 }
