@@ -15,6 +15,7 @@ mod instruments;
 #[path = "telemetry/no_instruments.rs"]
 mod instruments;
 mod meter;
+mod metric;
 mod operation;
 mod population;
 mod server;
@@ -25,9 +26,10 @@ mod summary;
 mod transaction;
 
 pub(crate) use self::error_type::ErrorType;
-#[cfg(feature = "metrics")]
-pub use self::instruments::OPERATION_DURATION_BOUNDS;
 pub(crate) use self::meter::Meter;
+pub(crate) use self::metric::Metric;
+#[cfg(feature = "metrics")]
+pub use self::metric::OPERATION_DURATION_BOUNDS;
 pub(crate) use self::operation::Operation;
 pub(crate) use self::population::{PoolLimits, Population};
 pub(crate) use self::server::Server;

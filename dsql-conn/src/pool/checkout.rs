@@ -12,7 +12,7 @@ use super::{Inner, PooledConnection};
 use crate::config::FOREVER;
 use crate::connection::{Connection, Validity};
 use crate::error::{Discard, Error};
-use crate::telemetry::span;
+use crate::telemetry::{Metric, span};
 
 /// One checkout, from the call to its connection.
 struct Checkout<'a> {
@@ -186,10 +186,9 @@ impl<'a> Checkout<'a> {
     }
 
     fn ended(&self, result: &Result<PooledConnection, Error>) {
-        match self.started {
-            None if result.is_ok() => self.pool.meter().served_at_once(),
-            Some(started) if result.is_ok() => self.pool.meter().waited(started),
-            _ => {}
+        if result.is_ok() {
+            let wait = self.started.map_or(Duration::ZERO, |at| at.elapsed());
+            self.pool.meter().record(Metric::WaitTime, wait);
         }
         if let Some(span) = &self.span {
             span::checked_out(span, result);

@@ -1,38 +1,33 @@
 //! Records metrics through the facade of the `metrics` crate.
 //!
-//! The recorder is looked up when a pool is first used. Metrics that every checkout or statement
-//! records keep their handles from then on.
+//! The recorder is looked up when a pool is first used. Gauges and histograms keep their handles
+//! from then on.
 
-mod names;
-
+use std::array;
 use std::sync::OnceLock;
 use std::time::Instant;
 
 use metrics::{Gauge, Histogram, Label, SharedString, Unit, counter, gauge, histogram};
 
-pub use self::names::OPERATION_DURATION_BOUNDS;
-use self::names::{Kind, METRICS};
 use super::error_type::ErrorType;
+use super::metric::{Kind, METRICS, Metric};
 use super::population::{PoolLimits, Population};
 use super::{SYSTEM, TARGET};
-use crate::cause::Cause;
-use crate::error::Discard;
-use crate::reason::Reason;
 
 /// The metrics of one pool or manager.
 pub(super) struct Instruments {
     pool: SharedString,
     limits: Option<PoolLimits>,
-    handles: OnceLock<Handles>,
+    gauges: OnceLock<Gauges>,
+    /// By [`Metric`].
+    histograms: [OnceLock<Histogram>; METRICS.len()],
 }
 
-/// The metrics that a warm checkout records.
-struct Handles {
+/// The gauges that a warm checkout sets.
+struct Gauges {
     idle: Gauge,
     used: Gauge,
     pending: Gauge,
-    wait_time: Histogram,
-    use_time: Histogram,
 }
 
 impl Instruments {
@@ -40,8 +35,23 @@ impl Instruments {
         Self {
             pool: SharedString::from_shared(pool.into()),
             limits,
-            handles: OnceLock::new(),
+            gauges: OnceLock::new(),
+            histograms: array::from_fn(|_| OnceLock::new()),
         }
+    }
+
+    /// Adds one to a counter.
+    pub(super) fn count(&self, metric: Metric, attributes: &[(&'static str, &str)]) {
+        self.gauges();
+        counter!(target: TARGET, metric.name(), self.labels(attributes)).increment(1);
+    }
+
+    /// Records a time in a histogram that has no attributes.
+    pub(super) fn record(&self, metric: Metric, seconds: f64) {
+        self.gauges();
+        self.histograms[metric as usize]
+            .get_or_init(|| histogram!(target: TARGET, metric.name(), self.labels(&[])))
+            .record(seconds);
     }
 
     pub(super) fn populated(&self, population: Population) {
@@ -50,10 +60,10 @@ impl Instruments {
             used,
             waiting,
         } = population;
-        let handles = self.handles();
-        handles.idle.set(idle as f64);
-        handles.used.set(used as f64);
-        handles.pending.set(waiting as f64);
+        let gauges = self.gauges();
+        gauges.idle.set(idle as f64);
+        gauges.used.set(used as f64);
+        gauges.pending.set(waiting as f64);
     }
 
     pub(super) fn refreshed(&self, population: Population) {
@@ -61,140 +71,56 @@ impl Instruments {
         self.set_limits();
     }
 
-    pub(super) fn served_at_once(&self) {
-        self.handles().wait_time.record(0.0);
-    }
-
-    pub(super) fn waited_since(&self, since: Instant) {
-        self.handles()
-            .wait_time
-            .record(since.elapsed().as_secs_f64());
-    }
-
-    pub(super) fn used(&self, seconds: f64) {
-        self.handles().use_time.record(seconds);
-    }
-
-    pub(super) fn created(&self, seconds: f64) {
-        let name = "db.client.connection.create_time";
-        histogram!(target: TARGET, name, self.labels([])).record(seconds);
-    }
-
-    pub(super) fn checkout_timed_out(&self) {
-        self.count("db.client.connection.timeouts", []);
-    }
-
-    pub(super) fn connect_attempt(&self, region: &str, failed: Option<Reason>) {
-        let region = Label::new("dsql.region", region.to_owned());
-        match failed {
-            None => self.count("dsql.connects", [outcome("opened"), region]),
-            Some(reason) => {
-                let reason = Label::new("error.type", reason.as_str());
-                self.count("dsql.connects", [outcome("failed"), region, reason]);
-            }
-        }
-    }
-
-    pub(super) fn closed(&self, cause: Discard) {
-        self.count("dsql.closes", [Label::new("dsql.cause", cause.code())]);
-    }
-
-    pub(super) fn retried(&self, cause: Cause) {
-        self.count("dsql.retries", [Label::new("dsql.cause", cause.as_str())]);
-    }
-
-    pub(super) fn commit_lost(&self, settled: &'static str) {
-        self.count("dsql.lost_commits", [outcome(settled)]);
-    }
-
-    pub(super) fn moved(&self, region: &str) {
-        let region = Label::new("dsql.region", region.to_owned());
-        self.count("dsql.failovers", [region]);
-    }
-
-    pub(super) fn credentials(&self, failed: Option<Reason>) {
-        match failed {
-            None => self.count("dsql.credentials.fetches", [outcome("fetched")]),
-            Some(reason) => {
-                let reason = Label::new("error.type", reason.as_str());
-                self.count("dsql.credentials.fetches", [outcome("failed"), reason]);
-            }
-        }
-    }
-
-    pub(super) fn token_signed(&self) {
-        self.count("dsql.token.signings", []);
-    }
-
-    fn count<const N: usize>(&self, name: &'static str, labels: [Label; N]) {
-        self.handles();
-        counter!(target: TARGET, name, self.labels(labels)).increment(1);
-    }
-
-    /// Returns the handles. Describes the metrics when it makes them: once for each pool, not once
+    /// Returns the gauges. Describes the metrics when it makes them: once for each pool, not once
     /// for the process, because a recorder that is installed later needs the descriptions, too.
-    fn handles(&self) -> &Handles {
-        self.handles.get_or_init(|| {
+    fn gauges(&self) -> &Gauges {
+        self.gauges.get_or_init(|| {
             describe();
             self.set_limits();
             match self.limits {
-                Some(_) => self.pool_handles(),
-                None => Handles::none(),
+                Some(_) => Gauges {
+                    idle: self.connections("idle"),
+                    used: self.connections("used"),
+                    pending: self.gauge(Metric::Pending, &[]),
+                },
+                // Connections that are not in a pool of this crate.
+                None => Gauges {
+                    idle: Gauge::noop(),
+                    used: Gauge::noop(),
+                    pending: Gauge::noop(),
+                },
             }
         })
     }
 
-    fn pool_handles(&self) -> Handles {
-        let count = |state| {
-            let state = Label::new("db.client.connection.state", state);
-            gauge!(target: TARGET, "db.client.connection.count", self.labels([state]))
-        };
-        let pending = "db.client.connection.pending_requests";
-        let wait_time = "db.client.connection.wait_time";
-        let use_time = "db.client.connection.use_time";
-        Handles {
-            idle: count("idle"),
-            used: count("used"),
-            pending: gauge!(target: TARGET, pending, self.labels([])),
-            wait_time: histogram!(target: TARGET, wait_time, self.labels([])),
-            use_time: histogram!(target: TARGET, use_time, self.labels([])),
-        }
+    fn connections(&self, state: &str) -> Gauge {
+        let state = [("db.client.connection.state", state)];
+        self.gauge(Metric::Connections, &state)
     }
 
     fn set_limits(&self) {
         let Some(PoolLimits { max, min_idle }) = self.limits else {
             return;
         };
-        for (name, limit) in [
-            ("db.client.connection.max", max),
-            ("db.client.connection.idle.max", max),
-            ("db.client.connection.idle.min", min_idle),
+        for (metric, limit) in [
+            (Metric::Max, max),
+            (Metric::MaxIdle, max),
+            (Metric::MinIdle, min_idle),
         ] {
-            gauge!(target: TARGET, name, self.labels([])).set(f64::from(limit));
+            self.gauge(metric, &[]).set(f64::from(limit));
         }
     }
 
-    fn labels<const N: usize>(&self, others: [Label; N]) -> Vec<Label> {
+    fn gauge(&self, metric: Metric, attributes: &[(&'static str, &str)]) -> Gauge {
+        gauge!(target: TARGET, metric.name(), self.labels(attributes))
+    }
+
+    fn labels(&self, attributes: &[(&'static str, &str)]) -> Vec<Label> {
         let pool = Label::new("db.client.connection.pool.name", self.pool.clone());
-        [pool].into_iter().chain(others).collect()
+        let attributes = attributes.iter();
+        let attributes = attributes.map(|(name, value)| Label::new(*name, (*value).to_owned()));
+        [pool].into_iter().chain(attributes).collect()
     }
-}
-
-impl Handles {
-    /// Returns handles that record nothing, for connections that are not in a pool of this crate.
-    fn none() -> Self {
-        Self {
-            idle: Gauge::noop(),
-            used: Gauge::noop(),
-            pending: Gauge::noop(),
-            wait_time: Histogram::noop(),
-            use_time: Histogram::noop(),
-        }
-    }
-}
-
-fn outcome(outcome: &'static str) -> Label {
-    Label::from_static_parts("dsql.outcome", outcome)
 }
 
 /// The durations of the operations that have the same attributes.
@@ -264,7 +190,7 @@ impl Labels<'_> {
                 labels.push(Label::new("db.response.status_code", code));
             }
         }
-        histogram!(target: TARGET, "db.client.operation.duration", labels)
+        histogram!(target: TARGET, Metric::Duration.name(), labels)
     }
 }
 

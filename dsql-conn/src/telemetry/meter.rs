@@ -3,10 +3,11 @@
 
 use std::array;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::event;
 use super::instruments::Instruments;
+use super::metric::Metric;
 use super::population::{PoolLimits, Population};
 use crate::cause::Cause;
 use crate::error::Discard;
@@ -85,33 +86,28 @@ impl Meter {
 
     /// Counts an attempt to open a connection, with the reason if it failed.
     pub(crate) fn connect_attempt(&self, region: &str, failed: Option<Reason>) {
-        if let Some(reason) = failed {
-            self.failed_attempts[reason as usize].add();
+        let region = (REGION, region);
+        match failed {
+            None => self.count(Metric::Connects, &[(OUTCOME, "opened"), region]),
+            Some(reason) => {
+                self.failed_attempts[reason as usize].add();
+                let error = (ERROR_TYPE, reason.as_str());
+                self.count(Metric::Connects, &[(OUTCOME, "failed"), region, error]);
+            }
         }
-        self.instruments.connect_attempt(region, failed);
     }
 
     /// Counts a connection that was opened, and the time that it took.
     pub(crate) fn created(&self, time: Duration) {
         self.create_time.add(time);
-        self.instruments.created(time.as_secs_f64());
+        self.record(Metric::CreateTime, time);
     }
 
     /// Counts a connection that the pool closed.
     pub(crate) fn closed(&self, cause: Discard) {
         event::connection_closed(cause);
         self.closed[cause as usize].add();
-        self.instruments.closed(cause);
-    }
-
-    /// Counts a checkout that found an idle connection.
-    pub(crate) fn served_at_once(&self) {
-        self.instruments.served_at_once();
-    }
-
-    /// Counts a checkout that was served after it had to wait.
-    pub(crate) fn waited(&self, since: Instant) {
-        self.instruments.waited_since(since);
+        self.count(Metric::Closes, &[(CAUSE, cause.code())]);
     }
 
     /// Counts a checkout that was served from the queue.
@@ -122,19 +118,19 @@ impl Meter {
 
     pub(crate) fn checkout_timed_out(&self) {
         self.checkout_timeouts.add();
-        self.instruments.checkout_timed_out();
+        self.count(Metric::Timeouts, &[]);
     }
 
     /// Adds the time for which a returned connection was checked out.
     pub(crate) fn used(&self, time: Duration) {
         self.use_time.add(time);
-        self.instruments.used(time.as_secs_f64());
+        self.record(Metric::UseTime, time);
     }
 
     /// Counts an attempt at a transaction that did not commit.
     pub(crate) fn met(&self, cause: Cause) {
         self.met[cause as usize].add();
-        self.instruments.retried(cause);
+        self.count(Metric::Retries, &[(CAUSE, cause.as_str())]);
     }
 
     /// Counts a `COMMIT` whose reply was lost, and its outcome in the outcome table, if it was
@@ -147,28 +143,44 @@ impl Meter {
             Some(Outcome::RolledBack) => self.settled_rolled_back.add(),
             None => {}
         }
-        self.instruments
-            .commit_lost(settled.map_or(event::UNKNOWN, event::outcome_of));
+        let outcome = settled.map_or(event::UNKNOWN, event::outcome_of);
+        self.count(Metric::LostCommits, &[(OUTCOME, outcome)]);
     }
 
     /// Records that this Region serves new connections from now on.
     pub(crate) fn moved(&self, region: &str, is_home: bool) {
         event::moved(region, is_home);
-        self.instruments.moved(region);
+        self.count(Metric::Failovers, &[(REGION, region)]);
     }
 
     /// Counts a call of the credentials provider, with the reason if it failed.
     pub(crate) fn credentials(&self, failed: Option<Reason>) {
         match failed {
-            None => self.credentials_fetched.add(),
-            Some(_) => self.credentials_failed.add(),
+            None => {
+                self.credentials_fetched.add();
+                self.count(Metric::Fetches, &[(OUTCOME, "fetched")]);
+            }
+            Some(reason) => {
+                self.credentials_failed.add();
+                let error = (ERROR_TYPE, reason.as_str());
+                self.count(Metric::Fetches, &[(OUTCOME, "failed"), error]);
+            }
         }
-        self.instruments.credentials(failed);
     }
 
     pub(crate) fn token_signed(&self) {
         self.tokens_signed.add();
-        self.instruments.token_signed();
+        self.count(Metric::Signings, &[]);
+    }
+
+    /// Adds one to a counter of the metrics.
+    pub(crate) fn count(&self, metric: Metric, attributes: &[(&'static str, &str)]) {
+        self.instruments.count(metric, attributes);
+    }
+
+    /// Records a time in a histogram of the metrics.
+    pub(crate) fn record(&self, metric: Metric, time: Duration) {
+        self.instruments.record(metric, time.as_secs_f64());
     }
 }
 
@@ -192,3 +204,8 @@ impl Time {
         Duration::from_nanos(self.0.load(Ordering::Relaxed))
     }
 }
+
+const CAUSE: &str = "dsql.cause";
+const ERROR_TYPE: &str = "error.type";
+const OUTCOME: &str = "dsql.outcome";
+const REGION: &str = "dsql.region";

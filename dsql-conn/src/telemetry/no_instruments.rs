@@ -1,12 +1,8 @@
 //! Replaces the instruments without the feature `metrics`: the calls compile to nothing.
 
-use std::time::Instant;
-
 use super::error_type::ErrorType;
+use super::metric::Metric;
 use super::population::{PoolLimits, Population};
-use crate::cause::Cause;
-use crate::error::Discard;
-use crate::reason::Reason;
 
 pub(super) struct Instruments;
 
@@ -15,20 +11,10 @@ impl Instruments {
         Self
     }
 
+    pub(super) fn count(&self, _metric: Metric, _attributes: &[(&'static str, &str)]) {}
+    pub(super) fn record(&self, _metric: Metric, _seconds: f64) {}
     pub(super) fn populated(&self, _population: Population) {}
     pub(super) fn refreshed(&self, _population: Population) {}
-    pub(super) fn served_at_once(&self) {}
-    pub(super) fn waited_since(&self, _since: Instant) {}
-    pub(super) fn used(&self, _seconds: f64) {}
-    pub(super) fn created(&self, _seconds: f64) {}
-    pub(super) fn checkout_timed_out(&self) {}
-    pub(super) fn connect_attempt(&self, _region: &str, _failed: Option<Reason>) {}
-    pub(super) fn closed(&self, _cause: Discard) {}
-    pub(super) fn retried(&self, _cause: Cause) {}
-    pub(super) fn commit_lost(&self, _outcome: &'static str) {}
-    pub(super) fn moved(&self, _region: &str) {}
-    pub(super) fn credentials(&self, _failed: Option<Reason>) {}
-    pub(super) fn token_signed(&self) {}
 }
 
 #[derive(Default)]

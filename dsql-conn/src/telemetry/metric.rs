@@ -1,4 +1,33 @@
 //! Every metric, with its unit, its attributes and its meaning.
+//!
+//! A new one is a variant and a row here, and the call that counts or records it, on
+//! [`Meter`](super::Meter).
+
+/// A metric. Its description is in [`METRICS`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(
+    not(feature = "metrics"),
+    expect(dead_code, reason = "the gauges are in the instruments of the feature")
+)]
+pub(crate) enum Metric {
+    Duration,
+    Connections,
+    MaxIdle,
+    MinIdle,
+    Max,
+    Pending,
+    Timeouts,
+    CreateTime,
+    WaitTime,
+    UseTime,
+    Connects,
+    Closes,
+    Retries,
+    LostCommits,
+    Failovers,
+    Fetches,
+    Signings,
+}
 
 /// The bounds of the buckets for `db.client.operation.duration`, in seconds, as the [conventions](
 /// https://github.com/open-telemetry/semantic-conventions/blob/v1.44.0/docs/db/database-metrics.md)
@@ -9,11 +38,14 @@
 ///
 /// assert!(OPERATION_DURATION_BOUNDS.is_sorted());
 /// ```
+#[cfg(feature = "metrics")]
 pub const OPERATION_DURATION_BOUNDS: [f64; 9] =
     [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0];
 
-/// A metric, as the recorder gets its description.
-pub(super) struct Metric {
+/// The description of a metric, as the recorder gets it.
+#[cfg(feature = "metrics")]
+pub(super) struct Description {
+    metric: Metric,
     pub(super) name: &'static str,
     pub(super) kind: Kind,
     pub(super) unit: &'static str,
@@ -25,6 +57,7 @@ pub(super) struct Metric {
     pub(super) about: &'static str,
 }
 
+#[cfg(feature = "metrics")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Counter,
@@ -33,10 +66,14 @@ pub(super) enum Kind {
     Histogram,
 }
 
+#[cfg(feature = "metrics")]
 const POOL: &str = "db.client.connection.pool.name";
 
-pub(super) const METRICS: [Metric; 17] = [
-    Metric {
+/// In the order of [`Metric`].
+#[cfg(feature = "metrics")]
+pub(super) const METRICS: [Description; 17] = [
+    Description {
+        metric: Metric::Duration,
         name: "db.client.operation.duration",
         kind: Kind::Histogram,
         unit: "s",
@@ -52,112 +89,128 @@ pub(super) const METRICS: [Metric; 17] = [
         ],
         about: "Duration of a statement, or of the COMMIT of a transaction.",
     },
-    Metric {
+    Description {
+        metric: Metric::Connections,
         name: "db.client.connection.count",
         kind: Kind::Gauge,
         unit: "{connection}",
         attributes: &[POOL, "db.client.connection.state"],
         about: "Open connections: idle, or used.",
     },
-    Metric {
+    Description {
+        metric: Metric::MaxIdle,
         name: "db.client.connection.idle.max",
         kind: Kind::Gauge,
         unit: "{connection}",
         attributes: &[POOL],
         about: "The maximum number of idle connections: that of all connections.",
     },
-    Metric {
+    Description {
+        metric: Metric::MinIdle,
         name: "db.client.connection.idle.min",
         kind: Kind::Gauge,
         unit: "{connection}",
         attributes: &[POOL],
         about: "The number of idle connections that are kept ready.",
     },
-    Metric {
+    Description {
+        metric: Metric::Max,
         name: "db.client.connection.max",
         kind: Kind::Gauge,
         unit: "{connection}",
         attributes: &[POOL],
         about: "The maximum number of connections.",
     },
-    Metric {
+    Description {
+        metric: Metric::Pending,
         name: "db.client.connection.pending_requests",
         kind: Kind::Gauge,
         unit: "{request}",
         attributes: &[POOL],
         about: "Checkouts that wait in the queue.",
     },
-    Metric {
+    Description {
+        metric: Metric::Timeouts,
         name: "db.client.connection.timeouts",
         kind: Kind::Counter,
         unit: "{timeout}",
         attributes: &[POOL],
         about: "Checkouts that reached their deadline.",
     },
-    Metric {
+    Description {
+        metric: Metric::CreateTime,
         name: "db.client.connection.create_time",
         kind: Kind::Histogram,
         unit: "s",
         attributes: &[POOL],
         about: "Time to open a connection, with the attempts that failed before.",
     },
-    Metric {
+    Description {
+        metric: Metric::WaitTime,
         name: "db.client.connection.wait_time",
         kind: Kind::Histogram,
         unit: "s",
         attributes: &[POOL],
         about: "Time to check a connection out; 0 if one was idle and needed no ping.",
     },
-    Metric {
+    Description {
+        metric: Metric::UseTime,
         name: "db.client.connection.use_time",
         kind: Kind::Histogram,
         unit: "s",
         attributes: &[POOL],
         about: "Time from a connection's checkout to its return.",
     },
-    Metric {
+    Description {
+        metric: Metric::Connects,
         name: "dsql.connects",
         kind: Kind::Counter,
         unit: "{attempt}",
         attributes: &[POOL, "dsql.outcome", "dsql.region", "error.type"],
         about: "Attempts to open a connection: opened or failed.",
     },
-    Metric {
+    Description {
+        metric: Metric::Closes,
         name: "dsql.closes",
         kind: Kind::Counter,
         unit: "{connection}",
         attributes: &[POOL, "dsql.cause"],
         about: "Connections that the pool closed, by cause.",
     },
-    Metric {
+    Description {
+        metric: Metric::Retries,
         name: "dsql.retries",
         kind: Kind::Counter,
         unit: "{attempt}",
         attributes: &[POOL, "dsql.cause"],
         about: "Attempts at a transaction that met a retryable cause, also the last ones.",
     },
-    Metric {
+    Description {
+        metric: Metric::LostCommits,
         name: "dsql.lost_commits",
         kind: Kind::Counter,
         unit: "{transaction}",
         attributes: &[POOL, "dsql.outcome"],
         about: "COMMITs whose reply was lost: settled as committed or rolled_back, or unknown.",
     },
-    Metric {
+    Description {
+        metric: Metric::Failovers,
         name: "dsql.failovers",
         kind: Kind::Counter,
         unit: "{failover}",
         attributes: &[POOL, "dsql.region"],
         about: "How often another Region took over, by the Region that serves then.",
     },
-    Metric {
+    Description {
+        metric: Metric::Fetches,
         name: "dsql.credentials.fetches",
         kind: Kind::Counter,
         unit: "{fetch}",
         attributes: &[POOL, "dsql.outcome", "error.type"],
         about: "Calls of the provider of AWS credentials: fetched or failed.",
     },
-    Metric {
+    Description {
+        metric: Metric::Signings,
         name: "dsql.token.signings",
         kind: Kind::Counter,
         unit: "{token}",
@@ -166,7 +219,23 @@ pub(super) const METRICS: [Metric; 17] = [
     },
 ];
 
-#[cfg(test)]
+#[cfg(feature = "metrics")]
+impl Metric {
+    pub(super) const fn name(self) -> &'static str {
+        METRICS[self as usize].name
+    }
+}
+
+#[cfg(feature = "metrics")]
+const _: () = {
+    let mut at = 0;
+    while at < METRICS.len() {
+        assert!(METRICS[at].metric as usize == at, "the order differs");
+        at += 1;
+    }
+};
+
+#[cfg(all(test, feature = "metrics"))]
 mod tests {
     use std::collections::BTreeSet;
     use std::fmt::Write;
@@ -184,7 +253,7 @@ mod tests {
         text.split('`').skip(1).step_by(2)
     }
 
-    fn find(name: &str) -> Option<&'static Metric> {
+    fn find(name: &str) -> Option<&'static Description> {
         METRICS.iter().find(|metric| metric.name == name)
     }
 
@@ -237,7 +306,7 @@ mod tests {
             .lines()
             .filter_map(|it| it.strip_prefix("- Shown by: "))
         {
-            let mut shown: Option<&Metric> = None;
+            let mut shown: Option<&Description> = None;
             for name in quoted(line) {
                 let known = shown.map_or(&[][..], |metric| metric.attributes);
                 match find(name) {
