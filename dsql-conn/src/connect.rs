@@ -73,7 +73,7 @@ pub(crate) struct Opened {
 
 impl Connector {
     /// Creates a connector, for a pool of this name and size if they are known. Never fails: the
-    /// first connection reports wrong TLS settings.
+    /// first connection reports a name that cannot be sent and wrong TLS settings.
     pub(crate) fn new(config: Config, pool: Option<String>, limits: Option<PoolLimits>) -> Self {
         let server = Server::new(&config);
         let pool = pool.unwrap_or_else(|| server.pool_name());
@@ -87,7 +87,10 @@ impl Connector {
             )),
             server,
             meter,
-            tls: client_config(&config.trust).map(MakeRustlsConnect::new),
+            tls: config
+                .check_names()
+                .and_then(|()| client_config(&config.trust))
+                .map(MakeRustlsConnect::new),
             tasks: Tasks::default(),
             password_was_unwanted: AtomicBool::new(false),
             config,
@@ -108,7 +111,7 @@ impl Connector {
         })
     }
 
-    /// Returns whether the TLS settings can work at all.
+    /// Returns whether the configuration can work at all.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         self.tls.as_ref().map(drop).map_err(Clone::clone)
     }

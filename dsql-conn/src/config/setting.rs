@@ -70,7 +70,7 @@ impl Config {
         } else if !name.chars().all(is_part) {
             "the name may only have ASCII letters, digits, `_`, `-` and `.`"
         } else if value.contains('\0') {
-            "the value contains NUL"
+            CONTAINS_NUL
         } else {
             // Names are not case-sensitive.
             self.settings.0.insert(name.to_ascii_lowercase(), value);
@@ -78,4 +78,22 @@ impl Config {
         };
         Err(ConfigError::setting(name, problem))
     }
+
+    /// Returns an error if a name contains NUL, which ends a text in the startup packet. The setters
+    /// of names do not fail, so the first connection reports it.
+    pub(crate) fn check_names(&self) -> Result<(), ConfigError> {
+        let search_path = self.settings.get("search_path").unwrap_or_default();
+        let names = [
+            ("user", self.user.as_str()),
+            ("database", &self.database),
+            ("application_name", self.session_name().unwrap_or_default()),
+            ("search_path", search_path),
+        ];
+        match names.into_iter().find(|(_, name)| name.contains('\0')) {
+            Some((setting, _)) => Err(ConfigError::setting(setting, CONTAINS_NUL)),
+            None => Ok(()),
+        }
+    }
 }
+
+const CONTAINS_NUL: &str = "the value contains NUL";

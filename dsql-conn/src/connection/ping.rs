@@ -121,3 +121,24 @@ impl Ping<'_> {
 
 /// Opening a connection takes five round trips, and costs the cluster one of 100 a second.
 const LEAST_HEDGE_DELAY: Duration = Duration::from_millis(50);
+
+#[cfg(test)]
+mod tests {
+    use super::super::health::Health;
+    use super::*;
+    use crate::clock::Moment;
+
+    /// After a freeze whose network is dead, the next checkout takes this time and one opening.
+    #[test]
+    fn unanswered_ping_costs_100_ms_at_the_usual_distance() {
+        let now = Moment {
+            wall: std::time::SystemTime::UNIX_EPOCH,
+            monotonic: Instant::now(),
+        };
+        let mut health = Health::new(now, now, Duration::from_secs(3_300), 0.5);
+        for round_trip in [0, 1, 5, 25] {
+            health.measured(Duration::from_millis(round_trip));
+            assert!(health.patience(LEAST_HEDGE_DELAY) <= Duration::from_millis(100));
+        }
+    }
+}

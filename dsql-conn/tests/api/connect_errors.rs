@@ -265,3 +265,24 @@ async fn secrets_are_not_printed() {
     }
     assert!(matches!(refused, Error::Connect(_)));
 }
+
+#[tokio::test]
+async fn name_with_nul_is_refused_before_a_packet_is_sent() {
+    let cluster = cluster().await;
+    let config = || config(&cluster);
+    for (setting, config) in [
+        ("user", config().user("a\0b")),
+        ("database", config().database("a\0b")),
+        ("application_name", config().application_name("a\0b")),
+        ("search_path", config().search_path("a\0b")),
+    ] {
+        let error = config.connect().await.unwrap_err();
+        assert!(matches!(error, Error::Config(_)), "{error}");
+        let said = error.to_string();
+        assert!(
+            said.contains(&format!("\"{setting}\"")) && said.contains("NUL"),
+            "{said}"
+        );
+    }
+    assert_eq!(cluster.counts().accepted, 0);
+}
