@@ -79,8 +79,8 @@ impl Config {
         Err(ConfigError::setting(name, problem))
     }
 
-    /// Returns an error if a name contains NUL, which ends a text in the startup packet. The setters
-    /// of names do not fail, so the first connection reports it.
+    /// Returns an error if a name contains NUL, which ends a text in the startup packet. The
+    /// setters of names do not fail, so the first connection reports it.
     pub(crate) fn check_names(&self) -> Result<(), ConfigError> {
         let search_path = self.settings.get("search_path").unwrap_or_default();
         let names = [
