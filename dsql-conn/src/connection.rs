@@ -5,6 +5,7 @@ mod ddl;
 mod health;
 mod opener;
 mod ping;
+mod query;
 mod statement;
 mod validate;
 
@@ -22,7 +23,7 @@ pub(crate) use self::health::Checks;
 use self::health::Health;
 pub(crate) use self::opener::Opener;
 pub(crate) use self::ping::Ping;
-pub use self::statement::Query;
+pub use self::query::Query;
 pub(crate) use self::validate::{Returned, Validity};
 use crate::clock::Moment;
 use crate::config::Config;

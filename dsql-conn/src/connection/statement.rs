@@ -7,52 +7,10 @@ use tokio_postgres::{Row, SimpleQueryMessage, Statement};
 use tracing::Instrument;
 
 use super::Connection;
+use super::query::{Kind, Query};
 use crate::error::{Error, is_row_count, was_not_sent};
 use crate::sqlstate::{Meaning, ServerError};
 use crate::telemetry::{ErrorType, Operation};
-
-/// What a statement method of [`Connection`] takes: the text of a query, or a prepared statement.
-pub trait Query: sealed::Sealed + Sync {}
-
-impl Query for str {}
-impl Query for String {}
-impl Query for Statement {}
-
-#[expect(
-    unnameable_types,
-    reason = "the trait is closed: it covers what the driver can run"
-)]
-mod sealed {
-    use tokio_postgres::Statement;
-
-    pub trait Sealed {
-        fn kind(&self) -> Kind<'_>;
-    }
-
-    #[derive(Debug)]
-    pub enum Kind<'a> {
-        Text(&'a str),
-        Prepared(&'a Statement),
-    }
-
-    impl Sealed for str {
-        fn kind(&self) -> Kind<'_> {
-            Kind::Text(self)
-        }
-    }
-
-    impl Sealed for String {
-        fn kind(&self) -> Kind<'_> {
-            Kind::Text(self)
-        }
-    }
-
-    impl Sealed for Statement {
-        fn kind(&self) -> Kind<'_> {
-            Kind::Prepared(self)
-        }
-    }
-}
 
 /// Statements.
 ///
@@ -225,10 +183,10 @@ impl Connection {
         Fut: Future<Output = Result<T, tokio_postgres::Error>>,
     {
         let text = match query.kind() {
-            sealed::Kind::Prepared(statement) => {
+            Kind::Prepared(statement) => {
                 return self.observed(None, pin!(run(statement.clone()))).await;
             }
-            sealed::Kind::Text(text) => text,
+            Kind::Text(text) => text,
         };
         let run = pin!(async {
             let is_in_transaction = self.watch().is_in_transaction();
