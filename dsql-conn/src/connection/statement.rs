@@ -168,6 +168,10 @@ impl Connection {
     /// Returns the prepared statement of this text, from the cache if it was prepared on this
     /// connection before.
     ///
+    /// If its columns or parameters have changed since then, running it fails. Call this method
+    /// again, which then prepares it again. A transaction whose statement the server refused for
+    /// that reason runs again by itself.
+    ///
     /// # Errors
     ///
     /// See [above](#impl-Connection-1).
@@ -184,7 +188,11 @@ impl Connection {
     {
         let text = match query.kind() {
             Kind::Prepared(statement) => {
-                return self.observed(None, pin!(run(statement.clone()))).await;
+                let result = self.observed(None, pin!(run(statement.clone()))).await;
+                if let Err(Error::Query(error)) = &result {
+                    self.forget_stale(statement, error);
+                }
+                return result;
             }
             Kind::Text(text) => text,
         };
@@ -212,6 +220,21 @@ impl Connection {
             run(self.prepared(text).await?.statement).await
         });
         self.observed(Some(text), run).await
+    }
+
+    /// Forgets a statement of [`prepare_cached`](Self::prepare_cached) that no longer fits its
+    /// tables. A caller's own mistake looks the same if a parameter does not fit, so the other
+    /// statements stay then.
+    fn forget_stale(&self, statement: &Statement, error: &tokio_postgres::Error) {
+        let is_refused = refuses_plan(error);
+        if !is_refused && !was_not_sent(error) {
+            return;
+        }
+        let was_cached = self.session.cache.forget_statement(statement);
+        if was_cached && is_refused && self.watch().is_in_transaction() {
+            // As for a text: each stale one would cost the transaction another attempt.
+            self.session.cache.clear();
+        }
     }
 
     async fn prepared(&self, query: &str) -> Result<Prepared, tokio_postgres::Error> {
