@@ -1,6 +1,6 @@
 //! Runs statements. Every statement method of this crate passes [`Connection::timed`].
 
-use std::pin::{Pin, pin};
+use std::pin::pin;
 
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Row, SimpleQueryMessage, Statement};
@@ -98,7 +98,7 @@ impl Connection {
         query: &str,
         params: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<Vec<Row>, Error> {
-        let run = pin!(self.client().query_typed(query, params));
+        let run = || self.client().query_typed(query, params);
         self.observed(Some(query), run).await
     }
 
@@ -126,7 +126,7 @@ impl Connection {
         query: &str,
         params: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<Option<Row>, Error> {
-        let run = pin!(self.client().query_typed_opt(query, params));
+        let run = || self.client().query_typed_opt(query, params);
         self.observed(Some(query), run).await.map_err(several_rows)
     }
 
@@ -141,7 +141,7 @@ impl Connection {
         statement: &str,
         params: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<u64, Error> {
-        let run = pin!(self.client().execute_typed(statement, params));
+        let run = || self.client().execute_typed(statement, params);
         self.observed(Some(statement), run).await
     }
 
@@ -151,7 +151,7 @@ impl Connection {
     ///
     /// See [above](#impl-Connection-1).
     pub async fn batch_execute(&self, statements: &str) -> Result<(), Error> {
-        let run = pin!(self.client().batch_execute(statements));
+        let run = || self.client().batch_execute(statements);
         self.observed(Some(statements), run).await
     }
 
@@ -161,7 +161,7 @@ impl Connection {
     ///
     /// See [above](#impl-Connection-1).
     pub async fn simple_query(&self, statements: &str) -> Result<Vec<SimpleQueryMessage>, Error> {
-        let run = pin!(self.client().simple_query(statements));
+        let run = || self.client().simple_query(statements);
         self.observed(Some(statements), run).await
     }
 
@@ -176,7 +176,7 @@ impl Connection {
     ///
     /// See [above](#impl-Connection-1).
     pub async fn prepare_cached(&self, query: &str) -> Result<Statement, Error> {
-        let prepare = pin!(async { Ok(self.prepared(query).await?.statement) });
+        let prepare = || async { Ok(self.prepared(query).await?.statement) };
         self.timed(prepare).await
     }
 
@@ -188,7 +188,7 @@ impl Connection {
     {
         let text = match query.kind() {
             Kind::Prepared(statement) => {
-                let result = self.observed(None, pin!(run(statement.clone()))).await;
+                let result = self.observed(None, || run(statement.clone())).await;
                 if let Err(Error::Query(error)) = &result {
                     self.forget_stale(statement, error);
                 }
@@ -196,7 +196,7 @@ impl Connection {
             }
             Kind::Text(text) => text,
         };
-        let run = pin!(async {
+        let run = || async {
             let is_in_transaction = self.watch().is_in_transaction();
             let Prepared {
                 statement,
@@ -218,7 +218,7 @@ impl Connection {
             }
             self.session.cache.forget(text);
             run(self.prepared(text).await?.statement).await
-        });
+        };
         self.observed(Some(text), run).await
     }
 
@@ -252,13 +252,17 @@ impl Connection {
         })
     }
 
-    /// Runs a statement of this text, if it is known, and observes it. The caller pins the future:
-    /// the driver's futures take a kilobyte, and each call that takes one by value copies it twice.
-    async fn observed<T>(
+    /// Runs a statement of this text, if it is known, and observes it. Takes a function that starts
+    /// the statement: the driver's futures take a kilobyte, and each call that takes one by value
+    /// copies it twice.
+    async fn observed<T, Fut>(
         &self,
         text: Option<&str>,
-        statement: Pin<&mut impl Future<Output = Result<T, tokio_postgres::Error>>>,
-    ) -> Result<T, Error> {
+        statement: impl FnOnce() -> Fut,
+    ) -> Result<T, Error>
+    where
+        Fut: Future<Output = Result<T, tokio_postgres::Error>>,
+    {
         let operation = Operation::statement(self.server(), text);
         let run = pin!(self.timed(statement));
         let span = operation.span();
@@ -272,17 +276,23 @@ impl Connection {
 
     /// Runs a statement within the connection's timeout. A statement that takes longer gets a
     /// moment to settle; otherwise the connection is closed.
-    async fn timed<T>(
-        &self,
-        statement: Pin<&mut impl Future<Output = Result<T, tokio_postgres::Error>>>,
-    ) -> Result<T, Error> {
+    async fn timed<T, Fut>(&self, statement: impl FnOnce() -> Fut) -> Result<T, Error>
+    where
+        Fut: Future<Output = Result<T, tokio_postgres::Error>>,
+    {
         let Some(timeout) = self.statement_timeout else {
-            return Ok(statement.await?);
+            return Ok(statement().await?);
         };
-        if let Some(result) = self.replied_within(timeout, statement).await {
+        let reply = {
+            let statement = pin!(statement());
+            self.replied_within(timeout, statement).await
+        };
+        if let Some(result) = reply {
             return Ok(result?);
         }
-        let unread_rows = self.watch().has_unread_rows();
+        // The statement is dropped, so the driver skips its rows. If it still does not read on, the
+        // unread rows are those of another query.
+        let unread_rows = self.has_unread_rows().await;
         if !self.settle().await {
             self.abort();
         }

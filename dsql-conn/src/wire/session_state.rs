@@ -193,6 +193,12 @@ impl SessionState {
     pub(super) fn has_unread_rows(&self) -> bool {
         !self.closed && self.fence.is_held_up()
     }
+
+    /// Returns whether a statement waits for its reply behind such rows.
+    pub(super) fn waits_behind_rows(&self) -> bool {
+        // The first reply is the one with the rows.
+        self.has_unread_rows() && self.flights.due() > 1
+    }
 }
 
 #[cfg(test)]

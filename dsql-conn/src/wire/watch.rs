@@ -107,6 +107,11 @@ impl Watch {
         self.shared.lock().has_unread_rows()
     }
 
+    /// Returns whether a statement waits for its reply behind such rows.
+    pub(crate) fn waits_behind_rows(&self) -> bool {
+        self.shared.lock().waits_behind_rows()
+    }
+
     /// Starts to observe a transaction, and pipelines the `BEGIN` that is queued next.
     pub(crate) fn begin_pipelined(&self) {
         self.shared.lock().begin_pipelined();
