@@ -3,6 +3,7 @@
 use super::fence::Fence;
 use super::flights::{Flights, OutOfStep};
 use super::sql::{batch_may_commit, may_commit};
+use super::waiters::Waiters;
 use crate::sqlstate::ServerError;
 
 #[derive(Debug, Default)]
@@ -10,6 +11,7 @@ pub(super) struct SessionState {
     status: Status,
     flights: Flights,
     pub(super) fence: Fence,
+    pub(super) waiters: Waiters,
     closed: bool,
     /// Replies can no longer be matched with requests, although the connection is open.
     pub(super) out_of_step: bool,
