@@ -5,6 +5,7 @@ mod ddl;
 mod health;
 mod opener;
 mod ping;
+mod query;
 mod statement;
 mod validate;
 
@@ -22,7 +23,7 @@ pub(crate) use self::health::Checks;
 use self::health::Health;
 pub(crate) use self::opener::Opener;
 pub(crate) use self::ping::Ping;
-pub use self::statement::Query;
+pub use self::query::Query;
 pub(crate) use self::validate::{Returned, Validity};
 use crate::clock::Moment;
 use crate::config::Config;
@@ -248,13 +249,21 @@ impl Connection {
 }
 
 impl Drop for Session {
+    /// Counts a connection that could not be used although it was just opened. One that bb8 or the
+    /// caller has taken past the pool is never validated, and was fit if it is still open.
     fn drop(&mut self) {
+        if *self.proven.get_mut() {
+            return;
+        }
         let now = self.opener.now();
         let health = self
             .health
             .get_mut()
             .unwrap_or_else(PoisonError::into_inner);
-        if !*self.proven.get_mut() && health.was_just_heard(now) {
+        let has_ended = self.watch.is_closed() && !self.watch.was_aborted();
+        if !has_ended && !health.is_expired(now) {
+            self.opener.proven();
+        } else if health.was_just_heard(now) {
             self.opener.unfit();
         }
     }

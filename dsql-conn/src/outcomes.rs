@@ -131,8 +131,10 @@ impl TableProblem {
             SqlState::UNDEFINED_TABLE | SqlState::INVALID_SCHEMA_NAME => Some(Self::Missing),
             SqlState::INSUFFICIENT_PRIVILEGE => Some(Self::NotWritable),
             // No column of that name or type, no unique key, or a constraint of the table's own.
-            _ if ["42", "22", "23"].contains(&&code.code()[..2]) => Some(Self::Shape),
-            _ => None,
+            _ => ["42", "22", "23"]
+                .iter()
+                .any(|class| code.code().starts_with(class))
+                .then_some(Self::Shape),
         }
     }
 }
@@ -144,5 +146,18 @@ mod tests {
     #[test]
     fn both_statements_that_create_the_table_agree() {
         assert_eq!(Outcomes::CREATE_TABLE, Outcomes::default().create_table());
+    }
+
+    #[test]
+    fn any_sqlstate_of_the_server_is_read() {
+        for (code, problem) in [
+            ("42703", Some(TableProblem::Shape)),
+            ("42", Some(TableProblem::Shape)),
+            ("4", None),
+            ("", None),
+            ("a\u{20ac}", None),
+        ] {
+            assert_eq!(TableProblem::of(&SqlState::from_code(code)), problem);
+        }
     }
 }

@@ -14,6 +14,7 @@ mod sql;
 mod task_waker;
 #[cfg(test)]
 mod tests;
+mod waiters;
 mod watch;
 mod write_buffer;
 
@@ -30,8 +31,8 @@ use self::begin::PipelinedBegin;
 use self::early_password::EarlyPassword;
 use self::frames::Frames;
 pub(crate) use self::session_state::Status;
-use self::watch::Shared;
 pub(crate) use self::watch::Watch;
+use self::watch::{Shared, changed};
 use self::write_buffer::WriteBuffer;
 
 /// A stream that follows every message.
@@ -89,8 +90,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
         });
         state.fence.drained = false;
         state.password_was_unwanted |= is_unwanted;
-        drop(state);
-        this.shared.changed.wake();
+        changed(state);
         match is_unwanted {
             true => Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
             false => polled,

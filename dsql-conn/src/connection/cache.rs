@@ -1,6 +1,7 @@
 //! Caches prepared statements by their text.
 
 use std::collections::HashMap;
+use std::ptr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio_postgres::Statement;
@@ -54,6 +55,16 @@ impl StatementCache {
         self.lock().by_text.remove(query);
     }
 
+    /// Forgets this very statement. Returns whether it was in the cache.
+    pub(super) fn forget_statement(&self, statement: &Statement) -> bool {
+        let mut entries = self.lock();
+        let known = entries.by_text.len();
+        entries
+            .by_text
+            .retain(|_, entry| !is_same(&entry.statement, statement));
+        entries.by_text.len() < known
+    }
+
     pub(super) fn clear(&self) {
         self.lock().by_text.clear();
     }
@@ -61,6 +72,13 @@ impl StatementCache {
     fn lock(&self) -> MutexGuard<'_, Entries> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Returns whether two handles are of one prepared statement. The driver does not expose its name.
+/// Statements that have neither parameters nor columns all look the same, and forgetting too many
+/// only costs round trips.
+fn is_same(one: &Statement, other: &Statement) -> bool {
+    ptr::eq(one.params(), other.params()) && ptr::eq(one.columns(), other.columns())
 }
 
 /// More than most programs use. A program that writes values into its texts must not fill the

@@ -217,3 +217,52 @@ impl Opener {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use dsql_local::LocalCluster;
+    use tokio::task::yield_now;
+
+    use super::*;
+
+    async fn opener() -> (LocalCluster, Arc<Opener>) {
+        let cluster = LocalCluster::start()
+            .await
+            .expect("the tests need a PostgreSQL on this machine");
+        let config = Config::from_variables(cluster.variables()).unwrap();
+        (cluster, Arc::new(Opener::new(config, Checks::default())))
+    }
+
+    fn unfit(opener: &Opener) -> u32 {
+        opener.unfit_in_a_row.load(Ordering::Relaxed)
+    }
+
+    /// bb8 validates none of its dedicated connections.
+    #[tokio::test]
+    async fn a_connection_dropped_while_open_delays_no_other() {
+        let (_cluster, opener) = opener().await;
+        drop(opener.open_alone().await.unwrap());
+        assert_eq!(unfit(&opener), 0);
+        let connection = opener.open_alone().await.unwrap();
+        connection.batch_execute("SELECT 1").await.unwrap();
+        connection.abort();
+        drop(connection);
+        assert_eq!(unfit(&opener), 0);
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_ends_at_once_delays_the_next() {
+        let (cluster, opener) = opener().await;
+        let connection = opener.open_alone().await.unwrap();
+        cluster.cut_all();
+        while !connection.is_closed() {
+            yield_now().await;
+        }
+        // On a slow machine it was opened long ago.
+        connection.health().heard(connection.now());
+        drop(connection);
+        assert_eq!(unfit(&opener), 1);
+        drop(opener.open_alone().await.unwrap());
+        assert_eq!(unfit(&opener), 0);
+    }
+}

@@ -1,58 +1,16 @@
 //! Runs statements. Every statement method of this crate passes [`Connection::timed`].
 
-use std::pin::{Pin, pin};
+use std::pin::pin;
 
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Row, SimpleQueryMessage, Statement};
 use tracing::Instrument;
 
 use super::Connection;
+use super::query::{Kind, Query};
 use crate::error::{Error, is_row_count, was_not_sent};
 use crate::sqlstate::{Meaning, ServerError};
 use crate::telemetry::{ErrorType, Operation};
-
-/// What a statement method of [`Connection`] takes: the text of a query, or a prepared statement.
-pub trait Query: sealed::Sealed + Sync {}
-
-impl Query for str {}
-impl Query for String {}
-impl Query for Statement {}
-
-#[expect(
-    unnameable_types,
-    reason = "the trait is closed: it covers what the driver can run"
-)]
-mod sealed {
-    use tokio_postgres::Statement;
-
-    pub trait Sealed {
-        fn kind(&self) -> Kind<'_>;
-    }
-
-    #[derive(Debug)]
-    pub enum Kind<'a> {
-        Text(&'a str),
-        Prepared(&'a Statement),
-    }
-
-    impl Sealed for str {
-        fn kind(&self) -> Kind<'_> {
-            Kind::Text(self)
-        }
-    }
-
-    impl Sealed for String {
-        fn kind(&self) -> Kind<'_> {
-            Kind::Text(self)
-        }
-    }
-
-    impl Sealed for Statement {
-        fn kind(&self) -> Kind<'_> {
-            Kind::Prepared(self)
-        }
-    }
-}
 
 /// Statements.
 ///
@@ -140,7 +98,7 @@ impl Connection {
         query: &str,
         params: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<Vec<Row>, Error> {
-        let run = pin!(self.client().query_typed(query, params));
+        let run = || self.client().query_typed(query, params);
         self.observed(Some(query), run).await
     }
 
@@ -168,7 +126,7 @@ impl Connection {
         query: &str,
         params: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<Option<Row>, Error> {
-        let run = pin!(self.client().query_typed_opt(query, params));
+        let run = || self.client().query_typed_opt(query, params);
         self.observed(Some(query), run).await.map_err(several_rows)
     }
 
@@ -183,7 +141,7 @@ impl Connection {
         statement: &str,
         params: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<u64, Error> {
-        let run = pin!(self.client().execute_typed(statement, params));
+        let run = || self.client().execute_typed(statement, params);
         self.observed(Some(statement), run).await
     }
 
@@ -193,7 +151,7 @@ impl Connection {
     ///
     /// See [above](#impl-Connection-1).
     pub async fn batch_execute(&self, statements: &str) -> Result<(), Error> {
-        let run = pin!(self.client().batch_execute(statements));
+        let run = || self.client().batch_execute(statements);
         self.observed(Some(statements), run).await
     }
 
@@ -203,18 +161,22 @@ impl Connection {
     ///
     /// See [above](#impl-Connection-1).
     pub async fn simple_query(&self, statements: &str) -> Result<Vec<SimpleQueryMessage>, Error> {
-        let run = pin!(self.client().simple_query(statements));
+        let run = || self.client().simple_query(statements);
         self.observed(Some(statements), run).await
     }
 
     /// Returns the prepared statement of this text, from the cache if it was prepared on this
     /// connection before.
     ///
+    /// If its columns or parameters have changed since then, running it fails. Call this method
+    /// again, which then prepares it again. A transaction whose statement the server refused for
+    /// that reason runs again by itself.
+    ///
     /// # Errors
     ///
     /// See [above](#impl-Connection-1).
     pub async fn prepare_cached(&self, query: &str) -> Result<Statement, Error> {
-        let prepare = pin!(async { Ok(self.prepared(query).await?.statement) });
+        let prepare = || async { Ok(self.prepared(query).await?.statement) };
         self.timed(prepare).await
     }
 
@@ -225,12 +187,16 @@ impl Connection {
         Fut: Future<Output = Result<T, tokio_postgres::Error>>,
     {
         let text = match query.kind() {
-            sealed::Kind::Prepared(statement) => {
-                return self.observed(None, pin!(run(statement.clone()))).await;
+            Kind::Prepared(statement) => {
+                let result = self.observed(None, || run(statement.clone())).await;
+                if let Err(Error::Query(error)) = &result {
+                    self.forget_stale(statement, error);
+                }
+                return result;
             }
-            sealed::Kind::Text(text) => text,
+            Kind::Text(text) => text,
         };
-        let run = pin!(async {
+        let run = || async {
             let is_in_transaction = self.watch().is_in_transaction();
             let Prepared {
                 statement,
@@ -252,8 +218,23 @@ impl Connection {
             }
             self.session.cache.forget(text);
             run(self.prepared(text).await?.statement).await
-        });
+        };
         self.observed(Some(text), run).await
+    }
+
+    /// Forgets a statement of [`prepare_cached`](Self::prepare_cached) that no longer fits its
+    /// tables. A caller's own mistake looks the same if a parameter does not fit, so the other
+    /// statements stay then.
+    fn forget_stale(&self, statement: &Statement, error: &tokio_postgres::Error) {
+        let is_refused = refuses_plan(error);
+        if !is_refused && !was_not_sent(error) {
+            return;
+        }
+        let was_cached = self.session.cache.forget_statement(statement);
+        if was_cached && is_refused && self.watch().is_in_transaction() {
+            // As for a text: each stale one would cost the transaction another attempt.
+            self.session.cache.clear();
+        }
     }
 
     async fn prepared(&self, query: &str) -> Result<Prepared, tokio_postgres::Error> {
@@ -271,13 +252,17 @@ impl Connection {
         })
     }
 
-    /// Runs a statement of this text, if it is known, and observes it. The caller pins the future:
-    /// the driver's futures take a kilobyte, and each call that takes one by value copies it twice.
-    async fn observed<T>(
+    /// Runs a statement of this text, if it is known, and observes it. Takes a function that starts
+    /// the statement: the driver's futures take a kilobyte, and each call that takes one by value
+    /// copies it twice.
+    async fn observed<T, Fut>(
         &self,
         text: Option<&str>,
-        statement: Pin<&mut impl Future<Output = Result<T, tokio_postgres::Error>>>,
-    ) -> Result<T, Error> {
+        statement: impl FnOnce() -> Fut,
+    ) -> Result<T, Error>
+    where
+        Fut: Future<Output = Result<T, tokio_postgres::Error>>,
+    {
         let operation = Operation::statement(self.server(), text);
         let run = pin!(self.timed(statement));
         let span = operation.span();
@@ -291,17 +276,23 @@ impl Connection {
 
     /// Runs a statement within the connection's timeout. A statement that takes longer gets a
     /// moment to settle; otherwise the connection is closed.
-    async fn timed<T>(
-        &self,
-        statement: Pin<&mut impl Future<Output = Result<T, tokio_postgres::Error>>>,
-    ) -> Result<T, Error> {
+    async fn timed<T, Fut>(&self, statement: impl FnOnce() -> Fut) -> Result<T, Error>
+    where
+        Fut: Future<Output = Result<T, tokio_postgres::Error>>,
+    {
         let Some(timeout) = self.statement_timeout else {
-            return Ok(statement.await?);
+            return Ok(statement().await?);
         };
-        if let Some(result) = self.replied_within(timeout, statement).await {
+        let reply = {
+            let statement = pin!(statement());
+            self.replied_within(timeout, statement).await
+        };
+        if let Some(result) = reply {
             return Ok(result?);
         }
-        let unread_rows = self.watch().has_unread_rows();
+        // The statement is dropped, so the driver skips its rows. If it still does not read on, the
+        // unread rows are those of another query.
+        let unread_rows = self.has_unread_rows().await;
         if !self.settle().await {
             self.abort();
         }

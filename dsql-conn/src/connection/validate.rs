@@ -220,6 +220,12 @@ impl Connection {
                 .is_some()
     }
 
+    /// Lets the connection task run once, and returns whether it stops at unread rows of a query.
+    pub(super) async fn has_unread_rows(&self) -> bool {
+        // A task that does not run stops at nothing.
+        timeout(TASK_TIMEOUT, self.watch().fence()).await.is_ok() && self.watch().has_unread_rows()
+    }
+
     pub(crate) fn settle_timeout(&self) -> Duration {
         let configured = self.opener().checks.settle_timeout;
         configured.unwrap_or_else(|| self.health().patience(LEAST_PATIENCE))

@@ -60,8 +60,10 @@ impl<'a> Attempt<'a> {
         let result = tokio::select! {
             biased;
             result = timeout_at(deadline, body(Transaction::on(self.connection))) => {
+                // The body's own query also leaves rows unread for a moment while it reads them.
+                // They count only if a statement waits behind them.
                 result.map_err(|_| Failed::TimedOut {
-                    unread_rows: self.watch().has_unread_rows(),
+                    unread_rows: self.watch().waits_behind_rows(),
                 })
             }
             // Without this, a body that waits for something else would notice the closed pool only
@@ -89,13 +91,12 @@ impl<'a> Attempt<'a> {
             return Err(Error::TransactionEnded.into());
         }
         if !is_settled {
+            let unread_rows = self.watch().has_unread_rows();
             self.connection.abort();
             return Err(match result {
                 _ if self.may_be_over() => Error::TransactionEnded.into(),
                 Ok(_) if has_escaped => Error::TransactionEscaped.into(),
-                Ok(_) if Instant::now() >= deadline => Failed::TimedOut {
-                    unread_rows: self.watch().has_unread_rows(),
-                },
+                Ok(_) if Instant::now() >= deadline => Failed::TimedOut { unread_rows },
                 Ok(_) => Error::RolledBack(RollbackCause::StatementPending).into(),
                 Err(error) => Failed::Permanent(error),
             });

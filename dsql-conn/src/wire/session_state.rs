@@ -3,6 +3,7 @@
 use super::fence::Fence;
 use super::flights::{Flights, OutOfStep};
 use super::sql::{batch_may_commit, may_commit};
+use super::waiters::Waiters;
 use crate::sqlstate::ServerError;
 
 #[derive(Debug, Default)]
@@ -10,6 +11,7 @@ pub(super) struct SessionState {
     status: Status,
     flights: Flights,
     pub(super) fence: Fence,
+    pub(super) waiters: Waiters,
     closed: bool,
     /// Replies can no longer be matched with requests, although the connection is open.
     pub(super) out_of_step: bool,
@@ -192,6 +194,12 @@ impl SessionState {
     /// replies behind them cannot arrive.
     pub(super) fn has_unread_rows(&self) -> bool {
         !self.closed && self.fence.is_held_up()
+    }
+
+    /// Returns whether a statement waits for its reply behind such rows.
+    pub(super) fn waits_behind_rows(&self) -> bool {
+        // The first reply is the one with the rows.
+        self.has_unread_rows() && self.flights.due() > 1
     }
 }
 

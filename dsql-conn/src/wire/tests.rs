@@ -1,5 +1,8 @@
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Wake, Waker};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
@@ -231,6 +234,44 @@ async fn a_reply_may_arrive_byte_by_byte() {
     drop(client);
     let _ended = driver.await.unwrap();
     server.await.unwrap();
+}
+
+/// Counts how often it was woken.
+#[derive(Default)]
+struct Woken(AtomicU32);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// Two tasks may share a connection, and both may wait until their late statements settle.
+#[test]
+fn each_caller_that_waits_is_woken() {
+    let watch = Watch::default();
+    let waits = || watch.fence().left_future();
+    let mut waiting = [waits(), watch.settled().right_future(), waits()].map(|waits| {
+        let woken = Arc::<Woken>::default();
+        (Box::pin(waits), woken)
+    });
+    for (waits, woken) in &mut waiting {
+        let waker = Arc::clone(woken).into();
+        for _ in 0..2 {
+            let polled = waits.as_mut().poll(&mut Context::from_waker(&waker));
+            assert!(polled.is_pending());
+        }
+    }
+    watch.turn_begins(Waker::noop());
+    watch.turn_ends();
+    for (_, woken) in &waiting {
+        assert_eq!(woken.0.load(Ordering::SeqCst), 1);
+    }
+    // Nobody waits any more.
+    watch.close();
+    for (_, woken) in &waiting {
+        assert_eq!(woken.0.load(Ordering::SeqCst), 1);
+    }
 }
 
 const QUESTION: &str = "SELECT id FROM t";

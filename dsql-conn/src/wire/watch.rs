@@ -5,8 +5,6 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
-use futures_util::task::AtomicWaker;
-
 use super::session_state::{SessionState, Status};
 use super::task_waker::TaskWaker;
 use crate::sqlstate::ServerError;
@@ -21,9 +19,6 @@ pub(crate) struct Watch {
 pub(super) struct Shared {
     state: Mutex<SessionState>,
     task: Arc<TaskWaker>,
-    /// Wakes the caller that waits for a change of state. It keeps one waker only: each waiter
-    /// either has the connection to itself, or has a deadline.
-    pub(super) changed: AtomicWaker,
     pub(super) first_write: OnceLock<Instant>,
     pub(super) first_reply: OnceLock<Instant>,
 }
@@ -34,20 +29,9 @@ impl Watch {
     /// Unnecessary while [`is_at_rest`](Self::is_at_rest) and nothing has arrived.
     pub(crate) async fn fence(&self) {
         let request = self.shared.lock().fence.request();
-        let mut first_polls = 0..1;
-        poll_fn(|cx| {
-            self.shared.changed.register(cx.waker());
-            // Register first, or a wake-up may be lost.
-            if first_polls.next().is_some() {
-                self.shared.task.wake();
-            }
-            let state = self.shared.lock();
-            match state.is_closed() || state.fence.is_reached(request) {
-                true => Poll::Ready(()),
-                false => Poll::Pending,
-            }
-        })
-        .await;
+        self.shared.task.wake();
+        self.until(|state| state.is_closed() || state.fence.is_reached(request))
+            .await;
     }
 
     /// Waits until every statement was answered and the driver holds back nothing, or the session
@@ -105,6 +89,11 @@ impl Watch {
     /// Returns whether rows of a query wait for their reader, so that later replies cannot arrive.
     pub(crate) fn has_unread_rows(&self) -> bool {
         self.shared.lock().has_unread_rows()
+    }
+
+    /// Returns whether a statement waits for its reply behind such rows.
+    pub(crate) fn waits_behind_rows(&self) -> bool {
+        self.shared.lock().waits_behind_rows()
     }
 
     /// Starts to observe a transaction, and pipelines the `BEGIN` that is queued next.
@@ -172,8 +161,7 @@ impl Watch {
         let mut state = self.shared.lock();
         state.fence.turn_ends();
         let leaving = state.leaving;
-        drop(state);
-        self.shared.changed.wake();
+        changed(state);
         leaving
     }
 
@@ -190,21 +178,19 @@ impl Watch {
 
     /// Notes that nothing will be read or written any more.
     pub(crate) fn close(&self) {
-        self.shared.lock().close();
-        self.shared.changed.wake();
+        let mut state = self.shared.lock();
+        state.close();
+        changed(state);
     }
 
     pub(super) async fn until(&self, condition: impl Fn(&SessionState) -> bool) {
         poll_fn(|cx| {
-            if condition(&self.shared.lock()) {
+            let mut state = self.shared.lock();
+            if condition(&state) {
                 return Poll::Ready(());
             }
-            self.shared.changed.register(cx.waker());
-            // Check again after registering, or a wake-up between the two may be lost.
-            match condition(&self.shared.lock()) {
-                true => Poll::Ready(()),
-                false => Poll::Pending,
-            }
+            state.waiters.add(cx.waker());
+            Poll::Pending
         })
         .await;
     }
@@ -214,4 +200,11 @@ impl Shared {
     pub(super) fn lock(&self) -> MutexGuard<'_, SessionState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Ends a change of the state: wakes the callers that wait for one.
+pub(super) fn changed(mut state: MutexGuard<'_, SessionState>) {
+    let waiters = state.waiters.take();
+    drop(state);
+    waiters.wake();
 }

@@ -1,5 +1,7 @@
 //! Statement timeouts, and statements that wait behind unread rows.
 
+use std::future::pending;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -12,7 +14,12 @@ use crate::support::{builder, cluster, cluster_with_pool, config, notes, pool};
 /// More rows than the driver buffers.
 const ROWS: &str = "SELECT repeat('x', 1000) FROM generate_series(1, 20000)";
 
+/// Rows that arrive for longer than a short timeout.
+const MANY_ROWS: &str = "SELECT generate_series(1, 2000000)";
+
 const SLOW: &str = "SELECT pg_sleep(0.3)";
+
+const SHORT: Duration = Duration::from_millis(50);
 
 #[tokio::test]
 async fn statement_behind_unread_rows_reports_them() {
@@ -65,6 +72,64 @@ async fn transaction_behind_unread_rows_reports_them() {
     assert!(!error.to_string().contains("make it shorter"), "{error}");
     assert_eq!(runs.into_inner(), 1);
     assert_eq!(notes(&cluster).await, 0);
+}
+
+#[tokio::test]
+async fn rows_of_the_statement_itself_are_not_blamed() {
+    let cluster = cluster().await;
+    let pool = pool(&cluster, 1);
+    let connection = pool.get().await.unwrap();
+    let rows = connection.prepare_cached(MANY_ROWS).await.unwrap();
+    let short = connection.with_statement_timeout(SHORT);
+    let error = short.query(&rows, &[]).await.unwrap_err();
+    let Error::StatementTimeout {
+        unread_rows: false, ..
+    } = error
+    else {
+        panic!("{error}");
+    };
+    assert!(!connection.is_closed(), "the other rows were skipped");
+    connection.query("SELECT 1", &[]).await.unwrap();
+}
+
+#[tokio::test]
+async fn rows_that_nothing_waits_behind_are_not_blamed() {
+    let (_cluster, pool) = cluster_with_pool().await;
+    let policy = RetryPolicy::new().timeout(Duration::from_millis(500));
+    let transaction = pool.transaction_with(policy, async |tx| {
+        let rows = tx.query_raw(ROWS, [0_i32; 0]).await?;
+        pin_mut!(rows);
+        rows.try_next().await?;
+        pending::<Result<(), Error>>().await
+    });
+    let error: Error = transaction.await.unwrap_err();
+    let Error::TransactionTimedOut {
+        unread_rows: false, ..
+    } = error
+    else {
+        panic!("{error}");
+    };
+}
+
+#[tokio::test]
+async fn commit_behind_unread_rows_reports_them() {
+    let cluster = cluster().await;
+    let deadline = Duration::from_secs(1);
+    let pool = builder(config(&cluster)).settle_timeout(deadline).build();
+    let policy = RetryPolicy::new().timeout(deadline);
+    let kept = Mutex::new(None);
+    let transaction = pool.transaction_with(policy, async |tx| {
+        let rows = tx.query_raw(ROWS, [0_i32; 0]).await?;
+        *kept.lock().unwrap() = Some(rows);
+        Ok(())
+    });
+    let error: Error = transaction.await.unwrap_err();
+    let Error::TransactionTimedOut {
+        unread_rows: true, ..
+    } = error
+    else {
+        panic!("{error}");
+    };
 }
 
 #[tokio::test]

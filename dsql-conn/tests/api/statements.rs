@@ -7,7 +7,7 @@ use dsql_conn::tokio_postgres::GenericClient;
 use dsql_conn::tokio_postgres::types::ToSql;
 use dsql_conn::{Config, Connection, Error, RetryPolicy, retry};
 
-use crate::support::{cluster, config, flights, pool, until};
+use crate::support::{cluster, cluster_with_pool, config, flights, pool, until};
 
 async fn connected(config: Config) -> Connection {
     config.connect().await.unwrap()
@@ -75,6 +75,95 @@ async fn statement_whose_columns_changed_is_prepared_again() {
         .unwrap();
     let rows = connection.query("SELECT * FROM note", &[]).await.unwrap();
     assert_eq!(rows[0].len(), 2);
+}
+
+#[tokio::test]
+async fn prepare_cached_is_fresh_after_columns_changed() {
+    const ALL: &str = "SELECT * FROM note";
+
+    let (cluster, pool) = cluster_with_pool().await;
+    let connection = pool.get().await.unwrap();
+    connection.query("SELECT 1", &[]).await.unwrap();
+    let stale = connection.prepare_cached(ALL).await.unwrap();
+    let add = "ALTER TABLE note ADD COLUMN more text";
+    connection.batch_execute(add).await.unwrap();
+    for _ in 0..2 {
+        let error = connection.query(&stale, &[]).await.unwrap_err();
+        assert!(!error.may_have_applied(), "{error}");
+    }
+    let fresh = connection.prepare_cached(ALL).await.unwrap();
+    assert_eq!(fresh.columns().len(), 2);
+    connection.query(&fresh, &[]).await.unwrap();
+    // Only the stale one was forgotten.
+    connection.query("SELECT 1", &[]).await.unwrap();
+    let flights = flights(&cluster);
+    let expected = ["BES", "BES", "PDS", "BES", "BES"];
+    assert_eq!(flights[flights.len() - 5..], expected);
+}
+
+#[tokio::test]
+async fn prepare_cached_is_fresh_after_a_parameter_changed() {
+    const BY_ID: &str = "SELECT id FROM score WHERE id = $1";
+
+    let cluster = cluster().await;
+    let connection = connected(config(&cluster)).await;
+    let create = "CREATE TABLE score (id int)";
+    connection.batch_execute(create).await.unwrap();
+    let stale = connection.prepare_cached(BY_ID).await.unwrap();
+    for sql in ["DROP TABLE score", "CREATE TABLE score (id bigint)"] {
+        connection.batch_execute(sql).await.unwrap();
+    }
+
+    let error = connection.query(&stale, &[&1_i64]).await.unwrap_err();
+    assert!(error.to_string().starts_with("statement was not sent"));
+    let fresh = connection.prepare_cached(BY_ID).await.unwrap();
+    connection.query(&fresh, &[&1_i64]).await.unwrap();
+}
+
+#[tokio::test]
+async fn transaction_with_stale_prepare_cached_runs_twice() {
+    const ALL: &str = "SELECT * FROM note";
+
+    let (_cluster, pool) = cluster_with_pool().await;
+    let connection = pool.get().await.unwrap();
+    let others = ["SELECT text FROM note", "SELECT *, 1 FROM note"];
+    for text in others {
+        connection.prepare_cached(text).await.unwrap();
+    }
+    connection.prepare_cached(ALL).await.unwrap();
+    let add = "ALTER TABLE note ADD COLUMN more text";
+    connection.batch_execute(add).await.unwrap();
+    drop(connection);
+
+    let runs = AtomicU32::new(0);
+    let transaction = pool.transaction(async |tx| {
+        runs.fetch_add(1, Ordering::SeqCst);
+        for text in [ALL, others[0], others[1]] {
+            let statement = tx.prepare_cached(text).await?;
+            tx.query(&statement, &[]).await?;
+        }
+        Ok(())
+    });
+    transaction.await.unwrap();
+    assert_eq!(runs.into_inner(), 2);
+}
+
+#[tokio::test]
+async fn stale_statement_kept_by_the_caller_clears_no_cache() {
+    const ALL: &str = "SELECT * FROM note";
+
+    let (cluster, pool) = cluster_with_pool().await;
+    let connection = pool.get().await.unwrap();
+    let kept = connection.prepare(ALL).await.unwrap();
+    connection.query("SELECT 1", &[]).await.unwrap();
+    let add = "ALTER TABLE note ADD COLUMN more text";
+    connection.batch_execute(add).await.unwrap();
+    connection.batch_execute("BEGIN").await.unwrap();
+    connection.query(&kept, &[]).await.unwrap_err();
+    connection.batch_execute("ROLLBACK").await.unwrap();
+    connection.query("SELECT 1", &[]).await.unwrap();
+    let flights = flights(&cluster);
+    assert_eq!(flights[flights.len() - 2..], ["Q", "BES"]);
 }
 
 #[tokio::test]
