@@ -78,6 +78,8 @@ impl Connector {
         let server = Server::new(&config);
         let pool = pool.unwrap_or_else(|| server.pool_name());
         let meter = Arc::new(Meter::new(pool, limits));
+        let tls = config.check_names();
+        let tls = tls.and_then(|()| client_config(&config.trust));
         Self {
             credentials: Arc::new(CredentialsCache::new(
                 config.credentials.clone(),
@@ -87,10 +89,7 @@ impl Connector {
             )),
             server,
             meter,
-            tls: config
-                .check_names()
-                .and_then(|()| client_config(&config.trust))
-                .map(MakeRustlsConnect::new),
+            tls: tls.map(MakeRustlsConnect::new),
             tasks: Tasks::default(),
             password_was_unwanted: AtomicBool::new(false),
             config,
