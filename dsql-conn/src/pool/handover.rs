@@ -68,9 +68,15 @@ impl Inner {
         drop(Slot(Some(Arc::clone(self))));
     }
 
-    /// Passes a slot to the checkout that has waited longest, if one waits.
+    /// Frees a slot, and offers it to the waiters.
     fn pass_on(self: &Arc<Self>) {
         self.lock().free();
+        self.offer_slot();
+    }
+
+    /// Hands a free slot to the checkout that has waited longest, if more checkouts wait than
+    /// connections are opened.
+    pub(super) fn offer_slot(self: &Arc<Self>) {
         loop {
             let waiter = {
                 let mut slots = self.lock();

@@ -39,7 +39,7 @@ impl Inner {
     /// Hands a connection to the checkout that has waited longest, or keeps it idle.
     pub(super) fn release(self: &Arc<Self>, mut connection: Connection) {
         loop {
-            let waiter = {
+            let (waiter, wants_opening) = {
                 let mut slots = self.lock();
                 if self.is_closed() {
                     drop(slots);
@@ -48,7 +48,8 @@ impl Inner {
                 // Serve a waiter before checking the size: it may be the one that opened an extra
                 // connection during a ping.
                 match slots.next_waiter() {
-                    Some(waiter) => waiter,
+                    // It may have been opened by a waiter that still waits.
+                    Some(waiter) => (waiter, slots.wants_opening()),
                     None if slots.is_over_capacity() => {
                         drop(slots);
                         return self.discard(connection, Discard::Surplus);
@@ -60,6 +61,7 @@ impl Inner {
             match waiter.handover.send(Handover::Connection(pooled)) {
                 // The waiter has just left the queue.
                 Err(Handover::Connection(pooled)) => connection = pooled.into_connection(),
+                _ if wants_opening => return self.offer_slot(),
                 _ => return,
             }
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use dsql_conn::{Error, Pool};
 use dsql_local::{Effect, Fault, LocalCluster, Stage};
+use futures_util::future::join;
 use futures_util::{FutureExt, TryStreamExt, pin_mut};
 use tokio::sync::Notify;
 use tokio::task::yield_now;
@@ -263,4 +264,27 @@ async fn returned_connection_saves_the_rows_of_another() {
     let rows: Vec<_> = rows.try_collect().await.unwrap();
     assert_eq!(rows.len(), 20_000);
     assert_eq!((pool.stats().closed, cluster.counts().logins), (0, 2));
+}
+
+#[tokio::test]
+async fn checkout_behind_one_that_waits_for_rows_is_served() {
+    let cluster = cluster().await;
+    let pool = pool(&cluster, 3);
+    let rows = {
+        let connection = pool.get().await.unwrap();
+        let query = "SELECT repeat('x', 1000) FROM generate_series(1, 20000)";
+        connection.query_raw(query, [0_i32; 0]).await.unwrap()
+    };
+    let first = pool.get();
+    pin_mut!(first);
+    tokio::select! {
+        biased;
+        _ = &mut first => panic!("the rows are unread"),
+        () = until(&cluster, |_| pool.stats().waiting == 1) => {}
+    }
+    // The first takes what the second opens, which then opens another one.
+    let both = join(first, pool.get()).await;
+    assert!(both.0.is_ok() && both.1.is_ok());
+    assert_eq!((pool.stats().closed, cluster.counts().logins), (0, 3));
+    drop(rows);
 }
