@@ -4,11 +4,12 @@
 mod deadpool;
 
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_credential_types::provider::{ProvideCredentials, future};
-use dsql_conn::bb8::{self, AddError, RunError};
-use dsql_conn::{ConnectionManager, Error, Reason};
+use dsql_conn::bb8::{self, AddError, ErrorSink, RunError};
+use dsql_conn::{ConnectionManager, Discard, Error, Reason};
 use dsql_local::Fault;
 use futures_util::FutureExt;
 use tokio::task::yield_now;
@@ -88,6 +89,38 @@ async fn bb8_does_not_check_out_a_dirty_connection() {
         .await
         .unwrap();
     assert_eq!((notes(&cluster).await, cluster.counts().logins), (1, 2));
+}
+
+/// Keeps the errors that bb8 does not return.
+#[derive(Debug, Clone, Default)]
+struct Kept(Arc<Mutex<Vec<Error>>>);
+
+impl ErrorSink<Error> for Kept {
+    fn sink(&self, error: Error) {
+        self.0.lock().unwrap().push(error);
+    }
+
+    fn boxed_clone(&self) -> Box<dyn ErrorSink<Error>> {
+        Box::new(self.clone())
+    }
+}
+
+#[tokio::test]
+async fn bb8_reports_why_it_discarded_a_connection() {
+    let cluster = cluster().await;
+    let kept = Kept::default();
+    let pool = bb8::Pool::builder()
+        .max_size(1)
+        .error_sink(kept.boxed_clone())
+        .build_unchecked(ConnectionManager::new(config(&cluster)));
+    let connection = pool.get().await.unwrap();
+    connection.batch_execute("BEGIN").await.unwrap();
+    drop(connection);
+    drop(pool.get().await.unwrap());
+    let kept = kept.0.lock().unwrap();
+    let [Error::Discarded(Discard::InTransaction)] = kept[..] else {
+        panic!("{kept:?}");
+    };
 }
 
 #[tokio::test]

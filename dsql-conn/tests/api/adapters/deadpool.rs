@@ -1,7 +1,7 @@
 //! Connections in deadpool's pool.
 
 use dsql_conn::DeadpoolManager;
-use dsql_conn::deadpool::managed::{Pool, PoolError};
+use dsql_conn::deadpool::managed::{Manager, Metrics, Pool, PoolError, RecycleError};
 
 use super::*;
 
@@ -56,6 +56,18 @@ async fn dirty_connection_is_not_checked_out() {
         .await
         .unwrap();
     assert_eq!((notes(&cluster).await, cluster.counts().logins), (1, 2));
+}
+
+#[tokio::test]
+async fn manager_reports_why_it_does_not_recycle() {
+    let cluster = cluster().await;
+    let manager = DeadpoolManager::new(config(&cluster));
+    let mut connection = manager.create().await.unwrap();
+    connection.batch_execute("BEGIN").await.unwrap();
+    let recycled = manager.recycle(&mut connection, &Metrics::default()).await;
+    let Err(RecycleError::Backend(Error::Discarded(Discard::InTransaction))) = recycled else {
+        panic!("{recycled:?}");
+    };
 }
 
 #[tokio::test]
