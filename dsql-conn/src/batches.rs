@@ -53,7 +53,8 @@ mod run;
 
 use std::error::Error as StdError;
 
-use futures_util::{Stream, stream};
+pub use futures_util::Stream;
+use futures_util::stream;
 
 pub use self::batch::{Batch, BatchRow};
 pub use self::checkpoint::{Checkpoint, Checkpoints};

@@ -144,8 +144,8 @@ impl Connector {
         let mut failed_fetches = 0;
         loop {
             let number = attempts.next();
-            let mut used_cached = false;
-            let attempt = self.attempt(progress, span, &mut used_cached);
+            let mut keys_may_be_old = false;
+            let attempt = self.attempt(progress, span, &mut keys_may_be_old);
             let failure = match timeout_at(attempts.deadline(), attempt).await {
                 Ok(Ok(opened)) => {
                     progress.ended();
@@ -174,7 +174,7 @@ impl Connector {
                 // The keys may have been replaced at their source. Fetch them again only once: if
                 // fresh keys do not help, the cause is this machine's clock or a permission.
                 let may_help =
-                    used_cached || matches!(reason, Reason::TokenExpired | Reason::ClockSkew);
+                    keys_may_be_old || matches!(reason, Reason::TokenExpired | Reason::ClockSkew);
                 if may_help && !mem::replace(&mut credentials_renewed, true) {
                     continue;
                 }
@@ -194,7 +194,7 @@ impl Connector {
         &self,
         progress: &Progress,
         span: &Span,
-        used_cached: &mut bool,
+        keys_may_be_old: &mut bool,
     ) -> Result<Opened, Failure> {
         let tls = self
             .tls
@@ -204,7 +204,7 @@ impl Connector {
 
         progress.enter(Step::Credentials);
         let found = self.credentials(began.wall).await?;
-        *used_cached = found.were_cached;
+        *keys_may_be_old = found.may_be_old;
         progress.enter(Step::Token);
         let token = Token::sign(&self.config, found.credentials, began.wall)
             .await

@@ -40,12 +40,14 @@ struct State {
     fetch: Option<WeakShared<Fetch>>,
 }
 
-type Fetch = BoxFuture<'static, Result<Credentials, CredentialsError>>;
+type Fetch = BoxFuture<'static, Result<Found, CredentialsError>>;
 
-/// Credentials, and whether they come from the cache: the source may have newer ones by now.
+/// Credentials, and whether the source may have newer ones by now.
+#[derive(Clone)]
 pub(crate) struct Found {
     pub(crate) credentials: Credentials,
-    pub(crate) were_cached: bool,
+    /// They come from the cache, or from a provider that may keep what it has read from files.
+    pub(crate) may_be_old: bool,
 }
 
 impl CredentialsCache {
@@ -68,22 +70,16 @@ impl CredentialsCache {
         if let Some(credentials) = from_environment(&self.source)? {
             return Ok(Found {
                 credentials,
-                were_cached: false,
+                may_be_old: false,
             });
         }
-        let fetch = match self.cached_or_fetch(now) {
-            Ok(credentials) => {
-                return Ok(Found {
-                    credentials,
-                    were_cached: true,
-                });
-            }
-            Err(fetch) => fetch,
-        };
-        Ok(Found {
-            credentials: fetch.await?,
-            were_cached: false,
-        })
+        match self.cached_or_fetch(now) {
+            Ok(credentials) => Ok(Found {
+                credentials,
+                may_be_old: true,
+            }),
+            Err(fetch) => fetch.await,
+        }
     }
 
     /// Empties the cache, because the service refused a token. Also drops the provider, which may
@@ -113,6 +109,7 @@ impl CredentialsCache {
         let source = self.source.clone();
         let limit = self.timeout;
         let meter = Arc::clone(&self.meter);
+        let may_be_old = known.is_some();
         async move {
             let fetching = async {
                 let provider = match known {
@@ -135,7 +132,10 @@ impl CredentialsCache {
                 Ok((provider, credentials)) => {
                     state.provider = Some(provider);
                     state.cached = Some(credentials.clone());
-                    Ok(credentials)
+                    Ok(Found {
+                        credentials,
+                        may_be_old,
+                    })
                 }
                 // Errors are not cached: the next connection asks again, by a new provider that
                 // reads the files again.

@@ -7,6 +7,8 @@ mod advice;
 mod chain;
 mod config;
 mod connect;
+#[cfg(feature = "deadpool")]
+mod deadpool;
 mod discard;
 mod display;
 mod driver;

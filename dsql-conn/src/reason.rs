@@ -223,7 +223,8 @@ impl Reason {
             Self::AccessDenied => (
                 "access_denied",
                 "access denied",
-                "check the credentials, the cluster's Region and the identity's policies",
+                "check the credentials, the cluster's Region, the identity's policies and this \
+                 machine's clock",
             ),
             Self::RoleMissing => (
                 "role_missing",

@@ -176,6 +176,8 @@ fn refused(error: &DbError) -> Reason {
     if message.starts_with("iam authentication failed") {
         return Reason::AccessDenied;
     }
+    // INVALID_PASSWORD is not in the table of SQLSTATEs: the table is read first, and a message is
+    // more specific than this code.
     let is_about_role = message.starts_with("role ") && message.ends_with("does not exist");
     match is_about_role {
         true => Reason::RoleMissing,

@@ -144,6 +144,20 @@ async fn credentials_are_kept_until_shortly_before_they_expire() {
     assert_eq!(provider.asked.load(Ordering::SeqCst), 4);
 }
 
+#[tokio::test]
+async fn only_what_a_new_provider_returns_is_certainly_new() {
+    let (_, cache) = cache(Gated {
+        expiry: Some(at(1000)),
+        ..Gated::default()
+    });
+    for (now, may_be_old) in [(0, false), (0, true), (940, true)] {
+        let found = cache.get(at(now)).await.unwrap();
+        assert_eq!(found.may_be_old, may_be_old, "at {now}");
+    }
+    cache.forget();
+    assert!(!cache.get(at(0)).await.unwrap().may_be_old);
+}
+
 #[test]
 fn only_reasons_that_may_pass_are_transient() {
     let words = "the words of the source";

@@ -20,7 +20,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub struct OutcomeId(u128);
 
 /// A text that is no [`OutcomeId`].
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not the ID of an outcome; it must be a UUID of 32 hexadecimal digits in five groups")]
 pub struct InvalidOutcomeId(());
 
@@ -64,6 +64,13 @@ impl fmt::Display for OutcomeId {
 impl fmt::Debug for OutcomeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "OutcomeId({self})")
+    }
+}
+
+/// Like `Display`: a `main` that returns an error prints it by `Debug`.
+impl fmt::Debug for InvalidOutcomeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -114,7 +121,8 @@ mod tests {
             "9f0c2f1e5b0a8c3da7e4019aa2d5c1f0",
             "+f0c2f1e-5b0a-8c3d-a7e4-019aa2d5c1f0",
         ] {
-            assert!(text.parse::<OutcomeId>().is_err(), "{text}");
+            let error = text.parse::<OutcomeId>().unwrap_err();
+            assert_eq!(format!("{error:?}"), error.to_string(), "{text}");
         }
     }
 }

@@ -179,6 +179,14 @@ fn a_clock_that_is_right_is_not_blamed() {
     }
 }
 
+/// The service may refuse a token for its time without naming one.
+#[test]
+fn a_refusal_without_a_time_has_a_remedy_for_the_clock() {
+    let (reason, _) = denied_at(SIGNED, "no details");
+    assert_eq!(reason, Reason::AccessDenied);
+    assert!(reason.remedy().contains("this machine's clock"));
+}
+
 #[test]
 fn bad_settings_are_reported_in_the_servers_words() {
     for (code, message) in [

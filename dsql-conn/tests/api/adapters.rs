@@ -4,16 +4,18 @@
 mod deadpool;
 
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::Duration;
 
 use aws_credential_types::provider::{ProvideCredentials, future};
-use dsql_conn::bb8::{self, AddError, RunError};
-use dsql_conn::{ConnectionManager, Error, Reason};
+use dsql_conn::bb8::{self, AddError, ErrorSink, RunError};
+use dsql_conn::{Config, ConnectionManager, Discard, Error, Reason};
 use dsql_local::Fault;
 use futures_util::FutureExt;
 use tokio::task::yield_now;
 
-use crate::support::{Clock, Counting, cluster, config, flights, notes, until};
+use crate::support::{Clock, Counting, cluster, config, credentials, flights, notes, until};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -88,6 +90,38 @@ async fn bb8_does_not_check_out_a_dirty_connection() {
         .await
         .unwrap();
     assert_eq!((notes(&cluster).await, cluster.counts().logins), (1, 2));
+}
+
+/// Keeps the errors that bb8 does not return.
+#[derive(Debug, Clone, Default)]
+struct Kept(Arc<Mutex<Vec<Error>>>);
+
+impl ErrorSink<Error> for Kept {
+    fn sink(&self, error: Error) {
+        self.0.lock().unwrap().push(error);
+    }
+
+    fn boxed_clone(&self) -> Box<dyn ErrorSink<Error>> {
+        Box::new(self.clone())
+    }
+}
+
+#[tokio::test]
+async fn bb8_reports_why_it_discarded_a_connection() {
+    let cluster = cluster().await;
+    let kept = Kept::default();
+    let pool = bb8::Pool::builder()
+        .max_size(1)
+        .error_sink(kept.boxed_clone())
+        .build_unchecked(ConnectionManager::new(config(&cluster)));
+    let connection = pool.get().await.unwrap();
+    connection.batch_execute("BEGIN").await.unwrap();
+    drop(connection);
+    drop(pool.get().await.unwrap());
+    let kept = kept.0.lock().unwrap();
+    let [Error::Discarded(Discard::InTransaction)] = kept[..] else {
+        panic!("{kept:?}");
+    };
 }
 
 #[tokio::test]
@@ -226,6 +260,39 @@ async fn connection_used_after_bb8_refused_it_is_checked_again() {
         .unwrap();
     let kept = cluster.query("SELECT count(*) FROM note").await.unwrap();
     assert_eq!(kept[0][0].as_deref(), Some("1"));
+}
+
+#[tokio::test]
+async fn bb8s_dedicated_connection_verifies_the_server() {
+    let cluster = cluster().await;
+    // Without the cluster's authority, only the built-in ones are trusted.
+    let config = Config::new(cluster.endpoint().parse().unwrap())
+        .address(cluster.address().ip())
+        .port(cluster.address().port())
+        .credentials(credentials(cluster.admin()));
+    let pool = bb8_pool(ConnectionManager::new(config));
+    let error = pool.dedicated_connection().await.unwrap_err();
+    assert_eq!(error.reason(), Some(Reason::Certificate), "{error}");
+    assert_eq!(cluster.counts().logins, 0);
+}
+
+/// The guide warns of it.
+#[tokio::test]
+async fn bb8_refills_only_inside_a_runtime() {
+    let cluster = cluster().await;
+    let pool = bb8::Pool::builder()
+        .max_size(1)
+        .min_idle(1)
+        .build_unchecked(ConnectionManager::new(config(&cluster)));
+    let connection = pool.get_owned().await.unwrap();
+    cluster.cut_all();
+    while !connection.is_closed() {
+        yield_now().await;
+    }
+    let dropped = thread::spawn(move || drop(connection)).join();
+    let panic = dropped.unwrap_err();
+    let said = panic.downcast_ref::<String>().map_or("", String::as_str);
+    assert!(said.contains("no reactor running"), "{said}");
 }
 
 #[tokio::test]

@@ -1,15 +1,17 @@
 //! Failing credential providers: what is retried, and what the error says.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, future};
+use aws_smithy_async::time::TimeSource;
 use dsql_conn::{Config, Reason};
-use dsql_local::LocalCluster;
+use dsql_local::{Action, LocalCluster};
 
-use crate::support::{cluster, config, credentials};
+use crate::support::{Clock, builder, cluster, config, credentials};
 
 /// A provider that fails this many times.
 #[derive(Debug, Clone)]
@@ -102,4 +104,41 @@ async fn provider_without_credentials_is_called_once() {
         );
         assert_eq!(provider.asked(), 1);
     }
+}
+
+/// A provider that returns these credentials, one after another.
+#[derive(Debug, Clone)]
+struct Succession(Arc<Mutex<Vec<Credentials>>>);
+
+impl ProvideCredentials for Succession {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::ready(Ok(self.0.lock().unwrap().remove(0)))
+    }
+}
+
+/// A provider keeps what it has read from files. So do those of the SDK.
+#[tokio::test]
+async fn keys_that_a_kept_provider_returns_may_be_old() {
+    const HOUR: Duration = Duration::from_secs(3_600);
+
+    let cluster = cluster().await;
+    let clock = Clock::default();
+    let mut first = credentials(cluster.admin());
+    *first.expiry_mut() = Some(clock.now() + HOUR);
+    let revoked = cluster.identity("revoked", &[Action::DbConnectAdmin]);
+    cluster.forget(&revoked);
+    let keys = vec![first, credentials(&revoked), credentials(cluster.admin())];
+    let provider = Succession(Arc::new(Mutex::new(keys)));
+    let config = config(&cluster)
+        .credentials(provider.clone())
+        .time_source(clock.clone());
+    let pool = builder(config).max_size(1).build();
+    drop(pool.get().await.unwrap());
+    clock.advance(HOUR);
+    cluster.clock().advance(HOUR);
+    pool.get().await.unwrap();
+    assert_eq!(provider.0.lock().unwrap().len(), 0);
 }

@@ -58,7 +58,7 @@ pub(super) fn why(reason: Reason) -> &'static str {
         }
         Reason::AccessDenied => {
             "the service denied access without a more specific cause: deleted keys, the secret of \
-             another key, a missing session token, or another account."
+             another key, a missing session token, another account, or a clock that is wrong."
         }
         Reason::RoleMissing => "the database has no role of this name.",
         Reason::DatabaseMissing => "a cluster has one database, and it cannot create others.",
