@@ -66,8 +66,11 @@ pub enum Error {
         cause: Option<ConnectError>,
     },
 
-    /// A connection was closed instead of being checked out. bb8 and deadpool see this error and
-    /// take another connection; [`Pool`](crate::Pool) does so by itself.
+    /// A connection cannot be used. bb8 and deadpool close it, and take another one;
+    /// [`Pool`](crate::Pool) does so by itself. [`Connection::transaction`] returns it if a
+    /// statement that the caller dropped is still running, or a transaction is open.
+    ///
+    /// [`Connection::transaction`]: crate::Connection::transaction
     Discarded(Discard),
 
     /// The pool was closed, or is closing.

@@ -232,7 +232,8 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// Those of [`Pool::transaction`], except those of the checkout.
+    /// Those of [`Pool::transaction`], except those of the checkout; [`Error::Discarded`] if a
+    /// statement that was dropped before is still running, or a transaction is open.
     ///
     /// # Cancel safety
     ///

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 
 use super::{Connection, Session};
 use crate::clock::Moment;
@@ -109,6 +109,28 @@ impl Connection {
         match was_heard_before(seen.lost) {
             true => Err(Discard::Suspect),
             false => Ok(Validity::NeedsPing),
+        }
+    }
+
+    /// Makes sure that a transaction may begin: no reply is pending, which would be taken for the
+    /// reply to `BEGIN`, and no transaction is open, of which a retry would lose the first part.
+    /// Waits for pending replies until the deadline, unless their rows have no reader.
+    pub(crate) async fn check_before_begin(
+        &self,
+        deadline: tokio::time::Instant,
+    ) -> Result<(), Discard> {
+        let watch = self.watch();
+        if !watch.is_at_rest()
+            && !self.settle().await
+            && (watch.has_unread_rows() || timeout_at(deadline, watch.settled()).await.is_err())
+        {
+            return Err(Discard::Unsettled);
+        }
+        match watch.status() {
+            Status::Idle => Ok(()),
+            // The transaction's first statement reports it.
+            _ if watch.is_closed() => Ok(()),
+            _ => Err(Discard::InTransaction),
         }
     }
 

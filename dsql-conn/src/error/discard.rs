@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Why a connection was closed instead of being checked out.
+/// Why a connection was closed instead of being checked out, or may not begin a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Discard {

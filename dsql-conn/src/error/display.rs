@@ -97,10 +97,7 @@ impl Error {
                     None => Ok(()),
                 }
             }
-            Self::Discarded(discard) => write!(
-                f,
-                "the connection was closed instead of being checked out: {discard}"
-            ),
+            Self::Discarded(discard) => write!(f, "the connection cannot be used: {discard}"),
             Self::PoolClosed => f.write_str("the pool is closed"),
             Self::Query(error) if was_not_sent(error) => {
                 write!(f, "statement was not sent: {}", OneLine(error))

@@ -98,6 +98,9 @@ where
                 (Err(error), _) => break error.into(),
             },
         };
+        if let Err(discard) = connection.check_before_begin(attempts.deadline()).await {
+            break Error::Discarded(discard).into();
+        }
         let mode = Mode::of(policy, || connection.now().wall);
         observed.attempt_begins(attempts.made(), connection.server());
         let attempt = Attempt::on(&mut connection, mode).run(&body, attempts.deadline());

@@ -35,6 +35,7 @@ mod statement_timeout;
 mod statements;
 mod support;
 mod transaction;
+mod transaction_begin;
 mod transaction_body;
 mod transaction_conflicts;
 mod transaction_ended;
