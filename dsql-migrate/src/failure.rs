@@ -91,6 +91,15 @@ impl Attempts {
         *self = Self::default();
     }
 
+    /// Returns how long to wait before taking over another migrator's statement. If runs keep
+    /// failing, that statement may take longer than `least`, and each migrator makes the others
+    /// fail by taking it over. So the time doubles, up to the longest that a transaction lives.
+    pub(crate) fn takeover_after(&self, least: Duration) -> Duration {
+        let doublings = self.failed.saturating_sub(1);
+        let doubled = least.saturating_mul(2_u32.saturating_pow(doublings));
+        doubled.min(LONGEST_TRANSACTION.max(least))
+    }
+
     /// Returns the delay before the next attempt, for a random number from 0 to 1, or the error if
     /// no attempt is left.
     pub(crate) fn next(&mut self, failure: Failure, unit: f64) -> Result<Duration, Error> {
@@ -124,6 +133,9 @@ impl Attempts {
 const MAX_ATTEMPTS: u32 = 25;
 
 const MAX_RACES: u32 = 5;
+
+/// <https://docs.aws.amazon.com/aurora-dsql/latest/userguide/CHAP_quotas.html>
+const LONGEST_TRANSACTION: Duration = Duration::from_secs(300);
 
 const BASE: Duration = Duration::from_millis(50);
 
@@ -170,5 +182,24 @@ mod tests {
         assert!(matches!(error, Error::NoMigration(_)), "{error}");
         let error = Attempts::default().next(failure(Retry::Never), 0.0);
         assert!(matches!(error, Err(Error::NoMigration(_))));
+    }
+
+    /// Otherwise the migrators would take a long statement from each other until no attempt is
+    /// left.
+    #[test]
+    fn takeovers_get_rarer_until_the_longest_statement_is_left_alone() {
+        let least = Duration::from_secs(2);
+        let mut attempts = Attempts::default();
+        let mut times = Vec::new();
+        for _ in 1..MAX_ATTEMPTS {
+            times.push(attempts.takeover_after(least).as_secs());
+            attempts.next(failure(Retry::AfterConflict), 1.0).unwrap();
+        }
+        assert_eq!(times[..10], [2, 2, 4, 8, 16, 32, 64, 128, 256, 300]);
+        assert!(times[10..].iter().all(|time| *time == 300));
+        attempts.progress();
+        assert_eq!(attempts.takeover_after(least), least);
+        let most = Duration::from_secs(600);
+        assert_eq!(attempts.takeover_after(most), most);
     }
 }

@@ -66,7 +66,7 @@ impl Migrator {
     /// did not finish. Defaults to 2 seconds.
     ///
     /// After a migrator was killed, another one waits that long. Shorter times are safe, too: if
-    /// two migrators run the same statement, they meet conflicts.
+    /// two migrators run the same statement, they meet conflicts, and then wait longer each time.
     pub fn takeover_after(mut self, time: Duration) -> Self {
         self.0.takeover_after = time;
         self

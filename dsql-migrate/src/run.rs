@@ -88,6 +88,7 @@ impl<'a, C: Connect> Run<'a, C> {
         let settings = self.settings;
         let found = settings.compare(&records);
         check(&found.differences)?;
+        self.claim.expires_after = self.attempts.takeover_after(settings.takeover_after);
         for (migration, statement) in found.pending {
             let client = client(&self.session)?;
             let apply = Apply {
