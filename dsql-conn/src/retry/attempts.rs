@@ -54,11 +54,12 @@ impl Attempts {
         let unit = rand::random();
         let delay = match cause {
             Cause::Data => self.policy.data.delay(met, unit),
-            Cause::Schema if met == 1 => Duration::ZERO,
-            Cause::Schema => self.policy.schema.delay(met - 1, unit),
+            Cause::Schema | Cause::Unknown if met == 1 => Duration::ZERO,
+            // An unknown outcome need not be of a lost connection: the server may be unavailable.
+            Cause::Schema | Cause::Unknown => self.policy.schema.delay(met - 1, unit),
             Cause::Unavailable => self.policy.schema.delay(met, unit),
             // The pool paces the opening of connections.
-            Cause::StalePlan | Cause::Lost | Cause::CommitLost | Cause::Unknown => Duration::ZERO,
+            Cause::StalePlan | Cause::Lost | Cause::CommitLost => Duration::ZERO,
         };
         if delay >= self.left() {
             return ControlFlow::Break(());

@@ -59,8 +59,14 @@ async fn lost_and_unknown_attempts_are_retried_three_times() {
         assert_eq!(waits(policy, [cause; 9]).await.len(), 3, "{cause:?}");
     }
     assert_eq!(waits(policy, [Cause::Unknown; 9]).await.len(), 0);
-    let policy = policy.idempotent();
-    assert_eq!(waits(policy, [Cause::Unknown; 9]).await.len(), 3);
+    let policy = policy.idempotent().schema_backoff(BASE, BASE);
+    let mut most = Duration::ZERO;
+    for _ in 0..50 {
+        let waits = waits(policy, [Cause::Unknown; 9]).await;
+        assert_eq!((waits.len(), waits[0]), (3, Duration::ZERO));
+        most = most.max(waits[2]);
+    }
+    assert!(most > Duration::ZERO, "an unavailable server is given time");
 }
 
 proptest! {
