@@ -122,12 +122,12 @@ impl<'a> Checkout<'a> {
         let connection = self.pooled(connection);
         let settling = Beside::Settling(&connection, connection.settle_timeout());
         match self.wait(settling).await? {
-            Served::Settled(true) => return Ok(Some(connection)),
+            Served::Beside(Ok(())) => return Ok(Some(connection)),
             Served::Connection(other) => {
                 connection.set_aside(false);
                 return Ok(Some(other));
             }
-            Served::Settled(false) | Served::Pinged(_) => {}
+            Served::Beside(Err(_)) => {}
         }
         // A statement of its own, so that the lock is released at its end.
         let has_free_slot = self.pool.lock().has_free_slot();
@@ -158,13 +158,12 @@ impl<'a> Checkout<'a> {
         let answer = match answer {
             Some(answer) => answer,
             None => match self.wait(Beside::Ping(&mut ping)).await? {
-                Served::Pinged(answer) => answer,
+                Served::Beside(answer) => answer,
                 Served::Connection(other) => {
                     let answer = ping.overtaken_by(&other);
                     self.handed = Some(other);
                     answer
                 }
-                Served::Settled(_) => Err(Discard::Unsettled),
             },
         };
         drop(ping);

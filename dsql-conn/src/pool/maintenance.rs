@@ -100,8 +100,9 @@ impl Inner {
                 // Waiters took the slots of the expired connections: what they open are the
                 // successors.
                 slots.successors = 0;
+                return None;
             }
-            if self.is_closed() || !slots.has_free_slot() {
+            if self.is_closed() {
                 return None;
             }
             let openings = slots.openings.iter();

@@ -73,7 +73,7 @@ impl Inner {
     /// Aborts the opening that a checkout started and no longer needs. It has not failed, so its
     /// slot is freed here, and its task finds nothing left to do.
     pub(super) fn cancel_opening(self: &Arc<Self>, ticket: u64) {
-        let opening = self.lock().end_opening_of(ticket);
+        let opening = self.lock().end_opening(|it| it.ticket == Some(ticket));
         if let Some(opening) = opening {
             if let Some(task) = opening.task {
                 task.abort();
@@ -98,7 +98,7 @@ impl Inner {
 
     fn opened(self: &Arc<Self>, number: u64, connection: Connection) {
         let mut slots = self.lock();
-        if slots.end_opening(number).is_none() {
+        if slots.end_opening(|it| it.number == number).is_none() {
             return;
         }
         self.meter().opened.add();
@@ -111,7 +111,7 @@ impl Inner {
         let open_timeout = self.opener.open_timeout();
         let failed = {
             let mut slots = self.lock();
-            let Some(Opening { ticket, .. }) = slots.end_opening(number) else {
+            let Some(Opening { ticket, .. }) = slots.end_opening(|it| it.number == number) else {
                 return;
             };
             self.meter().failed.add();

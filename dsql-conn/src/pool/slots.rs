@@ -205,19 +205,9 @@ impl Slots {
         })
     }
 
-    /// Removes an opening that ended, and returns it.
-    pub(super) fn end_opening(&mut self, number: u64) -> Option<Opening> {
-        let at = self
-            .openings
-            .iter()
-            .position(|opening| opening.number == number)?;
-        Some(self.openings.swap_remove(at))
-    }
-
-    /// Removes the opening that a checkout started, and returns it.
-    pub(super) fn end_opening_of(&mut self, ticket: u64) -> Option<Opening> {
-        let of_ticket = |opening: &Opening| opening.ticket == Some(ticket);
-        let at = self.openings.iter().position(of_ticket)?;
+    /// Removes an opening that ended or is not needed any more, and returns it.
+    pub(super) fn end_opening(&mut self, is_it: impl Fn(&Opening) -> bool) -> Option<Opening> {
+        let at = self.openings.iter().position(is_it)?;
         Some(self.openings.swap_remove(at))
     }
 

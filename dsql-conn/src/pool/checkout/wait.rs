@@ -37,10 +37,8 @@ pub(super) enum Beside<'a, 'c> {
 /// How a wait ended.
 pub(super) enum Served {
     Connection(PooledConnection),
-    /// The ping in flight ended: it was answered, or failed.
-    Pinged(Result<(), Discard>),
-    /// Whether the connection that was set aside has settled.
-    Settled(bool),
+    /// What the checkout awaited beside the queue has ended: the connection may be used, or not.
+    Beside(Result<(), Discard>),
 }
 
 impl Checkout<'_> {
@@ -61,7 +59,7 @@ impl Checkout<'_> {
             Beside::Ping(_) => Some(Slot::take_extra(pool)),
             Beside::Settling(..) => None,
         };
-        let mut beside = pin!(beside.ended());
+        let mut beside = pin!(beside.result());
         let mut openings = Vec::new();
         let deadline = started + self.timeout;
         let mut timer = pin!(sleep_until(
@@ -91,11 +89,11 @@ impl Checkout<'_> {
                     Ok(Handover::Failed(error)) => return Err(tried(error, &openings).into()),
                     Err(_) => return Err(Error::PoolClosed),
                 },
-                served = &mut beside => {
-                    if let Served::Pinged(Ok(())) | Served::Settled(true) = served {
+                result = &mut beside => {
+                    if result.is_ok() {
                         pool.cancel_opening(ticket);
                     }
-                    return Ok(served);
+                    return Ok(Served::Beside(result));
                 }
                 () = &mut timer => {
                     let cause = pool.known_cause(started);
@@ -132,13 +130,14 @@ impl Checkout<'_> {
 }
 
 impl Beside<'_, '_> {
-    async fn ended(self) -> Served {
+    async fn result(self) -> Result<(), Discard> {
         match self {
             Self::Nothing => pending().await,
-            Self::Ping(ping) => Served::Pinged(ping.answered().await),
-            Self::Settling(connection, timeout) => {
-                Served::Settled(connection.settle_within(timeout).await)
-            }
+            Self::Ping(ping) => ping.answered().await,
+            Self::Settling(connection, timeout) => match connection.settle_within(timeout).await {
+                true => Ok(()),
+                false => Err(Discard::Unsettled),
+            },
         }
     }
 }
