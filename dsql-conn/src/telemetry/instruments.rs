@@ -10,7 +10,7 @@ use std::time::Instant;
 use metrics::{Gauge, Histogram, Label, SharedString, Unit, counter, gauge, histogram};
 
 use super::error_type::ErrorType;
-use super::metric::{Kind, METRICS, Metric};
+use super::metric::{ERROR_TYPE, Kind, METRICS, Metric, POOL};
 use super::population::{PoolLimits, Population};
 use super::{SYSTEM, TARGET};
 
@@ -116,7 +116,7 @@ impl Instruments {
     }
 
     fn labels(&self, attributes: &[(&'static str, &str)]) -> Vec<Label> {
-        let pool = Label::new("db.client.connection.pool.name", self.pool.clone());
+        let pool = Label::new(POOL, self.pool.clone());
         let attributes = attributes.iter();
         let attributes = attributes.map(|(name, value)| Label::new(*name, (*value).to_owned()));
         [pool].into_iter().chain(attributes).collect()
@@ -184,7 +184,7 @@ impl Labels<'_> {
             labels.push(Label::new("db.query.summary", summary.to_owned()));
         }
         if let Some(error) = error {
-            labels.push(Label::new("error.type", error.name.to_owned()));
+            labels.push(Label::new(ERROR_TYPE, error.name.to_owned()));
             if let Some(code) = error.code {
                 let code = code.code().to_owned();
                 labels.push(Label::new("db.response.status_code", code));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::event;
 use super::instruments::Instruments;
-use super::metric::Metric;
+use super::metric::{CAUSE, ERROR_TYPE, Metric, OUTCOME, REGION};
 use super::population::{PoolLimits, Population};
 use crate::cause::Cause;
 use crate::error::Discard;
@@ -204,8 +204,3 @@ impl Time {
         Duration::from_nanos(self.0.load(Ordering::Relaxed))
     }
 }
-
-const CAUSE: &str = "dsql.cause";
-const ERROR_TYPE: &str = "error.type";
-const OUTCOME: &str = "dsql.outcome";
-const REGION: &str = "dsql.region";

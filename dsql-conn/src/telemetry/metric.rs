@@ -66,8 +66,12 @@ pub(super) enum Kind {
     Histogram,
 }
 
+pub(super) const CAUSE: &str = "dsql.cause";
+pub(super) const ERROR_TYPE: &str = "error.type";
+pub(super) const OUTCOME: &str = "dsql.outcome";
 #[cfg(feature = "metrics")]
-const POOL: &str = "db.client.connection.pool.name";
+pub(super) const POOL: &str = "db.client.connection.pool.name";
+pub(super) const REGION: &str = "dsql.region";
 
 /// In the order of [`Metric`].
 #[cfg(feature = "metrics")]
@@ -84,7 +88,7 @@ pub(super) const METRICS: [Description; 17] = [
             "server.port",
             "db.operation.name",
             "db.query.summary",
-            "error.type",
+            ERROR_TYPE,
             "db.response.status_code",
         ],
         about: "Duration of a statement, or of the COMMIT of a transaction.",
@@ -166,7 +170,7 @@ pub(super) const METRICS: [Description; 17] = [
         name: "dsql.connects",
         kind: Kind::Counter,
         unit: "{attempt}",
-        attributes: &[POOL, "dsql.outcome", "dsql.region", "error.type"],
+        attributes: &[POOL, OUTCOME, REGION, ERROR_TYPE],
         about: "Attempts to open a connection: opened or failed.",
     },
     Description {
@@ -174,7 +178,7 @@ pub(super) const METRICS: [Description; 17] = [
         name: "dsql.closes",
         kind: Kind::Counter,
         unit: "{connection}",
-        attributes: &[POOL, "dsql.cause"],
+        attributes: &[POOL, CAUSE],
         about: "Connections that the pool closed, by cause.",
     },
     Description {
@@ -182,7 +186,7 @@ pub(super) const METRICS: [Description; 17] = [
         name: "dsql.retries",
         kind: Kind::Counter,
         unit: "{attempt}",
-        attributes: &[POOL, "dsql.cause"],
+        attributes: &[POOL, CAUSE],
         about: "Attempts at a transaction that met a retryable cause, also the last ones.",
     },
     Description {
@@ -190,7 +194,7 @@ pub(super) const METRICS: [Description; 17] = [
         name: "dsql.lost_commits",
         kind: Kind::Counter,
         unit: "{transaction}",
-        attributes: &[POOL, "dsql.outcome"],
+        attributes: &[POOL, OUTCOME],
         about: "COMMITs whose reply was lost: settled as committed or rolled_back, or unknown.",
     },
     Description {
@@ -198,7 +202,7 @@ pub(super) const METRICS: [Description; 17] = [
         name: "dsql.failovers",
         kind: Kind::Counter,
         unit: "{failover}",
-        attributes: &[POOL, "dsql.region"],
+        attributes: &[POOL, REGION],
         about: "How often another Region took over, by the Region that serves then.",
     },
     Description {
@@ -206,7 +210,7 @@ pub(super) const METRICS: [Description; 17] = [
         name: "dsql.credentials.fetches",
         kind: Kind::Counter,
         unit: "{fetch}",
-        attributes: &[POOL, "dsql.outcome", "error.type"],
+        attributes: &[POOL, OUTCOME, ERROR_TYPE],
         about: "Calls of the provider of AWS credentials: fetched or failed.",
     },
     Description {
