@@ -3,6 +3,7 @@
 #[cfg(feature = "deadpool")]
 mod deadpool;
 
+use std::ops::Deref;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -10,8 +11,8 @@ use std::time::Duration;
 
 use aws_credential_types::provider::{ProvideCredentials, future};
 use dsql_conn::bb8::{self, AddError, ErrorSink, RunError};
-use dsql_conn::{Config, ConnectionManager, Discard, Error, Reason};
-use dsql_local::Fault;
+use dsql_conn::{Config, Connection, ConnectionManager, Discard, Error, Reason};
+use dsql_local::{Fault, LocalCluster};
 use futures_util::FutureExt;
 use tokio::task::yield_now;
 
@@ -32,6 +33,41 @@ impl ProvideCredentials for Panicking {
     }
 }
 
+/// Checks that the connections of a pool share a token and cache their statements.
+async fn sign_and_cache<C, Fut>(cluster: &LocalCluster, provider: &Counting, get: impl Fn() -> Fut)
+where
+    C: Deref<Target = Connection>,
+    Fut: Future<Output = C>,
+{
+    for _ in 0..3 {
+        let connection = get().await;
+        connection.query_one("SELECT 1", &[]).await.unwrap();
+    }
+    assert_eq!(provider.asked(), 1);
+    assert_eq!(flights(cluster), ["PDS", "BES", "BES", "BES"]);
+}
+
+/// Checks that a pool checks out no connection on which a transaction was left open.
+async fn stay_clean<C, Fut>(cluster: &LocalCluster, get: impl Fn() -> Fut)
+where
+    C: Deref<Target = Connection>,
+    Fut: Future<Output = C>,
+{
+    let connection = get().await;
+    connection
+        .batch_execute("CREATE TABLE note (text text)")
+        .await
+        .unwrap();
+    connection.batch_execute("BEGIN").await.unwrap();
+    drop(connection);
+    let connection = get().await;
+    connection
+        .execute("INSERT INTO note VALUES ('kept')", &[])
+        .await
+        .unwrap();
+    assert_eq!((notes(cluster).await, cluster.counts().logins), (1, 2));
+}
+
 /// A bb8 pool of one connection.
 fn bb8_pool(manager: ConnectionManager) -> bb8::Pool<ConnectionManager> {
     bb8::Pool::builder().max_size(1).build_unchecked(manager)
@@ -44,12 +80,8 @@ async fn bb8_connections_sign_tokens_and_cache_statements() {
     let pool = bb8_pool(ConnectionManager::new(
         config(&cluster).credentials(provider.clone()),
     ));
-    for _ in 0..3 {
-        let connection = pool.get().await.unwrap();
-        connection.query_one("SELECT 1", &[]).await.unwrap();
-    }
-    assert_eq!(provider.asked(), 1);
-    assert_eq!(flights(&cluster), ["PDS", "BES", "BES", "BES"]);
+    let pool = &pool;
+    sign_and_cache(&cluster, &provider, || async { pool.get().await.unwrap() }).await;
 }
 
 #[tokio::test]
@@ -77,19 +109,8 @@ async fn bb8_replaces_an_expired_connection() {
 async fn bb8_does_not_check_out_a_dirty_connection() {
     let cluster = cluster().await;
     let pool = bb8_pool(ConnectionManager::new(config(&cluster)));
-    let connection = pool.get().await.unwrap();
-    connection
-        .batch_execute("CREATE TABLE note (text text)")
-        .await
-        .unwrap();
-    connection.batch_execute("BEGIN").await.unwrap();
-    drop(connection);
-    let connection = pool.get().await.unwrap();
-    connection
-        .execute("INSERT INTO note VALUES ('kept')", &[])
-        .await
-        .unwrap();
-    assert_eq!((notes(&cluster).await, cluster.counts().logins), (1, 2));
+    let pool = &pool;
+    stay_clean(&cluster, || async { pool.get().await.unwrap() }).await;
 }
 
 /// Keeps the errors that bb8 does not return.

@@ -1,9 +1,10 @@
 //! Work that a connection's last user left unfinished never reaches the next one.
 
 use std::future::pending;
+use std::pin::Pin;
 use std::time::Duration;
 
-use dsql_conn::{Error, Pool};
+use dsql_conn::{Error, Pool, PooledConnection};
 use dsql_local::{Effect, Fault, LocalCluster, Stage};
 use futures_util::future::join;
 use futures_util::{FutureExt, TryStreamExt, pin_mut};
@@ -12,6 +13,9 @@ use tokio::task::yield_now;
 use tokio::time::timeout;
 
 use crate::support::{builder, cluster, config, pool, select, until};
+
+/// More than the driver and the network buffer.
+const ROWS: &str = "SELECT repeat('x', 1000) FROM generate_series(1, 20000)";
 
 /// The client has sent nothing yet: `BEGIN` is in the driver's queue when the connection is
 /// returned.
@@ -210,8 +214,6 @@ async fn rows_that_arrive_after_the_return_do_not_block_checkouts() {
 
 #[tokio::test]
 async fn connection_whose_rows_are_read_after_return_is_kept() {
-    const ROWS: &str = "SELECT repeat('x', 1000) FROM generate_series(1, 20000)";
-
     let cluster = cluster().await;
     let settle_timeout = Duration::from_millis(10);
     let pool = builder(config(&cluster))
@@ -238,10 +240,21 @@ async fn connection_whose_rows_are_read_after_return_is_kept() {
     assert_eq!((pool.stats().closed, cluster.counts().logins), (0, 2));
 }
 
+/// Polls a checkout until it waits in the queue.
+async fn queued(
+    cluster: &LocalCluster,
+    pool: &Pool,
+    get: Pin<&mut impl Future<Output = Result<PooledConnection, Error>>>,
+) {
+    tokio::select! {
+        biased;
+        _ = get => panic!("the rows are unread"),
+        () = until(cluster, |_| pool.stats().waiting == 1) => {}
+    }
+}
+
 #[tokio::test]
 async fn returned_connection_saves_the_rows_of_another() {
-    const ROWS: &str = "SELECT repeat('x', 1000) FROM generate_series(1, 20000)";
-
     let cluster = cluster().await;
     let pool = builder(config(&cluster))
         .max_size(2)
@@ -254,11 +267,7 @@ async fn returned_connection_saves_the_rows_of_another() {
     };
     let get = pool.get();
     pin_mut!(get);
-    tokio::select! {
-        biased;
-        _ = &mut get => panic!("the rows are unread"),
-        () = until(&cluster, |_| pool.stats().waiting == 1) => {}
-    }
+    queued(&cluster, &pool, get.as_mut()).await;
     drop(used);
     drop(get.await.unwrap());
     let rows: Vec<_> = rows.try_collect().await.unwrap();
@@ -272,16 +281,11 @@ async fn checkout_behind_one_that_waits_for_rows_is_served() {
     let pool = pool(&cluster, 3);
     let rows = {
         let connection = pool.get().await.unwrap();
-        let query = "SELECT repeat('x', 1000) FROM generate_series(1, 20000)";
-        connection.query_raw(query, [0_i32; 0]).await.unwrap()
+        connection.query_raw(ROWS, [0_i32; 0]).await.unwrap()
     };
     let first = pool.get();
     pin_mut!(first);
-    tokio::select! {
-        biased;
-        _ = &mut first => panic!("the rows are unread"),
-        () = until(&cluster, |_| pool.stats().waiting == 1) => {}
-    }
+    queued(&cluster, &pool, first.as_mut()).await;
     // The first takes what the second opens, which then opens another one.
     let both = join(first, pool.get()).await;
     assert!(both.0.is_ok() && both.1.is_ok());

@@ -21,12 +21,8 @@ async fn connections_sign_tokens_and_cache_statements() {
     let pool = pool(DeadpoolManager::new(
         config(&cluster).credentials(provider.clone()),
     ));
-    for _ in 0..3 {
-        let connection = pool.get().await.unwrap();
-        connection.query_one("SELECT 1", &[]).await.unwrap();
-    }
-    assert_eq!(provider.asked(), 1);
-    assert_eq!(flights(&cluster), ["PDS", "BES", "BES", "BES"]);
+    let pool = &pool;
+    sign_and_cache(&cluster, &provider, || async { pool.get().await.unwrap() }).await;
 }
 
 #[tokio::test]
@@ -47,19 +43,8 @@ async fn expired_connection_is_replaced() {
 async fn dirty_connection_is_not_checked_out() {
     let cluster = cluster().await;
     let pool = pool(DeadpoolManager::new(config(&cluster)));
-    let connection = pool.get().await.unwrap();
-    connection
-        .batch_execute("CREATE TABLE note (text text)")
-        .await
-        .unwrap();
-    connection.batch_execute("BEGIN").await.unwrap();
-    drop(connection);
-    let connection = pool.get().await.unwrap();
-    connection
-        .execute("INSERT INTO note VALUES ('kept')", &[])
-        .await
-        .unwrap();
-    assert_eq!((notes(&cluster).await, cluster.counts().logins), (1, 2));
+    let pool = &pool;
+    stay_clean(&cluster, || async { pool.get().await.unwrap() }).await;
 }
 
 #[tokio::test]
